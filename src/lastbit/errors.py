@@ -1,0 +1,107 @@
+"""One family of errors: what is wrong, where, and what to do about it.
+
+Every error that lastbit raises on purpose is a `LastbitError`. Its text is one paragraph, and its
+`exit_code` is what the command line returns, so that a library user and a shell script see the
+same thing. Anything else that escapes is a bug in lastbit.
+"""
+
+from collections.abc import Sequence
+
+EXIT_OK = 0
+"""Proved, or accepted by the checker."""
+EXIT_REJECTED = 1
+"""Refuted, or rejected by the checker."""
+EXIT_USAGE = 2
+"""Wrong usage or bad input; nothing is said about any model."""
+EXIT_UNDECIDED = 3
+"""Neither proved nor refuted."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C (128 + SIGINT)."""
+EXIT_BROKEN_PIPE = 141
+"""Whoever read standard output went away (128 + SIGPIPE)."""
+
+
+class LastbitError(Exception):
+    """Base of the family.
+
+    Args:
+        message: what is wrong.
+        where: the file, node, rule or option that it is about.
+        fix: what the reader can do now.
+    """
+
+    exit_code: int = EXIT_USAGE
+
+    def __init__(self, message: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.message, self.where, self.fix) if part)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments would be lost when an error crosses a process boundary.
+        return _rebuild, (type(self), dict(self.__dict__))
+
+
+def _rebuild(kind: type[LastbitError], state: dict[str, object]) -> LastbitError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, state["message"])
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(LastbitError):
+    """A command or function was called in a way that makes no sense."""
+
+
+class ModelError(LastbitError):
+    """Not an ONNX file, truncated, NaN or infinite weights, wrong input shape, and the like."""
+
+
+class UnsupportedOperatorError(ModelError):
+    """The model uses operators that lastbit has no rule for; all of them are listed at once.
+
+    Args:
+        operators: pairs (operator type, node name), in the order of the file.
+        where: the model file.
+    """
+
+    def __init__(self, operators: Sequence[tuple[str, str]], *, where: str = "") -> None:
+        listed = ", ".join(f"{kind} (node {node!r})" for kind, node in operators)
+        super().__init__(
+            f"unsupported operators: {listed}",
+            where=where,
+            fix="lastbit can only bound networks made of the operators that README.md lists",
+        )
+        self.operators = tuple(operators)
+
+
+class DataError(LastbitError):
+    """Images are missing, cannot be fetched, or are not the canonical ones."""
+
+
+class CertificateError(LastbitError):
+    """A certificate or witness that cannot be read (a readable but wrong one is *rejected*)."""
+
+
+class OutputError(LastbitError):
+    """A result cannot be written: no permission, no space, no such folder."""
+
+
+class MissingExtraError(LastbitError):
+    """A command needs packages that the core installation leaves out.
+
+    Args:
+        what: the thing that was asked for, e.g. "training".
+        extra: the extra that brings it, e.g. "train".
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs packages that are not installed",
+            fix=f"pip install 'lastbit[{extra}]'",
+        )
+        self.extra = extra
