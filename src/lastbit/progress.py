@@ -11,7 +11,9 @@ class Progress(Protocol):
     starts a new stage.
     """
 
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Take note that `done` of `total` is complete."""
+        ...
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -1,0 +1,7 @@
+"""`python -m lastbit` is `lastbit`."""
+
+import sys
+
+from lastbit.cli import main
+
+sys.exit(main())

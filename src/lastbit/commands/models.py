@@ -1,0 +1,45 @@
+"""`lastbit models`: the shipped models with their figures."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lastbit.commands.terminal import JsonOption, Result
+from lastbit.models.shipped import ModelFiles, shipped_folder, shipped_models
+from lastbit.models.summary import summarise
+
+
+def models(as_json: JsonOption = False) -> Result:
+    """List the shipped models: SHA-256, accuracy, and the bracket L <= Q <= U."""
+    rows = [_row(files) for files in shipped_models()]
+    table = Table("model", "SHA-256", "accuracy", "NLL", "L", "U", "U/L", box=None)
+    for row in rows:
+        table.add_row(
+            escape(row["name"]),
+            row["sha256"][:16],
+            _cell(row["accuracy"]["test"], ".2%"),
+            _cell(row["accuracy"]["nll"], ".4f"),
+            _cell(row["lower"], ".6f"),
+            _cell(row["upper"], ".6f"),
+            _cell(row["ratio"], ".2f"),
+        )
+    view = table if rows else escape(f"No models in {shipped_folder()}.")
+    return Result({"models": rows}, view, as_json)
+
+
+def _row(files: ModelFiles) -> dict[str, Any]:
+    summary = summarise(files)
+    return {
+        "name": files.name,
+        "sha256": summary.sha256,
+        "path": str(files.model),
+        "accuracy": {"test": summary.accuracy, "nll": summary.nll},
+        "lower": summary.lower,
+        "upper": summary.upper,
+        "ratio": summary.ratio,
+    }
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

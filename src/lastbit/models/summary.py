@@ -1,0 +1,68 @@
+"""The figures of a model as its files state them; nothing is computed or checked here."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lastbit.errors import CertificateError
+from lastbit.models.shipped import ModelFiles
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one model; None where no file states them.
+
+    `accuracy` is a fraction of the 10,000 test images, `nll` their mean negative log-likelihood
+    in nats; `lower` and `upper` are L and U, changes of a probability.
+    """
+
+    sha256: str
+    accuracy: float | None
+    nll: float | None
+    lower: float | None
+    upper: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """U/L, the figure of merit."""
+        if self.lower is None or self.upper is None or not self.lower > 0:
+            return None
+        return self.upper / self.lower
+
+
+def summarise(files: ModelFiles) -> Summary:
+    """Read the figures of a model.
+
+    Raises:
+        ModelError: the model file cannot be read.
+        CertificateError: a file is there but does not state its figure as it should.
+    """
+    return Summary(
+        sha256=files.sha256(),
+        accuracy=_figure(files.metrics, "accuracy", "test"),
+        nll=_figure(files.metrics, "accuracy", "nll"),
+        lower=_figure(files.witness, "lower"),
+        upper=_figure(files.certificate, "claim", "upper"),
+    )
+
+
+def _figure(path: Path, *keys: str) -> float | None:
+    """Return the number at `keys` in a JSON file; a string is a hexadecimal float."""
+    try:
+        value: Any = json.loads(path.read_bytes())
+        for key in keys:
+            value = value[key]
+        figure = float.fromhex(value) if isinstance(value, str) else float(value)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise _unreadable(path, keys) from error
+    if not math.isfinite(figure):
+        raise _unreadable(path, keys)
+    return figure
+
+
+def _unreadable(path: Path, keys: tuple[str, ...]) -> CertificateError:
+    return CertificateError(f"no finite number at {'.'.join(keys)}", where=f"{path}")
