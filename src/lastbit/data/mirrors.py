@@ -1,6 +1,7 @@
 """The usual mirrors of MNIST on the web."""
 
 import http.client
+import urllib.error
 import urllib.request
 
 from lastbit.data.canonical import CanonicalFile, gunzip, verify
@@ -24,6 +25,9 @@ def download(file: CanonicalFile, mirror: str) -> bytes:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as reply:  # noqa: S310 - https
             # Compression never makes these files longer, so a longer reply is something else.
             compressed = reply.read(file.size + 1)
+    except urllib.error.HTTPError as error:
+        error.close()  # it is also the reply, and holds the connection
+        raise DataError(f"{error}", where=url) from error
     except (OSError, http.client.HTTPException) as error:
         raise DataError(f"{error}", where=url) from error
     return verify(file, gunzip(file, compressed, url), url)

@@ -1,0 +1,48 @@
+import pickle
+
+import pytest
+
+from lastbit import errors
+from lastbit.errors import LastbitError, MissingExtraError, ModelError, UnsupportedOperatorError
+
+
+def test_text_is_one_paragraph_of_what_where_fix():
+    error = ModelError("the file is truncated", where="a.onnx", fix="export it again")
+    assert str(error) == "the file is truncated; a.onnx; export it again"
+    assert str(ModelError("the file is truncated")) == "the file is truncated"
+
+
+def test_every_error_has_the_exit_code_of_bad_input():
+    family = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, LastbitError)
+    ]
+    assert len(family) >= 8
+    assert {kind.exit_code for kind in family} == {2}
+
+
+def test_unsupported_operators_are_listed_all_at_once():
+    error = UnsupportedOperatorError([("Loop", "n1"), ("Erf", "n7")], where="a.onnx")
+    assert isinstance(error, ModelError)
+    assert "Loop (node 'n1'), Erf (node 'n7')" in str(error)
+    assert error.operators == (("Loop", "n1"), ("Erf", "n7"))
+
+
+def test_missing_extra_says_what_to_install():
+    assert "pip install 'lastbit[train]'" in str(MissingExtraError("training", "train"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModelError("m", where="w", fix="f"),
+        UnsupportedOperatorError([("Loop", "n1")], where="w"),
+        MissingExtraError("training", "train"),
+    ],
+)
+def test_errors_cross_process_boundaries(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
