@@ -1,0 +1,38 @@
+"""Writing files whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from lastbit.errors import OutputError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path`; on any failure, Ctrl-C included, `path` is left as it was.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write: {error.strerror}",
+            where=str(path),
+            fix="choose a folder that exists, is writable and has space",
+        ) from error
