@@ -164,7 +164,7 @@ def test_an_unwritable_cache_serves_from_memory_unless_it_is_the_purpose(
     monkeypatch.setattr(fetch, "cache_folder", lambda: places / "cache" / "mnist")
     monkeypatch.setattr(fetch.mirrors, "download", lambda file, _: contents[file])
     assert [item.path for item in fetch_files([TEST_LABELS])] == [None]
-    with pytest.raises(OutputError, match="cache cannot be written"):
+    with pytest.raises(OutputError, match="cache folder cannot be made"):
         fetch_files([TEST_LABELS], require_cache=True)
 
 
@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_nothing_half_written(places, monkeypatch, contents):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(fetch.mirrors, "download", lambda file, _: contents[file])
-    monkeypatch.setattr(fetch.Path, "replace", no_space)
+    monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OutputError, match="No space left on device"):
         fetch_files([TEST_LABELS], require_cache=True)
     assert list((places / "cache").iterdir()) == []

@@ -10,7 +10,6 @@ is replaced.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import platformdirs
 from lastbit.data import mirrors, wheel
 from lastbit.data.canonical import CANONICAL_FILES, CanonicalFile, read_from_folder
 from lastbit.errors import DataError, OutputError
+from lastbit.files import write_whole
 from lastbit.progress import Progress, silent
 
 VARIABLE = "LASTBIT_DATA"
@@ -158,30 +158,24 @@ def _keep(served: list[Fetched], require_cache: bool) -> list[Fetched]:
     """Write downloaded files to the cache, and return them with their paths."""
     kept: list[Fetched] = []
     for item in served:
-        path = cache_folder() / item.file.name
         try:
-            _write_atomically(path, item.content)
-        except OSError as error:
+            kept.append(replace(item, path=_write_to_cache(item)))
+        except OutputError:
             if require_cache:
-                raise OutputError(
-                    f"the cache cannot be written: {error.strerror or error}",
-                    where=f"{path}",
-                    fix=f"make room or mend its permissions, or set {VARIABLE} to another folder",
-                ) from error
+                raise
             kept.append(item)
-        else:
-            kept.append(replace(item, path=path))
     return kept
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that no one ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _write_to_cache(item: Fetched) -> Path:
+    folder = cache_folder()
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder cannot be made: {error.strerror}",
+            where=f"{folder}",
+            fix=f"mend its permissions, or keep the files elsewhere and set {VARIABLE}",
+        ) from error
+    write_whole(folder / item.file.name, item.content)
+    return folder / item.file.name
