@@ -1,0 +1,132 @@
+"""EfficientNet-B0 from a state dict to an ONNX file, without PyTorch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit.errors import ModelError
+from lastbit.graph import OnnxBuilder
+from lastbit.models.efficientnet import (
+    BATCH_NORM_EPSILON,
+    BLOCKS,
+    INPUT_SHAPE,
+    Block,
+    state_shapes,
+)
+
+State = Mapping[str, NDArray[np.float32]]
+
+
+def export_efficientnet(state: State, path: str | Path, *, fold_batch_norm: bool) -> Path:
+    """Write the network as a model that reads bytes and returns probabilities.
+
+    Args:
+        state: float32 arrays under timm's names; `num_batches_tracked` may be missing.
+        path: the .onnx file.
+        fold_batch_norm: multiply each batch norm into its convolution (in float64, then rounded
+            to float32), instead of writing BatchNormalization nodes.
+
+    Raises:
+        ModelError: the state dict has missing, surplus, misshapen or non-finite tensors.
+        OutputError: `path` cannot be written.
+    """
+    _check(state)
+    return _Exporter(state, fold_batch_norm).network().save(path)
+
+
+def folded(
+    weight: NDArray[np.float32],
+    gamma: NDArray[np.float32],
+    beta: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    epsilon: float = BATCH_NORM_EPSILON,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (O, ...) and bias (O,) of a convolution without bias followed by batch norm."""
+    wide = np.float64
+    factor = gamma.astype(wide) / np.sqrt(variance.astype(wide) + epsilon)
+    scaled = weight.astype(wide) * factor.reshape(-1, *[1] * (weight.ndim - 1))
+    shift = beta.astype(wide) - mean.astype(wide) * factor
+    return scaled.astype(np.float32), shift.astype(np.float32)
+
+
+def _check(state: State) -> None:
+    shapes = state_shapes()
+    problems = [f"{name} is not a tensor of EfficientNet-B0" for name in state.keys() - shapes]
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if name not in state:
+            problems.append(f"{name} is missing")
+        elif state[name].shape != shape:
+            problems.append(f"{name} has shape {state[name].shape}, not {shape}")
+        elif state[name].dtype != np.float32:
+            problems.append(f"{name} is {state[name].dtype}, not float32")
+        elif not np.isfinite(state[name]).all():
+            problems.append(f"{name} holds NaN or infinite numbers")
+    if problems:
+        shown = "; ".join(sorted(problems)[:5])
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ModelError(f"the state dict is not an EfficientNet-B0: {shown}{more}")
+
+
+class _Exporter:
+    def __init__(self, state: State, fold_batch_norm: bool) -> None:
+        self.state = state
+        self.fold = fold_batch_norm
+        self.b = OnnxBuilder()
+
+    def network(self) -> OnnxBuilder:
+        b, state = self.b, self.state
+        x = b.div(b.input_bytes(INPUT_SHAPE), 255, "pixels")
+        x = b.silu(self.normed(x, "", ("conv_stem", "bn1"), stride=2), "stem")
+        for block in BLOCKS:
+            x = self.block(x, block)
+        x = b.silu(self.normed(x, "", ("conv_head", "bn2")), "head")
+        x = b.flatten(b.mean(x, "pool"), "features")
+        x = b.dense(x, state["classifier.weight"], state["classifier.bias"], "classifier")
+        b.softmax(x)
+        return b
+
+    def block(self, x: str, block: Block) -> str:
+        b, prefix, shortcut = self.b, f"{block.name}.", x
+        if block.expand:
+            x = b.silu(self.normed(x, prefix, block.expand), f"{prefix}expanded")
+        x = self.normed(x, prefix, block.depthwise, stride=block.stride, group=block.expanded)
+        x = b.silu(x, f"{prefix}filtered")
+        x = b.gate(x, self.squeeze_excite(x, f"{prefix}se."), f"{prefix}gated")
+        x = self.normed(x, prefix, block.project)
+        return b.add(x, shortcut, f"{prefix}sum") if block.residual else x
+
+    def squeeze_excite(self, x: str, prefix: str) -> str:
+        b = self.b
+        s = b.mean(x, f"{prefix}mean", reduce=True)
+        s = b.silu(self.biased(s, f"{prefix}conv_reduce"), f"{prefix}squeezed")
+        return b.sigmoid(self.biased(s, f"{prefix}conv_expand"), f"{prefix}gate")
+
+    def biased(self, x: str, name: str) -> str:
+        weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+        return self.b.conv(x, weight, bias, name=name)
+
+    def normed(
+        self, x: str, prefix: str, names: tuple[str, str], *, stride: int = 1, group: int = 1
+    ) -> str:
+        """Convolution without bias, with symmetric padding, then batch norm."""
+        conv, norm = (prefix + name for name in names)
+        weight = self.state[f"{conv}.weight"]
+        gamma, beta, mean, variance = (
+            self.state[f"{norm}.{part}"]
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        padding = weight.shape[-1] // 2
+        bias = None
+        if self.fold:
+            weight, bias = folded(weight, gamma, beta, mean, variance)
+        x = self.b.conv(x, weight, bias, stride=stride, padding=padding, group=group, name=conv)
+        if self.fold:
+            return x
+        return self.b.batch_norm(
+            x, gamma, beta, mean, variance, epsilon=BATCH_NORM_EPSILON, name=norm
+        )
