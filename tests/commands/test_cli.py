@@ -153,6 +153,23 @@ def test_a_broken_pipe_is_silent(arguments):
     assert run.stderr == b""
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_terminal_without_unicode_still_gets_its_answer(as_json):
+    program = (
+        "import sys\nfrom lastbit import cli\nfrom lastbit.commands.terminal import Result\n"
+        f"cli.app.command('trial')(lambda: Result({{'U': '\u2264'}}, 'L \u2264 U', {as_json}))\n"
+        "sys.exit(cli.main(['trial']))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.stdout == (b'{"U": "\\u2264"}\n' if as_json else b"L ? U\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_standard_output_is_exit_2():
     with Path("/dev/full").open("w") as full:

@@ -1,5 +1,6 @@
 """What all commands share: standard output for the result, standard error for everything else."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -52,12 +53,14 @@ def write_result(result: Result) -> None:
         console = Console(file=sys.stdout)
         with console.capture() as captured:
             console.print(result.view)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal without ≤ still gets its table
         sys.stdout.write(captured.get())
 
 
 def write_json(payload: Mapping[str, Any]) -> None:
     """Print one JSON object, on one line, on standard output."""
-    sys.stdout.write(json.dumps(payload, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(payload, allow_nan=False) + "\n")
 
 
 def write_message(text: str) -> None:
