@@ -83,7 +83,8 @@ def watched() -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with ProgressBar(*columns, console=console, disable=not console.is_terminal) as bar:
+    shown = console.is_terminal
+    with ProgressBar(*columns, console=console, disable=not shown, transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:

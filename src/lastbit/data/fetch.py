@@ -81,7 +81,7 @@ def fetch(
         progress(stage, 0, len(missing))
         served = step(missing, failures)
         found = {item.file: item for item in served} | found
-        progress(stage, len(missing), len(missing))
+        progress(stage, sum(item.file in missing for item in served), len(missing))
     missing = [file for file in files if file not in found]
     if missing:
         raise DataError(
@@ -102,33 +102,33 @@ def _from_variable(missing: list[CanonicalFile], failures: list[str]) -> list[Fe
         raise DataError(
             f"{VARIABLE} is not a folder", where=f"{folder}", fix=f"mend or unset {VARIABLE}"
         )
-    served: list[Fetched] = []
-    for file in missing:
-        try:
-            read = read_from_folder(file, folder)
-        except DataError as error:
-            fix = f"replace that file, or unset {VARIABLE}"
-            raise DataError(error.message, where=error.where, fix=fix) from error
-        if read is None:
-            failures.append(f"{VARIABLE} ({folder} has no {file.name} or {file.name}.gz)")
-        else:
-            served.append(Fetched(file, *read, source=f"{VARIABLE} ({folder})"))
-    return served
+    try:
+        return _from_folder(folder, missing, failures, VARIABLE)
+    except DataError as error:
+        fix = f"replace that file, or unset {VARIABLE}"
+        raise DataError(error.message, where=error.where, fix=fix) from error
 
 
 def _from_cache(missing: list[CanonicalFile], failures: list[str]) -> list[Fetched]:
-    folder = cache_folder()
     served: list[Fetched] = []
     for file in missing:
         try:
-            read = read_from_folder(file, folder)
+            served += _from_folder(cache_folder(), [file], failures, "cache")
         except DataError as error:
             failures.append(f"cache ({error})")
-            continue
+    return served
+
+
+def _from_folder(
+    folder: Path, missing: list[CanonicalFile], failures: list[str], place: str
+) -> list[Fetched]:
+    served: list[Fetched] = []
+    for file in missing:
+        read = read_from_folder(file, folder)
         if read is None:
-            failures.append(f"cache ({folder} has no {file.name})")
+            failures.append(f"{place} ({folder} has no {file.name})")
         else:
-            served.append(Fetched(file, *read, source=f"cache ({folder})"))
+            served.append(Fetched(file, *read, source=f"{place} ({folder})"))
     return served
 
 
