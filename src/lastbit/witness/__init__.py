@@ -1,0 +1,13 @@
+"""The lower bound: a pair of images, searched for, stored, and run again on real runtimes."""
+
+from lastbit.witness.files import (
+    Witness as Witness,
+    read_witness as read_witness,
+    write_witness as write_witness,
+)
+from lastbit.witness.replay import (
+    ReplayResult as ReplayResult,
+    measure as measure,
+    replay as replay,
+)
+from lastbit.witness.runtimes import Runtime as Runtime, runtimes as runtimes

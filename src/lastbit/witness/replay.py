@@ -1,0 +1,98 @@
+"""Running a pair of images again: what every runtime's answer does when the last bit flips."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from lastbit.errors import ModelError, UsageError
+from lastbit.graph import ByteArray, Network, as_batch, flip_last_bit, read_onnx
+from lastbit.witness.files import Witness
+from lastbit.witness.runtimes import Runtime, runtimes
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayResult:
+    """What the runtimes show.
+
+    Attributes:
+        witness: the pair that was run.
+        probabilities: (first image, second image) for the witness's class, by runtime.
+        changes: the distance of these two numbers, never rounded up, by runtime.
+    """
+
+    witness: Witness
+    probabilities: Mapping[str, tuple[float, float]]
+    changes: Mapping[str, float]
+
+    @property
+    def lower(self) -> float:
+        """The smallest change that any runtime shows."""
+        return min(self.changes.values())
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether every runtime here shows at least what the witness claims."""
+        return all(change >= self.witness.lower for change in self.changes.values())
+
+
+def replay(
+    model: str | Path, witness: Witness, on: Sequence[Runtime] | None = None
+) -> ReplayResult:
+    """Run the pair of `witness` on every runtime installed, or on those given.
+
+    Raises:
+        UsageError: the witness belongs to another model, or does not fit it.
+        ModelError: the model cannot be read, or a runtime returns no number.
+    """
+    network = read_onnx(model)
+    if network.sha256 != witness.model_sha256:
+        raise UsageError(
+            f"the witness is for the model {witness.model_sha256[:16]}...",
+            where=f"{model} is {network.sha256[:16]}...",
+            fix="give the model that the witness was found for",
+        )
+    _check_class(network, witness.class_index)
+    pair = witness.pair
+    before_after: dict[str, tuple[float, float]] = {}
+    for runtime in runtimes() if on is None else on:
+        first, second = runtime.probabilities(model, pair)[:, witness.class_index]
+        if not (math.isfinite(first) and math.isfinite(second)):
+            raise ModelError(f"{runtime.name} returns no number on the witness", where=str(model))
+        before_after[runtime.name] = (float(first), float(second))
+    changes = {name: distance(*pair) for name, pair in before_after.items()}
+    return ReplayResult(witness, before_after, changes)
+
+
+def measure(
+    model: str | Path,
+    image: ByteArray,
+    pixel: tuple[int, int],
+    class_index: int,
+    on: Sequence[Runtime] | None = None,
+) -> Witness:
+    """The witness that an image, (H, W) or (1, H, W), and a pixel make for a class.
+
+    Raises:
+        UsageError: image, pixel or class do not fit the model.
+        ModelError: as in `replay`.
+    """
+    network = read_onnx(model)
+    plane = as_batch(image, network.input_shape)[0]
+    flip_last_bit(plane, *pixel)  # raises where there is no such pixel
+    bare = Witness(network.sha256, plane[0], pixel, class_index, 0.0, {})
+    result = replay(model, bare, on)
+    return replace(bare, lower=result.lower, runtimes=result.changes)
+
+
+def distance(x: float, y: float) -> float:
+    """|x - y|, rounded towards zero: a lower bound must not gain from its own rounding."""
+    exact = abs(Fraction(x) - Fraction(y))
+    nearest = float(exact)
+    return math.nextafter(nearest, 0.0) if Fraction(nearest) > exact else nearest
+
+
+def _check_class(network: Network, class_index: int) -> None:
+    if not (0 <= class_index < network.classes):
+        raise UsageError(f"class {class_index} is not one of the {network.classes} classes")

@@ -1,0 +1,141 @@
+"""The programs that execute a model here: ONNX Runtime, PyTorch where installed, our own."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+
+import lastbit
+from lastbit.errors import ModelError
+from lastbit.float32 import execute
+from lastbit.graph import ByteArray, Float32Array, as_batch, read_onnx
+
+Run = Callable[[ByteArray], Float32Array]
+"""Images (N, H, W) or (N, C, H, W), bytes, to class probabilities (N, classes)."""
+
+_BATCH = 256
+
+
+class Runtime(Protocol):
+    """A program that executes models.
+
+    `name` holds its version. `load` reads a model once for many runs; `probabilities` is for one.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def load(self, model: str | Path) -> Run: ...
+
+    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array: ...
+
+
+def runtimes() -> list[Runtime]:
+    """Every runtime that is installed."""
+    found: list[Runtime] = [OnnxRuntime()]
+    if importlib.util.find_spec("torch") is not None:
+        found.append(PyTorch())
+    return [*found, Reference()]
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU, on one thread.
+
+    Args:
+        optimise: let it rewrite the graph (its own default): batch norms are folded, and so on.
+    """
+
+    def __init__(self, *, optimise: bool = True) -> None:
+        self.optimise = optimise
+
+    @property
+    def name(self) -> str:
+        plain = "" if self.optimise else " unoptimised"
+        return f"onnxruntime {onnxruntime.__version__}{plain}"
+
+    def load(self, model: str | Path) -> Run:
+        """Start a session.
+
+        Raises:
+            ModelError: ONNX Runtime does not take the model.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        if not self.optimise:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            session = onnxruntime.InferenceSession(
+                str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no common base of their own
+            raise ModelError(
+                f"ONNX Runtime refuses the model: {error}", where=str(model)
+            ) from error
+        source = session.get_inputs()[0]
+        batch, *shape = source.shape
+        step = 1 if batch == 1 else _BATCH
+
+        def run(images: ByteArray) -> Float32Array:
+            pixels = as_batch(images, (shape[0], shape[1], shape[2]))
+            parts = [
+                np.asarray(session.run(None, {source.name: pixels[i : i + step]})[0])
+                for i in range(0, len(pixels), step)
+            ]
+            return np.concatenate(parts).reshape(len(pixels), -1)
+
+        return run
+
+    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+        return self.load(model)(images)
+
+
+class PyTorch:
+    """PyTorch on the CPU, fed with the normal form of the model."""
+
+    @property
+    def name(self) -> str:
+        import torch
+
+        return f"torch {torch.__version__}"
+
+    def load(self, model: str | Path) -> Run:
+        import torch
+
+        from lastbit.witness.torch_network import TorchNetwork
+
+        graph = read_onnx(model)
+        network = TorchNetwork(graph)
+
+        def run(images: ByteArray) -> Float32Array:
+            pixels = torch.from_numpy(as_batch(images, graph.input_shape)).float()
+            with torch.inference_mode():
+                parts = [network.probabilities(part) for part in pixels.split(_BATCH)]
+            return torch.cat(parts).numpy()
+
+        return run
+
+    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+        return self.load(model)(images)
+
+
+class Reference:
+    """The reference executor in NumPy, terms in the order of the weights."""
+
+    @property
+    def name(self) -> str:
+        return f"lastbit-reference {lastbit.__version__}"
+
+    def load(self, model: str | Path) -> Run:
+        graph = read_onnx(model)
+
+        def run(images: ByteArray) -> Float32Array:
+            return np.stack([execute(graph, x) for x in as_batch(images, graph.input_shape)])
+
+        return run
+
+    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+        return self.load(model)(images)
