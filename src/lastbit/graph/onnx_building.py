@@ -17,6 +17,10 @@ class UnsupportedError(Exception):
     """An operator used in a way that has no place in the normal form; says which way."""
 
 
+class LostError(Exception):
+    """An operator reads what an unsupported operator should have computed."""
+
+
 @dataclass(frozen=True)
 class Value:
     """What an ONNX tensor stands for: a node's value, seen as `dims` (C, H, W) or (C,)."""
@@ -37,6 +41,8 @@ class Building:
     batch_is_symbolic: bool
     open_products: set[str] = field(default_factory=set[str])
     """Products of a MatMul that a bias may still join."""
+    lost: set[str] = field(default_factory=set[str])
+    """What unsupported operators should have computed, and all that depends on it."""
 
     def where(self, node: NodeProto) -> str:
         return f"{self.file.path}, node {node.name or node.output[0]!r}"
@@ -49,6 +55,8 @@ class Building:
 
     def value(self, node: NodeProto, index: int = 0) -> Value:
         name = self.optional(node, index)
+        if name in self.lost:
+            raise LostError
         if name not in self.values:
             if name in self.file.constants:
                 raise UnsupportedError("of constants")

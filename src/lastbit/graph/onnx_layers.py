@@ -23,12 +23,14 @@ def conv(b: Building, node: NodeProto) -> None:
     options = attributes(node)
     if options.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
         raise UnsupportedError(f"with auto_pad {options['auto_pad'].decode()}")
-    weight = b.weights(node, 1)
-    value = b.value(node)
-    if weight.ndim != 4 or len(value.dims) != 3:
-        raise UnsupportedError(f"of {weight.ndim - 2} dimensions")
     if set(options.get("dilations", [1])) != {1}:
         raise UnsupportedError(f"with dilations {options['dilations']}")
+    weight = b.weights(node, 1)
+    if weight.ndim != 4:
+        raise UnsupportedError(f"of {weight.ndim - 2} dimensions")
+    value = b.value(node)
+    if len(value.dims) != 3:
+        raise UnsupportedError(f"of a value of shape {value.dims}")
     group = options.get("group", 1)
     outputs, per_group, *kernel = weight.shape
     if per_group * group != value.dims[0] or outputs % group or min(weight.shape) < 1:

@@ -13,7 +13,7 @@ from onnx import TensorProto, ValueInfoProto
 
 from lastbit.errors import ModelError, UnsupportedOperatorError
 from lastbit.graph.network import Input, Network, Shape, Softmax
-from lastbit.graph.onnx_building import Building, UnsupportedError, Value
+from lastbit.graph.onnx_building import Building, LostError, UnsupportedError, Value
 from lastbit.graph.onnx_file import OnnxFile, check_nodes, check_validity, read_onnx_file
 from lastbit.graph.onnx_operators import ALIASES, OPERATORS
 
@@ -30,13 +30,13 @@ def read_onnx(path: str | Path) -> Network:
     """
     file = read_onnx_file(Path(path))
     unknown = _unknown_operators(file)
+    building = _building(file)
     if unknown:
         check_nodes(
             file, [index for index in range(len(file.model.graph.node)) if index not in unknown]
         )
     else:
         check_validity(file)
-    building = _building(file)
     try:
         nodes_unsupported = _build(building)
     except ModelError:
@@ -129,19 +129,20 @@ def _type_name(entry: ValueInfoProto) -> str:
 def _build(building: Building) -> dict[int, tuple[str, str]]:
     """Fill `building.nodes`; return what is unsupported in its place, by position."""
     unsupported: dict[int, tuple[str, str]] = {}
-    unreadable: set[str] = set()
     for index, node in enumerate(building.file.model.graph.node):
         if node.op_type == "Constant":
             continue
         convert = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if convert is None or unreadable.intersection(node.input):
-            unreadable.update(node.output)
+        if convert is None:
+            building.lost.update(node.output)
             continue
         try:
             convert(building, node)
+        except LostError:
+            building.lost.update(node.output)
         except UnsupportedError as reason:
             unsupported[index] = (f"{node.op_type} {reason}", _node_name(building.file, index))
-            unreadable.update(node.output)
+            building.lost.update(node.output)
     return unsupported
 
 

@@ -1,0 +1,346 @@
+"""Every way for a model file to be wrong has one clear message, and nothing else escapes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from networks import RandomNetwork
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from lastbit.errors import LastbitError, ModelError, OutputError, UnsupportedOperatorError
+from lastbit.graph import OnnxBuilder, read_onnx
+
+
+def good_model() -> ModelProto:
+    random = np.random.default_rng(0)
+    b = OnnxBuilder()
+    x = b.div(b.input_bytes((1, 6, 6)), 255, "x")
+    x = b.conv(x, random.normal(size=(2, 1, 3, 3)), np.zeros(2), name="conv")
+    x = b.batch_norm(x, *np.ones((4, 2)), name="bn")
+    x = b.silu(x, "act")
+    x = b.dense(b.mean(x, "mean"), random.normal(size=(3, 2)), name="logits")
+    b.softmax(x, "p")
+    return b.model()
+
+
+def node(model: ModelProto, name: str) -> onnx.NodeProto:
+    return next(n for n in model.graph.node if n.name == name)
+
+
+def constant(model: ModelProto, name: str, values: object) -> None:
+    """Put `values` in the place of an initializer."""
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(values), name))
+
+
+def attribute(model: ModelProto, name: str, key: str, value: object) -> None:
+    target = node(model, name)
+    kept = [a for a in target.attribute if a.name != key]
+    del target.attribute[:]
+    target.attribute.extend([*kept, helper.make_attribute(key, value)])
+
+
+def insert(model: ModelProto, before: str, new: onnx.NodeProto) -> None:
+    """Put `new` between the node called `before` and the first of its inputs."""
+    target = node(model, before)
+    new.input.insert(0, target.input[0])
+    target.input[0] = new.output[0]
+    model.graph.node.insert(list(model.graph.node).index(target), new)
+
+
+def error_of(tmp_path: Path, content: ModelProto | bytes) -> LastbitError:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+    with pytest.raises(ModelError) as caught:
+        read_onnx(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_the_good_model_is_good(tmp_path: Path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(good_model().SerializeToString())
+    assert len(read_onnx(path).nodes) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"PK\x03\x04 not a model", "not an ONNX file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not an ONNX file"),
+        (b"\x08\x08", "truncated"),
+        (bytes(1000), "not an ONNX file"),
+        (b"hello, world\n", "not an ONNX file"),
+    ],
+)
+def test_not_onnx(tmp_path: Path, content: bytes, message: str):
+    assert message in error_of(tmp_path, content).message
+
+
+def test_no_such_file(tmp_path: Path):
+    with pytest.raises(ModelError, match="no such model file"):
+        read_onnx(tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="cannot read"):
+        read_onnx(tmp_path)
+
+
+def test_truncated_anywhere(tmp_path: Path):
+    content = good_model().SerializeToString(deterministic=True)
+    for length in range(0, len(content), 7):
+        error_of(tmp_path, content[:length])
+
+
+def test_damaged_anywhere(tmp_path: Path):
+    content = good_model().SerializeToString(deterministic=True)
+    random = np.random.default_rng(0)
+    path = tmp_path / "model.onnx"
+    for _ in range(600):
+        damaged = bytearray(content)
+        for position in random.integers(0, len(content), random.integers(1, 4)):
+            damaged[position] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_onnx(path)
+        except LastbitError as error:
+            assert str(error)
+
+
+BREAKS: dict[str, tuple[Callable[[ModelProto], object], str, str]] = {
+    "nan": (
+        lambda m: constant(m, "logits.weight", np.full((3, 2), np.nan, np.float32)),
+        "NaN",
+        "logits.weight",
+    ),
+    "infinite": (
+        lambda m: constant(m, "conv.bias", np.float32([0, np.inf])),
+        "1 of 2 weights are infinite",
+        "conv.bias",
+    ),
+    "float64 weights": (
+        lambda m: (constant(m, "conv.bias", np.zeros(2)),),
+        "not a valid ONNX model",
+        "",
+    ),
+    "float16 affine": (
+        lambda m: constant(m, "x.constant", np.float16(255)),
+        "not a valid ONNX model",
+        "",
+    ),
+    "zero divisor": (
+        lambda m: constant(m, "x.constant", np.float32(0)),
+        "division by zero",
+        "x",
+    ),
+    "negative variance": (
+        lambda m: constant(m, "bn.running_var", np.float32([1, -1])),
+        "variance + epsilon is not positive",
+        "bn",
+    ),
+    "float input": (
+        lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.FLOAT),
+        "the input is float, not uint8",
+        "image",
+    ),
+    "batch of four": (
+        lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 4),
+        "the input has shape [4, 1, 6, 6]",
+        "image",
+    ),
+    "open height": (
+        lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[2], "dim_param", "H"),
+        "the input has shape [?, 1, ?, 6]",
+        "image",
+    ),
+    "three axes": (
+        lambda m: m.graph.input[0].type.tensor_type.shape.dim.pop(),
+        "the input has shape",
+        "image",
+    ),
+    "two inputs": (
+        lambda m: m.graph.input.append(
+            helper.make_tensor_value_info("other", TensorProto.UINT8, [1])
+        ),
+        "2 inputs and 1 outputs",
+        "other",
+    ),
+    "two outputs": (
+        lambda m: m.graph.output.append(
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])
+        ),
+        "1 inputs and 2 outputs",
+        "logits",
+    ),
+    "no softmax": (
+        lambda m: (m.graph.node.pop(), setattr(m.graph.output[0], "name", "logits")),
+        "does not end in a Softmax",
+        "logits",
+    ),
+    "unused value": (
+        lambda m: m.graph.node.insert(
+            len(m.graph.node) - 1, helper.make_node("Sigmoid", ["conv"], ["dead"])
+        ),
+        "never used",
+        "",
+    ),
+    "old operator set": (
+        lambda m: setattr(m.opset_import[0], "version", 7),
+        "operator set 7 is not between",
+        "",
+    ),
+    "future operator set": (
+        lambda m: setattr(m.opset_import[0], "version", 999),
+        "operator set 999 is not between",
+        "",
+    ),
+    "kernel larger than the image": (
+        lambda m: (
+            constant(m, "conv.weight", np.ones((2, 1, 9, 9), np.float32)),
+            attribute(m, "conv", "kernel_shape", [9, 9]),
+        ),
+        "",
+        "",
+    ),
+    "wrong channels": (
+        lambda m: constant(m, "conv.weight", np.ones((2, 3, 3, 3), np.float32)),
+        "",
+        "",
+    ),
+    "undefined input": (
+        lambda m: node(m, "conv").input.__setitem__(0, "nowhere"),
+        "nowhere",
+        "",
+    ),
+    "missing operand": (lambda m: node(m, "conv").input.pop(), "", ""),
+    "unknown attribute": (lambda m: attribute(m, "conv", "colour", 3), "colour", ""),
+    "shape against weights": (
+        lambda m: constant(m, "bn.weight", np.ones(5, np.float32)),
+        "",
+        "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BREAKS)
+def test_broken_models(tmp_path: Path, case: str):
+    break_it, message, where = BREAKS[case]
+    model = good_model()
+    break_it(model)
+    if case == "missing operand":
+        del node(model, "conv").input[1:]
+    error = error_of(tmp_path, model)
+    assert message in error.message
+    assert where in error.where
+
+
+UNSUPPORTED: dict[str, tuple[Callable[[ModelProto], object], str]] = {
+    "dilations": (lambda m: attribute(m, "conv", "dilations", [2, 2]), "Conv with dilations"),
+    "auto_pad": (
+        lambda m: attribute(m, "conv", "auto_pad", "SAME_UPPER"), "Conv with auto_pad SAME_UPPER"
+    ),
+    "alpha": (lambda m: attribute(m, "logits", "alpha", 0.5), "Gemm with alpha 0.5"),
+    "beta": (lambda m: attribute(m, "logits", "beta", 2.0), "Gemm with beta 2.0"),
+    "training": (
+        lambda m: (
+            attribute(m, "bn", "training_mode", 1),
+            node(m, "bn").output.extend(["running mean", "running variance"]),
+        ),
+        "BatchNormalization in training mode",
+    ),
+    "softmax over rows": (lambda m: attribute(m, "p", "axis", 0), "Softmax over axis 0"),
+    "product of images": (
+        lambda m: insert(m, "mean", helper.make_node("Mul", ["conv"], ["sq"], "sq")),
+        "Mul of shapes (2, 4, 4) and (2, 4, 4)",
+    ),
+    "flattened image": (
+        lambda m: (m.graph.node.remove(node(m, "mean")),
+                   node(m, "logits.input").input.__setitem__(0, "act"),
+                   constant(m, "logits.weight", np.ones((3, 32), np.float32))),
+        "Flatten from (2, 4, 4) to (32,)",
+    ),
+    "mean over channels": (
+        lambda m: insert(
+            m, "conv", helper.make_node("ReduceMean", [], ["r"], "r", axes=[1], keepdims=1)
+        ),
+        "ReduceMean over axes [1]",
+    ),
+    "cast back": (
+        lambda m: insert(m, "bn", helper.make_node("Cast", [], ["d"], "d", to=TensorProto.DOUBLE)),
+        "Cast to anything but float32",
+    ),
+    "other domain": (
+        lambda m: insert(
+            m, "bn", helper.make_node("Gelu", [], ["d"], "d", domain="com.microsoft")
+        ),
+        "com.microsoft.Gelu (node 'd')",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNSUPPORTED)
+def test_unsupported_uses(tmp_path: Path, case: str):
+    change, message = UNSUPPORTED[case]
+    model = good_model()
+    change(model)
+    error = error_of(tmp_path, model)
+    if case == "cast back":  # a type error as well, which the ONNX library finds first
+        return
+    assert isinstance(error, UnsupportedOperatorError)
+    assert message in error.message
+
+
+def test_unsupported_operators_are_listed_all_at_once(tmp_path: Path):
+    model = good_model()
+    insert(model, "mean", helper.make_node("Relu", [], ["r"], "my relu"))
+    insert(model, "mean", helper.make_node("MaxPool", [], ["q"], kernel_shape=[2, 2]))
+    attribute(model, "conv", "dilations", [2, 2])
+    attribute(model, "logits", "alpha", 0.5)
+    error = error_of(tmp_path, model)
+    assert isinstance(error, UnsupportedOperatorError)
+    listed = [(kind.split()[0], name) for kind, name in error.operators]
+    assert listed == [
+        *(("Conv", "conv"), ("Relu", "my relu"), ("MaxPool", "q"), ("Gemm", "logits"))
+    ]
+
+
+def external(model: ModelProto, location: str, length: int | None = None) -> ModelProto:
+    tensor = next(t for t in model.graph.initializer if t.name == "logits.weight")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    if length is not None:
+        tensor.external_data.add(key="length", value=str(length))
+    return model
+
+
+def test_external_data_outside_the_folder(tmp_path: Path):
+    (tmp_path / "secret.bin").write_bytes(bytes(24))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    for location in ("../secret.bin", str(tmp_path / "secret.bin"), "a/../../secret.bin",
+                     "link.bin", ""):  # fmt: skip
+        error = error_of(folder, external(good_model(), location))
+        assert "outside the model's folder" in error.message
+        assert "logits.weight" in error.where
+
+
+def test_external_data_missing_short_or_nonsense(tmp_path: Path):
+    assert "cannot read" in error_of(tmp_path, external(good_model(), "none.bin")).message
+    (tmp_path / "w.bin").write_bytes(bytes(20))
+    assert "truncated" in error_of(tmp_path, external(good_model(), "w.bin", 24)).message
+    assert "cannot be read" in error_of(tmp_path, external(good_model(), "w.bin")).message
+    (tmp_path / "w.bin").write_bytes(np.full(6, np.nan, np.float32).tobytes())
+    assert "NaN" in error_of(tmp_path, external(good_model(), "w.bin", 24)).message
+
+
+def test_building_is_deterministic_and_whole(tmp_path: Path):
+    assert RandomNetwork(3).b.to_bytes() == RandomNetwork(3).b.to_bytes()
+    assert RandomNetwork(3).b.to_bytes() != RandomNetwork(4).b.to_bytes()
+    with pytest.raises(OutputError, match="cannot write"):
+        RandomNetwork(3).b.save(tmp_path / "nowhere" / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
