@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from networks import RandomNetwork
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lastbit.errors import LastbitError, ModelError, OutputError, UnsupportedOperatorError
 from lastbit.graph import OnnxBuilder, read_onnx
+from networks import RandomNetwork
 
 
 def good_model() -> ModelProto:

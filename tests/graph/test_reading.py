@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from networks import random_images, random_network
 from onnx import TensorProto, helper, numpy_helper
 
 from lastbit.float32 import execute_float64
@@ -24,6 +23,7 @@ from lastbit.graph import (
     Softmax,
     read_onnx,
 )
+from networks import random_images, random_network
 
 Node = tuple[str, list[str], str, dict[str, Any]]
 

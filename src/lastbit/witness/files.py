@@ -109,9 +109,9 @@ def _witness(content: dict[str, Any]) -> Witness:
     class_index = _field(content, "class", int)
     if class_index < 0:
         raise _FieldError("class", "is negative")
-    lower = _probability(content, "lower", content)
+    lower = _probability(content, "lower", "lower")
     moves = _field(content, "runtimes", dict)
-    runtimes = {str(name): _probability(moves, str(name), content) for name in moves}
+    runtimes = {name: _probability(moves, name, f"runtimes.{name}") for name in moves}
     if any(move < lower for move in runtimes.values()):
         raise _FieldError("lower", "is more than one of its own runtimes shows")
     return Witness(digest, image, (row, col), class_index, lower, runtimes)
@@ -146,9 +146,10 @@ def _image(content: dict[str, Any], height: int, width: int) -> ByteArray:
     return np.frombuffer(data, np.uint8).reshape(height, width)
 
 
-def _probability(holder: dict[str, Any], name: str, content: dict[str, Any]) -> float:
-    text = _field(holder, name, str)
-    where = name if holder is content else f"runtimes.{name}"
+def _probability(holder: dict[str, Any], name: str, where: str) -> float:
+    text = holder.get(name)
+    if not isinstance(text, str):
+        raise _FieldError(where, "is missing" if text is None else "is not a text")
     try:
         value = float.fromhex(text)
     except (ValueError, OverflowError):
