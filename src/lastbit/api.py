@@ -1,0 +1,163 @@
+"""What the commands do, for use from Python: `prove` and `check`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lastbit.certificate import Draft, draft, hints_for, write
+from lastbit.data import load_mnist
+from lastbit.errors import CertificateError, DataError, ModelError
+from lastbit.graph import read_onnx
+from lastbit.models.shipped import ModelFiles
+from lastbit.models.summary import summarise
+from lastbit.progress import Progress, silent
+from lastbit.witness.files import Witness, read_witness
+from lastbit.witness.replay import ReplayResult, replay
+from lastbit.witness.runtimes import OnnxRuntime
+from lastbit_check.certificate import load, read_bytes
+from lastbit_check.check import Derived, check as check_certificate
+from lastbit_check.verdict import Rejected, Unreadable
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Test accuracy (fraction) and NLL (nats); ``source`` says how they are known."""
+
+    test: float | None
+    nll: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The checker's answer; ``rule``, ``node`` and ``reason`` are empty where it accepts."""
+
+    accepted: bool
+    upper: float | None
+    rule: str
+    node: str
+    reason: str
+    seconds: float
+    derived: Derived | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `prove` found. ``verdict`` is proved, refuted, rejected or not decided.
+
+    ``refused`` names rule, node and reason where no bound could be derived.
+    """
+
+    verdict: str
+    sha256: str
+    accuracy: Accuracy
+    made: Draft | None
+    shown: ReplayResult | None
+    checked: Checked | None
+    refused: Rejected | None
+    certificate: Path
+    seconds: float
+
+
+def prove(
+    files: ModelFiles, *, out: Path | None = None, progress: Progress = silent
+) -> Proof:
+    """Bound, replay of the stored witness, certificate, check by another process.
+
+    Args:
+        files: the model; its stored witness gives L, if there is one.
+        out: folder of the certificate, by default the model's own.
+
+    Raises:
+        ModelError: the model cannot be read or is not covered.
+        OutputError: the certificate cannot be written.
+    """
+    start = time.monotonic()
+    network = read_onnx(files.model)
+    target = (out or files.folder) / "certificate.json"
+    accuracy = measured_accuracy(files)
+    witness: Witness | None = None
+    shown: ReplayResult | None = None
+    if files.witness.exists():
+        witness = read_witness(files.witness)
+        progress("replaying the witness", 0, 1)
+        shown = replay(files.model, witness)
+        progress("replaying the witness", 1, 1)
+    model = files.model.read_bytes()
+    try:
+        made = draft(model, hints_for(network), witness, progress=progress)
+    except Rejected as error:
+        return Proof("not decided", network.sha256, accuracy, None, shown, None, error, target,
+                     time.monotonic() - start)  # fmt: skip
+    except Unreadable as error:
+        raise ModelError(str(error), where=str(files.model)) from error
+    write(target, made)
+    checked = check_apart(target, files.model, progress=progress)
+    verdict = "proved" if checked.accepted else "rejected"
+    if verdict == "proved" and shown is not None and not shown.lower <= float(made.derived.upper):
+        verdict = "refuted"
+    return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
+                 time.monotonic() - start)  # fmt: skip
+
+
+def check(certificate: Path, model: Path | None = None, *, progress: Progress = silent) -> Checked:
+    """Check a certificate in this process.
+
+    Raises:
+        CertificateError: a file is missing or is not what it is said to be.
+    """
+    start = time.monotonic()
+    model = model or certificate.with_name("model.onnx")
+    try:
+        manifest, blob = load(certificate)
+        derived = check_certificate(
+            read_bytes(model), manifest, blob,
+            watch=lambda _, k, n: progress("checking the certificate", k, n),
+        )  # fmt: skip
+    except Rejected as error:
+        spent = time.monotonic() - start
+        return Checked(False, None, error.rule, error.node, error.message, spent)
+    except Unreadable as error:
+        fix = "name the certificate.json, with its .safetensors beside it"
+        raise CertificateError(str(error), where=str(certificate), fix=fix) from error
+    spent = time.monotonic() - start
+    return Checked(True, manifest.claim.upper, "", "", "", spent, derived)
+
+
+def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
+    """Check a certificate in a process of its own, which never imports lastbit."""
+    import json
+
+    progress("checking the certificate", 0, 1)
+    command = [sys.executable, "-m", "lastbit_check", "--json", str(certificate), str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    progress("checking the certificate", 1, 1)
+    if done.returncode not in (0, 1):
+        raise CertificateError(done.stderr.strip() or "the checker failed", where=str(certificate))
+    said = json.loads(done.stdout)
+    if said["accepted"]:
+        return Checked(True, said["upper"], "", "", "", said["seconds"])
+    return Checked(False, None, said["rule"], said["node"], said["reason"], 0.0)
+
+
+def measured_accuracy(files: ModelFiles) -> Accuracy:
+    """Accuracy on the test images, by ONNX Runtime; as stored where there are no images."""
+    network = read_onnx(files.model)
+    if network.input_shape != (1, 28, 28) or network.nodes[-1].shape[0] != 10:
+        return Accuracy(None, None, "not an MNIST model")
+    try:
+        test = load_mnist("test")
+    except DataError as error:
+        stored = summarise(files)
+        return Accuracy(stored.accuracy, stored.nll, f"stored, not measured: {error}")
+    probabilities = OnnxRuntime().probabilities(files.model, test.images).astype(np.float64)
+    right = probabilities.argmax(axis=1) == test.labels
+    with np.errstate(divide="ignore"):
+        nll = -np.log(probabilities[np.arange(len(test.labels)), test.labels])
+    return Accuracy(float(right.mean()), float(nll.mean()), f"measured, images from {test.source}")

@@ -1,0 +1,5 @@
+"""Untrusted search for hints: what is boxed, which slopes, which dual vectors, which norms."""
+
+from lastbit.bound.adjoint import adjoints as adjoints
+from lastbit.bound.norms import claimed_norms as claimed_norms
+from lastbit.bound.plan import Plan as Plan, plan as plan

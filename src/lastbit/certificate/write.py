@@ -1,0 +1,119 @@
+"""From hints to a certificate: the numbers that the hints prove, and two files.
+
+The numbers come from the checker's own rules, applied to the hints: there is one place where a
+sound number is made. The files are then checked again, as a stranger would, before they count.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from lastbit.bound.adjoint import adjoints, on_grid
+from lastbit.bound.norms import claimed_norms
+from lastbit.bound.plan import Plan, plan
+from lastbit.files import write_whole
+from lastbit.graph.network import Network
+from lastbit.progress import Progress, silent
+from lastbit.witness.files import Witness
+from lastbit_check import certificate as form
+from lastbit_check.check import Derived, ceil_float, derive
+from lastbit_check.hints import SLOPE_BITS, Hints
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A certificate in memory: the manifest's text and the blob's bytes, and what they prove."""
+
+    manifest: bytes
+    blob: bytes
+    derived: Derived
+
+
+def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
+    """The hints for a network (choosing a plan if none is given), as the checker reads them."""
+    chosen = chosen or plan(network)
+    slopes = {
+        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int32) for name, m in chosen.slopes.items()
+    }
+    duals: dict[str, NDArray[np.int32]] = {}
+    exponents: dict[str, int] = {}
+    for name, a in adjoints(network, chosen).items():
+        n, e = on_grid(a)
+        if n.any():
+            duals[name], exponents[name] = n, e
+    return Hints(slopes, duals, exponents, claimed_norms(network), chosen.boxes, chosen.base,
+                 chosen.coarsen, chosen.block)  # fmt: skip
+
+
+def draft(
+    model: bytes, hints: Hints, witness: Witness | None = None, *, progress: Progress = silent
+) -> Draft:
+    """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
+
+    Raises:
+        lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
+            exception names the rule and the node.
+    """
+    derived = derive(model, hints, watch=lambda _, k, n: progress("deriving the bound", k, n))
+    blob = _blob(hints)
+    fields: dict[str, Any] = {
+        "format": form.FORMAT,
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "blob_sha256": hashlib.sha256(blob).hexdigest(),
+        "assumptions": list(form.ASSUMPTIONS),
+        "claim": {
+            "upper": ceil_float(derived.upper).hex(),
+            "logits": {k: ceil_float(v).hex() for k, v in derived.logits.items()},
+            "parts": {k: ceil_float(v).hex() for k, v in derived.parts.items()},
+        },
+        "nodes": {
+            name: {kind: ceil_float(v).hex() for kind, v in entries.items()}
+            for name, entries in derived.nodes.items()
+        },
+        "duals": hints.exponents,
+        "norms": {name: value.hex() for name, value in hints.norms.items()},
+        "boxes": sorted(hints.boxes),
+        "base": hints.base,
+        "coarsen": {"node": hints.coarsen, "block": hints.block},
+        "witness": _witness(witness),
+    }
+    fields["digest"] = form.digest(fields)
+    return Draft(json.dumps(fields, indent=1).encode("ascii") + b"\n", blob, derived)
+
+
+def _blob(hints: Hints) -> bytes:
+    tensors = {f"slope/{name}": n for name, n in hints.slopes.items()}
+    tensors |= {f"dual/{name}": n for name, n in hints.duals.items()}
+    return save({name: np.ascontiguousarray(n) for name, n in sorted(tensors.items())})
+
+
+def _witness(witness: Witness | None) -> dict[str, Any]:
+    if witness is None:
+        return {}
+    return {
+        "image": base64.b64encode(witness.image.tobytes()).decode("ascii"),
+        "pixel": list(witness.pixel),
+        "class": witness.class_index,
+        "lower": float(witness.lower).hex(),
+    }
+
+
+def write(path: Path, made: Draft) -> None:
+    """Write the manifest to ``path`` and the blob beside it (.safetensors), each at once or not.
+
+    The blob is written first: a manifest on disk always has its blob.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    for target, data in ((path.with_suffix(".safetensors"), made.blob), (path, made.manifest)):
+        write_whole(target, data)

@@ -1,0 +1,38 @@
+"""`lastbit check`: what `lastbit-check` does, with progress and the table of nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from lastbit.api import check as run_check
+from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.errors import EXIT_OK, EXIT_REJECTED
+from lastbit_check.certificate import ASSUMPTIONS
+
+
+def check(
+    certificate: Annotated[Path, typer.Argument(help="A certificate.json.")],
+    model: Annotated[
+        Path | None, typer.Option(help="The ONNX file; by default model.onnx beside it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> Result:
+    """Check a certificate: exit 0 accepted, 1 rejected."""
+    with watched() as progress:
+        found = run_check(certificate, model, progress=progress)
+    payload = {
+        "accepted": found.accepted, "upper": found.upper, "rule": found.rule or None,
+        "node": found.node or None, "reason": found.reason or None,
+        "assumptions": list(ASSUMPTIONS), "seconds": found.seconds,
+    }  # fmt: skip
+    if found.accepted:
+        text = f"ACCEPTED: U = {found.upper!r}, assuming {', '.join(ASSUMPTIONS)}"
+    else:
+        place = f" at {found.node}" if found.node else ""
+        text = f"REJECTED by rule {found.rule}{place}: {found.reason}"
+    code = EXIT_OK if found.accepted else EXIT_REJECTED
+    return Result(payload, escape(text), as_json, code)

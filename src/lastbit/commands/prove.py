@@ -1,0 +1,122 @@
+"""`lastbit prove`: bound, witness, certificate, check."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from lastbit.api import Proof, prove as run_proof
+from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
+from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
+from lastbit_check.certificate import ASSUMPTIONS
+from lastbit_check.check import ceil_float
+
+ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
+CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
+         "not decided": EXIT_UNDECIDED}  # fmt: skip
+
+
+def prove(
+    model: ModelArgument = DEFAULT_MODEL,
+    out: Annotated[Path | None, typer.Option(help="Folder for the certificate.")] = None,
+    rows: Annotated[int, typer.Option(help="Rows of the table of nodes; 0 for all.", min=0)] = 12,
+    as_json: JsonOption = False,
+) -> Result:
+    """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
+    files = resolve_model(model)
+    with watched() as progress:
+        proof = run_proof(files, out=out, progress=progress)
+    return Result(payload(files, proof), _view(files, proof, rows), as_json, CODES[proof.verdict])
+
+
+def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
+    """The JSON object: numbers that do not exist are null."""
+    derived = proof.made.derived if proof.made else None
+    lower = proof.shown.lower if proof.shown else None
+    upper = ceil_float(derived.upper) if derived else None
+    witness = proof.shown.witness if proof.shown else None
+    parts = {k: ceil_float(v) for k, v in derived.parts.items()} if derived else {}
+    return {
+        "verdict": proof.verdict,
+        "model": {"name": files.name, "sha256": proof.sha256},
+        "accuracy": {"test": proof.accuracy.test, "nll": _finite(proof.accuracy.nll),
+                     "source": proof.accuracy.source},
+        "lower": {"value": lower,
+                  "pixel": list(witness.pixel) if witness else None,
+                  "class": witness.class_index if witness else None,
+                  "runtimes": dict(proof.shown.changes) if proof.shown else {}},
+        "upper": {"value": upper, **parts,
+                  "logits": {k: _finite(ceil_float(v)) for k, v in derived.logits.items()}
+                  if derived else {},
+                  "nodes": {name: {k: _finite(ceil_float(v)) for k, v in entries.items()}
+                            for name, entries in derived.nodes.items()} if derived else {}},
+        "ratio": upper / lower if upper is not None and lower else None,
+        "assumptions": list(ASSUMPTIONS),
+        "certificate": str(proof.certificate) if proof.made else None,
+        "refused": _refused(proof),
+        "check": {"accepted": proof.checked.accepted if proof.checked else None,
+                  "seconds": proof.checked.seconds if proof.checked else None},
+        "seconds": proof.seconds,
+    }  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _refused(proof: Proof) -> dict[str, str] | None:
+    error = proof.refused
+    if error is not None:
+        return {"rule": error.rule, "node": error.node, "reason": error.message}
+    if proof.checked and not proof.checked.accepted:
+        return {"rule": proof.checked.rule, "node": proof.checked.node, "reason": proof.checked.reason}
+    return None
+
+
+def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
+    data = payload(files, proof)
+    table = Table(box=None, show_header=False)
+    head = {"verdict": proof.verdict, "model": f"{files.name}  {proof.sha256}"}
+    if proof.accuracy.test is not None and proof.accuracy.nll is not None:
+        head["accuracy"] = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f} ({proof.accuracy.source})"
+    if data["lower"]["value"] is not None:
+        row, column = data["lower"]["pixel"]
+        head["lower L"] = f"{data['lower']['value']:.6g} at pixel ({row}, {column}), class {data['lower']['class']}"
+    if proof.made:
+        upper = data["upper"]
+        head["upper U"] = f"{upper['value']:.6g}"
+        head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in
+                                      ("first_layer", "remainder", "rounding", "softmax"))  # fmt: skip
+        head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in proof.made.derived.logits.items())
+    if data["ratio"] is not None:
+        head["U/L"] = f"{data['ratio']:.3f}"
+    if data["refused"]:
+        head["not proved"] = "{rule} at {node}: {reason}".format(**data["refused"])
+    head["assumes"] = ", ".join(ASSUMPTIONS)
+    if proof.checked and proof.checked.accepted:
+        head["checked"] = f"accepted by lastbit-check in {proof.checked.seconds:.1f} s"
+    if proof.made:
+        head["certificate"] = str(proof.certificate)
+    head["time"] = f"{proof.seconds:.1f} s"
+    for key, value in head.items():
+        table.add_row(key, escape(value))
+    return Group(table, "", _nodes(proof, rows)) if proof.made else table
+
+
+def _nodes(proof: Proof, rows: int) -> Table:
+    """Where U is lost: each node's share of R, worst first, for the worst pair and pixel."""
+    assert proof.made is not None
+    table = Table("node", "remainder", "rounding", "defect", box=None,
+                  title="Where the bound is lost, in units of a difference of two logits")  # fmt: skip
+    nodes = sorted(proof.made.derived.nodes.items(), key=lambda item: -sum(item[1].values()))
+    for name, entries in nodes[: rows or None]:
+        cells = (f"{float(entries[k]):.3g}" for k in ("remainder", "rounding", "defect"))
+        table.add_row(escape(name), *cells)
+    return table

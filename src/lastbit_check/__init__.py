@@ -1,0 +1,1 @@
+"""The checker of lastbit's certificates: small, independent, exact. It imports nothing of lastbit."""

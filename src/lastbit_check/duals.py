@@ -1,0 +1,119 @@
+"""From dual vectors to a bound: the identity of docs/bound.md, section 3.
+
+For any vectors a_k with a = e_c - e_j at the logits, and D_k = x'_k - x_k as computed,
+
+    D_c - D_j = b . D_0 + sum_j d_j . D_j + sum_k a_k . (nu_k + rho'_k - rho_k)
+
+with d_j = sum_k L_kj^T a_k - a_j and b = sum_k L_k0^T a_k over the readers k of a node.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit_check.exact import Fix, Ints, matmul_up, total
+from lastbit_check.forward import Effects
+from lastbit_check.hints import Hints
+from lastbit_check.layers import Layer
+from lastbit_check.network import Node
+from lastbit_check.verdict import require
+
+
+SLACK = 16.0  # units that pulled_back may be off
+
+
+@dataclass
+class Ledger:
+    """What each node adds to the bound, for every pair of classes and every pixel's group.
+
+    ``remainder[node]`` and ``defect[node]`` are (pairs, groups), ``rounding[node]`` (pairs, 1) for
+    two executions, ``direct`` (pairs, pixels) is |b . D_0|.
+    """
+
+    classes: int
+    remainder: dict[str, Fix] = field(default_factory=dict[str, Fix])
+    rounding: dict[str, Fix] = field(default_factory=dict[str, Fix])
+    defect: dict[str, Fix] = field(default_factory=dict[str, Fix])
+    direct: Fix | None = None
+
+    @property
+    def pairs(self) -> NDArray[np.intp]:
+        """The pairs (c, j) of classes, c < j, one a row."""
+        return np.array(list(itertools.combinations(range(self.classes), 2)), dtype=np.intp)
+
+    def _differences(self, a: Fix) -> Fix:
+        """|a_c - a_j| for every pair (pairs, units) from a (C, H, W, classes)."""
+        flat = a.n.reshape(-1, self.classes).T
+        c, j = self.pairs.T
+        return Fix(np.abs(flat[c] - flat[j]), a.e)
+
+    def enter(self, node: Node, dual: Fix, pulled: Fix | None, effects: Effects, moves: Fix) -> None:
+        """Book one node: its own effects, and the defect of its dual vectors.
+
+        ``dual`` is a_k and ``pulled`` is sum_k L_kj^T a_k with an error of at most SLACK units,
+        both (C, H, W, classes), None for 0; ``moves`` bounds |D_k| by group.
+        """
+        weights = self._differences(dual)
+        units = weights.n.shape[1]
+        if effects.remainder.n.any():
+            self.remainder[node.name] = matmul_up(weights, effects.remainder.reshape(units, -1))
+        noise = np.broadcast_to(effects.rounding.n, (*node.shape, 1)).reshape(units, 1)
+        self.rounding[node.name] = matmul_up(weights, Fix(2.0 * noise, effects.rounding.e))
+        if pulled is None:
+            pulled = Fix(np.zeros_like(dual.n), dual.e)
+        if pulled is dual or not (pulled.n.any() or dual.n.any()):
+            self.defect[node.name] = Fix(np.zeros((len(self.pairs), 1)), 0)
+            return
+        gap = total(pulled, Fix(-dual.n, dual.e), up=False)
+        slack = SLACK * 2.0 ** max(0, gap.e - pulled.e) + 2.0
+        size = np.abs(gap.n).reshape(units, self.classes).T + slack
+        c, j = self.pairs.T
+        self.defect[node.name] = matmul_up(Fix(size[c] + size[j], gap.e), moves.reshape(units, -1))
+
+    def close(self, pulled: Fix | None, pixels: int) -> None:
+        """Book the input: |b . D_0| with D_0 = 1 at one pixel."""
+        if pulled is None:
+            self.direct = Fix(np.zeros((len(self.pairs), pixels)), 0)
+            return
+        d = self._differences(pulled)
+        self.direct = Fix(d.n + 2 * SLACK, d.e)
+
+
+def pulled_back(
+    node: Node, readers: list[Node], layers: dict[str, Layer], hints: Hints, classes: int
+) -> Fix | None:
+    """sum over the readers k of L_kj^T a_k (C, H, W, classes), within SLACK units; None if it is exactly 0."""
+    parts: list[Fix] = []
+    for reader in readers:
+        a = hints.dual(reader, classes)
+        if not a.n.any():
+            continue
+        if reader.op in ("linear", "affine", "mean"):
+            parts.append(layers[reader.name].transposed(a).fit(44, up=False))
+        elif reader.op == "add":
+            parts += [a] * reader.inputs.count(node.name)
+        elif reader.inputs[0] == node.name:
+            m = hints.slope(reader)
+            parts.append(Fix(a.n * m.n, a.e + m.e))
+    require(2 * len(parts) < SLACK, "hint.dual", "too many readers", node.name)
+    return total(*parts, up=False) if parts else None
+
+
+def unit_duals(classes: int) -> NDArray[np.int32]:
+    """e_c at the logits (classes, classes, 1, 1)."""
+    return np.eye(classes, dtype=np.int32).reshape(classes, classes, 1, 1)
+
+
+def summed(parts: list[Fix], shape: tuple[int, ...]) -> Fix:
+    """Upper sum of contributions, broadcast to ``shape``."""
+    none = Fix(np.zeros(shape), 0)
+    return total(none, *parts) if parts else none
+
+
+def spread_over(by_group: Ints, groups: Ints) -> Ints:
+    """Columns of groups -> columns of pixels."""
+    return by_group[:, groups.astype(np.intp)] if by_group.shape[1] > 1 else by_group

@@ -1,0 +1,165 @@
+"""Rigorous rational enclosures of the few real functions that the rules need.
+
+exp is enclosed by its Taylor sum with the Lagrange remainder after halving the argument; logistic
+sigmoid, SiLU, their slopes and tanh follow from it. Tables on a grid of 1/64 carry the slopes and
+values to arrays; between grid points monotonicity is used:
+
+    sigma increases; sigma' increases on (-inf, 0] and decreases on [0, inf);
+    silu decreases on (-inf, a], increases on [a, inf), a = -1.2784...;
+    silu' decreases on (-inf, -b], increases on [-b, b], decreases on [b, inf), b = 2.3993...;
+    |silu'(z) - 1/2| <= |z|/2 and 0 <= silu(z) - z/2 <= z^2/4, because 0 <= tanh(y)/y <= 1.
+
+(silu'' = sigma'(z) (2 - z tanh(z/2)) vanishes where z tanh(z/2) = 2, and |silu''| <= 1/2.)
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+
+from lastbit_check.exact import Fix, Ints, shift
+
+BITS = 24  # slopes and sigmoid values are tabulated as integers over 2^24
+STEP = 64  # table points per unit
+END = 24 * STEP  # the tables cover [-24, 24]
+
+
+def exp_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
+    """Rational lo <= exp(x) <= hi, relative width below 2^-60 for |x| <= 64."""
+    if x < 0:
+        lo, hi = exp_bounds(-x)
+        return 1 / hi, 1 / lo
+    halvings = max(0, (int(x) + 1).bit_length() + 2)
+    y = x / 2**halvings
+    term, lo = Fraction(1), Fraction(1)
+    for k in range(1, 14):
+        term = term * y / k
+        lo += term
+    lo, hi = _round(lo, down=True), _round(lo + 2 * term * y / 14, down=False)
+    for _ in range(halvings):
+        lo, hi = _round(lo * lo, down=True), _round(hi * hi, down=False)
+    return lo, hi
+
+
+def _round(x: Fraction, *, down: bool) -> Fraction:
+    """x rounded to 100 significant bits, down or up, so that fractions stay short."""
+    bits = 100 - (x.numerator.bit_length() - x.denominator.bit_length())
+    scaled = x * Fraction(2) ** bits
+    n = math.floor(scaled) if down else math.ceil(scaled)
+    return Fraction(n) / Fraction(2) ** bits
+
+
+def sigmoid_bounds(z: Fraction) -> tuple[Fraction, Fraction]:
+    """Enclosure of 1 / (1 + exp(-z))."""
+    lo, hi = exp_bounds(-z)
+    return 1 / (1 + hi), 1 / (1 + lo)
+
+
+def tanh_upper(x: Fraction) -> Fraction:
+    """Upper bound of tanh(x) for x >= 0: 1 - 2 / (exp(2x) + 1), at most 1."""
+    if x > 40:
+        return Fraction(1)
+    return min(Fraction(1), x, 1 - 2 / (exp_bounds(2 * x)[1] + 1))
+
+
+def _mul(a: tuple[Fraction, Fraction], b: tuple[Fraction, Fraction]) -> tuple[Fraction, Fraction]:
+    corners = [p * q for p in a for q in b]
+    return min(corners), max(corners)
+
+
+@cache
+def tables() -> dict[str, tuple[Ints, Ints]]:
+    """Lower and upper integer tables (unit 2^-24) at the points k/64, |k| <= END."""
+    names = ("sigmoid", "sigmoid'", "silu", "silu'")
+    rows: dict[str, list[tuple[Fraction, Fraction]]] = {name: [] for name in names}
+    for k in range(-END, END + 1):
+        z = Fraction(k, STEP)
+        s = sigmoid_bounds(z)
+        c = (1 - s[1], 1 - s[0])
+        inner = _mul((z, z), c)
+        slope = _mul(s, (1 + inner[0], 1 + inner[1]))
+        rows["sigmoid"].append(s)
+        rows["sigmoid'"].append(_mul(s, c))
+        rows["silu"].append(_mul((z, z), s))
+        rows["silu'"].append(slope)
+    unit = 2**BITS
+    return {
+        name: (
+            np.array([float(r[0] * unit // 1) for r in values]),
+            np.array([float(-(-r[1] * unit // 1)) for r in values]),
+        )
+        for name, values in rows.items()
+    }
+
+
+def _cells(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
+    """Indices of the last table point <= lo and the first one >= hi, clipped to the table."""
+    low = np.clip(np.floor(np.ldexp(lo.n, 6 - lo.e)), -END, END)
+    high = np.clip(np.ceil(np.ldexp(hi.n, 6 - hi.e)), -END, END)
+    return low, high
+
+
+def magnitude(lo: Fix, hi: Fix, bits: int) -> Ints:
+    """max(|lo|, |hi|) in units of 2^-bits, rounded up (ldexp is exact at these magnitudes)."""
+    left, right = np.ldexp(np.abs(lo.n), bits - lo.e), np.ldexp(np.abs(hi.n), bits - hi.e)
+    return np.ceil(np.maximum(left, right))
+
+
+def _look(name: str, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    down, up = tables()[name]
+    i, j = (low + END).astype(np.intp), (high + END).astype(np.intp)
+    return down[i], up[i], down[j], up[j]
+
+
+def silu_slopes(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
+    """Integers (unit 2^-24) that enclose silu' on [lo, hi], elementwise.
+
+    Beyond the table silu' lies within 2^-24 * 64 of 0 (left) or 1 (right), on its monotone tails:
+    the value at the table's end, which is the extreme one there, and the limit enclose it.
+    """
+    unit = float(2**BITS)
+    low, high = _cells(lo, hi)
+    a, b, c, d = _look("silu'", low, high)
+    least, most = np.minimum(a, c), np.maximum(b, d)
+    valley, hill = (low <= -153) & (high >= -154), (low <= 154) & (high >= 153)
+    least = np.where(valley, np.floor(-0.09984 * unit), least)
+    most = np.where(hill, np.ceil(1.09984 * unit), most)
+    most = np.where(low <= -END, np.maximum(most, 0.0), most)
+    least = np.where(high >= END, np.minimum(least, unit), least)
+    near = np.minimum(magnitude(lo, hi, BITS - 1), unit)
+    return np.maximum(least, unit / 2 - near), np.minimum(most, unit / 2 + near)
+
+
+def silu_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+    """Enclosure of silu over [lo, hi], elementwise: least is -0.2785, and silu(z) <= max(z, 0)."""
+    unit = float(2**BITS)
+    low, high = _cells(lo, hi)
+    a, b, c, d = _look("silu", low, high)
+    least, most = np.minimum(a, c), np.maximum(b, d)
+    least = np.where((low <= -81) & (high >= -82), np.floor(-0.27847 * unit), least)
+    most = np.where(low <= -END, np.maximum(most, 0.0), most)
+    e = min(BITS, hi.e)  # right of the table silu(z) <= z
+    beyond = np.maximum(shift(hi.n, hi.e - e, up=True), 0.0)
+    top = np.where(high >= END, beyond, shift(most, BITS - e, up=True))
+    return Fix(least, BITS), Fix(top, e)
+
+
+def sigmoid_values(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
+    """Integers (unit 2^-24) that enclose sigma on [lo, hi], elementwise."""
+    low, high = _cells(lo, hi)
+    down, _, _, up = _look("sigmoid", low, high)
+    return np.where(low <= -END, 0.0, down), np.where(high >= END, float(2**BITS), up)
+
+
+def sigmoid_slopes(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
+    """Integers (unit 2^-24) that enclose sigma' on [lo, hi]; also 1/4 - z^2/16 <= sigma'(z) <= 1/4."""
+    quarter = float(2 ** (BITS - 2))
+    low, high = _cells(lo, hi)
+    a, b, c, d = _look("sigmoid'", low, high)
+    least = np.where((low <= -END) | (high >= END), 0.0, np.minimum(a, c))
+    most = np.where((low <= 0) & (high >= 0), quarter, np.maximum(b, d))
+    reach = np.minimum(magnitude(lo, hi, 12), 2.0**13)
+    return np.maximum(least, quarter - np.ceil(reach * reach / 16)), np.minimum(most, quarter)

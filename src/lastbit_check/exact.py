@@ -1,0 +1,159 @@
+"""Exact arithmetic on arrays of integers, carried by float64.
+
+Every array here holds integers of magnitude below 2^53 in float64, so that sums, products and
+matrix products are exact as long as no intermediate sum reaches 2^53: the callers bound the sums
+first, by Python integers. A real number is an integer n with an exponent e and stands for
+n * 2^-e. Nothing is ever rounded silently: a function rounds up, or to nearest with an error of
+at most one unit that the caller adds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit_check.verdict import require
+
+Ints = NDArray[np.float64]
+LIMIT = 2**53
+
+
+def peak(n: Ints) -> int:
+    """Largest magnitude in ``n`` as a Python integer (0 if empty)."""
+    return int(np.max(np.abs(n))) if n.size else 0
+
+
+def shift(n: Ints, bits: int, *, up: bool) -> Ints:
+    """n * 2^-bits, rounded up (``up``) or to nearest (error at most 1/2); exact if bits <= 0."""
+    if bits == 0:
+        return n
+    if bits < 0:
+        require(peak(n) << -bits < LIMIT, "precision", "an integer would exceed 2^53")
+        return np.ldexp(n, -bits)
+    scaled = np.ldexp(n, -min(bits, 1000))
+    return np.ceil(scaled) if up else np.rint(scaled)
+
+
+@dataclass(frozen=True)
+class Fix:
+    """The array n * 2^-e of exact dyadic numbers."""
+
+    n: Ints
+    e: int
+
+    def at(self, e: int, *, up: bool = True) -> Fix:
+        """The same numbers on the grid 2^-e, rounded up (or to nearest)."""
+        return Fix(shift(self.n, self.e - e, up=up), e)
+
+    def at_down(self, e: int) -> Fix:
+        """The same numbers on the grid 2^-e, rounded down."""
+        return Fix(-shift(-self.n, self.e - e, up=True), e)
+
+    def fit(self, bits: int, *, up: bool = True) -> Fix:
+        """Coarsen the grid, only if need be, until every magnitude is at most 2^bits."""
+        excess = peak(self.n).bit_length() - bits
+        return self if excess <= 0 else self.at(self.e - excess, up=up)
+
+    def __getitem__(self, index: object) -> Fix:
+        return Fix(self.n[index], self.e)  # type: ignore[index]
+
+    def reshape(self, *shape: int) -> Fix:
+        return Fix(self.n.reshape(*shape), self.e)
+
+    def abs(self) -> Fix:
+        return Fix(np.abs(self.n), self.e)
+
+
+def zeros(shape: tuple[int, ...], e: int = 0) -> Fix:
+    """The array 0."""
+    return Fix(np.zeros(shape), e)
+
+
+def total(*terms: Fix, up: bool = True, bits: int = 44) -> Fix:
+    """Sum of the terms, on the coarsest of their grids after fitting each to ``bits`` bits.
+
+    Rounded up if ``up``; otherwise to nearest with an error below len(terms) units.
+    """
+    fitted = [t.fit(bits, up=up) for t in terms]
+    live = [t for t in fitted if t.n.any()] or fitted[:1]
+    e = min(t.e for t in live) if live[0].n.any() else max(t.e for t in fitted)
+    result = live[0].at(e, up=up).n
+    for t in live[1:]:
+        result = result + t.at(e, up=up).n
+    return Fix(np.broadcast_to(result, np.broadcast_shapes(*(t.n.shape for t in terms))), e)
+
+
+def times(a: Fix, b: Fix, *, bits: tuple[int, int] = (26, 26)) -> Fix:
+    """Elementwise product of nonnegative arrays, each first rounded up to so many bits."""
+    x, y = a.fit(bits[0]), b.fit(bits[1])
+    return Fix(x.n * y.n, x.e + y.e)
+
+
+def beside(first: Fix, rest: Fix) -> Fix:
+    """Two arrays joined along the last axis, on the coarser of their grids, rounded up."""
+    a, b = first.fit(44), rest.fit(44)
+    e = min(a.e, b.e)
+    return Fix(np.concatenate([a.at(e).n, b.at(e).n], axis=-1), e)
+
+
+def maximum(a: Fix, b: Fix) -> Fix:
+    """Elementwise maximum, on the coarser grid, rounded up."""
+    e = min(a.e, b.e)
+    return Fix(np.maximum(a.at(e).n, b.at(e).n), e)
+
+
+def apply_near(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
+    """f(x) for an integer linear map f with sup-norm at most ``gain``, exact or off by <= 1 unit.
+
+    If the sums might reach 2^53 the argument is split into a high and a low part, both of whose
+    images are exact, and the image of the low part is rounded to nearest.
+    """
+    bound = gain * peak(x.n)
+    if bound < LIMIT:
+        return Fix(f(x.n), x.e)
+    h = bound.bit_length() - 51
+    require(gain << (h - 1) < LIMIT, "precision", "a sum of products would exceed 2^53")
+    high = np.rint(np.ldexp(x.n, -h))
+    low = x.n - np.ldexp(high, h)
+    return Fix(f(high) + np.rint(np.ldexp(f(low), -h)), x.e - h)
+
+
+def apply_up(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
+    """Upper bound of f(x) for a nonnegative f and x: one unit more wherever it was rounded."""
+    x = x.fit(40)
+    y = apply_near(f, gain, x)
+    return y if y.e == x.e else Fix(y.n + 1, y.e)
+
+
+def matmul_up(a: Fix, b: Fix) -> Fix:
+    """Upper bound of the matrix product of nonnegative a (m, k) and b (k, n)."""
+    a = a.fit(28)
+    gain = int(np.max(np.sum(a.n, axis=1))) if a.n.size else 0
+    require(gain < LIMIT, "precision", "a row sum would exceed 2^53")
+    y = apply_up(lambda x: a.n @ x, gain, b)
+    return Fix(y.n, y.e + a.e)
+
+
+def dyadic(value: float) -> tuple[int, int]:
+    """The finite float ``value`` as (n, e) with value == n * 2^-e exactly."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator, denominator.bit_length() - 1
+
+
+def from_float(values: NDArray[np.float32] | NDArray[np.float64], bits: int) -> tuple[Fix, Ints]:
+    """Nearest integers of at most ``bits`` bits on a common grid, and where they are inexact.
+
+    Returns:
+        The dyadic array and an array of 0 and 1, same shape: 1 where the number differs from the
+        given one (by at most half a unit).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    largest = float(np.max(np.abs(x))) if x.size else 0.0
+    e = bits - math.frexp(largest)[1] if largest > 0 else 0
+    scaled = np.ldexp(x, e)
+    n = np.rint(scaled)
+    return Fix(n, e), (np.ldexp(n, -e) != x).astype(np.float64)

@@ -1,0 +1,151 @@
+"""What is known of a node's computed values, for all images, and of their change.
+
+For every image and every allowed execution the computed value is, elementwise,
+
+    x = c + A (x_base - c_base) + e,   |e| <= error[..., 0],   |A| radius_base <= spread[..., 0]
+
+with the linear map A of the base node (see columns.py; zero where a node does not depend on it).
+For two images that differ in a pixel of group g, |x' - x| <= error[..., 1+g] + spread[..., 1+g].
+Independently |x|_2 <= size and |x' - x|_2 <= change, in the Euclidean norm.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from lastbit_check.exact import Fix, Ints, total
+from lastbit_check.layers import Layer
+from lastbit_check.network import Shape
+from lastbit_check.verdict import require
+
+UNIT = Fraction(1, 2**24)  # unit roundoff of binary32
+CEILING = Fraction(2) ** 127  # below the overflow threshold of binary32
+
+
+@dataclass(frozen=True)
+class Form:
+    """c (C, H, W, 1), error and spread (C, H, W, 1 + groups), and two Euclidean norms."""
+
+    c: Fix
+    error: Fix
+    spread: Fix
+    size: Fraction
+    change: Fraction
+
+    @property
+    def radius(self) -> Fix:
+        """Half widths (C, H, W, 1 + groups): range first, then change by group."""
+        return total(self.error, self.spread)
+
+    @property
+    def interval(self) -> tuple[Fix, Fix]:
+        """Lower and upper bound of the computed value (C, H, W, 1)."""
+        r = self.radius[..., :1]
+        upper = total(self.c, r)
+        lower = total(Fix(-self.c.n, self.c.e), r)
+        limit = ceil_fix(self.size, min(upper.e, lower.e))
+        return _least(lower, limit, -1), _least(upper, limit, 1)
+
+    @property
+    def magnitude(self) -> Fix:
+        """Upper bound of |x| (C, H, W, 1): box and Euclidean norm, whichever is smaller."""
+        lo, hi = self.interval
+        e = min(lo.e, hi.e)
+        return Fix(np.maximum(np.abs(lo.at_down(e).n), np.abs(hi.at(e).n)), e)
+
+    @property
+    def moves(self) -> Fix:
+        """Upper bound of |x' - x| by group (C, H, W, groups)."""
+        return self.radius[..., 1:]
+
+
+def _least(bound: Fix, limit: Fix, sign: int) -> Fix:
+    e = min(bound.e, limit.e)
+    return Fix(sign * np.minimum(bound.at(e).n, limit.at(e).n), e)
+
+
+def ceil_fix(value: Fraction, e: int, bits: int = 44) -> Fix:
+    """A scalar rounded up to the grid 2^-e, or to a coarser one that holds it in ``bits`` bits."""
+    while value * Fraction(2) ** e >= 2**bits:
+        e -= max(1, (value * Fraction(2) ** e).__ceil__().bit_length() - bits)
+    return Fix(np.array(float((value * Fraction(2) ** e).__ceil__())), e)
+
+
+def up(value: Fraction) -> Fraction:
+    """A scalar rounded up to 64 significant bits, so that fractions stay short."""
+    if value == 0:
+        return value
+    bits = 64 - value.numerator.bit_length() + value.denominator.bit_length()
+    return Fraction((value * Fraction(2) ** bits).__ceil__()) / Fraction(2) ** bits
+
+
+def root(value: Fraction) -> Fraction:
+    """An upper bound of the square root, with 64 bits."""
+    k = max(0, 128 - value.numerator.bit_length() + value.denominator.bit_length())
+    k += k % 2
+    return up(Fraction(math.isqrt(math.ceil(value * 2**k)) + 1) / 2 ** (k // 2))
+
+
+def norm(x: Fix) -> Fraction:
+    """Upper bound of the Euclidean norm of an array."""
+    n = x.fit(20)
+    squares = int(np.sum(n.n * n.n)) if n.n.size < 2**12 else _squares(n.n)
+    return root(Fraction(squares)) / Fraction(2) ** n.e
+
+
+def _squares(n: Ints) -> int:
+    return sum(int(v) for v in np.sum((n * n).reshape(n.shape[0], -1), axis=1))
+
+
+def roundings(depth: Ints, size: Fix) -> Fix:
+    """((1+u)^h - 1) * size <= h / (2^24 - h) * size for h roundings in sequence, rounded up.
+
+    Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1; any order of
+    summation and fused multiply-add: the number of roundings on a path is at most h.
+    """
+    s = size.fit(31)
+    h = depth.reshape(-1, 1, 1, 1)
+    product = s.n * h  # below 2^51, exact
+    quotient = np.ceil(product / (2.0**24 - h) * (1 + 2.0**-40))
+    return Fix(quotient, s.e)
+
+
+def underflow(gain: Fraction, name: str) -> Fix:
+    """One unit of a grid that bounds gain * 2^-126: what underflow and flush-to-zero add."""
+    value, e = gain * Fraction(1, 2**126), 100
+    while value * Fraction(2) ** e > 1:
+        e -= 1
+        require(e > -128, "rounding.underflow", "the underflow term is out of reach", name)
+    return Fix(np.array(1.0), e)
+
+
+def layer_underflow(layer: Layer, size: Fix, name: str) -> Fix:
+    """Underflow in a sum of products: every operand read and every result may be off by 2^-126.
+
+    The magnitudes of weights and values multiply that; fewer than 64 (terms + 1) operations.
+    """
+    return underflow(64 * (layer.terms + 1) * layer.reach * (largest(size) + 1), name)
+
+
+def largest(x: Fix) -> Fraction:
+    """Largest entry of a nonnegative array."""
+    return Fraction(int(np.max(x.n, initial=0))) / Fraction(2) ** x.e
+
+
+def finite(size: Fraction, name: str) -> None:
+    """Rule finite.values: no computed value, nor partial sum, reaches 2^127."""
+    require(2 * size < CEILING, "finite.values", "a value may overflow", name)
+
+
+def input_form(shape: Shape) -> Form:
+    """All byte images: centre 127.5, radius 127.5; a pixel's own group moves it by 1."""
+    pixels = int(np.prod(shape))
+    columns = np.concatenate([np.full((pixels, 1), 255.0), 2.0 * np.eye(pixels)], axis=1)
+    e = Fix(columns.reshape(*shape, -1), 1)
+    c = Fix(np.full((*shape, 1), 255.0), 1)
+    none = Fix(np.zeros((*shape, 1)), 1)
+    return Form(c, e, none, up(root(Fraction(pixels)) * 255), Fraction(1))

@@ -1,0 +1,224 @@
+"""The rules that carry a form through one node.
+
+Each returns the node's form and its effects on a difference: ``remainder`` bounds |nu| by group,
+``rounding`` bounds |rho| of one execution (docs/bound.md, sections 3 and 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from lastbit_check import enclosure
+from lastbit_check.exact import Fix, Ints, beside, times, total
+from lastbit_check.forms import (
+    UNIT,
+    Form,
+    ceil_fix,
+    finite,
+    largest,
+    layer_underflow,
+    norm,
+    root,
+    roundings,
+    underflow,
+    up,
+)
+from lastbit_check.hints import SLOPE_BITS, Hints
+from lastbit_check.layers import Layer
+from lastbit_check.network import Node
+from lastbit_check.verdict import Rejected
+
+# |computed sigmoid - sigmoid| <= 2^-22 and |computed silu - silu| <= 6u|z| + 2^-126: see assumptions
+SIGMOID_ERROR = Fraction(1, 2**22)
+SILU_ERROR = 6 * UNIT
+
+
+@dataclass(frozen=True)
+class Effects:
+    """remainder (C, H, W, groups or 1) and rounding (C, H, W, 1), both upper bounds."""
+
+    remainder: Fix
+    rounding: Fix
+
+
+def _zero(like: Form) -> Fix:
+    return Fix(np.zeros_like(like.c.n), 100)
+
+
+def _noisy(terms: list[Fix], noise: Fix, groups: int) -> Fix:
+    """Sum of the terms plus one execution's noise on the range, two on every change."""
+    double = np.full(1 + groups, 2.0)
+    double[0] = 1.0
+    return total(*terms, Fix(noise.n * double, noise.e))
+
+
+def linear(layer: Layer, node: Node, x: Form, spread: Fix, gain: Fraction) -> tuple[Form, Effects]:
+    """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
+    reach = x.magnitude
+    finite(layer.reach * (largest(reach) + 1), node.name)
+    bias = Fix(layer.bias.n.reshape(-1, 1, 1, 1), layer.bias.e)
+    c = _reduced(total(layer.core(x.c), bias, up=False))
+    size = total(layer.spread(reach), Fix(layer.bias_size.n.reshape(-1, 1, 1, 1), layer.bias_size.e))
+    finite(largest(size), node.name)
+    rounding = total(roundings(layer.depth, size), layer_underflow(layer, reach, node.name))
+    grid = Fix(np.full(c.n.shape, 8.0), c.e)
+    left = layer.left_out(beside(reach, x.moves))
+    wide = total(layer.spread(x.error), left)
+    error = _noisy([wide, _first(grid, wide)], rounding, wide.n.shape[3] - 1)
+    loss = norm(rounding)
+    offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * root(Fraction(node.shape[1] * node.shape[2]))
+    form = Form(c, error, spread, up(gain * x.size + offset + loss), up(gain * x.change + 2 * loss))
+    return form, Effects(left[..., 1:], rounding)
+
+
+def _first(x: Fix, like: Fix) -> Fix:
+    """x (C, H, W, 1) in the first of as many columns as ``like`` has, 0 elsewhere."""
+    n = np.zeros(like.n.shape)
+    n[..., :1] = x.n
+    return Fix(n, x.e)
+
+
+def _reduced(c: Fix) -> Fix:
+    """Centres are kept to 30 bits, so that a product with a slope is exact."""
+    return c.fit(30, up=False)
+
+
+def _deviation(m: Fix, slopes: tuple[Ints, Ints]) -> Fix:
+    """max |s - m| over the enclosed slopes s."""
+    low, high = slopes
+    centre = np.ldexp(m.n, enclosure.BITS - m.e)
+    return Fix(np.maximum(np.abs(high - centre), np.abs(low - centre)), enclosure.BITS)
+
+
+def _boxed(x: Form, lo: Fix, hi: Fix, moves: Fix, noise: Fix, sizes: tuple[Fraction, Fraction]) -> Form:
+    """A form that forgets how the value depends on the base: an interval, and bounded changes."""
+    e = min(lo.e, hi.e)
+    low, high = lo.at_down(e).n, hi.at(e).n
+    c = _reduced(Fix(np.floor((low + high) / 2), e))
+    half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
+    wide = beside(Fix(half.n + 1, c.e), moves)
+    none = Fix(np.zeros_like(x.c.n), 100)
+    return Form(c, _noisy([wide], noise, moves.n.shape[3]), none, *sizes)
+
+
+def _bent(x: Form, m: Fix, offset: Fix, centre: Fix, rest: Fix, bend: Fix, noise: Fix,
+          spread: Fix, sizes: tuple[Fraction, Fraction]) -> Form:  # fmt: skip
+    """m z + offset + centre +- rest, where a change deviates from m D by at most ``bend``."""
+    straight = Fix(_reduced(x.c).n * m.n, _reduced(x.c).e + m.e)
+    c = _reduced(total(straight, offset, centre, up=False))
+    kept = times(m.abs(), x.error, bits=(21, 31))
+    own = _reduced(x.c)
+    slack = total(Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, float(own.e != x.c.e)), own.e))
+    wide = total(kept, beside(total(rest, slack), bend))
+    return Form(c, _noisy([wide], noise, bend.n.shape[3]), spread, *sizes)
+
+
+def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]:
+    """z sigma(z), core m z: slopes on the range; silu(z) - z/2 lies in [0, z^2/4]."""
+    lo, hi = x.interval
+    reach, m = x.magnitude, hints.slope(node)
+    slopes = enclosure.silu_slopes(lo, hi)
+    bend = times(_deviation(m, slopes), x.moves)
+    noise = total(_share(reach, SILU_ERROR), underflow(Fraction(1), node.name))
+    sizes = _curve_sizes(x, noise, Fraction(109984, 100000), Fraction(1), Fraction(0))
+    if hints.boxed(node):
+        steep = Fix(np.maximum(np.abs(slopes[0]), np.abs(slopes[1])), enclosure.BITS)
+        low, high = enclosure.silu_values(lo, hi)
+        form = _boxed(x, low, high, times(steep, x.moves), noise, sizes)
+        return form, Effects(bend, noise)
+    if bool(np.all(m.n == 2.0 ** (SLOPE_BITS - 1))):
+        square = times(reach, reach)
+        centre = rest = Fix(square.n, square.e + 3)
+    else:
+        hull = enclosure.silu_slopes(_below_zero(lo), _above_zero(hi))
+        centre, rest = _zero(x), times(_deviation(m, hull), reach)
+    form = _bent(x, m, _zero(x), centre, rest, bend, noise, spread, sizes)
+    return form, Effects(bend, noise)
+
+
+def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]:
+    """1 / (1 + exp(-z)), core m z, around 1/2 at z = 0."""
+    lo, hi = x.interval
+    m = hints.slope(node)
+    bend = times(_deviation(m, enclosure.sigmoid_slopes(lo, hi)), x.moves)
+    noise = total(ceil_fix(SIGMOID_ERROR, 40), underflow(Fraction(1), node.name))
+    noise = Fix(np.broadcast_to(noise.n, x.c.n.shape), noise.e)
+    ones = root(Fraction(x.c.n.size))
+    sizes = _curve_sizes(x, noise, Fraction(1, 4), Fraction(0), ones)
+    if hints.boxed(node):
+        low, high = (Fix(v, enclosure.BITS) for v in enclosure.sigmoid_values(lo, hi))
+        steep = Fix(np.array(2.0 ** (enclosure.BITS - 2)), enclosure.BITS)
+        form = _boxed(x, low, high, times(steep, x.moves), noise, sizes)
+        return form, Effects(bend, noise)
+    hull = enclosure.sigmoid_slopes(_below_zero(lo), _above_zero(hi))
+    rest = times(_deviation(m, hull), x.magnitude)
+    half = Fix(np.ones_like(x.c.n), 1)
+    form = _bent(x, m, half, _zero(x), rest, bend, noise, spread, sizes)
+    return form, Effects(bend, noise)
+
+
+def _curve_sizes(x: Form, noise: Fix, lipschitz: Fraction, gain: Fraction, ones: Fraction) -> tuple[Fraction, Fraction]:
+    loss = norm(noise)
+    return up(gain * x.size + ones + loss), up(lipschitz * x.change + 2 * loss)
+
+
+def _below_zero(lo: Fix) -> Fix:
+    return Fix(np.minimum(lo.n, 0.0), lo.e)
+
+
+def _above_zero(hi: Fix) -> Fix:
+    return Fix(np.maximum(hi.n, 0.0), hi.e)
+
+
+def _share(size: Fix, rate: Fraction) -> Fix:
+    """rate * size for a rate that is a small multiple of u, rounded up."""
+    multiple = rate / UNIT
+    assert multiple.denominator == 1
+    s = size.fit(44)
+    return Fix(s.n * multiple.numerator, s.e + 24)
+
+
+def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> tuple[Form, Effects]:
+    """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s."""
+    reach, factor, s0 = x.magnitude, s.magnitude, hints.slope(node)
+    lo, hi = s.interval
+    e = min(lo.e, hi.e, s0.e + 20)
+    centre = np.ldexp(s0.n, e - s0.e) if e >= s0.e else s0.at(e, up=False).n
+    away = np.maximum(np.abs(hi.at(e).n - centre), np.abs(lo.at_down(e).n - centre))
+    away = Fix(away + float(e < s0.e), e)
+    size = times(reach, factor)
+    tiny = underflow(largest(reach) + largest(factor) + 4, node.name)
+    noise = total(_share(size, UNIT), tiny)
+    finite(largest(size), node.name)
+    carried = times(reach, s.moves)
+    loss, spatial = norm(noise), root(Fraction(node.shape[1] * node.shape[2]))
+    sizes = (
+        up(largest(factor) * x.size + loss),
+        up(largest(factor) * x.change + spatial * largest(reach) * s.change + 2 * loss),
+    )
+    bend = total(times(away, x.moves), carried)
+    if hints.boxed(node):
+        moves = total(times(factor, x.moves), carried)
+        return _boxed(x, Fix(-size.n, size.e), size, moves, noise, sizes), Effects(bend, noise)
+    rest = times(away, reach)
+    form = _bent(x, s0, _zero(x), _zero(x), rest, bend, noise, spread, sizes)
+    return form, Effects(bend, noise)
+
+
+def add(node: Node, x: Form, y: Form, spread: Fix) -> tuple[Form, Effects]:
+    """x + y: one rounding of the sum."""
+    c = total(_reduced(x.c), _reduced(y.c), up=False)
+    c = _reduced(c)
+    slack = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, _reduced(x.c), _reduced(y.c))))
+    wide = total(x.error, y.error)
+    size = total(x.magnitude, y.magnitude)
+    finite(largest(size), node.name)
+    noise = total(_share(size, UNIT), underflow(Fraction(4), node.name))
+    loss = norm(noise)
+    error = _noisy([wide, _first(slack, wide)], noise, wide.n.shape[3] - 1)
+    form = Form(c, error, spread, up(x.size + y.size + loss), up(x.change + y.change + 2 * loss))
+    return form, Effects(_zero(form), noise)

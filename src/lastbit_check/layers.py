@@ -1,0 +1,234 @@
+"""A linear node as exact integers: its linear core, what the core leaves out, its rounding depth.
+
+The core is the nearest integer matrix of 20 bits on a dyadic grid; where a weight is not on the
+grid, ``inexact`` is 1 and the weight is within one unit of the core. Batch normalisation is
+folded: the real weight is w * gamma / sqrt(var + epsilon). ``depth`` bounds the number of
+roundings on a path through the sum, in any order, with or without fused multiply-add, batch norm
+folded or not: one for each nonzero weight, one for a bias, and ten for batch norm. ``reach``
+is a crude integer bound on the gain of every intermediate step, for underflow and overflow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from lastbit_check.exact import Fix, Ints, apply_near, apply_up, from_float, peak
+from lastbit_check.network import BatchNorm, Node, Shape, Weights
+from lastbit_check.verdict import Rejected, require
+
+WEIGHT_BITS = 20
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Integers w (O, I / groups, kh, kw) with exponent ``e``; arrays are (C, H, W, K)."""
+
+    w: Ints
+    e: int
+    inexact: Ints
+    bias: Fix  # (O,), within one unit of the folded bias
+    bias_size: Fix  # (O,), upper bound of the magnitudes summed with the products
+    depth: Ints  # (O,)
+    terms: int
+    reach: int
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    groups: int
+    shape: Shape
+    source: Shape
+
+    def core(self, x: Fix) -> Fix:
+        """Image under the core, within one unit of the result's grid."""
+        y = apply_near(lambda v: self._conv(self.w, v), self._gain(self.w), x)
+        return Fix(y.n, y.e + self.e)
+
+    def spread(self, x: Fix) -> Fix:
+        """Upper bound of the image of x >= 0 under the absolute values of the true weights."""
+        w = np.abs(self.w) + self.inexact
+        y = apply_up(lambda v: self._conv(w, v), self._gain(w), x)
+        return Fix(y.n, y.e + self.e)
+
+    def left_out(self, x: Fix) -> Fix:
+        """Upper bound of |true weights - core| applied to x >= 0."""
+        w = self.inexact
+        y = apply_up(lambda v: self._conv(w, v), self._gain(w), x)
+        return Fix(y.n, y.e + self.e)
+
+    def transposed(self, a: Fix) -> Fix:
+        """The transposed core applied to a (O, Ho, Wo, K), within one unit."""
+        by_group = np.abs(self.w).reshape(self.groups, -1, *self.w.shape[1:])
+        gain = int(np.max(np.sum(by_group, axis=(1, 3, 4))))
+        y = apply_near(self._transpose, gain, a)
+        return Fix(y.n, y.e + self.e)
+
+    def _gain(self, w: Ints) -> int:
+        return int(np.max(np.sum(np.abs(w), axis=(1, 2, 3))))
+
+    def _taps(self, x: Ints) -> list[tuple[int, int, Ints]]:
+        _, height, width = self.shape
+        (sh, sw), kernel = self.strides, self.w.shape[2:]
+        return [
+            (i, j, x[:, i : i + sh * height : sh, j : j + sw * width : sw][:, :height, :width])
+            for i in range(kernel[0])
+            for j in range(kernel[1])
+        ]
+
+    def _pad(self, x: Ints) -> Ints:
+        top, left, bottom, right = self.pads
+        return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(self.pads) else x
+
+    def _conv(self, w: Ints, x: Ints) -> Ints:
+        out = np.zeros((*self.shape, x.shape[3]))
+        for i, j, part in self._taps(self._pad(x)):
+            tap = w[:, :, i, j]
+            if not tap.any() or not part.size:
+                continue
+            if self.groups == 1:
+                live = np.flatnonzero(np.any(tap, axis=0))
+                rows = np.flatnonzero(np.any(tap, axis=1))
+                flat = part[live].reshape(live.size, -1)
+                out[rows] += (tap[np.ix_(rows, live)] @ flat).reshape(-1, *out.shape[1:])
+            elif w.shape[:2] == (self.groups, 1):
+                live = np.flatnonzero(tap[:, 0])
+                out[live] += tap[live, 0][:, None, None, None] * part[live]
+            else:
+                ins, outs = w.shape[1], w.shape[0] // self.groups
+                for g in range(self.groups):
+                    here = slice(g * outs, (g + 1) * outs)
+                    flat = part[g * ins : (g + 1) * ins].reshape(ins, -1)
+                    out[here] += (tap[here] @ flat).reshape(outs, *out.shape[1:])
+        return out
+
+    def _transpose(self, a: Ints) -> Ints:
+        top, left, bottom, right = self.pads
+        channels, height, width = self.source
+        out = np.zeros((channels, height + top + bottom, width + left + right, a.shape[3]))
+        ins, outs = self.w.shape[1], self.w.shape[0] // self.groups
+        for i, j, part in self._taps(out):
+            tap = self.w[:, :, i, j].reshape(self.groups, outs, ins).transpose(0, 2, 1)
+            flat = a.reshape(self.groups, outs, -1)
+            part += (tap @ flat).reshape(part.shape)
+        return out[:, top : top + height, left : left + width]
+
+
+def layer_of(node: Node, source: Shape) -> Layer:
+    """The integer form of a linear, affine or mean node."""
+    build: dict[str, Callable[[Node, Shape], Layer]] = {
+        "linear": _linear, "affine": _affine, "mean": _mean,
+    }  # fmt: skip
+    layer = build[node.op](node, source)
+    limit = Fraction(2) ** 127
+    heaviest = Fraction(peak(layer.w)) / Fraction(2) ** layer.e
+    sizes = Fraction(peak(layer.bias_size.n)) / Fraction(2) ** layer.bias_size.e
+    require(max(heaviest, sizes) < limit, "finite.weights", "folded weights overflow", node.name)
+    require(int(layer.depth.max()) < 2**20, "rounding.depth", "too many terms", node.name)
+    return layer
+
+
+def _linear(node: Node, source: Shape) -> Layer:
+    w = node.weights
+    assert w is not None
+    scale, terms = _scales(w.bn, node.shape[0]), np.count_nonzero(w.weight, axis=(1, 2, 3))
+    if w.bn is None:
+        core, inexact = from_float(w.weight, WEIGHT_BITS)
+        bias, _ = from_float(w.bias, 40)
+        extra, size = 1, Fix(np.abs(bias.n) + 1, bias.e)
+    else:
+        # w has 24 significant bits and the scale 28: the product is exact in float64, and off
+        # the true one by less than 2^-27 of it, which is below a quarter of a unit
+        factor = np.array([_to_bits(s, 28) for s in scale])
+        core, _ = from_float(w.weight.astype(np.float64) * factor[:, None, None, None], WEIGHT_BITS)
+        inexact = (w.weight != 0).astype(np.float64)
+        rows = [_folded_bias(w, k, s) for k, s in enumerate(scale)]
+        bias = _fix([r[0] for r in rows])
+        extra, sizes = 11, _fix([r[1] for r in rows])
+        size = Fix(sizes.n + 1, sizes.e)
+    count = int(np.max(terms))
+    return Layer(core.n, core.e, inexact, bias, size, terms + float(extra), count, _reach(w),
+                 w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
+
+
+def _reach(w: Weights) -> int:
+    """Bounds |w|_1 + |b| + |mean| of every row, times every factor that batch norm may apply."""
+    rows = np.sum(np.abs(w.weight.astype(np.float64)), axis=(1, 2, 3)) + np.abs(w.bias)
+    if w.bn is None:
+        return math.ceil(float(np.max(rows)) * 1.01) + 1
+    rows = rows + np.abs(w.bn.mean)
+    inverse = 1 / np.sqrt(w.bn.var.astype(np.float64) + w.bn.epsilon)
+    factor = (1 + np.max(inverse)) * (1 + np.max(np.abs(w.bn.gamma.astype(np.float64))))
+    return math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(float(factor) * 1.01)
+
+
+def _scales(bn: BatchNorm | None, channels: int) -> list[Fraction]:
+    """gamma / sqrt(var + epsilon) per channel, with a relative error below 2^-50."""
+    if bn is None:
+        return [Fraction(1)] * channels
+    found: list[Fraction] = []
+    for gamma, var in zip(bn.gamma.tolist(), bn.var.tolist(), strict=True):
+        spread = Fraction(var) + Fraction(bn.epsilon)
+        k = 120 - spread.numerator.bit_length() + spread.denominator.bit_length()
+        root = math.isqrt(math.floor(spread * Fraction(4) ** (k // 2)))
+        found.append(Fraction(gamma) * Fraction(2) ** (k // 2) / root)
+    return found
+
+
+def _to_bits(x: Fraction, bits: int) -> float:
+    """x rounded to ``bits`` significant bits, as a float64 (which holds it exactly)."""
+    mantissa, exponent = math.frexp(float(x))
+    return math.ldexp(round(math.ldexp(mantissa, bits)), exponent - bits)
+
+
+def _folded_bias(w: Weights, k: int, scale: Fraction) -> tuple[Fraction, Fraction]:
+    assert w.bn is not None
+    b, mean, beta = (Fraction(float(v[k])) for v in (w.bias, w.bn.mean, w.bn.beta))
+    return (b - mean) * scale + beta, (abs(b) + abs(mean)) * abs(scale) + abs(beta)
+
+
+def _fix(values: list[Fraction]) -> Fix:
+    """Nearest integers of at most 40 bits on a common grid."""
+    largest = max(abs(v) for v in values)
+    e = 40 - (math.frexp(float(largest))[1] if largest else 0)
+    return Fix(np.array([float(round(v * Fraction(2) ** e)) for v in values]), e)
+
+
+def _diagonal(node: Node, source: Shape, w: list[Fraction], kernel: tuple[int, int],
+              bias: list[Fraction], depth: int) -> Layer:  # fmt: skip
+    largest = max(abs(v) for v in w)
+    e = WEIGHT_BITS - math.frexp(float(largest))[1] if largest else 0
+    n = [round(v * Fraction(2) ** e) for v in w]
+    exact = [float(Fraction(v) != x * Fraction(2) ** e) for v, x in zip(n, w, strict=True)]
+    shape = (len(w), 1, *kernel)
+    fill = [np.broadcast_to(np.array(v, float)[:, None, None, None], shape) for v in (n, exact)]
+    offset = _fix(bias)
+    terms = kernel[0] * kernel[1]
+    reach = math.ceil(largest * terms + max(abs(b) for b in bias)) + 1
+    return Layer(np.array(fill[0]), e, np.array(fill[1]), offset,
+                 Fix(np.abs(offset.n) + 1, offset.e), np.full(len(w), float(depth)), terms, reach,
+                 (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip
+
+
+def _affine(node: Node, source: Shape) -> Layer:
+    assert node.constant is not None
+    constants = [Fraction(float(v)) for v in node.constant]
+    none, one = [Fraction(0)] * len(constants), [Fraction(1)] * len(constants)
+    if node.kind == "div":
+        least = min(abs(c) for c in constants)
+        require(least >= Fraction(1, 2**126), "finite.values", "a subnormal divisor", node.name)
+        return _diagonal(node, source, [1 / c for c in constants], (1, 1), none, 2)
+    if node.kind == "mul":
+        return _diagonal(node, source, constants, (1, 1), none, 1)
+    sign = {"add": 1, "sub": -1}.get(node.kind)
+    if sign is None:
+        raise Rejected("model.operator", f"affine of kind {node.kind!r}", node.name)
+    return _diagonal(node, source, one, (1, 1), [sign * c for c in constants], 1)
+
+
+def _mean(node: Node, source: Shape) -> Layer:
+    count = source[1] * source[2]
+    weights = [Fraction(1, count)] * source[0]
+    return _diagonal(node, source, weights, source[1:], [Fraction(0)] * source[0], count + 2)

@@ -1,0 +1,76 @@
+"""Operator norms of linear nodes, certified: |A x|_2 <= s |x|_2.
+
+Diagonal over channels (depthwise, batch norm, scaling): the largest l1 norm of a kernel (Young's
+inequality). 1x1 convolutions and dense layers: a claimed s, verified by c I - A^T A = L L^T + E
+with integers and small E (proofs: opn_gram, chol_cert). Others: Schur's test, s^2 = product of
+the largest absolute row and column sums.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from lastbit_check.exact import Ints
+from lastbit_check.forms import root, up
+from lastbit_check.layers import Layer
+from lastbit_check.network import Node
+from lastbit_check.verdict import Rejected, require
+
+
+def gain(layer: Layer, node: Node, claimed: float | None) -> Fraction:
+    """Upper bound of the layer's norm in the Euclidean sense, its true weights included."""
+    weight = np.abs(layer.w) + layer.inexact
+    unit = Fraction(1) / Fraction(2) ** layer.e
+    if node.op == "mean":
+        count = layer.source[1] * layer.source[2]
+        return up(root(Fraction(1, count)))
+    if weight.shape[1] == 1 and layer.groups == weight.shape[0]:
+        return up(int(np.max(np.sum(weight, axis=(1, 2, 3)))) * unit)
+    rows = int(np.max(np.sum(weight, axis=(1, 2, 3))))
+    inner = weight.shape[1]
+    columns = np.sum(weight.reshape(layer.groups, -1, inner, *weight.shape[2:]), axis=(1, 3, 4))
+    schur = root(Fraction(rows * int(np.max(columns)))) * unit
+    if claimed is None or weight.shape[2:] != (1, 1) or layer.groups != 1:
+        return up(schur)
+    require(math.isfinite(claimed) and claimed >= 0, "norm.claim", "not a number", node.name)
+    inexact = layer.inexact[:, :, 0, 0]
+    rest = root(Fraction(int(np.sum(inexact)))) * unit
+    _verify_gram(layer.w[:, :, 0, 0], Fraction(claimed) / unit, node.name)
+    return min(up(schur), up(Fraction(claimed) + rest))
+
+
+def _verify_gram(a: Ints, s: Fraction, name: str) -> None:
+    """Rule norm.gram: s^2 I - A^T A (or A A^T, if smaller) is positive semidefinite."""
+    m = a if a.shape[0] <= a.shape[1] else a.T
+    gram = _gram(m)
+    n = gram.shape[0]
+    bound = math.floor(s * s)
+    require(bound < 2**80, "norm.gram", "the claimed norm is out of reach", name)
+    margin = max(1, bound >> 22)
+    # c I - G = L L^T + E on the grid 2^-2t, with c = bound - margin, every row of |E| <= margin
+    c = bound - margin
+    target = -gram
+    target[np.diag_indices(n)] += c
+    try:
+        factor = np.linalg.cholesky(target.astype(np.float64))
+    except np.linalg.LinAlgError as error:
+        raise Rejected("norm.gram", "the claimed norm is too small", name) from error
+    require(np.all(np.isfinite(factor)), "norm.gram", "the factor is not finite", name)
+    t = max(0, 33 - math.isqrt(c).bit_length())
+    root_int = np.rint(np.ldexp(factor, t))
+    square = _gram(root_int)
+    residual = np.abs(target * 4**t - square)
+    worst = max(int(v) for v in np.sum(residual, axis=1))
+    require(worst <= margin * 4**t, "norm.gram", "the claimed norm is too small", name)
+
+
+def _gram(m: Ints) -> np.ndarray:
+    """m m^T as an array of Python integers, exactly: halves of at most 14 bits each."""
+    high = np.rint(np.ldexp(m, -14))
+    low = m - np.ldexp(high, 14)
+    require(float(np.max(np.abs(high), initial=0.0)) <= 2**20, "norm.gram", "entries too long")
+    exact = [x.astype(object) for x in (high @ high.T, high @ low.T, low @ low.T)]
+    return exact[0] * 2**28 + (exact[1] + exact[1].T) * 2**14 + exact[2]
