@@ -34,7 +34,7 @@ class RandomNetwork:
         self.channels = 1
         x = self._convolution(x, outputs=int(random.integers(2, 5)), activate=True)
         for _ in range(int(random.integers(1, 4))):
-            x = random.choice([self._block, self._squeeze_excite, self._shift])(x)
+            x = (self._block, self._squeeze_excite, self._shift)[random.integers(3)](x)
         x = b.mean(x, reduce=bool(random.random() < 0.5))
         if random.random() < 0.5:
             width = int(random.integers(2, 6))
@@ -79,7 +79,7 @@ class RandomNetwork:
             pads = (int(random.integers(1, 3)), 1, 1, int(random.integers(1, 3)))
             stride = (int(random.integers(1, 3)), 1)
         else:
-            pads, stride = (kernel // 2,) * 4, (1, 1)
+            pads, stride = kernel // 2, (1, 1)
         weight = self._weights((outputs, self.channels // group, kernel, kernel))
         bias = self._weights((outputs,)) if random.random() < 0.5 else None
         x = b.conv(x, weight, bias, stride=stride, padding=pads, group=group)

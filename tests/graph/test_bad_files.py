@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lastbit.errors import LastbitError, ModelError, OutputError, UnsupportedOperatorError
 from lastbit.graph import OnnxBuilder, read_onnx
 from networks import RandomNetwork
+
+
+def f32(values: ArrayLike) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)
 
 
 def good_model() -> ModelProto:
@@ -117,7 +122,7 @@ BREAKS: dict[str, tuple[Callable[[ModelProto], object], str, str]] = {
         "logits.weight",
     ),
     "infinite": (
-        lambda m: constant(m, "conv.bias", np.float32([0, np.inf])),
+        lambda m: constant(m, "conv.bias", f32([0, np.inf])),
         "1 of 2 weights are infinite",
         "conv.bias",
     ),
@@ -137,13 +142,18 @@ BREAKS: dict[str, tuple[Callable[[ModelProto], object], str, str]] = {
         "x",
     ),
     "negative variance": (
-        lambda m: constant(m, "bn.running_var", np.float32([1, -1])),
+        lambda m: constant(m, "bn.running_var", f32([1, -1])),
         "variance + epsilon is not positive",
         "bn",
     ),
     "float input": (
         lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.FLOAT),
         "the input is float, not uint8",
+        "image",
+    ),
+    "input of an unknown type": (
+        lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 114),
+        "the input is of the unknown type 114",
         "image",
     ),
     "batch of four": (

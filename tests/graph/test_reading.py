@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lastbit.float32 import execute_float64
@@ -23,12 +23,17 @@ from lastbit.graph import (
     Softmax,
     read_onnx,
 )
+from lastbit.witness.runtimes import OnnxRuntime
 from networks import random_images, random_network
 
 Node = tuple[str, list[str], str, dict[str, Any]]
 
 CONV = np.arange(18, dtype=np.float32).reshape(2, 1, 3, 3) / 9 - 1
 DENSE = np.array([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.25]], np.float32)
+
+
+def f32(values: ArrayLike) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)
 
 
 def kinds(network: Network) -> list[str]:
@@ -80,9 +85,9 @@ def agrees_with_onnxruntime(path: Path, network: Network) -> None:
     The bound is 2^-24 times 500: values of these networks are at most about 10, and pass some 50
     roundings.
     """
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    run = OnnxRuntime().load(path)
     for image in random_images(network, 0):
-        got = np.asarray(session.run(None, {session.get_inputs()[0].name: image[None]})[0])
+        got = run(image)
         expected, _ = execute_float64(network, image)
         assert abs(got.reshape(-1) - expected).max() < 3e-5
 
@@ -151,7 +156,7 @@ VARIANTS: dict[str, tuple[list[Node], dict[str, Any], list[str]]] = {
         [*vector_end(("Flatten", ["m"], "flat", {}))[:-2],
          ("MatMul", ["flat", "DT"], "raw", {}),
          ("Add", ["bias", "raw"], "logits", {}), END[2]],
-        {"DT": DENSE.T.copy(), "bias": np.float32([1, 2, 3])},
+        {"DT": DENSE.T.copy(), "bias": f32([1, 2, 3])},
         ["Mean", "Linear", "Softmax"],
     ),
     "MatMul without bias": (
@@ -161,7 +166,7 @@ VARIANTS: dict[str, tuple[list[Node], dict[str, Any], list[str]]] = {
     ),
     "Gemm not transposed, row bias": (
         [*HEAD, POOL, END[0], ("Gemm", ["flat", "DT", "bias"], "logits", {}), END[2]],
-        {"DT": DENSE.T.copy(), "bias": np.float32([[1, 2, 3]])},
+        {"DT": DENSE.T.copy(), "bias": f32([[1, 2, 3]])},
         ["Mean", "Linear", "Softmax"],
     ),
     "Reshape to [-1, 2]": (
@@ -188,7 +193,7 @@ VARIANTS: dict[str, tuple[list[Node], dict[str, Any], list[str]]] = {
     "affine per channel and scalar": (
         [*HEAD, ("Mul", ["f", "c"], "c1", {}), ("Sub", ["c1", "t"], "c2", {}),
          ("GlobalAveragePool", ["c2"], "m", {}), *END],
-        {"f": np.float32([2, 3]).reshape(1, 2, 1, 1), "t": np.float32([0.5])},
+        {"f": f32([2, 3]).reshape(1, 2, 1, 1), "t": f32([0.5])},
         ["Affine", "Affine", "Mean", "Linear", "Softmax"],
     ),
     "Constant nodes, one by way of Identity": (
@@ -200,13 +205,13 @@ VARIANTS: dict[str, tuple[list[Node], dict[str, Any], list[str]]] = {
         [*HEAD, ("Sigmoid", ["c"], "s", {}),
          ("BatchNormalization", ["s", "g", "b", "b", "g"], "n", {}),
          ("GlobalAveragePool", ["n"], "m", {}), *END],
-        {"g": np.float32([0.5, 2]), "b": np.float32([1, -1])},
+        {"g": f32([0.5, 2]), "b": f32([1, -1])},
         ["Sigmoid", "Linear", "Mean", "Linear", "Softmax"],
     ),
     "batch norm of a convolution that is used twice": (
         [*HEAD, ("BatchNormalization", ["c", "g", "b", "b", "g"], "n", {}),
          ("Add", ["c", "n"], "a", {}), ("GlobalAveragePool", ["a"], "m", {}), *END],
-        {"g": np.float32([0.5, 2]), "b": np.float32([1, -1])},
+        {"g": f32([0.5, 2]), "b": f32([1, -1])},
         ["Linear", "Add", "Mean", "Linear", "Softmax"],
     ),
     "sigmoid used twice is a node of its own": (
@@ -222,7 +227,7 @@ VARIANTS: dict[str, tuple[list[Node], dict[str, Any], list[str]]] = {
         [*HEAD, ("Conv", ["c", "W", "b"], "c1",
                  {"pads": [2, 0, 0, 1], "strides": [2, 3], "group": 2}),
          ("GlobalAveragePool", ["c1"], "m", {}), *END],
-        {"b": np.float32([1, -1])}, ["Linear", "Mean", "Linear", "Softmax"],
+        {"b": f32([1, -1])}, ["Linear", "Mean", "Linear", "Softmax"],
     ),
 }  # fmt: skip
 

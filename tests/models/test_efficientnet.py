@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from lastbit.errors import ModelError, OutputError
@@ -12,6 +11,7 @@ from lastbit.float32 import execute, execute_float64
 from lastbit.graph import Add, Gate, Linear, Network, Silu, read_onnx
 from lastbit.models.efficientnet import BLOCKS, random_state, state_shapes
 from lastbit.models.export import export_efficientnet, folded
+from lastbit.witness.runtimes import OnnxRuntime
 
 torch = pytest.importorskip("torch")
 
@@ -93,8 +93,7 @@ def test_runtimes_agree_with_timm(reference, model: Path, images: np.ndarray):
     Each of some 80 layers has a relative error of a few 2^-24 of its own sum; 2^-17 leaves a
     factor of one and a half for each layer.
     """
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    got = np.asarray(session.run(None, {"image": images})[0])
+    got = OnnxRuntime().probabilities(model, images)
     expected = timm_probabilities(reference, images)
     assert np.ptp(expected, axis=0).max() > 2.0**-10  # or else anything would agree
     assert abs(got - expected).max() < 2.0**-17

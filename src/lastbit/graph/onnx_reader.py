@@ -123,6 +123,8 @@ def _shown(dims: list[int | None]) -> str:
 
 def _type_name(entry: ValueInfoProto) -> str:
     number = entry.type.tensor_type.elem_type
+    if number not in TensorProto.DataType.values():
+        return f"of the unknown type {number}"
     return TensorProto.DataType.Name(number).lower() if number else "no tensor"
 
 
