@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lastbit import __version__
-from lastbit.commands import data, models
+from lastbit.commands import check, data, models, prove, train
 from lastbit.commands.terminal import Result, write_json, write_message, write_result
 from lastbit.errors import (
     EXIT_BROKEN_PIPE,
@@ -37,8 +37,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(prove.prove)
+app.command()(check.check)
 app.command()(data.data)
 app.command()(models.models)
+app.command()(train.train)
 
 # The base of Typer's usage errors has no public name: BadParameter < UsageError < ClickException.
 _ParseError: type[Exception] = typer.BadParameter.__mro__[2]

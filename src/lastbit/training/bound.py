@@ -1,0 +1,255 @@
+"""The bound that `tight` is trained on: differentiable, for the linear trunk with gates at 1.
+
+R bounds how far one step of one byte moves logit_i - logit_j. It is the separable bound of the
+first two layers (SiLU slopes in [m - e, m + e] over the interval that a value can reach) plus the
+rounding of every layer after them, for any order of summation: a sum of n terms errs by at most
+n u times the sum of their magnitudes, in each of the two runs.
+
+This steers training; it proves nothing. What is left out here (the curvature of the almost linear
+SiLUs, the gates, the rounding of the first two layers) is small and is in the certified bound.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lastbit.models.efficientnet import CLASSES
+from lastbit.training.network import LiveNetwork, NormedConv
+
+UNIT_ROUNDOFF = 2.0**-24
+
+# Sigmoid errs by 2^-22, which at sigmoid(0) = 1/2 is 8 units in relative terms; its product with
+# the value rounds once more. The same for the gate.
+SILU_ROUNDINGS = 9
+GATE_ROUNDINGS = 9
+
+# SiLU has its least value at SILU_ARGMIN, its slope has its extrema at -/+ SLOPE_ARGMAX.
+SILU_ARGMIN, SILU_MIN = -1.2785, -0.27846
+SLOPE_ARGMAX, SLOPE_MIN, SLOPE_MAX = 2.39936, -0.0998394, 1.0998394
+
+
+def silu_slopes(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre m and radius e of an interval that holds every slope of SiLU on [low, high]."""
+    a, b = _silu_slope(low), _silu_slope(high)
+    least, most = torch.minimum(a, b), torch.maximum(a, b)
+    least = torch.where((low < -SLOPE_ARGMAX) & (high > -SLOPE_ARGMAX), SLOPE_MIN, least)
+    most = torch.where((low < SLOPE_ARGMAX) & (high > SLOPE_ARGMAX), SLOPE_MAX, most)
+    return (least + most) / 2, (most - least) / 2
+
+
+def _silu_slope(z: Tensor) -> Tensor:
+    s = torch.sigmoid(z)
+    return s * (1 + z * (1 - s))
+
+
+def silu_image(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest value of SiLU on [low, high]."""
+    a, b = functional.silu(low), functional.silu(high)
+    least = torch.where((low < SILU_ARGMIN) & (high > SILU_ARGMIN), SILU_MIN, torch.minimum(a, b))
+    return least, torch.maximum(a, b)
+
+
+@dataclass(frozen=True)
+class FirstLayers:
+    """Weights (C, 1, 3, 3) of the stem and of the first depthwise layer with their slopes (C,).
+
+    `centre` and `radius` (C,) enclose what the second layer's SiLU returns.
+    """
+
+    stem: Tensor
+    depthwise: Tensor
+    m1: Tensor
+    e1: Tensor
+    m2: Tensor
+    e2: Tensor
+    centre: Tensor
+    radius: Tensor
+
+
+@dataclass(frozen=True)
+class FirstLayerBound:
+    """Per pair of classes and pixel (45, 1, 28, 28): the linear part and the two remainders."""
+
+    linear: Tensor
+    stem: Tensor
+    depthwise: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.linear + self.stem + self.depthwise
+
+    def worst(self) -> Tensor:
+        """Largest total over pixels, per pair of classes (45,)."""
+        return self.total.flatten(1).amax(1)
+
+
+class Core:
+    """A network with batch norm folded, once per step, and what follows from it."""
+
+    def __init__(self, network: LiveNetwork) -> None:
+        self.network = network
+        self.folded: dict[NormedConv, tuple[Tensor, Tensor]] = {
+            layer: layer.folded() for layer in network.modules() if isinstance(layer, NormedConv)
+        }
+        weight = network.classifier.weight
+        self.i, self.j = torch.triu_indices(CLASSES, CLASSES, 1, device=weight.device)
+        self._like = weight
+
+    @cached_property
+    def first(self) -> FirstLayers:
+        weight, bias = self.folded[self.network.stem]
+        w = weight[:, 0]
+        low = bias + w.clamp(max=0).sum((1, 2))
+        high = bias + w.clamp(min=0).sum((1, 2))
+        m1, e1 = silu_slopes(low, high)
+        low, high = silu_image(low, high)
+        depthwise, bias = self.folded[next(self.network.live_blocks()).depthwise]
+        positive = depthwise[:, 0].clamp(min=0).sum((1, 2))
+        negative = depthwise[:, 0].clamp(max=0).sum((1, 2))
+        # Padding adds terms 0; with them the sums of the border stay inside these.
+        low, high = torch.minimum(low, low * 0), torch.maximum(high, high * 0)
+        low, high = (
+            bias + positive * low + negative * high,
+            bias + positive * high + negative * low,
+        )
+        m2, e2 = silu_slopes(low, high)
+        low, high = silu_image(low, high)
+        return FirstLayers(weight, depthwise, m1, e1, m2, e2, (low + high) / 2, (high - low) / 2)
+
+    @cached_property
+    def adjoints(self) -> tuple[Tensor, list[Tensor]]:
+        """Derivatives of the ten logits by the trunk's input and by every layer's output.
+
+        The first is (10, C, 14, 14); the list is in the order of `LiveNetwork.trunk`.
+        """
+        y = self._like.new_zeros((CLASSES, *self._base_shape)).requires_grad_()
+        outputs: list[Tensor] = []
+
+        def apply(layer: NormedConv, x: Tensor) -> Tensor:
+            outputs.append(self._linear(layer, x))
+            return outputs[-1]
+
+        with torch.enable_grad():
+            features = self.network.trunk(y, apply).mean((2, 3))
+            logits = features @ self.network.classifier.weight.T
+            at_input, *rest = torch.autograd.grad(
+                logits.diagonal().sum(), [y, *outputs], create_graph=torch.is_grad_enabled()
+            )
+        return at_input, rest
+
+    def first_layer(self) -> FirstLayerBound:
+        """The bound without rounding, for a change of one pixel by one byte."""
+        f = self.first
+        at_input, _ = self.adjoints
+        difference = at_input[self.i] - at_input[self.j]
+        back = self._back_depthwise(difference * _channels(f.m2), f.depthwise)
+        linear = _back_stem(back * _channels(f.m1), f.stem).abs()
+        stem = _back_stem((back * _channels(f.e1)).abs(), f.stem.abs())
+        rest = self._back_depthwise((difference * _channels(f.e2)).abs(), f.depthwise.abs())
+        depthwise = _back_stem(rest * _channels(f.m1.abs() + f.e1), f.stem.abs())
+        return FirstLayerBound(linear / 255, stem / 255, depthwise / 255)
+
+    def magnitudes(self) -> list[Tensor]:
+        """Largest absolute value that each layer of the trunk, then the classifier, reads.
+
+        Each (1, C, H, W), over the zonotope that the first depthwise layer's output spans.
+        """
+        with torch.no_grad():
+            count = self.columns
+            total = self._sampled(torch.arange(0, device=self._like.device), 1.0)
+            for start in range(0, count, 784):
+                stop = min(count, start + 784)
+                part = self._sampled(
+                    torch.arange(start, stop, device=self._like.device), 1.0, centre=False
+                )
+                total = [a + b for a, b in zip(total, part, strict=True)]
+        return total
+
+    @property
+    def columns(self) -> int:
+        """Generators of the zonotope: one a value of the first depthwise layer's output."""
+        channels, height, width = self._base_shape
+        return channels * height * width
+
+    def sampled_magnitudes(self, columns: Tensor) -> list[Tensor]:
+        """Differentiable estimate of `magnitudes` from some of the columns, chosen evenly."""
+        return self._sampled(columns, self.columns / len(columns))
+
+    def rounding(self, magnitudes: list[Tensor]) -> Tensor:
+        """The rounding part of R per pair of classes (45,); linear in `magnitudes`."""
+        *inputs, last = magnitudes
+        layers = self._trunk_layers
+        total = self._like.new_zeros(len(self.i))
+        _, adjoints = self.adjoints
+        for (layer, roundings), x, adjoint in zip(layers, inputs, adjoints, strict=True):
+            weight, bias = self.folded[layer]
+            sums = _convolve(layer, x, weight.abs()) + _channels(bias.abs())
+            terms = weight[0].numel() + 1 + roundings
+            difference = (adjoint[self.i] - adjoint[self.j]).abs()
+            total = total + 2 * terms * UNIT_ROUNDOFF * (difference * sums).sum((1, 2, 3))
+        weight, bias = self.network.classifier.weight, self.network.classifier.bias
+        sums = (weight.abs() * last.mean((2, 3))).sum(1) + bias.abs()
+        terms = weight.shape[1] + 1 + SILU_ROUNDINGS
+        return total + 2 * terms * UNIT_ROUNDOFF * (sums[self.i] + sums[self.j])
+
+    @property
+    def _base_shape(self) -> tuple[int, int, int]:
+        return len(self.folded[self.network.stem][1]), 14, 14
+
+    @property
+    def _trunk_layers(self) -> list[tuple[NormedConv, int]]:
+        """The trunk's layers, each with the roundings its inputs went through since the last."""
+        first, *rest = self.network.live_blocks()
+        layers = [(first.project, SILU_ROUNDINGS + GATE_ROUNDINGS)]
+        for block in rest:
+            assert block.expand is not None
+            layers.append((block.expand, 0))
+            layers.append((block.depthwise, SILU_ROUNDINGS))
+            layers.append((block.project, SILU_ROUNDINGS + GATE_ROUNDINGS))
+        return [*layers, (self.network.head, 0)]
+
+    def _sampled(self, columns: Tensor, factor: float, *, centre: bool = True) -> list[Tensor]:
+        channels, height, width = self._base_shape
+        rows = torch.zeros(len(columns), self.columns, device=self._like.device).type_as(self._like)
+        rows[torch.arange(len(columns)), columns] = 1
+        rows = rows.view(-1, channels, height, width) * _channels(self.first.radius)
+        x = rows
+        if centre:
+            middle = _channels(self.first.centre).expand(1, channels, height, width)
+            x = torch.cat([rows, middle])
+        is_centre = torch.zeros(len(x), 1, 1, 1, device=x.device).type_as(x)
+        is_centre[len(rows) :] = 1
+        read: list[Tensor] = []
+
+        def apply(layer: NormedConv, x: Tensor) -> Tensor:
+            read.append(x)
+            return self._linear(layer, x) + _channels(self.folded[layer][1]) * is_centre
+
+        read.append(self.network.trunk(x, apply))
+        count = len(rows)
+        return [
+            x[:count].abs().sum(0, keepdim=True) * factor + x[count:].abs().sum(0, keepdim=True)
+            for x in read
+        ]
+
+    def _linear(self, layer: NormedConv, x: Tensor) -> Tensor:
+        return _convolve(layer, x, self.folded[layer][0])
+
+    def _back_depthwise(self, x: Tensor, weight: Tensor) -> Tensor:
+        return functional.conv_transpose2d(x, weight, None, 1, 1, 0, len(weight))
+
+
+def _back_stem(x: Tensor, weight: Tensor) -> Tensor:
+    return functional.conv_transpose2d(x, weight, None, 2, 1, 1)
+
+
+def _convolve(layer: NormedConv, x: Tensor, weight: Tensor) -> Tensor:
+    conv = layer.conv
+    return functional.conv2d(x, weight, None, conv.stride, conv.padding, 1, conv.groups)  # pyright: ignore
+
+
+def _channels(x: Tensor) -> Tensor:
+    return x[None, :, None, None]

@@ -1,0 +1,109 @@
+"""From the live channels to the whole EfficientNet-B0, under timm's names.
+
+A dead channel has weights 0 and an identity for batch norm. An almost linear SiLU reads k z instead
+of z, where the power of two k is in the batch norm before it, and 2/k is in the weights after it:
+silu(k z) 2/k = z + k z^2 / 2 - ... So k sets how linear it is, and costs no rounding. What a
+convolution returns is as in training, so are its statistics. The gate's factor 2 goes into the
+projection.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lastbit.models.efficientnet import state_shapes
+from lastbit.training.bound import Core
+from lastbit.training.network import LiveNetwork, NormedConv
+
+FullState = dict[str, NDArray[np.float32]]
+
+
+def full_state(network: LiveNetwork, activation_range: float) -> FullState:
+    """The state dict of EfficientNet-B0 that computes what `network` computes.
+
+    Args:
+        network: trained.
+        activation_range: see `Recipe`; only a linear trunk uses it.
+    """
+    writer = _Writer()
+    writer.normed("", ("conv_stem", "bn1"), network.stem)
+    # What the trunk's layers and at last the classifier read, without the first projection.
+    scales = iter(_scales(network, activation_range)[1:] if network.linear else ())
+    for block in network.live_blocks():
+        prefix, layout = f"{block.layout.name}.", block.layout
+        expanded = filtered = None
+        if layout.expand is not None and block.expand is not None:
+            if network.linear:
+                _, expanded, filtered = next(scales), next(scales), next(scales)
+            writer.normed(prefix, layout.expand, block.expand, write=expanded)
+        writer.normed(prefix, layout.depthwise, block.depthwise, read=expanded, write=filtered)
+        writer.biased(f"{prefix}se.conv_reduce", block.se.conv_reduce, read=filtered)
+        writer.biased(f"{prefix}se.conv_expand", block.se.conv_expand, factor=block.se.scale)
+        writer.normed(prefix, layout.project, block.project, read=filtered, factor=block.se.gain)
+    features = None
+    if network.linear:
+        _, features = next(scales), next(scales)
+    writer.normed("", ("conv_head", "bn2"), network.head, write=features)
+    writer.put("classifier.weight", network.classifier.weight, _undone(features))
+    writer.put("classifier.bias", network.classifier.bias)
+    return writer.state
+
+
+def _scales(network: LiveNetwork, activation_range: float) -> list[float]:
+    """The power of two k for what each layer of the trunk, then the classifier, reads."""
+    largest = [float(x.max()) for x in Core(network).magnitudes()]
+    return [
+        2.0 ** math.floor(math.log2(activation_range / value)) if value > 0 else 1.0
+        for value in largest
+    ]
+
+
+def _undone(scale: float | None) -> float:
+    """What the weights after an almost linear SiLU are multiplied by."""
+    return 1.0 if scale is None else 2 / scale
+
+
+class _Writer:
+    """Puts live tensors into the corner of full ones.
+
+    `write` is the k of the SiLU that reads the layer's output, `read` of the one that wrote its
+    input; None where the SiLU is an ordinary one.
+    """
+
+    def __init__(self) -> None:
+        self.state: FullState = {
+            name: np.full(shape, name.endswith("running_var"), np.float32)
+            for name, shape in state_shapes().items()
+            if not name.endswith("num_batches_tracked")
+        }
+
+    def put(self, name: str, live: Tensor | None, factor: float = 1.0) -> None:
+        assert live is not None
+        values = live.detach().cpu().numpy()
+        corner = tuple(slice(size) for size in values.shape)
+        self.state[name][corner] = values * np.float32(factor)
+
+    def normed(
+        self,
+        prefix: str,
+        names: tuple[str, str],
+        layer: NormedConv,
+        *,
+        read: float | None = None,
+        write: float | None = None,
+        factor: float = 1.0,
+    ) -> None:
+        conv, norm = (prefix + name for name in names)
+        self.put(f"{conv}.weight", layer.conv.weight, _undone(read) * factor)
+        self.put(f"{norm}.weight", layer.bn.weight, write or 1.0)
+        self.put(f"{norm}.bias", layer.bn.bias, write or 1.0)
+        self.put(f"{norm}.running_mean", layer.bn.running_mean)
+        self.put(f"{norm}.running_var", layer.bn.running_var)
+
+    def biased(
+        self, name: str, layer: nn.Conv2d, *, read: float | None = None, factor: float = 1.0
+    ) -> None:
+        self.put(f"{name}.weight", layer.weight, _undone(read) * factor)
+        self.put(f"{name}.bias", layer.bias, factor)

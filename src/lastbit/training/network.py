@@ -1,0 +1,143 @@
+"""EfficientNet-B0 as it is trained: only its live channels, batch norm, and logits.
+
+With a linear trunk (see `Recipe.trunk`) the almost linear SiLU is trained in its limit: silu(k x)
+times 2/k tends to x as k tends to 0. The gate then is 2 sigmoid(.), which is 1 where the gate is
+undecided. `lastbit.training.full` turns both into real SiLUs and gates.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lastbit.models.efficientnet import (
+    BATCH_NORM_EPSILON,
+    BLOCKS,
+    CLASSES,
+    INPUT_CHANNELS,
+    STAGES,
+    STEM_CHANNELS,
+    Block,
+)
+from lastbit.training.recipe import Recipe
+
+
+class NormedConv(nn.Module):
+    """A convolution without bias and with symmetric padding, then batch norm."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, group: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride, kernel // 2, groups=group, bias=False
+        )
+        self.bn = nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPSILON)
+        fan = "fan_out" if group == 1 else "fan_in"
+        nn.init.kaiming_normal_(self.conv.weight, mode=fan, nonlinearity="linear")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias (O,) of the convolution with batch norm multiplied in."""
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        assert mean is not None and variance is not None
+        factor = self.bn.weight / torch.sqrt(variance + self.bn.eps)
+        return self.conv.weight * factor[:, None, None, None], self.bn.bias - mean * factor
+
+
+class SqueezeExcite(nn.Module):
+    """x times the gate; the gate is `gain` * sigmoid(`scale` * ...)."""
+
+    def __init__(self, channels: int, squeezed: int, scale: float, gain: float) -> None:
+        super().__init__()
+        self.conv_reduce = nn.Conv2d(channels, squeezed, 1)
+        self.conv_expand = nn.Conv2d(squeezed, channels, 1)
+        self.scale, self.gain = scale, gain
+        nn.init.zeros_(_bias(self.conv_expand))
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = functional.silu(self.conv_reduce(x.mean((2, 3), keepdim=True)))
+        return x * (self.gain * torch.sigmoid(self.scale * self.conv_expand(s)))
+
+
+class LiveBlock(nn.Module):
+    """The live part of one MBConv block; `layout` says which one, and names its tensors."""
+
+    def __init__(
+        self, layout: Block, recipe: Recipe, inputs: int, expanded: int, outputs: int
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        linear = recipe.trunk == "linear"
+        self.expand = NormedConv(inputs, expanded) if layout.expand else None
+        self.depthwise = NormedConv(expanded, expanded, layout.kernel, layout.stride, expanded)
+        squeezed = min(recipe.squeezed, layout.squeezed)
+        self.se = SqueezeExcite(expanded, squeezed, recipe.gate_scale, 2.0 if linear else 1.0)
+        self.project = NormedConv(expanded, outputs)
+        self.expand_is_linear = linear
+        self.depthwise_is_linear = linear and layout.expand is not None
+        if layout.residual:
+            nn.init.constant_(self.project.bn.weight, recipe.residual_gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x
+        if self.expand is not None:
+            h = self.expand(h)
+            h = h if self.expand_is_linear else functional.silu(h)
+        h = self.depthwise(h)
+        h = h if self.depthwise_is_linear else functional.silu(h)
+        h = self.project(self.se(h))
+        return x + h if self.layout.residual else h
+
+
+class LiveNetwork(nn.Module):
+    """From pixels (N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.linear = recipe.trunk == "linear"
+        self.stem = NormedConv(INPUT_CHANNELS, STEM_CHANNELS, 3, 2)
+        full = dict(zip((stage.channels for stage in STAGES), recipe.widths, strict=True))
+        blocks, inputs = [], STEM_CHANNELS
+        for layout in BLOCKS:
+            expanded = inputs if layout.expand is None else int(inputs * recipe.expansion)
+            outputs = full[layout.outputs]
+            blocks.append(LiveBlock(layout, recipe, inputs, expanded, outputs))
+            inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+        self.head = NormedConv(inputs, recipe.head)
+        self.classifier = nn.Linear(recipe.head, CLASSES)
+
+    def live_blocks(self) -> Iterator[LiveBlock]:
+        for block in self.blocks:
+            assert isinstance(block, LiveBlock)
+            yield block
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = functional.silu(self.stem(x))
+        for block in self.blocks:
+            h = block(h)
+        h = self.head(h)
+        h = h if self.linear else functional.silu(h)
+        return self.classifier(h.mean((2, 3)))
+
+    def trunk(self, y: Tensor, apply: Callable[[NormedConv, Tensor], Tensor]) -> Tensor:
+        """Take the first depthwise layer's output through the linear trunk, gates at 1.
+
+        `apply` is called for every convolution on the way, in order; returns the head's output.
+        """
+        first, *rest = self.live_blocks()
+        y = apply(first.project, y)
+        for block in rest:
+            assert block.expand is not None
+            h = apply(block.project, apply(block.depthwise, apply(block.expand, y)))
+            y = y + h if block.layout.residual else h
+        return apply(self.head, y)
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias

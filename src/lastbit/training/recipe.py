@@ -1,0 +1,189 @@
+"""Everything that decides how a network is trained, as one frozen record saved beside it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lastbit.errors import UsageError
+from lastbit.models.efficientnet import HEAD_CHANNELS, STAGES
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe; the weights are a function of it, the data, the machine and the versions.
+
+    Attributes:
+        name: of the model.
+        seed: of the first weights, of the order of the images and of their distortions.
+        trunk: "silu" for an ordinary EfficientNet-B0. "linear" for one whose SiLU is fully at work
+            in the stem and the first depthwise layer, and elsewhere stays so near 0 that it is
+            almost linear (`activation_range`).
+        widths: live output channels of the seven stages; all other channels of B0 are exactly 0.
+        head: live channels of the last convolution.
+        expansion: live channels inside a block, as a multiple of its live inputs (first stage: 1).
+        squeezed: at most that many live channels inside squeeze-and-excite.
+        residual_gain: first scale of the batch norm that ends a residual branch.
+        gate_scale: factor on what the gates' sigmoid reads; a power of two.
+        activation_range: the dial between linear and nonlinear: about the largest absolute value
+            that an almost linear SiLU reads, over all images.
+        fold_batch_norm: write the model without BatchNormalization nodes.
+        epochs: passes over the training images.
+        batch_norm_epochs: after that many, the statistics of batch norm are measured once more and
+            then kept, and the average of the weights begins.
+        batch_size: images per step.
+        learning_rate: the largest; cosine to 0 over all steps.
+        warmup_steps: steps in which it rises from 0.
+        weight_decay: of AdamW.
+        gradient_clip: largest Euclidean norm of a step's gradient.
+        average_decay: of the exponential average of the weights, which is the result.
+        recalibration_batches: batches from which statistics are measured.
+        rotation, scaling, shear: largest distortion of an image (radians, fraction, fraction).
+        shift: likewise, in pixels.
+        bound_weight: of log(rounding bound) in the loss; 0 turns the bound off.
+        bound_start, bound_ramp: fractions of all steps: no weight before the one, then a linear
+            rise that takes the other.
+        bound_every: steps from one evaluation of the bound to the next.
+        bound_columns: columns sampled for the estimate of the rounding bound.
+        first_layer_weight: weight of the first layer's term, as a fraction of `bound_weight`.
+        first_layer_target: the first layer's bound counts only above this.
+    """
+
+    name: str
+    seed: int
+    trunk: Literal["linear", "silu"]
+    widths: tuple[int, ...]
+    head: int
+    expansion: float
+    squeezed: int
+    residual_gain: float
+    gate_scale: float
+    activation_range: float
+    fold_batch_norm: bool
+    epochs: int
+    batch_norm_epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    gradient_clip: float
+    average_decay: float
+    recalibration_batches: int
+    rotation: float
+    scaling: float
+    shear: float
+    shift: float
+    bound_weight: float
+    bound_start: float
+    bound_ramp: float
+    bound_every: int
+    bound_columns: int
+    first_layer_weight: float
+    first_layer_target: float
+
+    def __post_init__(self) -> None:
+        full = tuple(stage.channels for stage in STAGES)
+        fits = len(self.widths) == len(full) and all(
+            1 <= live <= channels for live, channels in zip(self.widths, full, strict=True)
+        )
+        if not (fits and 1 <= self.head <= HEAD_CHANNELS and 1 <= self.expansion <= 6):
+            raise UsageError("the recipe's live channels do not fit into EfficientNet-B0")
+        if not 1 <= self.batch_norm_epochs <= self.epochs:
+            raise UsageError("a recipe needs 1 <= batch_norm_epochs <= epochs")
+        if self.trunk == "silu" and self.bound_weight:
+            raise UsageError("only a linear trunk can be trained on its bound")
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """The recipe in another number of epochs, its phases in proportion."""
+        share = self.batch_norm_epochs / self.epochs
+        return dataclasses.replace(
+            self, epochs=epochs, batch_norm_epochs=max(1, min(epochs, round(share * epochs)))
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str = "") -> "Recipe":
+        """Read a recipe.
+
+        Raises:
+            UsageError: it is not JSON, or its fields are not those of a recipe.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            return cls(**{**fields, "widths": tuple(fields["widths"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"this is not a recipe: {error}", where=where) from error
+
+
+TIGHT = Recipe(
+    name="tight",
+    seed=0,
+    trunk="linear",
+    widths=(16, 24, 40, 48, 48, 32, 32),
+    head=48,
+    expansion=1.5,
+    squeezed=8,
+    residual_gain=0.2,
+    gate_scale=2.0**-10,
+    activation_range=2.0**-14,
+    fold_batch_norm=True,
+    epochs=80,
+    batch_norm_epochs=12,
+    batch_size=250,
+    learning_rate=4e-3,
+    warmup_steps=300,
+    weight_decay=1e-3,
+    gradient_clip=5.0,
+    average_decay=0.998,
+    recalibration_batches=20,
+    rotation=0.2,
+    scaling=0.12,
+    shear=0.25,
+    shift=2.2,
+    bound_weight=0.04,
+    bound_start=0.1,
+    bound_ramp=0.5,
+    bound_every=2,
+    bound_columns=48,
+    first_layer_weight=0.2,
+    first_layer_target=0.25,
+)
+
+PLAIN = dataclasses.replace(
+    TIGHT,
+    name="plain",
+    trunk="silu",
+    widths=tuple(stage.channels for stage in STAGES),
+    head=HEAD_CHANNELS,
+    expansion=6.0,
+    squeezed=80,
+    residual_gain=1.0,
+    gate_scale=1.0,
+    activation_range=0.0,
+    fold_batch_norm=False,
+    epochs=9,
+    batch_norm_epochs=9,
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    bound_weight=0.0,
+)
+
+RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN)}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a file.
+
+    Raises:
+        UsageError: it cannot be read, or is not a recipe.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    return Recipe.from_json(text, where=str(path))

@@ -1,0 +1,126 @@
+"""From a recipe to a folder with the model and its figures."""
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lastbit.data import Mnist
+from lastbit.errors import MissingExtraError, OutputError, UsageError
+from lastbit.files import write_whole
+from lastbit.models.export import export_efficientnet
+from lastbit.models.shipped import ModelFiles
+from lastbit.progress import Progress, silent
+from lastbit.training.figures import measure
+from lastbit.training.recipe import Recipe
+
+_PACKAGES = ("lastbit", "torch", "numpy", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the files, and the content of metrics.json."""
+
+    files: ModelFiles
+    metrics: dict[str, Any]
+
+
+def _ignore(record: dict[str, float]) -> None:
+    """The report of a caller who does not watch."""
+
+
+def train(
+    recipe: Recipe,
+    training: Mnist,
+    test: Mnist,
+    folder: Path,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
+    report: Callable[[dict[str, float]], None] = _ignore,
+) -> Trained:
+    """Train, export, and measure the ONNX file on the test images.
+
+    Writes model.onnx, recipe.json and metrics.json to `folder`, and a checkpoint after each epoch;
+    each file whole or not at all. Interrupted, it can be resumed from the last checkpoint.
+
+    Args:
+        recipe: what to do. With `resume` it must be the recipe of the checkpoint.
+        training: the images to learn from.
+        test: the images to measure on.
+        folder: made where it is missing.
+        resume: go on from the checkpoint in `folder`.
+        device: of PyTorch, such as "cpu" or "cuda".
+        progress: told about every step.
+        report: called after each epoch, see `lastbit.training.loop.Report`.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+        UsageError: `folder` holds a checkpoint and `resume` is not set; or the checkpoint cannot
+            be read or belongs to another recipe; or there is no such device.
+        OutputError: `folder` cannot be written.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("training", "train")
+    from lastbit.training import checkpoint, loop
+    from lastbit.training.full import full_state
+
+    _check_device(device)
+    checkpoint.prepare(folder, resume=resume)
+    if resume and checkpoint.load(folder).recipe != recipe:
+        raise UsageError(
+            "the checkpoint was made by another recipe",
+            where=str(folder),
+            fix="resume with the options of its start, or choose another --out",
+        )
+    network, history = loop.run(
+        recipe,
+        training,
+        test,
+        folder,
+        resume=resume,
+        device=device,
+        progress=progress,
+        report=report,
+    )
+    state = full_state(network.cpu(), recipe.activation_range)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
+            model = Path(temporary) / "model.onnx"
+            export_efficientnet(state, model, fold_batch_norm=recipe.fold_batch_norm)
+            metrics = measure(model, test, progress)
+            metrics["sha256"] = ModelFiles(recipe.name, model, folder).sha256()
+            metrics["versions"] = _versions()
+            metrics["history"] = history
+            files = ModelFiles(recipe.name, folder / model.name, folder)
+            content = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+            model.replace(files.model)
+            write_whole(files.recipe, recipe.to_json().encode())
+            write_whole(files.metrics, content.encode())
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", where=str(folder)) from error
+    return Trained(files, metrics)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"there is no device {device!r}: {reason}") from error
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    return {"python": platform.python_version(), **versions, "machine": machine}
