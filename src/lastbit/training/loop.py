@@ -31,7 +31,7 @@ Record = dict[str, float]
 Report = Callable[[Record], None]
 """Called at the end of each epoch with its record: `epoch`, `epochs`, `seconds`, `loss` and
 `cross_entropy` (means over the epoch), `accuracy` and `nll` on the test images, and with a bound
-`first_layer` and `rounding` (R; estimated)."""
+`first_layer`, `rounding` (R; estimated) and `attained` (R of some images)."""
 
 
 def run(
@@ -141,13 +141,14 @@ class Loop:
         rate = rate * (1 + math.cos(math.pi * step / total)) / 2 + LEAST_LEARNING_RATE
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits = self.network(self._batch(batch, generator))
+        pixels = self._batch(batch, generator)
+        logits = self.network(pixels)
         cross_entropy = functional.cross_entropy(logits, self.labels[batch])
         loss = cross_entropy
         ramp = (step / total - recipe.bound_start) / recipe.bound_ramp
         weight = recipe.bound_weight * min(1, max(0, ramp))
         if weight > 0 and step % recipe.bound_every == 0:
-            loss = loss + weight * self._bound_loss(generator)
+            loss = loss + weight * self._bound_loss(pixels, generator)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
@@ -159,19 +160,27 @@ class Loop:
         pixels = distort(pixels, self.recipe, generator)
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def _bound_loss(self, generator: Generator) -> Tensor:
-        first_layer, rounding = self._bound(self.network, generator)
-        excess = torch.log(first_layer.max() / self.recipe.first_layer_target)
-        return torch.log(
-            (rounding.max() + rounding.mean()) / 2
-        ) + self.recipe.first_layer_weight * functional.relu(excess)
+    def _bound_loss(self, pixels: Tensor, generator: Generator) -> Tensor:
+        """Log of the ratio of the bound to what some images attain, and a cap on the first layer.
 
-    def _bound(self, network: LiveNetwork, generator: Generator) -> tuple[Tensor, Tensor]:
+        The images are a few of the batch and as many of random pixels.
+        """
+        recipe = self.recipe
+        core, first_layer, rounding = self._bound(self.network, generator)
+        some = pixels[: recipe.attained_images]
+        noise = torch.rand(some.shape, generator=generator).to(self.device)
+        attained = core.attained(torch.cat([some, noise])).max()
+        bound = first_layer.max() + (rounding.max() + rounding.mean()) / 2
+        excess = torch.log(first_layer.max() / recipe.first_layer_target)
+        cap = recipe.first_layer_weight * functional.relu(excess)
+        return torch.log(bound) - torch.log(attained) + cap
+
+    def _bound(self, network: LiveNetwork, generator: Generator) -> tuple[Core, Tensor, Tensor]:
         """The first layer's part of R and an estimate of the rounding part, (45,) each."""
         core = Core(network)
         columns = torch.randperm(core.columns, generator=generator)[: self.recipe.bound_columns]
         magnitudes = core.sampled_magnitudes(columns.to(self.device))
-        return core.first_layer().worst(), core.rounding(magnitudes)
+        return core, core.first_layer().worst(), core.rounding(magnitudes)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -208,9 +217,10 @@ class Loop:
             "nll": float(functional.cross_entropy(logits.double(), labels)),
         }
         if self.recipe.bound_weight:
-            first_layer, rounding = self._bound(network, generator)
+            core, first_layer, rounding = self._bound(network, generator)
             record["first_layer"] = float(first_layer.max())
             record["rounding"] = float(rounding.max())
+            record["attained"] = float(core.attained(images[:200].float() / 255).max())
         return record
 
 

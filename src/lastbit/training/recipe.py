@@ -43,11 +43,12 @@ class Recipe:
         recalibration_batches: batches from which statistics are measured.
         rotation, scaling, shear: largest distortion of an image (radians, fraction, fraction).
         shift: likewise, in pixels.
-        bound_weight: of log(rounding bound) in the loss; 0 turns the bound off.
+        bound_weight: of log(bound / attained) in the loss; 0 turns the bound off.
         bound_start, bound_ramp: fractions of all steps: no weight before the one, then a linear
             rise that takes the other.
         bound_every: steps from one evaluation of the bound to the next.
         bound_columns: columns sampled for the estimate of the rounding bound.
+        attained_images: images of a batch on which the attained change is measured.
         first_layer_weight: weight of the first layer's term, as a fraction of `bound_weight`.
         first_layer_target: the first layer's bound counts only above this.
     """
@@ -81,6 +82,7 @@ class Recipe:
     bound_ramp: float
     bound_every: int
     bound_columns: int
+    attained_images: int
     first_layer_weight: float
     first_layer_target: float
 
@@ -124,16 +126,16 @@ TIGHT = Recipe(
     name="tight",
     seed=0,
     trunk="linear",
-    widths=(16, 24, 40, 48, 48, 32, 32),
+    widths=(16, 24, 32, 40, 40, 32, 32),
     head=48,
-    expansion=1.5,
+    expansion=1.0,
     squeezed=8,
     residual_gain=0.2,
     gate_scale=2.0**-10,
     activation_range=2.0**-14,
     fold_batch_norm=True,
-    epochs=80,
-    batch_norm_epochs=12,
+    epochs=56,
+    batch_norm_epochs=10,
     batch_size=250,
     learning_rate=4e-3,
     warmup_steps=300,
@@ -145,13 +147,14 @@ TIGHT = Recipe(
     scaling=0.12,
     shear=0.25,
     shift=2.2,
-    bound_weight=0.04,
+    bound_weight=0.05,
     bound_start=0.1,
     bound_ramp=0.5,
     bound_every=2,
     bound_columns=48,
-    first_layer_weight=0.2,
-    first_layer_target=0.25,
+    attained_images=8,
+    first_layer_weight=1.0,
+    first_layer_target=0.3,
 )
 
 PLAIN = dataclasses.replace(
