@@ -1,0 +1,50 @@
+"""No execution of any network leaves what was derived for it.
+
+Networks of every operator, ordinary and adversarial; hints as chosen and hints at random; images
+at random and images climbed for; every summation order, flush-to-zero, batch norm folded or not,
+sigmoids at the edge of what is assumed, and the two images run in different ways.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from networks import RandomNetwork
+from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
+
+from lastbit.certificate.write import hints_for
+from lastbit_check.verdict import Rejected
+
+
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_a_random_network(tmp_path: Path, seed: int, adversarial: bool) -> None:
+    model, network = built(RandomNetwork(seed, adversarial=adversarial).b, tmp_path)
+    assault(subject_of(model, network), seed)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_hints_at_random(tmp_path: Path, seed: int) -> None:
+    kind = NearlyLinear if seed % 2 else RandomNetwork
+    model, network = built(kind(seed, adversarial=seed % 4 > 1).b, tmp_path)
+    hints = random_hints(network, seed)
+    try:
+        subject = subject_of(model, network, hints)
+    except Rejected as error:  # pixels are not to be grouped between a fork and its end
+        assert error.rule == "hint.coarsen"
+        subject = subject_of(model, network, replace(hints, coarsen=""))
+    assault(subject, seed)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_ranges_that_follow_a_base(tmp_path: Path, seed: int) -> None:
+    model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
+    hints = hints_for(network)
+    if not hints.bases:
+        pytest.skip("this network has no SiLU that bends before one that does not")
+    assault(subject_of(model, network, hints), seed)
+
+
+def test_most_near_linear_networks_have_a_base(tmp_path: Path) -> None:
+    networks = [built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)[1] for seed in range(24)]
+    assert sum(bool(hints_for(network).bases) for network in networks) >= 12
