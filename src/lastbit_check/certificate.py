@@ -20,15 +20,15 @@ FORMAT = "lastbit-certificate-1"
 ASSUMPTIONS = (
     "any-order-binary32",
     "exp-relative-2^-20",
-    "sigmoid-absolute-2^-22",
-    "silu-absolute-6u",
+    "sigmoid-absolute-4u-2u-near-0",
+    "silu-absolute-6u|z|-3u|z|-near-0",
     "softmax-max-subtracted",
 )
 METHODS = ("linear-core", "norms")
 PARTS = ("first_layer", "remainder", "rounding", "softmax")
 FIELDS = {
     "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list, "claim": dict,
-    "nodes": dict, "duals": dict, "norms": dict, "boxes": list, "base": str, "coarsen": dict,
+    "nodes": dict, "duals": dict, "norms": dict, "boxes": list, "bases": list, "coarsen": dict,
     "witness": dict, "digest": str,
 }  # fmt: skip
 
@@ -53,7 +53,7 @@ class Manifest:
     duals: dict[str, int]
     norms: dict[str, float]
     boxes: frozenset[str]
-    base: str
+    bases: frozenset[str]
     coarsen: str
     block: int
     witness: dict[str, Any]
@@ -100,17 +100,19 @@ def parse(fields: dict[str, Any]) -> Manifest:
     require(tuple(sorted(logits)) == METHODS, "certificate.fields", "claim.logits")
     require(tuple(sorted(parts)) == tuple(sorted(PARTS)), "certificate.fields", "claim.parts")
     coarsen = fields["coarsen"]
-    right = set(coarsen) == {"node", "block"} and type(coarsen["block"]) is int
-    require(right and coarsen["block"] >= 1, "certificate.fields", "coarsen")
+    right = set(coarsen) == {"node", "block"} and type(coarsen["node"]) is str
+    right = right and type(coarsen["block"]) is int and 1 <= coarsen["block"] < 2**20
+    require(right, "certificate.fields", "coarsen")
     duals = fields["duals"]
     require(all(type(e) is int for e in duals.values()), "certificate.fields", "duals")
-    require(all(type(b) is str for b in fields["boxes"]), "certificate.fields", "boxes")
+    named = [*fields["boxes"], *fields["bases"]]
+    require(all(type(b) is str for b in named), "certificate.fields", "boxes or bases")
     return Manifest(
         fields["model_sha256"], fields["blob_sha256"],
         Claim(_real(claim["upper"], "claim.upper"), logits, parts),
         {k: _reals(v, f"nodes.{k}") for k, v in fields["nodes"].items()},
-        duals, _reals(fields["norms"], "norms"), frozenset(fields["boxes"]), fields["base"],
-        str(coarsen["node"]), coarsen["block"], fields["witness"],
+        duals, _reals(fields["norms"], "norms"), frozenset(fields["boxes"]), frozenset(fields["bases"]),
+        coarsen["node"], coarsen["block"], fields["witness"],
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     require({*hints.duals} == {*hints.exponents}, "hint.node", "duals without exponents, or the reverse")
     require({*hints.slopes, *hints.boxes} <= curved, "hint.node", "slopes of a node without slopes")
     require({*hints.norms} <= linear, "hint.node", "norm of a node without weights")
-    require({hints.base, hints.coarsen} <= {*names, ""}, "hint.node", "base or coarsen")
+    require({*hints.bases, hints.coarsen} <= {*names, ""}, "hint.node", "base or coarsen")
 
 
 class _Pass:
@@ -78,7 +78,7 @@ class _Pass:
         self.classes = nodes[-1].shape[0]
         self.hints = Hints({**hints.slopes}, {**hints.duals, logits: unit_duals(self.classes)},
                            {**hints.exponents, logits: 0}, hints.norms, hints.boxes,
-                           hints.base, hints.coarsen, hints.block)  # fmt: skip
+                           hints.bases, hints.coarsen, hints.block)  # fmt: skip
         self.ledger = Ledger(self.classes)
         self.forms: dict[str, Form] = {}
         self.kept: dict[str, Form] = {}
@@ -107,13 +107,19 @@ class _Pass:
                 self.roundings[node.name] = effects.rounding
         if node.name == self.hints.coarsen:
             form = self._coarsened(node, form)
-        if node.name == self.hints.base:
-            radius = form.radius
-            flat = Fix(radius.n.reshape(-1, radius.n.shape[3]), radius.e)
-            self.spreads = columns.spreads(self.nodes, self.layers, self.hints, flat)
-            none = Fix(np.zeros_like(radius.n), radius.e)
-            form = Form(form.c, none, radius, form.size, form.change)
+        if node.name in self.hints.bases:
+            form = self._based(node, form)
         self._store(node, form)
+
+    def _based(self, node: Node, form: Form) -> Form:
+        """Carry the node's error on as columns of its own: from here on nothing is in error."""
+        radius = form.error
+        flat = Fix(radius.n.reshape(-1, radius.n.shape[3]), radius.e)
+        new = columns.spreads(self.nodes, node, self.layers, self.hints, flat)
+        for name, spread in new.items():
+            self.spreads[name] = self.spreads[name].plus(spread) if name in self.spreads else spread
+        none = Fix(np.zeros_like(radius.n), radius.e)
+        return Form(form.c, none, total(form.spread, radius), form.size, form.change)
 
     def _pulled(self, node: Node) -> Fix | None:
         return pulled_back(node, self.readers[node.name], self.layers, self.hints, self.classes)
@@ -183,10 +189,10 @@ class _Pass:
                        (c, j, pixel), self.kept, self.roundings)  # fmt: skip
 
     def _early(self) -> set[str]:
-        """The first layer: nodes up to the base, or up to the first SiLU if there is no base."""
-        stop = self.hints.base or next((n.name for n in self.nodes if n.op == "silu"), "")
+        """The first layer: nodes up to the first base, or to the first SiLU if there is none."""
         names = [n.name for n in self.nodes]
-        return set(names[: names.index(stop) + 1]) if stop else set()
+        stops = self.hints.bases or {n.name for n in self.nodes if n.op == "silu"}
+        return set(names[: min((names.index(s) for s in stops), default=-1) + 1])
 
     def _wide(self, value: Fix) -> Fix:
         count = value.n.shape[1]
@@ -273,6 +279,6 @@ def hints_of(manifest: Manifest, blob: bytes) -> Hints:
             duals[node] = values
         else:
             raise Rejected("certificate.blob", f"tensor {name!r} is of no known kind")
-    return Hints(slopes, duals, manifest.duals, manifest.norms, manifest.boxes, manifest.base,
+    return Hints(slopes, duals, manifest.duals, manifest.norms, manifest.boxes, manifest.bases,
                  manifest.coarsen, manifest.block)  # fmt: skip
 

@@ -1,9 +1,9 @@
-"""How the nodes after the base depend on it, column by column.
+"""How the nodes after a base depend on it, column by column.
 
-The base's box is the set of all its values. The linear cores carry one unit vector of the base
-after the other through the network, on integer grids; |A| radius is summed as they pass, so that
-the matrix A of a node is never held whole. Re-gridding changes an entry of A by at most two
-units: ``slack`` bounds what that is worth, and goes into the node's own error.
+What a base is not known to do is a box. The linear cores carry one unit vector of the base after
+the other through the network, on integer grids; |A| radius is summed as they pass, so that the
+matrix A of a node is never held whole. Re-gridding changes an entry of A by at most two units:
+``slack`` bounds what that is worth, and goes into the node's own error.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from lastbit_check.exact import Fix, Ints, beside, total
 from lastbit_check.hints import Hints
-from lastbit_check.layers import Layer
+from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import Node
 
-CHUNK = 128
+CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 25
-RADIUS_BITS = 20
+RADIUS_BITS = 19
 
 
 @dataclass(frozen=True)
@@ -29,75 +29,116 @@ class Spread:
     spread: Fix
     slack: Fix
 
+    def plus(self, other: Spread) -> Spread:
+        """What two sets of columns amount to together."""
+        return Spread(total(self.spread, other.spread), total(self.slack, other.slack))
 
-@dataclass
-class _Sums:
-    """Running upper sums on a grid that coarsens as they grow; floor counts the slack."""
 
-    ranges: Fix
-    moves: Fix
-    slack_range: Fix
-    slack_moves: Fix
+@dataclass(frozen=True)
+class _Columns:
+    """Columns (rows, H, W, K) of the channels that are not 0, and whether they are exact."""
+
+    rows: Rows
+    a: Fix
+    exact: bool = True
 
 
 def spreads(
-    nodes: list[Node], layers: dict[str, Layer], hints: Hints, radius: Fix
+    nodes: list[Node], base: Node, layers: dict[str, Layer], hints: Hints, radius: Fix
 ) -> dict[str, Spread]:
-    """For every node after the base; ``radius`` (units of the base, 1 + groups)."""
-    first = next(k for k, node in enumerate(nodes) if node.name == hints.base)
-    after, base = nodes[first + 1 :], nodes[first]
+    """For every node after ``base``; ``radius`` (units of the base, 1 + groups)."""
+    after = nodes[nodes.index(base) + 1 :]
     ranges, moves = radius[:, :1].fit(RADIUS_BITS), radius[:, 1:].fit(RADIUS_BITS)
     last = {name: node.name for node in after for name in node.inputs}
-    sums: dict[str, _Sums] = {}
-    units = radius.n.shape[0]
-    for start in range(0, units, CHUNK):
-        here = slice(start, min(start + CHUNK, units))
-        if not radius.n[here].any():
-            continue
-        eye = np.zeros((units, here.stop - here.start))
-        eye[np.arange(here.start, here.stop), np.arange(eye.shape[1])] = 1.0
-        held: dict[str, Fix] = {base.name: Fix(eye.reshape(*base.shape, -1), 0)}
+    walk, sums = _Walk(layers, hints), dict[str, _Sum]()
+    live = np.flatnonzero(np.any(radius.n, axis=1))
+    for start in range(0, live.size, CHUNK):
+        here = live[start : start + CHUNK]
+        channels, units = base.shape[0], radius.n.shape[0]
+        eye = np.zeros((units, here.size))
+        eye[here, np.arange(here.size)] = 1.0
+        rows = np.unique(here * channels // units)
+        held = {base.name: _Columns(rows, Fix(eye.reshape(*base.shape, -1)[rows], 0))}
         for node in after:
-            a = _step(node, layers, hints, held)
-            if a is not None:
-                held[node.name] = a
-                _gather(sums, node, a, ranges[here], moves[here])
+            columns = walk.step(node, held)
+            if columns is not None:
+                held[node.name] = columns
+                new = _gathered(columns, ranges[here], moves[here])
+                sums[node.name] = sums[node.name].plus(new) if node.name in sums else new
             for name in node.inputs:
                 if last[name] == node.name:
                     held.pop(name, None)
-    return {name: Spread(beside(s.ranges, s.moves), beside(s.slack_range, s.slack_moves))
-            for name, s in sums.items()}  # fmt: skip
+    return {n.name: sums[n.name].everywhere(n.shape[0]) for n in after if n.name in sums}
 
 
-def _step(node: Node, layers: dict[str, Layer], hints: Hints, held: dict[str, Fix]) -> Fix | None:
-    sources = [held[name] for name in node.inputs if name in held]
-    if not sources or hints.boxed(node) or node.op == "softmax":
-        return None
-    if node.op in ("silu", "sigmoid", "gate"):
-        if node.inputs[0] not in held:
+class _Walk:
+    """Columns through one node after the other; layers are narrowed once to what is not 0."""
+
+    def __init__(self, layers: dict[str, Layer], hints: Hints) -> None:
+        self.layers, self.hints = layers, hints
+        self.narrow: dict[tuple[str, bytes], tuple[Layer, Rows, Rows]] = {}
+
+    def step(self, node: Node, held: dict[str, _Columns]) -> _Columns | None:
+        """The node's columns, or None where it does not depend on the base."""
+        sources = [held[name] for name in node.inputs if name in held]
+        if not sources or self.hints.boxed(node) or node.op == "softmax":
             return None
-        m, x = hints.slope(node), held[node.inputs[0]]
-        return Fix(x.n * m.n, x.e + m.e).fit(CORE_BITS, up=False)
-    if node.op == "add":
-        return total(*sources, up=False).fit(CORE_BITS, up=False)
-    return layers[node.name].core(sources[0]).fit(CORE_BITS, up=False)
+        rows = sources[0].rows
+        if node.op in ("silu", "sigmoid", "gate"):
+            if node.inputs[0] not in held:
+                return None
+            rows, x = held[node.inputs[0]].rows, held[node.inputs[0]].a
+            m = self.hints.slope(node)
+            a, e = Fix(x.n * m.n[rows], x.e + m.e), x.e + m.e
+        elif node.op == "add":
+            rows = np.unique(np.concatenate([s.rows for s in sources]))
+            wide = [_widened(s.rows, s.a, rows) for s in sources]
+            a, e = total(*wide, up=False), max(x.e for x in wide)
+        else:
+            key = (node.name, rows.tobytes())
+            if key not in self.narrow:
+                self.narrow[key] = self.layers[node.name].narrowed(rows)
+            layer, take, rows = self.narrow[key]
+            if not rows.size:
+                return None
+            a, e = layer.core(sources[0].a[take]), sources[0].a.e + layer.e
+        a = a.fit(CORE_BITS, up=False)
+        return _Columns(rows, a, a.e == e)
 
 
-def _gather(sums: dict[str, _Sums], node: Node, a: Fix, ranges: Fix, moves: Fix) -> None:
-    rows = np.flatnonzero(np.any(a.n, axis=(1, 2, 3)))
-    flat = np.abs(a.n[rows]).reshape(-1, a.n.shape[3])
-    found: list[Fix] = []
-    for v in (ranges, moves):
-        sums_of = np.zeros((*node.shape, v.n.shape[1]))
-        sums_of[rows] = (flat @ v.n).reshape(rows.size, *node.shape[1:], -1)
-        found.append(Fix(sums_of, a.e + v.e))
-    for v in (ranges, moves):
-        found.append(Fix(2.0 * np.sum(v.n, axis=0), a.e + v.e))
-    if node.name in sums:
-        s = sums[node.name]
-        found = [total(x, y, bits=46) for x, y in
-                 zip((s.ranges, s.moves, s.slack_range, s.slack_moves), found, strict=True)]  # fmt: skip
-    sums[node.name] = _Sums(*found)
+def _widened(rows: Rows, x: Fix, more: Rows) -> Fix:
+    n = np.zeros((more.size, *x.n.shape[1:]))
+    n[np.searchsorted(more, rows)] = x.n
+    return Fix(n, x.e)
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """A spread of the channels ``rows`` alone."""
+
+    rows: Rows
+    found: Spread
+
+    def plus(self, other: _Sum) -> _Sum:
+        rows = np.union1d(self.rows, other.rows)
+        return _Sum(rows, self._on(rows).plus(other._on(rows)))
+
+    def everywhere(self, channels: int) -> Spread:
+        return self._on(np.arange(channels))
+
+    def _on(self, rows: Rows) -> Spread:
+        if rows.size == self.rows.size:
+            return self.found
+        return Spread(_widened(self.rows, self.found.spread, rows), self.found.slack)
+
+
+def _gathered(columns: _Columns, ranges: Fix, moves: Fix) -> _Sum:
+    a = columns.a
+    flat = np.abs(a.n).reshape(-1, a.n.shape[3])
+    sums = [Fix((flat @ v.n).reshape(*a.n.shape[:3], -1), a.e + v.e) for v in (ranges, moves)]
+    unit = 0.0 if columns.exact else 2.0
+    slack = [Fix(unit * np.sum(v.n, axis=0), a.e + v.e) for v in (ranges, moves)]
+    return _Sum(columns.rows, Spread(beside(*sums), beside(*slack)))
 
 
 def coarse(radius: Fix, groups: Ints) -> Fix:

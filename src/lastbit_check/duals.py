@@ -63,11 +63,10 @@ class Ledger:
             self.remainder[node.name] = matmul_up(weights, effects.remainder.reshape(units, -1))
         noise = np.broadcast_to(effects.rounding.n, (*node.shape, 1)).reshape(units, 1)
         self.rounding[node.name] = matmul_up(weights, Fix(2.0 * noise, effects.rounding.e))
-        if pulled is None:
-            pulled = Fix(np.zeros_like(dual.n), dual.e)
-        if pulled is dual or not (pulled.n.any() or dual.n.any()):
+        if pulled is dual or (pulled is None and not dual.n.any()):
             self.defect[node.name] = Fix(np.zeros((len(self.pairs), 1)), 0)
             return
+        pulled = pulled or Fix(np.zeros_like(dual.n), dual.e)
         gap = total(pulled, Fix(-dual.n, dual.e), up=False)
         slack = SLACK * 2.0 ** max(0, gap.e - pulled.e) + 2.0
         size = np.abs(gap.n).reshape(units, self.classes).T + slack
@@ -88,19 +87,26 @@ def pulled_back(
 ) -> Fix | None:
     """sum over the readers k of L_kj^T a_k (C, H, W, classes), within SLACK units; None if it is exactly 0."""
     parts: list[Fix] = []
+    coarsest = 1000  # grid of the parts that are within a unit only; the others are exact
     for reader in readers:
         a = hints.dual(reader, classes)
         if not a.n.any():
             continue
         if reader.op in ("linear", "affine", "mean"):
-            parts.append(layers[reader.name].transposed(a).fit(44, up=False))
+            layer = layers[reader.name]
+            part = layer.transposed(a).fit(44, up=False)
+            coarsest = coarsest if part.e == a.e + layer.e else min(coarsest, part.e)
+            parts.append(part)
         elif reader.op == "add":
             parts += [a] * reader.inputs.count(node.name)
         elif reader.inputs[0] == node.name:
             m = hints.slope(reader)
             parts.append(Fix(a.n * m.n, a.e + m.e))
     require(2 * len(parts) < SLACK, "hint.dual", "too many readers", node.name)
-    return total(*parts, up=False) if parts else None
+    if not parts:
+        return None
+    result = total(*parts, up=False)
+    return result.at(min(result.e, coarsest), up=False)
 
 
 def unit_duals(classes: int) -> NDArray[np.int32]:

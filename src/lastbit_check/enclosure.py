@@ -52,12 +52,6 @@ def _round(x: Fraction, *, down: bool) -> Fraction:
     return Fraction(n) / Fraction(2) ** bits
 
 
-def sigmoid_bounds(z: Fraction) -> tuple[Fraction, Fraction]:
-    """Enclosure of 1 / (1 + exp(-z))."""
-    lo, hi = exp_bounds(-z)
-    return 1 / (1 + hi), 1 / (1 + lo)
-
-
 def tanh_upper(x: Fraction) -> Fraction:
     """Upper bound of tanh(x) for x >= 0: 1 - 2 / (exp(2x) + 1), at most 1."""
     if x > 40:
@@ -65,34 +59,43 @@ def tanh_upper(x: Fraction) -> Fraction:
     return min(Fraction(1), x, 1 - 2 / (exp_bounds(2 * x)[1] + 1))
 
 
-def _mul(a: tuple[Fraction, Fraction], b: tuple[Fraction, Fraction]) -> tuple[Fraction, Fraction]:
-    corners = [p * q for p in a for q in b]
-    return min(corners), max(corners)
-
-
 @cache
 def tables() -> dict[str, tuple[Ints, Ints]]:
-    """Lower and upper integer tables (unit 2^-24) at the points k/64, |k| <= END."""
-    names = ("sigmoid", "sigmoid'", "silu", "silu'")
-    rows: dict[str, list[tuple[Fraction, Fraction]]] = {name: [] for name in names}
+    """Lower and upper integer tables (unit 2^-24) at the points k/64, |k| <= END.
+
+    Integers over 2^200 enclose exp(k/64), by powers of exp(1/64); then with s = sigma(z),
+    silu(z) = z s and silu'(z) = s (1 + z (1 - s)), over 2^60.
+    """
+    one, unit = 1 << 200, 1 << 60
+    base = [int(bound * one) + k for k, bound in enumerate(exp_bounds(Fraction(1, STEP)))]
+    low, high = [one], [one]
+    for _ in range(END):
+        low.append(low[-1] * base[0] // one)
+        high.append(high[-1] * base[1] // one + 1)
+    rows: dict[str, list[tuple[int, int]]] = {"sigmoid": [], "sigmoid'": [], "silu": [], "silu'": []}
     for k in range(-END, END + 1):
-        z = Fraction(k, STEP)
-        s = sigmoid_bounds(z)
-        c = (1 - s[1], 1 - s[0])
-        inner = _mul((z, z), c)
-        slope = _mul(s, (1 + inner[0], 1 + inner[1]))
+        below, above = low[abs(k)], high[abs(k)]
+        right = (below * unit // (one + below), above * unit // (one + above) + 1)
+        s = right if k >= 0 else (unit - right[1], unit - right[0])
+        c = (unit - s[1], unit - s[0])
+        z = (k * unit // STEP, k * unit // STEP)
+        inner = _product(z, c, unit)
         rows["sigmoid"].append(s)
-        rows["sigmoid'"].append(_mul(s, c))
-        rows["silu"].append(_mul((z, z), s))
-        rows["silu'"].append(slope)
-    unit = 2**BITS
+        rows["sigmoid'"].append(_product(s, c, unit))
+        rows["silu"].append(_product(z, s, unit))
+        rows["silu'"].append(_product(s, (unit + inner[0], unit + inner[1]), unit))
+    coarse = unit >> BITS
     return {
-        name: (
-            np.array([float(r[0] * unit // 1) for r in values]),
-            np.array([float(-(-r[1] * unit // 1)) for r in values]),
-        )
+        name: (np.array([float(r[0] // coarse) for r in values]),
+               np.array([float(-(-r[1] // coarse)) for r in values]))
         for name, values in rows.items()
-    }
+    }  # fmt: skip
+
+
+def _product(a: tuple[int, int], b: tuple[int, int], unit: int) -> tuple[int, int]:
+    """Enclosure of the product of two intervals of integers over ``unit``."""
+    corners = [p * q for p in a for q in b]
+    return min(corners) // unit, -(-max(corners) // unit)
 
 
 def _cells(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:

@@ -20,6 +20,7 @@ from lastbit_check.verdict import require
 
 Ints = NDArray[np.float64]
 LIMIT = 2**53
+ZERO_GRID = 100  # exponent given to an array that is exactly 0: it coarsens no sum
 
 
 def peak(n: Ints) -> int:
@@ -73,18 +74,23 @@ def zeros(shape: tuple[int, ...], e: int = 0) -> Fix:
     return Fix(np.zeros(shape), e)
 
 
+def common(*terms: Fix, bits: int = 44) -> int:
+    """Exponent of the finest grid wanted on which every term has at most ``bits`` bits."""
+    finest = max(t.e for t in terms)
+    return min(finest, *(t.e + bits - peak(t.n).bit_length() for t in terms if t.n.any()), finest)
+
+
 def total(*terms: Fix, up: bool = True, bits: int = 44) -> Fix:
-    """Sum of the terms, on the coarsest of their grids after fitting each to ``bits`` bits.
+    """Sum of the terms on their common grid.
 
     Rounded up if ``up``; otherwise to nearest with an error below len(terms) units.
     """
-    fitted = [t.fit(bits, up=up) for t in terms]
-    live = [t for t in fitted if t.n.any()] or fitted[:1]
-    e = min(t.e for t in live) if live[0].n.any() else max(t.e for t in fitted)
-    result = live[0].at(e, up=up).n
-    for t in live[1:]:
+    require(len(terms) << bits < LIMIT, "precision", "too many terms")
+    e = common(*terms, bits=bits)
+    result = terms[0].at(e, up=up).n
+    for t in terms[1:]:
         result = result + t.at(e, up=up).n
-    return Fix(np.broadcast_to(result, np.broadcast_shapes(*(t.n.shape for t in terms))), e)
+    return Fix(result, e)
 
 
 def times(a: Fix, b: Fix, *, bits: tuple[int, int] = (26, 26)) -> Fix:
@@ -95,14 +101,13 @@ def times(a: Fix, b: Fix, *, bits: tuple[int, int] = (26, 26)) -> Fix:
 
 def beside(first: Fix, rest: Fix) -> Fix:
     """Two arrays joined along the last axis, on the coarser of their grids, rounded up."""
-    a, b = first.fit(44), rest.fit(44)
-    e = min(a.e, b.e)
-    return Fix(np.concatenate([a.at(e).n, b.at(e).n], axis=-1), e)
+    e = common(first, rest)
+    return Fix(np.concatenate([first.at(e).n, rest.at(e).n], axis=-1), e)
 
 
 def maximum(a: Fix, b: Fix) -> Fix:
     """Elementwise maximum, on the coarser grid, rounded up."""
-    e = min(a.e, b.e)
+    e = common(a, b)
     return Fix(np.maximum(a.at(e).n, b.at(e).n), e)
 
 
@@ -124,7 +129,7 @@ def apply_near(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
 
 def apply_up(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
     """Upper bound of f(x) for a nonnegative f and x: one unit more wherever it was rounded."""
-    x = x.fit(40)
+    x = x.fit(min(40, 105 - 2 * gain.bit_length()))  # as apply_near requires
     y = apply_near(f, gain, x)
     return y if y.e == x.e else Fix(y.n + 1, y.e)
 
@@ -153,7 +158,7 @@ def from_float(values: NDArray[np.float32] | NDArray[np.float64], bits: int) -> 
     """
     x = np.asarray(values, dtype=np.float64)
     largest = float(np.max(np.abs(x))) if x.size else 0.0
-    e = bits - math.frexp(largest)[1] if largest > 0 else 0
+    e = bits - math.frexp(largest)[1] if largest > 0 else ZERO_GRID
     scaled = np.ldexp(x, e)
     n = np.rint(scaled)
     return Fix(n, e), (np.ldexp(n, -e) != x).astype(np.float64)

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import Fix, Ints, total
+from lastbit_check.exact import Fix, Ints, common, total
 from lastbit_check.layers import Layer
 from lastbit_check.network import Shape
 from lastbit_check.verdict import require
@@ -47,14 +47,13 @@ class Form:
         r = self.radius[..., :1]
         upper = total(self.c, r)
         lower = total(Fix(-self.c.n, self.c.e), r)
-        limit = ceil_fix(self.size, min(upper.e, lower.e))
-        return _least(lower, limit, -1), _least(upper, limit, 1)
+        return _within(lower, self.size, -1), _within(upper, self.size, 1)
 
     @property
     def magnitude(self) -> Fix:
         """Upper bound of |x| (C, H, W, 1): box and Euclidean norm, whichever is smaller."""
         lo, hi = self.interval
-        e = min(lo.e, hi.e)
+        e = common(lo, hi)
         return Fix(np.maximum(np.abs(lo.at_down(e).n), np.abs(hi.at(e).n)), e)
 
     @property
@@ -63,16 +62,10 @@ class Form:
         return self.radius[..., 1:]
 
 
-def _least(bound: Fix, limit: Fix, sign: int) -> Fix:
-    e = min(bound.e, limit.e)
-    return Fix(sign * np.minimum(bound.at(e).n, limit.at(e).n), e)
-
-
-def ceil_fix(value: Fraction, e: int, bits: int = 44) -> Fix:
-    """A scalar rounded up to the grid 2^-e, or to a coarser one that holds it in ``bits`` bits."""
-    while value * Fraction(2) ** e >= 2**bits:
-        e -= max(1, (value * Fraction(2) ** e).__ceil__().bit_length() - bits)
-    return Fix(np.array(float((value * Fraction(2) ** e).__ceil__())), e)
+def _within(bound: Fix, size: Fraction, sign: int) -> Fix:
+    """sign * min(bound, size): no entry exceeds the Euclidean norm."""
+    limit = min(math.ceil(size * Fraction(2) ** bound.e), 2**52)
+    return Fix(sign * np.minimum(bound.n, float(limit)), bound.e)
 
 
 def up(value: Fraction) -> Fraction:
@@ -93,12 +86,9 @@ def root(value: Fraction) -> Fraction:
 def norm(x: Fix) -> Fraction:
     """Upper bound of the Euclidean norm of an array."""
     n = x.fit(20)
-    squares = int(np.sum(n.n * n.n)) if n.n.size < 2**12 else _squares(n.n)
+    require(n.n.size < 2**22, "precision", "a sum of squares would exceed 2^63")
+    squares = int(np.sum(np.square(n.n.astype(np.int64))))
     return root(Fraction(squares)) / Fraction(2) ** n.e
-
-
-def _squares(n: Ints) -> int:
-    return sum(int(v) for v in np.sum((n * n).reshape(n.shape[0], -1), axis=1))
 
 
 def roundings(depth: Ints, size: Fix) -> Fix:

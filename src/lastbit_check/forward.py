@@ -13,11 +13,9 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check import enclosure
-from lastbit_check.exact import Fix, Ints, beside, times, total
+from lastbit_check.exact import Fix, Ints, beside, common, times, total
 from lastbit_check.forms import (
-    UNIT,
     Form,
-    ceil_fix,
     finite,
     largest,
     layer_underflow,
@@ -32,9 +30,10 @@ from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.verdict import Rejected
 
-# |computed sigmoid - sigmoid| <= 2^-22 and |computed silu - silu| <= 6u|z| + 2^-126: see assumptions
-SIGMOID_ERROR = Fraction(1, 2**22)
-SILU_ERROR = 6 * UNIT
+# Assumptions, in units of u: |computed sigmoid(z) - sigmoid(z)| <= 4u and |computed silu(z) -
+# silu(z)| <= 6u|z| + 2^-126; half of either wherever |z| <= 2^-6.
+SIGMOID_ERROR, SILU_ERROR = 4, 6
+NEAR_ZERO = Fraction(1, 2**6)
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,12 @@ def linear(layer: Layer, node: Node, x: Form, spread: Fix, gain: Fraction) -> tu
     reach = x.magnitude
     finite(layer.reach * (largest(reach) + 1), node.name)
     bias = Fix(layer.bias.n.reshape(-1, 1, 1, 1), layer.bias.e)
-    c = _reduced(total(layer.core(x.c), bias, up=False))
+    core = layer.core(x.c)
+    c = _reduced(total(core, bias, up=False))
     size = total(layer.spread(reach), Fix(layer.bias_size.n.reshape(-1, 1, 1, 1), layer.bias_size.e))
     finite(largest(size), node.name)
     rounding = total(roundings(layer.depth, size), layer_underflow(layer, reach, node.name))
-    grid = Fix(np.full(c.n.shape, 8.0), c.e)
+    grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, core, bias)))
     left = layer.left_out(beside(reach, x.moves))
     wide = total(layer.spread(x.error), left)
     error = _noisy([wide, _first(grid, wide)], rounding, wide.n.shape[3] - 1)
@@ -96,7 +96,7 @@ def _deviation(m: Fix, slopes: tuple[Ints, Ints]) -> Fix:
 
 def _boxed(x: Form, lo: Fix, hi: Fix, moves: Fix, noise: Fix, sizes: tuple[Fraction, Fraction]) -> Form:
     """A form that forgets how the value depends on the base: an interval, and bounded changes."""
-    e = min(lo.e, hi.e)
+    e = common(lo, hi)
     low, high = lo.at_down(e).n, hi.at(e).n
     c = _reduced(Fix(np.floor((low + high) / 2), e))
     half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
@@ -123,7 +123,8 @@ def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]
     reach, m = x.magnitude, hints.slope(node)
     slopes = enclosure.silu_slopes(lo, hi)
     bend = times(_deviation(m, slopes), x.moves)
-    noise = total(_share(reach, SILU_ERROR), underflow(Fraction(1), node.name))
+    rate = SILU_ERROR // _relief(reach)
+    noise = total(Fix(reach.fit(44).n * rate, reach.fit(44).e + 24), underflow(Fraction(1), node.name))
     sizes = _curve_sizes(x, noise, Fraction(109984, 100000), Fraction(1), Fraction(0))
     if hints.boxed(node):
         steep = Fix(np.maximum(np.abs(slopes[0]), np.abs(slopes[1])), enclosure.BITS)
@@ -145,7 +146,8 @@ def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effec
     lo, hi = x.interval
     m = hints.slope(node)
     bend = times(_deviation(m, enclosure.sigmoid_slopes(lo, hi)), x.moves)
-    noise = total(ceil_fix(SIGMOID_ERROR, 40), underflow(Fraction(1), node.name))
+    rate = SIGMOID_ERROR // _relief(x.magnitude)
+    noise = total(Fix(np.array(float(rate)), 24), underflow(Fraction(1), node.name))
     noise = Fix(np.broadcast_to(noise.n, x.c.n.shape), noise.e)
     ones = root(Fraction(x.c.n.size))
     sizes = _curve_sizes(x, noise, Fraction(1, 4), Fraction(0), ones)
@@ -156,7 +158,7 @@ def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effec
         return form, Effects(bend, noise)
     hull = enclosure.sigmoid_slopes(_below_zero(lo), _above_zero(hi))
     rest = times(_deviation(m, hull), x.magnitude)
-    half = Fix(np.ones_like(x.c.n), 1)
+    half = Fix(np.full_like(x.c.n, 2.0**39), 40)
     form = _bent(x, m, half, _zero(x), rest, bend, noise, spread, sizes)
     return form, Effects(bend, noise)
 
@@ -174,25 +176,27 @@ def _above_zero(hi: Fix) -> Fix:
     return Fix(np.maximum(hi.n, 0.0), hi.e)
 
 
-def _share(size: Fix, rate: Fraction) -> Fix:
-    """rate * size for a rate that is a small multiple of u, rounded up."""
-    multiple = rate / UNIT
-    assert multiple.denominator == 1
-    s = size.fit(44)
-    return Fix(s.n * multiple.numerator, s.e + 24)
+def _relief(reach: Fix) -> int:
+    """2 where the whole node stays near zero, otherwise 1."""
+    return 2 if largest(reach) <= NEAR_ZERO else 1
+
+
+def _share(size: Fix) -> Fix:
+    """u * size: one rounding."""
+    return Fix(size.n, size.e + 24)
 
 
 def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> tuple[Form, Effects]:
     """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s."""
     reach, factor, s0 = x.magnitude, s.magnitude, hints.slope(node)
     lo, hi = s.interval
-    e = min(lo.e, hi.e, s0.e + 20)
+    e = min(common(lo, hi), s0.e + 20)
     centre = np.ldexp(s0.n, e - s0.e) if e >= s0.e else s0.at(e, up=False).n
     away = np.maximum(np.abs(hi.at(e).n - centre), np.abs(lo.at_down(e).n - centre))
     away = Fix(away + float(e < s0.e), e)
     size = times(reach, factor)
     tiny = underflow(largest(reach) + largest(factor) + 4, node.name)
-    noise = total(_share(size, UNIT), tiny)
+    noise = total(_share(size), tiny)
     finite(largest(size), node.name)
     carried = times(reach, s.moves)
     loss, spatial = norm(noise), root(Fraction(node.shape[1] * node.shape[2]))
@@ -217,7 +221,7 @@ def add(node: Node, x: Form, y: Form, spread: Fix) -> tuple[Form, Effects]:
     wide = total(x.error, y.error)
     size = total(x.magnitude, y.magnitude)
     finite(largest(size), node.name)
-    noise = total(_share(size, UNIT), underflow(Fraction(4), node.name))
+    noise = total(_share(size), underflow(Fraction(4), node.name))
     loss = norm(noise)
     error = _noisy([wide, _first(slack, wide)], noise, wide.n.shape[3] - 1)
     form = Form(c, error, spread, up(x.size + y.size + loss), up(x.change + y.change + 2 * loss))

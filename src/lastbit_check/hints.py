@@ -12,12 +12,13 @@ A node without duals has the dual vector 0; a node without slopes has the core 0
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.exact import Fix
+from lastbit_check.exact import ZERO_GRID, Fix
 from lastbit_check.network import Node
 from lastbit_check.verdict import Unreadable, require
 
@@ -27,14 +28,14 @@ DUAL_LIMIT = 2**26
 
 @dataclass(frozen=True)
 class Hints:
-    """Hints as read; ``base`` and ``coarsen`` name nodes ("" for none)."""
+    """Hints as read; ``bases`` and ``coarsen`` name nodes (coarsen may be "")."""
 
     slopes: dict[str, NDArray[np.int32]]
     duals: dict[str, NDArray[np.int32]]
     exponents: dict[str, int]
     norms: dict[str, float] = field(default_factory=dict[str, float])
     boxes: frozenset[str] = frozenset()
-    base: str = ""
+    bases: frozenset[str] = frozenset()
     coarsen: str = ""
     block: int = 1
 
@@ -47,7 +48,7 @@ class Hints:
         return Fix(n.astype(np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
 
     def boxed(self, node: Node) -> bool:
-        """Whether the node's dependence on the base is forgotten."""
+        """Whether the node's dependence on the bases is forgotten."""
         return node.name in self.boxes
 
     def dual(self, node: Node, classes: int) -> Fix:
@@ -55,7 +56,7 @@ class Hints:
         shape = (classes, *node.shape)
         n = self.duals.get(node.name)
         if n is None:
-            return Fix(np.zeros((*node.shape, classes)), 0)
+            return Fix(np.zeros((*node.shape, classes)), ZERO_GRID)
         require(n.shape == shape, "hint.dual", f"shape {n.shape}, not {shape}", node.name)
         require(np.all(np.abs(n.astype(np.int64)) <= DUAL_LIMIT), "hint.dual", "too long", node.name)
         e = self.exponents.get(node.name)
@@ -83,8 +84,9 @@ def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:
             continue
         try:
             kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            wanted = int(np.prod([int(d) for d in shape], dtype=object)) * 4
-            right = kind == "I32" and min([0, *shape]) >= 0 and 0 <= start <= stop <= len(body)
+            whole = all(type(d) is int for d in (*shape, start, stop))
+            wanted = math.prod(shape) * 4
+            right = whole and kind == "I32" and min([0, *shape]) >= 0 and 0 <= start <= stop <= len(body)
         except (KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"not a safetensors file: entry {name!r}: {error!r}") from error
         if not right or stop - start != wanted:

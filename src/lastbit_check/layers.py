@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lastbit_check.exact import Fix, Ints, apply_near, apply_up, from_float, peak
+from lastbit_check.exact import ZERO_GRID, Fix, Ints, apply_near, apply_up, from_float, peak
 from lastbit_check.network import BatchNorm, Node, Shape, Weights
 from lastbit_check.verdict import Rejected, require
 
 WEIGHT_BITS = 20
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,23 @@ class Layer:
         y = apply_near(self._transpose, gain, a)
         return Fix(y.n, y.e + self.e)
 
+    def narrowed(self, rows: Rows) -> tuple[Layer, Rows, Rows]:
+        """The core on the input channels ``rows`` alone, all others being 0.
+
+        Returns the smaller layer, which of ``rows`` it reads, and the output channels it writes.
+        """
+        everything = np.arange(len(rows))
+        if self.groups == 1:
+            out = np.flatnonzero(np.any(self.w[:, rows], axis=(1, 2, 3)))
+            w, take, groups = self.w[np.ix_(out, rows)], everything, 1
+        else:
+            require(self.w.shape[1] == 1 and self.groups == len(self.w), "model.operator", "groups")
+            take = np.flatnonzero(np.any(self.w[rows], axis=(1, 2, 3)))
+            out, groups = rows[take], len(take)
+            w = self.w[out]
+        shape, source = (len(out), *self.shape[1:]), (len(take), *self.source[1:])
+        return replace(self, w=w, groups=groups, shape=shape, source=source), take, out
+
     def _gain(self, w: Ints) -> int:
         return int(np.max(np.sum(np.abs(w), axis=(1, 2, 3))))
 
@@ -86,22 +105,11 @@ class Layer:
         out = np.zeros((*self.shape, x.shape[3]))
         for i, j, part in self._taps(self._pad(x)):
             tap = w[:, :, i, j]
-            if not tap.any() or not part.size:
-                continue
-            if self.groups == 1:
-                live = np.flatnonzero(np.any(tap, axis=0))
-                rows = np.flatnonzero(np.any(tap, axis=1))
-                flat = part[live].reshape(live.size, -1)
-                out[rows] += (tap[np.ix_(rows, live)] @ flat).reshape(-1, *out.shape[1:])
-            elif w.shape[:2] == (self.groups, 1):
-                live = np.flatnonzero(tap[:, 0])
-                out[live] += tap[live, 0][:, None, None, None] * part[live]
-            else:
-                ins, outs = w.shape[1], w.shape[0] // self.groups
-                for g in range(self.groups):
-                    here = slice(g * outs, (g + 1) * outs)
-                    flat = part[g * ins : (g + 1) * ins].reshape(ins, -1)
-                    out[here] += (tap[here] @ flat).reshape(outs, *out.shape[1:])
+            if w.shape[:2] == (self.groups, 1):
+                out += tap[:, :, None, None] * part
+            elif tap.any():
+                wide = tap.reshape(self.groups, -1, w.shape[1])
+                out += (wide @ part.reshape(self.groups, w.shape[1], -1)).reshape(out.shape)
         return out
 
     def _transpose(self, a: Ints) -> Ints:
@@ -145,8 +153,9 @@ def _linear(node: Node, source: Shape) -> Layer:
         core, _ = from_float(w.weight.astype(np.float64) * factor[:, None, None, None], WEIGHT_BITS)
         inexact = (w.weight != 0).astype(np.float64)
         rows = [_folded_bias(w, k, s) for k, s in enumerate(scale)]
-        bias = _fix([r[0] for r in rows])
-        extra, sizes = 11, _fix([r[1] for r in rows])
+        heaviest = max(r[1] for r in rows)
+        bias = _fix([r[0] for r in rows], heaviest)
+        extra, sizes = 11, _fix([r[1] for r in rows], heaviest)
         size = Fix(sizes.n + 1, sizes.e)
     count = int(np.max(terms))
     return Layer(core.n, core.e, inexact, bias, size, terms + float(extra), count, _reach(w),
@@ -189,10 +198,9 @@ def _folded_bias(w: Weights, k: int, scale: Fraction) -> tuple[Fraction, Fractio
     return (b - mean) * scale + beta, (abs(b) + abs(mean)) * abs(scale) + abs(beta)
 
 
-def _fix(values: list[Fraction]) -> Fix:
-    """Nearest integers of at most 40 bits on a common grid."""
-    largest = max(abs(v) for v in values)
-    e = 40 - (math.frexp(float(largest))[1] if largest else 0)
+def _fix(values: list[Fraction], largest: Fraction) -> Fix:
+    """Nearest integers of at most 40 bits on a common grid; ``largest`` bounds the values."""
+    e = 40 - math.frexp(float(largest))[1] if largest else ZERO_GRID
     return Fix(np.array([float(round(v * Fraction(2) ** e)) for v in values]), e)
 
 
@@ -204,9 +212,10 @@ def _diagonal(node: Node, source: Shape, w: list[Fraction], kernel: tuple[int, i
     exact = [float(Fraction(v) != x * Fraction(2) ** e) for v, x in zip(n, w, strict=True)]
     shape = (len(w), 1, *kernel)
     fill = [np.broadcast_to(np.array(v, float)[:, None, None, None], shape) for v in (n, exact)]
-    offset = _fix(bias)
+    offset = _fix(bias, max(abs(b) for b in bias))
     terms = kernel[0] * kernel[1]
-    reach = math.ceil(largest * terms + max(abs(b) for b in bias)) + 1
+    # a mean's sum is as large as all its terms before it is divided
+    reach = math.ceil(max(largest, 1) * terms + max(abs(b) for b in bias)) + 1
     return Layer(np.array(fill[0]), e, np.array(fill[1]), offset,
                  Fix(np.abs(offset.n) + 1, offset.e), np.full(len(w), float(depth)), terms, reach,
                  (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip

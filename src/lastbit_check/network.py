@@ -7,16 +7,18 @@ Mul(x, Sigmoid(x)). Operators that only rename or reshape leave no node.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.onnxfile import OnnxGraph, Operator, Tensor
-from lastbit_check.verdict import require
+from lastbit_check.verdict import Unreadable, require
 
 F32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
+RENAMING = ("Cast", "Identity", "Flatten", "Reshape", "Dropout")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class Node:
 
 def normal_form(graph: OnnxGraph) -> list[Node]:
     """The nodes in file order. Raises Rejected (rules model.*) for what is not covered."""
-    return _Reader(graph).nodes()
+    try:
+        return _Reader(graph).nodes()
+    except (AssertionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise Unreadable(f"an operator of the ONNX file is malformed: {error!r}") from error
 
 
 class _Reader:
@@ -69,17 +74,27 @@ class _Reader:
         self.constants = dict(graph.constants)
         self.alias: dict[str, str] = {}
         self.found: dict[str, Node] = {}
+        self.products: set[str] = set()  # of MatMul, which an Add may give a bias
         self.rank: dict[str, int] = {graph.input_name: 4}
-        self.readers: dict[str, int] = {graph.output_name: 1}
+        self.readers: dict[str, int] = {}  # of a value, whatever name it is read under
+        same: dict[str, str] = {}
         for operator in graph.operators:
-            for name in operator.inputs:
+            names = [same.get(name, name) for name in operator.inputs]
+            if operator.op in RENAMING and names and operator.outputs:
+                same[operator.outputs[0]] = names[0]
+                continue
+            for name in names:
                 self.readers[name] = self.readers.get(name, 0) + 1
+        end = same.get(graph.output_name, graph.output_name)
+        self.readers[end] = self.readers.get(end, 0) + 1
 
     def nodes(self) -> list[Node]:
         graph = self.graph
         dims = graph.input_dims
+        require(13 <= graph.opset <= 25, "model.opset", f"operator set {graph.opset}")
         require(graph.input_type == 2, "model.input", "the input is not a uint8 image")
-        require(len(dims) == 4 and min(dims[1:]) > 0, "model.input", f"input dimensions {dims}")
+        right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and graph.input_name
+        require(right, "model.input", f"input dimensions {dims}")
         shape = (dims[1], dims[2], dims[3])
         self._add(Node(graph.input_name, "input", (), shape))
         for name, values in self.constants.items():
@@ -90,10 +105,12 @@ class _Reader:
         nodes = list(self.found.values())
         softmaxes = [n for n in nodes if n.op == "softmax"]
         require(softmaxes == [last] and nodes[-1] is last, "model.output", "no single final softmax")
+        apart = self.readers[last.inputs[0]] == 1 and self.found[last.inputs[0]].op != "input"
+        require(apart, "model.output", "the logits are read elsewhere, or are the image")
         return nodes
 
     def _add(self, node: Node) -> None:
-        require(node.name not in self.found, "model.graph", "two tensors share a name", node.name)
+        require(0 < math.prod(node.shape) < 2**24, "model.shape", "empty or too large", node.name)
         self.found[node.name] = node
 
     def _value(self, name: str) -> Node:
@@ -113,21 +130,26 @@ class _Reader:
 
     def _operator(self, o: Operator) -> None:
         require(len(o.outputs) == 1, "model.operator", "not one output", o.op)
-        require(o.outputs[0] not in self.constants, "model.graph", "a name made twice", o.outputs[0])
+        made = {"", *self.rank, *self.constants}
+        require(o.outputs[0] not in made, "model.graph", "no name, or made twice", o.outputs[0])
         rules = {
-            "Constant": self._constant, "Cast": self._cast, "Identity": self._same,
-            "Flatten": self._flatten, "Reshape": self._flatten, "Dropout": self._same,
-            "Conv": self._conv,
-            "BatchNormalization": self._batch_norm, "Gemm": self._gemm, "MatMul": self._matmul,
-            "Sigmoid": self._sigmoid, "Mul": self._mul, "Div": self._elementwise,
-            "Sub": self._elementwise, "Add": self._elementwise, "GlobalAveragePool": self._mean,
-            "ReduceMean": self._mean, "Softmax": self._softmax,
+            "Constant": (self._constant, 0, 0), "Cast": (self._cast, 1, 1),
+            "Identity": (self._same, 1, 1), "Dropout": (self._same, 1, 1),
+            "Flatten": (self._flatten, 1, 1), "Reshape": (self._flatten, 2, 2),
+            "Conv": (self._conv, 2, 3), "BatchNormalization": (self._batch_norm, 5, 5),
+            "Gemm": (self._gemm, 2, 3), "MatMul": (self._matmul, 2, 2),
+            "Sigmoid": (self._sigmoid, 1, 1), "Mul": (self._mul, 2, 2),
+            "Div": (self._elementwise, 2, 2), "Sub": (self._elementwise, 2, 2),
+            "Add": (self._elementwise, 2, 2), "GlobalAveragePool": (self._mean, 1, 1),
+            "ReduceMean": (self._mean, 1, 2), "Softmax": (self._softmax, 1, 1),
         }  # fmt: skip
         require(o.op in rules, "model.operator", f"operator {o.op} has no rule", o.outputs[0])
+        rule, least, most = rules[o.op]
+        require(least <= len(o.inputs) <= most, "model.operator", "number of inputs", o.outputs[0])
         ranks = [self.rank[v] for v in o.inputs if v in self.rank]
         require(len(set(ranks)) <= 1, "model.shape", "inputs of different rank", o.outputs[0])
         self.rank[o.outputs[0]] = ranks[0] if ranks else 0
-        rules[o.op](o)
+        rule(o)
         if o.outputs[0] in self.constants:
             del self.rank[o.outputs[0]]
 
@@ -148,7 +170,6 @@ class _Reader:
         self.alias[o.outputs[0]] = o.inputs[0]
 
     def _same(self, o: Operator) -> None:
-        require(len(o.inputs) == 1, "model.operator", "inputs that are not read", o.outputs[0])
         self.alias[o.outputs[0]] = o.inputs[0]
 
     def _flatten(self, o: Operator) -> None:
@@ -194,11 +215,11 @@ class _Reader:
         gamma, beta, mean, var = (self._floats(v) for v in o.inputs[1:5])
         epsilon = float(np.float32(o.attributes.get("epsilon", np.float32(1e-5))))  # type: ignore[arg-type]
         right = all(v.shape == (channels,) for v in (gamma, beta, mean, var))
-        right = right and not o.attributes.get("training_mode", 0) and epsilon > 0
+        right = right and not o.attributes.get("training_mode", 0) and epsilon >= 2.0**-100
         require(right and np.all(var >= 0), "model.shape", "batch norm parameters", name)
         bn = BatchNorm(gamma, beta, mean, var, epsilon)
         w = source.weights
-        if source.op == "linear" and w and w.bn is None and self.readers[o.inputs[0]] == 1:
+        if source.op == "linear" and w and w.bn is None and self.readers[source.name] == 1:
             del self.found[source.name]
             folded = Weights(w.weight, w.bias, w.strides, w.pads, w.groups, bn)
             self._add(Node(name, "linear", source.inputs, source.shape, folded))
@@ -222,7 +243,8 @@ class _Reader:
         require(weight.ndim == 2, "model.shape", "dense weights", name)
         weight = weight if at.get("transB", 0) else weight.T
         none = np.zeros(weight.shape[0], np.float32)
-        bias = self._floats(o.inputs[2]).reshape(-1) if len(o.inputs) > 2 else none
+        bias = self._floats(o.inputs[2]) if len(o.inputs) > 2 else none
+        bias = bias[0] if bias.shape == (1, weight.shape[0]) else bias
         self._dense(self._value(o.inputs[0]), weight, bias, name)
 
     def _matmul(self, o: Operator) -> None:
@@ -230,6 +252,7 @@ class _Reader:
         weight = self._floats(o.inputs[1]).T
         bias = np.zeros(weight.shape[0], np.float32)
         self._dense(self._value(o.inputs[0]), weight, bias, o.outputs[0])
+        self.products.add(o.outputs[0])
 
     def _sigmoid(self, o: Operator) -> None:
         source = self._value(o.inputs[0])
@@ -240,8 +263,8 @@ class _Reader:
             self._elementwise(o)
             return
         a, b, name = self._value(o.inputs[0]), self._value(o.inputs[1]), o.outputs[0]
-        for x, s, edge in ((a, b, o.inputs[1]), (b, a, o.inputs[0])):
-            if s.op == "sigmoid" and s.inputs == (x.name,) and self.readers[edge] == 1:
+        for x, s in ((a, b), (b, a)):
+            if s.op == "sigmoid" and s.inputs == (x.name,) and self.readers[s.name] == 1:
                 del self.found[s.name]
                 self._add(Node(name, "silu", (x.name,), x.shape))
                 return
@@ -267,6 +290,11 @@ class _Reader:
         require(constant.shape in shapes, "model.shape", "constant's shape", name)
         values = np.broadcast_to(constant.reshape(-1), (channels,)).astype(np.float32)
         require(o.op != "Div" or np.all(values != 0), "model.weights", "division by 0", name)
+        w = source.weights
+        if w and o.op == "Add" and source.name in self.products and self.readers[source.name] == 1:
+            del self.found[source.name]
+            self._add(Node(name, "linear", source.inputs, source.shape, Weights(w.weight, values)))
+            return
         self._add(Node(name, "affine", (source.name,), source.shape, None, o.op.lower(), values))
 
     def _mean(self, o: Operator) -> None:

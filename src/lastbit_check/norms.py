@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import Ints
+from lastbit_check.exact import LIMIT, Ints, peak
 from lastbit_check.forms import root, up
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
@@ -71,6 +71,6 @@ def _gram(m: Ints) -> np.ndarray:
     """m m^T as an array of Python integers, exactly: halves of at most 14 bits each."""
     high = np.rint(np.ldexp(m, -14))
     low = m - np.ldexp(high, 14)
-    require(float(np.max(np.abs(high), initial=0.0)) <= 2**20, "norm.gram", "entries too long")
+    require(max(peak(high), 2**13) ** 2 * m.shape[1] < LIMIT, "norm.gram", "entries too long")
     exact = [x.astype(object) for x in (high @ high.T, high @ low.T, low @ low.T)]
     return exact[0] * 2**28 + (exact[1] + exact[1].T) * 2**14 + exact[2]

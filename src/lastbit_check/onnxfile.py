@@ -140,6 +140,8 @@ def _tensor(message: _Message) -> Tensor:
     if any(d < 0 for d in dims):
         raise Unreadable(f"tensor {name!r} has a negative dimension")
     dtype = "<f4" if kind == 1 else "<i8"
+    if raw and (message.many(4) or message.many(7)):
+        raise Unreadable(f"tensor {name!r} holds its numbers twice")
     if raw:
         data = wire.as_bytes(raw)
         if len(data) % np.dtype(dtype).itemsize:

@@ -1,8 +1,8 @@
 """How a network is to be bounded: which nodes keep their linear core, and with which slopes.
 
 A SiLU or sigmoid that stays close to a line is kept as that line in the ranges (it depends on the
-base through it); one that bends is boxed. The base is the last bending SiLU over pixels before
-the first one that does not bend. All of this is a hint: a bad plan costs tightness only.
+bases through it); one that bends is boxed. The first base is the last bending SiLU over pixels
+before the first one that does not bend. All of this is a hint: a bad plan costs tightness only.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Plan:
         slopes: node name -> slope of the linear core per channel (C,), for silu, sigmoid, gate
             (a gate's slope is its constant factor).
         boxes: names of the nodes whose dependence on the base is forgotten.
-        base: name of the base node, "" for none.
+        bases: names of the nodes whose box is carried on column by column.
         coarsen: name of the node from which on pixels are grouped, "" for none.
         block: side of the square blocks of pixels that are grouped.
     """
 
     slopes: dict[str, Float64Array]
     boxes: frozenset[str]
-    base: str
+    bases: frozenset[str]
     coarsen: str
     block: int
 
@@ -81,7 +81,20 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     side = network.input_shape[1]
     silus = [n.name for n in curved if isinstance(n, Silu)]
     coarsen = base or (silus[0] if silus and side > 7 else "")
-    return Plan(slopes, frozenset(boxes), base, coarsen, max(1, side // 7))
+    return Plan(slopes, frozenset(boxes), _bases(network, base), coarsen, max(1, side // 7))
+
+
+def _bases(network: Network, first: str) -> frozenset[str]:
+    """The first base, and after it the narrow places: linear or add nodes read more than once or
+    by a widening layer. There the errors that have gathered start again as columns."""
+    if not first:
+        return frozenset()
+    names = [n.name for n in network]
+    later = network.nodes[names.index(first) + 1 :]
+    shapes = {n.name: n.shape for n in network}
+    wide = [n for n in later if isinstance(n, Linear) and n.weight.shape[2:] == (1, 1)
+            and n.shape[0] >= shapes[n.x][0] and isinstance(network[n.x], Linear | Add)]  # fmt: skip
+    return frozenset({first, *(n.x for n in wide)})
 
 
 def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float, Float64Array]]:

@@ -50,7 +50,7 @@ def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
         n, e = on_grid(a)
         if n.any():
             duals[name], exponents[name] = n, e
-    return Hints(slopes, duals, exponents, claimed_norms(network), chosen.boxes, chosen.base,
+    return Hints(slopes, duals, exponents, claimed_norms(network), chosen.boxes, chosen.bases,
                  chosen.coarsen, chosen.block)  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def draft(
         "duals": hints.exponents,
         "norms": {name: value.hex() for name, value in hints.norms.items()},
         "boxes": sorted(hints.boxes),
-        "base": hints.base,
+        "bases": sorted(hints.bases),
         "coarsen": {"node": hints.coarsen, "block": hints.block},
         "witness": _witness(witness),
     }

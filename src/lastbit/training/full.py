@@ -4,18 +4,19 @@ A dead channel has weights 0 and an identity for batch norm. An almost linear Si
 of z, where the power of two k is in the batch norm before it, and 2/k is in the weights after it:
 silu(k z) 2/k = z + k z^2 / 2 - ... So k sets how linear it is, and costs no rounding. What a
 convolution returns is as in training, so are its statistics. The gate's factor 2 goes into the
-projection.
+projection, and what its sigmoid reads is scaled down, by a power of two, into the same range.
 """
 
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lastbit.models.efficientnet import state_shapes
 from lastbit.training.bound import Core
-from lastbit.training.network import LiveNetwork, NormedConv
+from lastbit.training.network import LiveNetwork, NormedConv, SqueezeExcite
 
 FullState = dict[str, NDArray[np.float32]]
 
@@ -29,35 +30,48 @@ def full_state(network: LiveNetwork, activation_range: float) -> FullState:
     """
     writer = _Writer()
     writer.normed("", ("conv_stem", "bn1"), network.stem)
-    # What the trunk's layers and at last the classifier read, without the first projection.
-    scales = iter(_scales(network, activation_range)[1:] if network.linear else ())
+    # What the trunk's layers and at last the classifier read.
+    magnitudes = Core(network).magnitudes() if network.linear else []
+    read = iter(magnitudes)
     for block in network.live_blocks():
         prefix, layout = f"{block.layout.name}.", block.layout
         expanded = filtered = None
+        gate = block.se.scale
+        if network.linear:
+            if layout.expand is not None:
+                _, expanded = next(read), _scale(float(next(read).max()), activation_range)
+            gated = next(read)
+            if layout.expand is not None:
+                filtered = _scale(float(gated.max()), activation_range)
+            gate = min(gate, _scale(_gate_reach(block.se, gated), activation_range))
         if layout.expand is not None and block.expand is not None:
-            if network.linear:
-                _, expanded, filtered = next(scales), next(scales), next(scales)
             writer.normed(prefix, layout.expand, block.expand, write=expanded)
         writer.normed(prefix, layout.depthwise, block.depthwise, read=expanded, write=filtered)
         writer.biased(f"{prefix}se.conv_reduce", block.se.conv_reduce, read=filtered)
-        writer.biased(f"{prefix}se.conv_expand", block.se.conv_expand, factor=block.se.scale)
+        writer.biased(f"{prefix}se.conv_expand", block.se.conv_expand, factor=gate)
         writer.normed(prefix, layout.project, block.project, read=filtered, factor=block.se.gain)
     features = None
     if network.linear:
-        _, features = next(scales), next(scales)
+        _, features = next(read), _scale(float(next(read).max()), activation_range)
     writer.normed("", ("conv_head", "bn2"), network.head, write=features)
     writer.put("classifier.weight", network.classifier.weight, _undone(features))
     writer.put("classifier.bias", network.classifier.bias)
     return writer.state
 
 
-def _scales(network: LiveNetwork, activation_range: float) -> list[float]:
-    """The power of two k for what each layer of the trunk, then the classifier, reads."""
-    largest = [float(x.max()) for x in Core(network).magnitudes()]
-    return [
-        2.0 ** math.floor(math.log2(activation_range / value)) if value > 0 else 1.0
-        for value in largest
-    ]
+def _scale(largest: float, wanted: float) -> float:
+    """The power of two that brings ``largest`` to at most ``wanted``, and above half of it."""
+    return 2.0 ** math.floor(math.log2(wanted / largest)) if largest > 0 else 1.0
+
+
+@torch.no_grad()
+def _gate_reach(se: SqueezeExcite, magnitude: Tensor) -> float:
+    """A bound on what the gate's sigmoid would read, unscaled; `magnitude` (1, C, H, W)."""
+    x = magnitude.mean((2, 3))[0]
+    for layer in (se.conv_reduce, se.conv_expand):
+        assert layer.bias is not None
+        x = layer.weight[:, :, 0, 0].abs() @ x + layer.bias.abs()
+    return float(x.max())
 
 
 def _undone(scale: float | None) -> float:
