@@ -1,0 +1,123 @@
+"""`lastbit search`: look for a pair of images that moves the answer further."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from lastbit.commands.prove import ModelArgument
+from lastbit.commands.terminal import JsonOption, Result, watched, write_message
+from lastbit.data import load_mnist
+from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, OutputError
+from lastbit.graph import ByteArray
+from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
+from lastbit.progress import Progress
+from lastbit.witness import Witness, read_witness, write_witness
+from lastbit.witness.search import search as run_search
+
+
+def search(
+    model: ModelArgument = DEFAULT_MODEL,
+    seconds: Annotated[float, typer.Option(help="Time for the search.")] = 300.0,
+    starts: Annotated[int, typer.Option(min=1, help="Images to climb from at a time.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    as_json: JsonOption = False,
+) -> Result:
+    """Search for a pair of images that moves a probability further than the stored one.
+
+    Runs the best pair found on every runtime installed, and stores it if the smallest change beats
+    the stored witness. Ctrl-C ends the search early and keeps the best so far.
+    """
+    files = resolve_model(model)
+    _require_writable(files.witness)
+    stored = _stored(files)
+    with watched() as progress:
+        found = run_search(
+            files.model,
+            seconds=seconds,
+            starts=starts,
+            seed=seed,
+            images=_images(progress),
+            known=stored,
+            progress=progress,
+            report=_say,
+        )
+    witness = found.witness
+    better = stored is None or witness.lower > stored.lower
+    if better:
+        files.folder.mkdir(parents=True, exist_ok=True)
+        write_witness(files.witness, witness)
+    before = None if stored is None else stored.lower
+    payload = {
+        "model": {"name": files.name, "sha256": witness.model_sha256},
+        "lower": {
+            "value": witness.lower,
+            "pixel": list(witness.pixel),
+            "class": witness.class_index,
+            "runtimes": dict(witness.runtimes),
+        },
+        "stored": {"before": before, "replaced": better, "path": str(files.witness)},
+        "starts": found.starts,
+        "interrupted": found.interrupted,
+        "seconds": found.seconds,
+    }
+    table = Table(box=None, show_header=False)
+    row, col = witness.pixel
+    table.add_row(
+        "lower L", f"{witness.lower!r} at pixel ({row}, {col}), class {witness.class_index}"
+    )
+    for name, change in witness.runtimes.items():
+        table.add_row(f"  {escape(name)}", repr(change))
+    known = "nothing" if before is None else f"L = {before!r}"
+    kept = (
+        f"{known} before; this is stored in {files.witness}"
+        if better
+        else f"{known} is better; kept"
+    )
+    table.add_row("stored", escape(kept))
+    table.add_row("starts", f"{found.starts} in {found.seconds:.1f} s")
+    return Result(payload, table, as_json, EXIT_INTERRUPTED if found.interrupted else EXIT_OK)
+
+
+def _stored(files: ModelFiles) -> Witness | None:
+    """The stored witness, if it is for this very model."""
+    if not files.witness.exists():
+        return None
+    witness = read_witness(files.witness)
+    if witness.model_sha256 == files.sha256():
+        return witness
+    write_message(f"{files.witness} is for another model and will be replaced")
+    return None
+
+
+def _images(progress: Progress) -> ByteArray | None:
+    try:
+        return load_mnist("test", progress=progress).images
+    except DataError as error:
+        write_message(f"searching from random images only: {error}")
+        return None
+
+
+def _say(score: float, pixel: tuple[int, int], class_index: int, seconds: float) -> None:
+    write_message(
+        f"{seconds:6.1f} s: best so far {score:.9g} at pixel ({pixel[0]}, {pixel[1]}), "
+        f"class {class_index}"
+    )
+
+
+def _require_writable(path: Path) -> None:
+    """Better to know before the search than after it.
+
+    Raises:
+        OutputError: the folder of `path`, or what it would be made in, cannot be written to.
+    """
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise OutputError(
+            "cannot write the witness", where=str(path), fix="choose a folder that is writable"
+        )

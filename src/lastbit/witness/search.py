@@ -1,0 +1,93 @@
+"""Searching for the pair of images that moves an answer most; needs PyTorch.
+
+The search steers by numbers that prove nothing; what counts at its end is what the runtimes show.
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from lastbit.errors import MissingExtraError, UsageError
+from lastbit.graph import ByteArray, read_onnx
+from lastbit.progress import Progress, silent
+from lastbit.witness.budget import Budget, Report
+from lastbit.witness.files import Witness
+from lastbit.witness.replay import measure
+
+MEASURED = 3
+"""How many of the best pairs are run on the runtimes at the end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found.
+
+    Attributes:
+        witness: the best pair, as the runtimes show it.
+        starts: how many images were climbed from.
+        seconds: how long it searched.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    witness: Witness
+    starts: int
+    seconds: float
+    interrupted: bool
+
+
+def search(
+    model: str | Path,
+    *,
+    seconds: float = 300.0,
+    starts: int = 64,
+    seed: int = 0,
+    rounds: int | None = None,
+    images: ByteArray | None = None,
+    known: Witness | None = None,
+    progress: Progress = silent,
+    report: Report = lambda *_: None,
+) -> Found:
+    """Search for a witness until the time is up or Ctrl-C; either way the best so far comes back.
+
+    Args:
+        model: an ONNX file.
+        seconds: for the search; running the best pairs on all runtimes comes on top.
+        starts: images that are climbed from at a time.
+        seed: of everything random.
+        rounds: stop after so many; where the time suffices, the seed then decides the result.
+        images: uint8 (N, H, W) to start from, next to random ones.
+        known: a pair to start from too; another model's may serve.
+        progress: told of whole seconds.
+        report: told of each new best.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+        UsageError: the images have several channels; a nonsensical limit.
+        ModelError: the model cannot be read, or a runtime returns no number.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("the search", "train")
+    network = read_onnx(model)
+    if network.input_shape[0] != 1:
+        raise UsageError(
+            f"the model reads {network.input_shape[0]} channels",
+            where=str(model),
+            fix="the search is for images with one byte per pixel",
+        )
+    if not (seconds > 0 and starts > 0):
+        raise UsageError("a search needs some time and at least one start")
+    from lastbit.witness.rounds import Rounds
+
+    run = Rounds(network, Budget(seconds, progress), starts, seed, images, report)
+    interrupted = False
+    try:
+        run.run(known, rounds)
+    except KeyboardInterrupt:
+        interrupted = True
+    spent = run.budget.spent
+    witnesses = [
+        measure(model, found.image, found.position, found.class_index)
+        for found in run.best[:MEASURED]
+    ]
+    witness = max(witnesses, key=lambda witness: witness.lower)
+    return Found(witness, run.climbed, spent, interrupted)
