@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -12,9 +13,9 @@ import numpy as np
 
 from lastbit.certificate import Draft, draft, hints_for, write
 from lastbit.data import load_mnist
-from lastbit.errors import CertificateError, DataError, ModelError
+from lastbit.errors import CertificateError, DataError, ModelError, OutputError
 from lastbit.graph import read_onnx
-from lastbit.models.shipped import ModelFiles
+from lastbit.models.shipped import ModelFiles, shipped_folder
 from lastbit.models.summary import summarise
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness, read_witness
@@ -72,7 +73,8 @@ def prove(
 
     Args:
         files: the model; its stored witness gives L, if there is one.
-        out: folder of the certificate, by default the model's own.
+        out: folder of the certificate; by default the model's own, and for a shipped model
+            ``certificates/NAME`` in the current folder.
 
     Raises:
         ModelError: the model cannot be read or is not covered.
@@ -80,7 +82,7 @@ def prove(
     """
     start = time.monotonic()
     network = read_onnx(files.model)
-    target = (out or files.folder) / "certificate.json"
+    target = (out or _default_folder(files)) / "certificate.json"
     accuracy = measured_accuracy(files)
     witness: Witness | None = None
     shown: ReplayResult | None = None
@@ -97,6 +99,7 @@ def prove(
                      time.monotonic() - start)  # fmt: skip
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
+    _make_folder(target.parent)
     write(target, made)
     checked = check_apart(target, files.model, progress=progress)
     verdict = "proved" if checked.accepted else "rejected"
@@ -104,6 +107,19 @@ def prove(
         verdict = "refuted"
     return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
                  time.monotonic() - start)  # fmt: skip
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder cannot be made: {error.strerror}"
+        raise OutputError(message, where=str(folder), fix="choose another one with --out") from error
+
+
+def _default_folder(files: ModelFiles) -> Path:
+    shipped = files.folder.resolve().parent == shipped_folder().resolve()
+    return Path("certificates") / files.name if shipped else files.folder
 
 
 def check(certificate: Path, model: Path | None = None, *, progress: Progress = silent) -> Checked:
@@ -132,8 +148,6 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
     """Check a certificate in a process of its own, which never imports lastbit."""
-    import json
-
     progress("checking the certificate", 0, 1)
     command = [sys.executable, "-m", "lastbit_check", "--json", str(certificate), str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -113,7 +113,7 @@ def write(path: Path, made: Draft) -> None:
     The blob is written first: a manifest on disk always has its blob.
 
     Raises:
-        OutputError: the folder cannot be written, or the disk is full.
+        OutputError: the folder is not there or cannot be written, or the disk is full.
     """
     for target, data in ((path.with_suffix(".safetensors"), made.blob), (path, made.manifest)):
         write_whole(target, data)

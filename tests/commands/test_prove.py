@@ -1,0 +1,112 @@
+"""`lastbit prove`, `lastbit check` and `lastbit-check` on small networks, and their failures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lastbit.cli import main
+from lastbit.graph import OnnxBuilder
+from lastbit_check.__main__ import main as check_main
+
+FIELDS = {
+    "verdict", "model", "accuracy", "lower", "upper", "ratio", "assumptions", "certificate",
+    "refused", "check", "seconds",
+}  # fmt: skip
+
+
+def small(path: Path, scale: float = 1.0, layers: int = 1) -> Path:
+    rng = np.random.default_rng(1)
+    b = OnnxBuilder()
+    x = b.div(b.input_bytes((1, 4, 4)), 255.0)
+    for k in range(layers):
+        channels = 1 if k == 0 else 2
+        weight = scale * rng.normal(size=(2, channels, 3, 3)).astype(np.float32)
+        x = b.silu(b.conv(x, weight, np.zeros(2, np.float32), padding=1))
+    b.softmax(b.dense(b.mean(x), rng.normal(size=(3, 2)).astype(np.float32)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return b.save(path)
+
+
+def test_prove_prints_one_object_and_leaves_a_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = small(tmp_path / "net.onnx")
+    assert main(["prove", str(model), "--out", str(tmp_path / "c"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == FIELDS
+    assert found["verdict"] == "proved" and found["check"]["accepted"] is True
+    parts = [found["upper"][k] for k in ("first_layer", "remainder", "rounding", "softmax")]
+    assert 0 < found["upper"]["value"] <= sum(parts) * (1 + 1e-12)
+    certificate = tmp_path / "c" / "certificate.json"
+    assert Path(found["certificate"]) == certificate
+    assert main(["check", str(certificate), "--model", str(model)]) == 0
+    assert "ACCEPTED" in capsys.readouterr().out
+
+
+def test_the_checker_runs_without_lastbit(tmp_path: Path) -> None:
+    model = small(tmp_path / "net.onnx")
+    assert main(["prove", str(model), "--out", str(tmp_path)]) == 0
+    code = "import sys; from lastbit_check.__main__ import main; c = main(sys.argv[1:]); " \
+           "assert not [m for m in sys.modules if m == 'lastbit' or m.startswith('lastbit.')]; " \
+           "assert 'onnx' not in sys.modules; sys.exit(c)"  # fmt: skip
+    command = [sys.executable, "-c", code, str(tmp_path / "certificate.json"), str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ACCEPTED" in done.stdout
+
+
+def test_a_network_that_may_overflow_is_not_proved_and_its_node_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = small(tmp_path / "net.onnx", scale=1e12, layers=4)
+    assert main(["prove", str(model), "--out", str(tmp_path / "c"), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "not decided"
+    assert found["refused"]["rule"] == "finite.values"
+    assert found["refused"]["node"].startswith("conv")
+    assert not (tmp_path / "c").exists()
+
+
+def test_another_model_is_rejected_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, other = small(tmp_path / "a.onnx"), small(tmp_path / "b.onnx", scale=2.0)
+    assert main(["prove", str(model), "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    certificate = str(tmp_path / "certificate.json")
+    assert check_main([certificate, str(other)]) == 1
+    assert "model.sha256" in capsys.readouterr().out
+    assert main(["check", certificate, "--model", str(other), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["rule"] == "model.sha256"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "lastbit-certificate-1"}'])
+def test_what_is_no_certificate_is_not_accepted(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "certificate.json"
+    path.write_bytes(content)
+    path.with_suffix(".safetensors").write_bytes(b"")
+    model = small(tmp_path / "net.onnx")
+    assert check_main([str(path), str(model)]) in (1, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = small(tmp_path / "net.onnx")
+    (tmp_path / "blocked").write_text("mine")
+    assert main(["prove", str(model), "--out", str(tmp_path / "blocked")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (tmp_path / "blocked").read_text() == "mine"
+
+
+def test_usage_of_the_checker(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_main([]) == 2
+    assert check_main(["--help"]) == 0
+    assert "Exit codes" in capsys.readouterr().out

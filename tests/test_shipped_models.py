@@ -1,0 +1,63 @@
+"""Every shipped model: its recipe, its accuracy, its witness and its certificate, replayed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lastbit import api
+from lastbit.data import Mnist
+from lastbit.models.shipped import ModelFiles, shipped_models
+from lastbit.training.recipe import RECIPES, Recipe
+from lastbit.witness.files import read_witness
+from lastbit.witness.replay import replay
+from lastbit.witness.runtimes import OnnxRuntime
+
+MODELS = shipped_models()
+
+
+def test_the_default_model_and_plain_are_shipped() -> None:
+    assert [files.name for files in MODELS] == ["tight", "plain"]
+
+
+@pytest.fixture(params=MODELS, ids=lambda files: files.name)
+def files(request: pytest.FixtureRequest) -> ModelFiles:
+    return request.param
+
+
+def test_the_recipe_is_the_one_of_the_command(files: ModelFiles) -> None:
+    stored = Recipe.from_json(files.recipe.read_bytes())
+    assert stored == RECIPES[files.name]
+
+
+def test_the_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
+    stated = json.loads(files.metrics.read_bytes())
+    assert stated["sha256"] == files.sha256()
+    probabilities = OnnxRuntime().probabilities(files.model, mnist_test.images).astype(np.float64)
+    hits = probabilities.argmax(axis=1) == mnist_test.labels
+    assert float(hits.mean()) == stated["accuracy"]["test"] >= 0.99
+    chosen = probabilities[np.arange(len(hits)), mnist_test.labels]
+    # another runtime version may round differently: the NLL may move by rounding, not by more
+    assert abs(float(-np.log(chosen).mean()) - stated["accuracy"]["nll"]) < 1e-5
+
+
+def test_tight_reads_digits_well() -> None:
+    stated = json.loads(MODELS[0].metrics.read_bytes())
+    assert stated["accuracy"]["nll"] <= 0.05
+
+
+def test_the_witness_attains_what_it_states_on_every_runtime(files: ModelFiles) -> None:
+    shown = replay(files.model, read_witness(files.witness))
+    assert len(shown.changes) == 3
+    assert shown.confirmed and shown.lower > 0
+
+
+def test_the_certificate_is_accepted_and_brackets(files: ModelFiles) -> None:
+    checked = api.check(files.certificate)
+    assert checked.accepted, (checked.rule, checked.node, checked.reason)
+    assert checked.upper is not None
+    lower = read_witness(files.witness).lower
+    assert lower <= checked.upper
+    if files.name == "tight":
+        assert checked.upper <= 0.3
+        assert checked.upper / lower <= 10
