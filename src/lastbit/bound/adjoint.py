@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 
 from lastbit.bound.linear import Float64Array, LinearMap
 from lastbit.bound.plan import Plan
-from lastbit.graph.network import Add, Affine, Gate, Input, Linear, Mean, Network, Sigmoid, Silu, Softmax
+from lastbit.graph.network import (
+    Add,
+    Affine,
+    Gate,
+    Input,
+    Linear,
+    Mean,
+    Network,
+    Sigmoid,
+    Silu,
+    Softmax,
+)
 
 DUAL_BITS = 22
 """Dual vectors are integers of at most this many bits on a grid of their own per node."""

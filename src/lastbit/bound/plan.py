@@ -85,16 +85,18 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
 
 
 def _bases(network: Network, first: str) -> frozenset[str]:
-    """The first base, and after it the narrow places: linear or add nodes read more than once or
-    by a widening layer. There the errors that have gathered start again as columns."""
+    """The first base, and after it every sum or projection that a layer as wide or wider reads.
+
+    There the errors that have gathered start again as columns.
+    """
     if not first:
         return frozenset()
     names = [n.name for n in network]
     later = network.nodes[names.index(first) + 1 :]
     shapes = {n.name: n.shape for n in network}
-    wide = [n for n in later if isinstance(n, Linear) and n.weight.shape[2:] == (1, 1)
-            and n.shape[0] >= shapes[n.x][0] and isinstance(network[n.x], Linear | Add)]  # fmt: skip
-    return frozenset({first, *(n.x for n in wide)})
+    wide = [n for n in later if isinstance(n, Linear) and n.shape[0] >= shapes[n.x][0]]
+    pointwise = [n for n in wide if n.weight.shape[2:] == (1, 1)]
+    return frozenset({first, *(n.x for n in pointwise if isinstance(network[n.x], Linear | Add))})
 
 
 def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float, Float64Array]]:
@@ -104,7 +106,9 @@ def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float
     sums: dict[str, Float64Array] = {}
     for k in range(samples):
         density = (k + 1) / samples
-        image = rng.integers(0, 256, network.input_shape) * (rng.random(network.input_shape) < density)
+        image = rng.integers(0, 256, network.input_shape) * (
+            rng.random(network.input_shape) < density
+        )
         _, values = execute_float64(network, image.astype(np.uint8))
         for name, value in values.items():
             peaks[name] = max(peaks.get(name, 0.0), float(np.max(np.abs(value))))

@@ -76,7 +76,8 @@ def _refused(proof: Proof) -> dict[str, str] | None:
     if error is not None:
         return {"rule": error.rule, "node": error.node, "reason": error.message}
     if proof.checked and not proof.checked.accepted:
-        return {"rule": proof.checked.rule, "node": proof.checked.node, "reason": proof.checked.reason}
+        found = proof.checked
+        return {"rule": found.rule, "node": found.node, "reason": found.reason}
     return None
 
 
@@ -85,16 +86,19 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
     table = Table(box=None, show_header=False)
     head = {"verdict": proof.verdict, "model": f"{files.name}  {proof.sha256}"}
     if proof.accuracy.test is not None and proof.accuracy.nll is not None:
-        head["accuracy"] = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f} ({proof.accuracy.source})"
+        known = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f}"
+        head["accuracy"] = f"{known} ({proof.accuracy.source})"
     if data["lower"]["value"] is not None:
         row, column = data["lower"]["pixel"]
-        head["lower L"] = f"{data['lower']['value']:.6g} at pixel ({row}, {column}), class {data['lower']['class']}"
+        where = f"pixel ({row}, {column}), class {data['lower']['class']}"
+        head["lower L"] = f"{data['lower']['value']:.6g} at {where}"
     if proof.made:
         upper = data["upper"]
         head["upper U"] = f"{upper['value']:.6g}"
-        head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in
-                                      ("first_layer", "remainder", "rounding", "softmax"))  # fmt: skip
-        head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in proof.made.derived.logits.items())
+        parts = proof.made.derived.parts
+        head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in parts)
+        methods = proof.made.derived.logits.items()
+        head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in methods)
     if data["ratio"] is not None:
         head["U/L"] = f"{data['ratio']:.3f}"
     if data["refused"]:
@@ -113,8 +117,8 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
 def _nodes(proof: Proof, rows: int) -> Table:
     """Where U is lost: each node's share of R, worst first, for the worst pair and pixel."""
     assert proof.made is not None
-    table = Table("node", "remainder", "rounding", "defect", box=None,
-                  title="Where the bound is lost, in units of a difference of two logits")  # fmt: skip
+    title = "Where the bound is lost, in units of a difference of two logits"
+    table = Table("node", "remainder", "rounding", "defect", box=None, title=title)
     nodes = sorted(proof.made.derived.nodes.items(), key=lambda item: -sum(item[1].values()))
     for name, entries in nodes[: rows or None]:
         cells = (f"{float(entries[k]):.3g}" for k in ("remainder", "rounding", "defect"))
