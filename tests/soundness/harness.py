@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks import RandomNetwork
 from numpy.typing import NDArray
 
 from lastbit.certificate.write import hints_for
@@ -33,6 +32,7 @@ from lastbit.graph import (
 from lastbit_check.check import Derived, derive
 from lastbit_check.exact import Fix
 from lastbit_check.hints import Hints
+from networks import RandomNetwork
 
 Bytes = NDArray[np.uint8]
 Values = dict[str, NDArray[np.float32]]
@@ -260,8 +260,9 @@ def attacks(subject: Subject, seed: int) -> Iterator[tuple[Bytes, int]]:
     for _ in range(3):
         node = named[int(random.integers(len(named)))]
         unit, sign = int(random.integers(np.prod(node.shape))), int(random.choice([-1, 1]))
-        yield climb(network, image, value_score(network, node.name, unit, sign)), int(
-            random.integers(pixels)
+        yield (
+            climb(network, image, value_score(network, node.name, unit, sign)),
+            int(random.integers(pixels)),
         )
     c, j, pixel = subject.derived.worst
     yield climb(network, image, change_score(network, pixel, (c, j))), pixel
@@ -273,7 +274,10 @@ def assault(subject: Subject, seed: int) -> None:
     for image, pixel in attacks(subject, seed):
         other = flipped(subject.network, image, pixel)
         for _ in range(2):
-            values, others = run(subject.network, image, next(how)), run(subject.network, other, next(how))
+            values, others = (
+                run(subject.network, image, next(how)),
+                run(subject.network, other, next(how)),
+            )
             for v in (values, others):
                 subject.check_values(v)
                 subject.check_roundings(v)

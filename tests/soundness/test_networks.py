@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from networks import RandomNetwork
-from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
 
 from lastbit.certificate.write import hints_for
 from lastbit_check.verdict import Rejected
+from networks import RandomNetwork
+from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -46,5 +46,7 @@ def test_ranges_that_follow_a_base(tmp_path: Path, seed: int) -> None:
 
 
 def test_most_near_linear_networks_have_a_base(tmp_path: Path) -> None:
-    networks = [built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)[1] for seed in range(24)]
+    networks = [
+        built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)[1] for seed in range(24)
+    ]
     assert sum(bool(hints_for(network).bases) for network in networks) >= 12

@@ -1,0 +1,118 @@
+"""The enclosures of sigmoid, silu, their slopes, exp and tanh, against mpmath."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+
+from lastbit_check import enclosure
+from lastbit_check.exact import Fix
+
+mpmath.mp.prec = 160
+Real = mpmath.mpf
+Curve = Callable[[Real], Real]
+
+
+def sigmoid(z: Real) -> Real:
+    return 1 / (1 + mpmath.exp(-z))
+
+
+def sigmoid_slope(z: Real) -> Real:
+    return sigmoid(z) * sigmoid(-z)
+
+
+def silu(z: Real) -> Real:
+    return z * sigmoid(z)
+
+
+def silu_slope(z: Real) -> Real:
+    return sigmoid(z) * (1 + z * sigmoid(-z))
+
+
+def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
+    found = getattr(enclosure, name)(lo, hi)
+    fixes = [f if isinstance(f, Fix) else Fix(f, enclosure.BITS) for f in found]
+    low, high = ([Real(int(n)) / Real(2) ** f.e for n in f.n.reshape(-1)] for f in fixes)
+    return low, high
+
+
+CURVES: list[tuple[str, Curve, list[float]]] = [
+    ("sigmoid_values", sigmoid, []),
+    ("sigmoid_slopes", sigmoid_slope, [0.0]),
+    ("silu_values", silu, [-1.2784645427610738]),
+    ("silu_slopes", silu_slope, [-2.399357280520545, 2.399357280520545, 0.0]),
+]
+BITS = 24
+
+
+def check(
+    name: str, curve: Curve, lows: np.ndarray, highs: np.ndarray, special: list[float]
+) -> None:
+    below, above = enclosed(name, Fix(lows, BITS), Fix(highs, BITS))
+    for a, b, low, high in zip(lows, highs, below, above, strict=True):
+        ends = [Real(int(a)) / 2**BITS, Real(int(b)) / 2**BITS]
+        inside = [Real(s) for s in special if ends[0] <= s <= ends[1]]
+        middle = [ends[0] + (ends[1] - ends[0]) * k / 7 for k in range(1, 7)] if a < b else []
+        for z in (*ends, *inside, *middle):
+            value = curve(z)
+            assert low <= value <= high, (name, float(z), float(low), float(value), float(high))
+
+
+@pytest.mark.parametrize(("name", "curve", "special"), CURVES)
+def test_on_dense_points(name: str, curve: Curve, special: list[float]) -> None:
+    """Points that are on the table's grid, and points that are not, far outside included."""
+    points = np.concatenate([
+        np.rint(np.linspace(-30, 30, 1201) * 2**BITS),
+        np.arange(-200.0, 201.0) * 2 ** (BITS - 6),
+        np.array([-1e6, -100, -24, 0, 24, 100, 1e6]) * 2**BITS,
+        np.array([-3.0, -1.0, 1.0, 3.0]),
+    ])  # fmt: skip
+    check(name, curve, points, points, special)
+
+
+@pytest.mark.parametrize(("name", "curve", "special"), CURVES)
+@pytest.mark.parametrize("scale", [2.0**-12, 2.0**-4, 1.0, 8.0, 60.0])
+def test_on_random_intervals(name: str, curve: Curve, special: list[float], scale: float) -> None:
+    rng = np.random.default_rng(int(scale * 4096))
+    ends = np.rint(np.sort(rng.normal(0, scale, (150, 2)), axis=1) * 2**BITS)
+    check(name, curve, ends[:, 0], ends[:, 1], special)
+
+
+@pytest.mark.parametrize(("name", "curve", "special"), CURVES)
+def test_around_the_extreme_points(name: str, curve: Curve, special: list[float]) -> None:
+    """Intervals that end within one cell of an extremum of the curve or of the table's end."""
+    for centre in (*special, -24.0, 24.0):
+        cell = np.rint(centre * 64)
+        k = np.arange(cell - 3, cell + 4)
+        a, b = (v.reshape(-1) for v in np.meshgrid(k, k))
+        keep = a <= b
+        check(name, curve, a[keep] * 2**18 + 1, b[keep] * 2**18 + 2, special)
+
+
+def test_enclosures_are_not_vacuous() -> None:
+    points = np.rint(np.linspace(-20, 20, 401) * 2**BITS)
+    for name, _, _ in CURVES:
+        low, high = enclosed(name, Fix(points, BITS), Fix(points, BITS))
+        assert max(h - v for v, h in zip(low, high, strict=True)) < 1 / 32
+
+
+@pytest.mark.parametrize("x", [Fraction(0), Fraction(1, 3), Fraction(-7, 5), Fraction(50), Fraction(-64),
+                               Fraction(1, 2**80), Fraction(1, 64), Fraction(12345, 1000)])  # fmt: skip
+def test_exp(x: Fraction) -> None:
+    low, high = enclosure.exp_bounds(x)
+    exact = mpmath.exp(Real(x.numerator) / x.denominator)
+    assert Real(low.numerator) / low.denominator <= exact <= Real(high.numerator) / high.denominator
+    assert high - low <= low / 2**55
+
+
+@pytest.mark.parametrize("x", [Fraction(0), Fraction(1, 10**9), Fraction(1, 8), Fraction(1), Fraction(39),
+                               Fraction(41), Fraction(10**30)])  # fmt: skip
+def test_tanh(x: Fraction) -> None:
+    upper, exact = enclosure.tanh_upper(x), mpmath.tanh(Real(x.numerator) / x.denominator)
+    assert exact <= Real(upper.numerator) / upper.denominator
+    assert upper <= 1
+    assert (
+        Real(upper.numerator) / upper.denominator <= exact * (1 + Real(2) ** -30) + Real(2) ** -50
+    )

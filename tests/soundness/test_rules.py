@@ -1,0 +1,538 @@
+"""For each rule of the checker, something that it rejects, under that very name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save
+
+import lastbit_check
+from lastbit.graph import OnnxBuilder
+from lastbit_check.certificate import load, parse
+from lastbit_check.check import check, derive
+from lastbit_check.exact import Fix
+from lastbit_check.forms import underflow
+from lastbit_check.hints import Hints
+from lastbit_check.verdict import Rejected
+from soundness.small import Fields, certified, changed, fields_of, put
+
+Case = Callable[[Path], object]
+CASES: list[tuple[str, str, Case]] = []
+
+
+def case(rule: str) -> Callable[[Case], Case]:
+    """Register what ``rule`` rejects."""
+
+    def register(function: Case) -> Case:
+        CASES.append((rule, function.__name__, function))
+        return function
+
+    return register
+
+
+# ---- certificates ----------------------------------------------------------------------------
+
+
+def recheck(folder: Path, fields: Fields, *, seal: bool = True) -> None:
+    put(folder, fields, seal=seal)
+    manifest, blob = load(folder / "certificate.json")
+    check((folder / "model.onnx").read_bytes(), manifest, blob)
+
+
+def certificate(rule: str, *path: Any, value: Any, name: str, seal: bool = True) -> None:
+    def run(folder: Path) -> None:
+        recheck(folder, changed(fields_of(certified(folder)), path, value), seal=seal)
+
+    run.__name__ = name
+    case(rule)(run)
+
+
+certificate("certificate.fields", "base", value="x", name="an_unknown_field")
+certificate("certificate.fields", "boxes", value={}, name="another_type")
+certificate("certificate.fields", "boxes", value=[1], name="a_box_without_a_name")
+certificate("certificate.fields", "claim", value={}, name="an_empty_claim")
+certificate("certificate.fields", "claim", "upper", value="inf", name="an_infinite_claim")
+certificate("certificate.fields", "claim", "upper", value="nan", name="a_claim_that_is_no_number")
+certificate(
+    "certificate.fields", "claim", "upper", value="0x1.0p-3", name="a_number_in_another_notation"
+)
+certificate("certificate.fields", "claim", "upper", value=0.25, name="a_decimal_number")
+certificate("certificate.fields", "claim", "logits", value={}, name="no_methods")
+certificate("certificate.fields", "claim", "parts", value={}, name="no_parts")
+certificate(
+    "certificate.fields", "coarsen", value={"node": "", "block": 0}, name="blocks_of_nothing"
+)
+certificate(
+    "certificate.fields",
+    "coarsen",
+    value={"node": "", "block": 10**30},
+    name="blocks_beyond_bounds",
+)
+certificate(
+    "certificate.fields", "coarsen", value={"node": 1, "block": 1}, name="a_number_for_a_name"
+)
+certificate(
+    "certificate.fields", "duals", value={"image": True}, name="a_truth_value_for_an_exponent"
+)
+certificate(
+    "certificate.digest", "claim", "upper", value="0x0.0p+0", name="a_claim_changed", seal=False
+)
+certificate("certificate.assumptions", "assumptions", value=[], name="no_assumptions")
+certificate(
+    "certificate.assumptions", "assumptions", value=["real-arithmetic"], name="other_assumptions"
+)
+certificate("claim.nodes", "nodes", value={}, name="no_nodes")
+certificate(
+    "claim.upper", "claim", "upper", value="0x1.0000000000000p-30", name="too_small_a_claim"
+)
+certificate("claim.upper", "claim", "upper", value="0x1.0000000000000p+0", name="too_loose_a_claim")
+for _method in ("linear-core", "norms"):
+    certificate(
+        f"claim.logits.{_method}", "claim", "logits", _method, value="0x0.0p+0", name=_method
+    )
+for _part in ("first_layer", "remainder", "rounding", "softmax"):
+    certificate(
+        f"claim.parts.{_part}", "claim", "parts", _part, value="0x1.0000000000000p+2", name=_part
+    )
+
+
+@case("claim.nodes")
+def a_node_without_its_effects(folder: Path) -> None:
+    fields = fields_of(certified(folder))
+    fields["nodes"][next(iter(fields["nodes"]))] = {}
+    recheck(folder, fields)
+
+
+def _effect(kind: str) -> None:
+    def run(folder: Path) -> None:
+        fields = fields_of(certified(folder))
+        name = next(iter(fields["nodes"]))
+        recheck(folder, changed(fields, ("nodes", name, kind), "0x1.0000000000000p+9"))
+
+    run.__name__ = kind
+    case(f"claim.nodes.{kind}")(run)
+
+
+for _kind in ("remainder", "rounding", "defect"):
+    _effect(_kind)
+
+
+@case("model.sha256")
+def a_certificate_of_another_model(folder: Path) -> None:
+    manifest, blob = load(certified(folder) / "certificate.json")
+    check((folder / "model.onnx").read_bytes() + b"\x00", manifest, blob)
+
+
+@case("certificate.blob")
+def a_blob_of_another_certificate(folder: Path) -> None:
+    manifest, blob = load(certified(folder) / "certificate.json")
+    check((folder / "model.onnx").read_bytes(), manifest, blob[:-1])
+
+
+@case("certificate.blob")
+def a_tensor_of_no_known_kind(folder: Path) -> None:
+    fields = fields_of(certified(folder))
+    (folder / "certificate.safetensors").write_bytes(save({"weights/x": np.zeros(1, np.int32)}))
+    recheck(folder, fields)
+
+
+@case("certificate.digest")
+def a_field_changed(folder: Path) -> None:
+    fields = fields_of(certified(folder))
+    parse(changed(fields, ("coarsen", "block"), fields["coarsen"]["block"] + 1))
+
+
+# ---- hints -----------------------------------------------------------------------------------
+
+
+def chain() -> OnnxBuilder:
+    """image, mean m, silu s, dense logits."""
+    b = OnnxBuilder()
+    x = b.silu(b.mean(b.input_bytes((1, 2, 2)), name="m"), name="s")
+    b.softmax(b.dense(x, [[1.0], [-1.0]], name="logits"))
+    return b
+
+
+def hints(rule: str, name: str, **given: Any) -> None:
+    def run(folder: Path) -> None:
+        derive(chain().to_bytes(), Hints(**{"slopes": {}, "duals": {}, "exponents": {}, **given}))
+
+    run.__name__ = name
+    case(rule)(run)
+
+
+def ints(*shape: int, value: int = 1) -> np.ndarray:
+    return np.full(shape, value, np.int32)
+
+
+hints("hint.node", "duals_of_no_node", duals={"x": ints(2, 1, 1, 1)}, exponents={"x": 0})
+hints("hint.node", "duals_without_exponents", duals={"m": ints(2, 1, 1, 1)})
+hints("hint.node", "exponents_without_duals", exponents={"m": 3})
+hints("hint.node", "slopes_of_a_mean", slopes={"m": ints(1)})
+hints("hint.node", "a_box_of_a_mean", boxes=frozenset({"m"}))
+hints("hint.node", "a_norm_of_a_mean", norms={"m": 1.0})
+hints("hint.node", "a_base_that_is_not_there", bases=frozenset({"x"}))
+hints("hint.node", "coarsening_at_no_node", coarsen="x")
+hints("hint.slope", "too_many_slopes", slopes={"s": ints(2)})
+hints("hint.slope", "too_steep", slopes={"s": ints(1, value=2**21 + 1)})
+hints("hint.slope", "too_steep_downwards", slopes={"s": ints(1, value=-(2**31))})
+hints("hint.dual", "another_shape", duals={"m": ints(2, 1, 1, 2)}, exponents={"m": 0})
+hints("hint.dual", "too_long", duals={"m": ints(2, 1, 1, 1, value=2**26 + 1)}, exponents={"m": 0})
+hints("hint.dual", "an_exponent_out_of_range", duals={"m": ints(2, 1, 1, 1)}, exponents={"m": 201})
+hints("hint.coarsen", "after_the_base", bases=frozenset({"m"}), coarsen="s", block=2)
+hints("norm.claim", "a_norm_that_is_no_number", norms={"logits": float("nan")})
+hints("norm.claim", "a_norm_that_is_infinite", norms={"logits": float("inf")})
+
+
+@case("hint.dual")
+def more_readers_than_the_slack_covers(folder: Path) -> None:
+    b = OnnxBuilder()
+    m = x = b.mean(b.input_bytes((1, 2, 2)), name="m")
+    for k in range(9):
+        x = b.add(x, b.conv(m, [[[[0.5]]]], name=f"c{k}"))
+    b.softmax(b.dense(x, [[1.0], [-1.0]]))
+    names = [f"c{k}" for k in range(9)]
+    derive(b.to_bytes(), Hints({}, {n: ints(2, 1, 1, 1) for n in names}, dict.fromkeys(names, 0)))
+
+
+@case("hint.coarsen")
+def between_a_fork_and_its_end(folder: Path) -> None:
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 4, 4)), "mul", 0.5)
+    y = b.affine(x, "mul", 0.5, name="y")
+    b.softmax(b.dense(b.mean(b.add(x, y)), [[1.0], [-1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}, coarsen="y", block=2))
+
+
+@case("hint.coarsen")
+def an_image_of_several_channels(folder: Path) -> None:
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((2, 4, 4)), "mul", 0.5, name="x")
+    b.softmax(b.dense(b.mean(x), [[1.0, 1.0], [-1.0, 1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}, coarsen="x", block=2))
+
+
+def dense(folder: Path, claimed: float) -> None:
+    b = OnnxBuilder()
+    x = b.mean(b.input_bytes((2, 2, 2)))
+    b.softmax(b.dense(x, [[3.0, 1.0], [1.0, 3.0]], name="logits"))
+    derive(b.to_bytes(), Hints({}, {}, {}, {"logits": claimed}))
+
+
+@case("norm.gram")
+def a_norm_slightly_too_small(folder: Path) -> None:
+    dense(folder, 4.0 * (1 - 2.0**-30))
+
+
+@case("norm.gram")
+def a_norm_of_zero(folder: Path) -> None:
+    dense(folder, 0.0)
+
+
+@case("norm.gram")
+def a_norm_out_of_reach(folder: Path) -> None:
+    dense(folder, 1e300)
+
+
+# ---- numbers ---------------------------------------------------------------------------------
+
+
+def scaled(*factors: float) -> bytes:
+    b = OnnxBuilder()
+    x = b.input_bytes((1, 2, 2))
+    for factor in factors:
+        x = b.affine(x, "mul", np.float32(factor))
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    return b.to_bytes()
+
+
+@case("finite.values")
+def a_product_that_overflows(folder: Path) -> None:
+    derive(scaled(1e30, 1e8), Hints({}, {}, {}))
+
+
+@case("finite.values")
+def a_product_of_values_that_overflows(folder: Path) -> None:
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(1e25))
+    b.softmax(b.dense(b.mean(b.gate(x, b.mean(x))), [[1.0], [-1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}))
+
+
+@case("finite.values")
+def a_sum_of_values_that_overflows(folder: Path) -> None:
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(2.0**116.9))
+    b.softmax(b.dense(b.mean(b.add(x, x)), [[1.0], [-1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}))
+
+
+@case("finite.values")
+def a_subnormal_divisor(folder: Path) -> None:
+    b = OnnxBuilder()
+    x = b.div(b.input_bytes((1, 2, 2)), np.float32(1e-40))
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}))
+
+
+@case("finite.weights")
+def folded_weights_that_overflow(folder: Path) -> None:
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 2, 2)), [[[[1.0]]]])
+    x = b.batch_norm(x, [3e38], [0.0], [0.0], [0.0], epsilon=1e-30)
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}))
+
+
+@case("rounding.depth")
+def a_sum_of_a_million_terms(folder: Path) -> None:
+    b = OnnxBuilder()
+    b.softmax(b.dense(b.mean(b.input_bytes((1, 1024, 1024))), [[1.0], [-1.0]]))
+    derive(b.to_bytes(), Hints({}, {}, {}))
+
+
+@case("rounding.underflow")
+def underflow_beyond_the_range_of_grids(folder: Path) -> None:
+    underflow(Fraction(2) ** 300, "node")
+
+
+@case("precision")
+def an_integer_beyond_53_bits(folder: Path) -> None:
+    Fix(np.array([2.0**50]), 0).at(5)
+
+
+# ---- models ----------------------------------------------------------------------------------
+
+Nodes = Sequence[tuple[str, Sequence[str], str, dict[str, Any]]]
+LAST: Nodes = [
+    ("Flatten", ["m"], "f", {}),
+    ("Gemm", ["f", "w"], "z", {"transB": 1}),
+    ("Softmax", ["z"], "p", {}),
+]
+START: Nodes = [("Cast", ["image"], "x", {"to": 1}), ("GlobalAveragePool", ["x"], "m", {})]
+
+
+def onnx_model(nodes: Nodes, output: str = "p", opset: int = 17, kind: int = TensorProto.UINT8,
+               dims: Sequence[Any] = ("N", 1, 4, 4), **constants: Any) -> bytes:  # fmt: skip
+    held = {"w": np.array([[1.0], [-1.0]], np.float32), **constants}
+    graph = helper.make_graph(
+        [helper.make_node(op, list(inputs), [name], **at) for op, inputs, name, at in nodes],
+        "g",
+        [helper.make_tensor_value_info("image", kind, dims)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in held.items()],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)]
+    ).SerializeToString()
+
+
+def model(rule: str, name: str, nodes: Nodes, **given: Any) -> None:
+    def run(folder: Path) -> None:
+        derive(onnx_model(nodes, **given), Hints({}, {}, {}))
+
+    run.__name__ = name
+    case(rule)(run)
+
+
+def f32(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.float32)
+
+
+def between(*nodes: tuple[str, Sequence[str], str, dict[str, Any]]) -> Nodes:
+    """Operators that make m from x."""
+    return [START[0], *nodes, *LAST]
+
+
+def after(*nodes: tuple[str, Sequence[str], str, dict[str, Any]]) -> Nodes:
+    """Operators between the mean and the dense layer's input m."""
+    return [START[0], ("GlobalAveragePool", ["x"], "a", {}), *nodes, *LAST]
+
+
+model("model.opset", "operators_of_long_ago", [*START, *LAST], opset=7)
+model("model.opset", "operators_to_come", [*START, *LAST], opset=99)
+model("model.input", "an_image_of_floats", [*START, *LAST], kind=TensorProto.FLOAT)
+model("model.input", "an_image_without_a_batch", [*START, *LAST], dims=(1, 4, 4))
+model("model.input", "an_image_of_unknown_size", [*START, *LAST], dims=("N", 1, "H", 4))
+model("model.input", "a_batch_of_two", [*START, *LAST], dims=(2, 1, 4, 4))
+model("model.graph", "a_value_read_before_it_is_made", [START[1], START[0], *LAST])
+model("model.graph", "a_name_made_twice", [*START, ("Sigmoid", ["m"], "x", {}), *LAST])
+model("model.graph", "a_name_that_is_its_own_alias", [*START, ("Identity", ["m"], "m", {}), *LAST])
+model("model.graph", "a_name_of_a_weight_made_anew", [*START, ("Sigmoid", ["m"], "w", {}), *LAST])
+model("model.graph", "no_name", [*START, ("Sigmoid", ["m"], "", {}), *LAST])
+model(
+    "model.graph",
+    "weights_that_are_computed",
+    [*START, LAST[0], ("Gemm", ["f", "f"], "z", {}), LAST[2]],
+)
+model("model.operator", "an_operator_without_a_rule", after(("Relu", ["a"], "m", {})))
+model("model.operator", "too_many_inputs", after(("Sigmoid", ["a", "a"], "m", {})))
+model("model.operator", "too_few_inputs", after(("Mul", ["a"], "m", {})))
+model("model.operator", "a_second_cast_to_half", [*START, ("Cast", ["m"], "h", {"to": 10}), *LAST])
+model("model.operator", "a_flattened_image", between(("Flatten", ["x"], "m", {})), w=f32(2, 16))
+model(
+    "model.operator",
+    "another_axis_to_flatten",
+    [*START, ("Flatten", ["m"], "f", {"axis": 2}), *LAST[1:]],
+)
+model("model.operator", "a_reshape_that_mixes", [*START, ("Reshape", ["m", "to"], "f", {}), *LAST[1:]],
+      to=np.array([1, 1]))  # fmt: skip
+model("model.operator", "automatic_padding", between(("Conv", ["x", "k"], "m", {"auto_pad": "SAME_UPPER"})),
+      k=f32(1, 1, 4, 4))  # fmt: skip
+model(
+    "model.operator",
+    "dilation",
+    between(("Conv", ["x", "k"], "m", {"dilations": [2, 1]})),
+    k=f32(1, 1, 2, 2),
+)
+model("model.operator", "a_kernel_of_another_shape", between(("Conv", ["x", "k"], "m", {"kernel_shape": [2, 2]})),
+      k=f32(1, 1, 4, 4))  # fmt: skip
+model(
+    "model.operator",
+    "a_convolution_of_lines",
+    between(("Conv", ["x", "k"], "m", {})),
+    k=f32(1, 1, 4),
+)
+model("model.operator", "a_scaled_product", [*START, LAST[0], ("Gemm", ["f", "w"], "z", {"transB": 1, "alpha": 2.0}),
+      LAST[2]])  # fmt: skip
+model("model.operator", "a_constant_divided", after(("Div", ["t", "a"], "m", {})), t=f32(1))
+model("model.operator", "a_constant_less_a_value", after(("Sub", ["t", "a"], "m", {})), t=f32(1))
+model(
+    "model.operator", "a_mean_over_channels", between(("ReduceMean", ["x"], "m", {"axes": [1, 2]}))
+)
+model(
+    "model.operator",
+    "softmax_over_the_batch",
+    [*START, *LAST[:2], ("Softmax", ["z"], "p", {"axis": 0})],
+)
+model("model.operator", "a_constant_that_is_no_tensor",
+      [("Constant", [], "c", {"value_float": 1.0}), *START, *LAST])  # fmt: skip
+model("model.output", "no_softmax", [*START, *LAST[:2]], output="z")
+model("model.output", "a_softmax_inside", [*START, *LAST, ("Sigmoid", ["p"], "q", {})], output="q")
+model("model.output", "two_softmaxes", [*START, *LAST, ("Softmax", ["p"], "q", {})], output="q")
+model("model.output", "a_node_after_the_softmax", [*START, *LAST, ("Sigmoid", ["m"], "q", {})])
+model(
+    "model.output",
+    "logits_read_elsewhere",
+    [*START, *LAST[:2], ("Sigmoid", ["z"], "q", {}), LAST[2]],
+)
+model("model.output", "logits_read_under_another_name",
+      [*START, *LAST[:2], ("Identity", ["z"], "y", {}), ("Sigmoid", ["y"], "q", {}), LAST[2]])  # fmt: skip
+model("model.output", "softmax_of_the_image",
+      [("Cast", ["image"], "x", {"to": 1}), ("Flatten", ["x"], "z", {}), LAST[2]], dims=("N", 2, 1, 1))  # fmt: skip
+model("model.shape", "a_dense_layer_that_does_not_fit", [*START, *LAST], w=f32(2, 3))
+model(
+    "model.shape",
+    "a_kernel_larger_than_its_image",
+    between(("Conv", ["x", "k"], "m", {})),
+    k=f32(1, 1, 5, 5),
+)
+model(
+    "model.shape",
+    "a_kernel_of_more_channels",
+    between(("Conv", ["x", "k"], "m", {})),
+    k=f32(1, 2, 4, 4),
+)
+model(
+    "model.shape",
+    "a_dense_layer_on_an_image",
+    [*START, ("Gemm", ["m", "w"], "z", {"transB": 1}), LAST[2]],
+)
+model("model.shape", "weights_in_one_row", [*START, *LAST], w=f32(2))
+model("model.shape", "a_bias_down_the_batch", [*START, LAST[0], ("Gemm", ["f", "w", "t"], "z", {"transB": 1}), LAST[2]],
+      t=f32(2, 1))  # fmt: skip
+model(
+    "model.shape", "a_constant_per_column", after(("Mul", ["a", "t"], "m", {})), t=f32(1, 1, 1, 4)
+)
+model(
+    "model.shape",
+    "a_factor_per_pixel",
+    between(("Mul", ["x", "x"], "y", {}), ("GlobalAveragePool", ["y"], "m", {})),
+)
+model("model.shape", "terms_of_different_shapes", after(("Add", ["a", "x"], "m", {})))
+model("model.shape", "an_image_too_large", [*START, *LAST], dims=("N", 1, 2**13, 2**13))
+model("model.shape", "batch_norm_of_other_channels",
+      after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {})), t=f32(2))  # fmt: skip
+model("model.shape", "a_negative_variance",
+      after(("BatchNormalization", ["a", "t", "t", "t", "v"], "m", {})), t=f32(1), v=-f32(1))  # fmt: skip
+model("model.shape", "an_epsilon_that_may_vanish",
+      after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"epsilon": 1e-38})), t=f32(1))  # fmt: skip
+model("model.shape", "batch_norm_in_training",
+      after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"training_mode": 1})), t=f32(1))  # fmt: skip
+model("model.shape", "values_of_different_rank",
+      [*START, ("Flatten", ["m"], "f", {}), ("Mul", ["m", "f"], "g", {}), *LAST[1:]])  # fmt: skip
+model(
+    "model.weights",
+    "a_weight_that_is_no_number",
+    [*START, *LAST],
+    w=np.array([[np.nan], [1]], np.float32),
+)
+model(
+    "model.weights", "an_infinite_weight", [*START, *LAST], w=np.array([[np.inf], [1]], np.float32)
+)
+model("model.weights", "whole_numbers_for_weights", [*START, *LAST], w=np.array([[1], [2]]))
+model(
+    "model.weights",
+    "division_by_zero",
+    after(("Div", ["a", "t"], "m", {})),
+    t=np.zeros(1, np.float32),
+)
+model("model.weights", "an_infinite_constant",
+      after(("Constant", [], "c", {"value": numpy_helper.from_array(np.array([np.inf], np.float32))}),
+            ("Mul", ["a", "c"], "m", {})))  # fmt: skip
+
+
+# ---- the table -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rule", "name", "run"), CASES, ids=[f"{r}-{n}" for r, n, _ in CASES])
+def test_it_is_rejected_by_its_rule(rule: str, name: str, run: Case, tmp_path: Path) -> None:
+    with pytest.raises(Rejected) as caught:
+        run(tmp_path)
+    assert caught.value.rule == rule, str(caught.value)
+
+
+def rules_in_source() -> set[str]:
+    """Every rule that the checker's source can raise, "*" for what a format string fills in."""
+    found: set[str] = set()
+    for path in Path(lastbit_check.__file__).parent.glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                continue
+            place = {"require": 1, "Rejected": 0, "_same": 0}.get(call.func.id)
+            if place is None:
+                continue
+            rule = call.args[place]
+            if isinstance(rule, ast.Constant):
+                found.add(str(rule.value))
+            elif isinstance(rule, ast.JoinedStr):
+                found.add(
+                    "".join(p.value if isinstance(p, ast.Constant) else "*" for p in rule.values)
+                )  # type: ignore[misc]
+            else:
+                assert path.name in ("verdict.py", "check.py"), ast.unparse(call)
+    return found
+
+
+def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
+    rules, shown = rules_in_source(), {rule for rule, _, _ in CASES}
+    assert len(rules) > 20
+    assert not {rule for rule in rules if not any(fnmatchcase(s, rule) for s in shown)}
+    assert not {s for s in shown if not any(fnmatchcase(s, rule) for rule in rules)}
+
+
+def test_the_small_networks_are_accepted_when_left_alone(tmp_path: Path) -> None:
+    """What the cases above spoil is otherwise in order."""
+    none = Hints({}, {}, {})
+    assert derive(onnx_model([*START, *LAST]), none).upper < 1
+    assert derive(chain().to_bytes(), none).upper < 1
+    assert derive(scaled(1e-3, 1e3), none).upper < 1
+    recheck(tmp_path, fields_of(certified(tmp_path)))
