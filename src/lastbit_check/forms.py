@@ -85,23 +85,10 @@ def root(value: Fraction) -> Fraction:
 
 def norm(x: Fix) -> Fraction:
     """Upper bound of the Euclidean norm of an array."""
-    n = x.fit(20)
+    n = x.abs().fit(20)
     require(n.n.size < 2**22, "precision", "a sum of squares would exceed 2^63")
     squares = int(np.sum(np.square(n.n.astype(np.int64))))
     return root(Fraction(squares)) / Fraction(2) ** n.e
-
-
-def roundings(depth: Ints, size: Fix) -> Fix:
-    """((1+u)^h - 1) * size <= h / (2^24 - h) * size for h roundings in sequence, rounded up.
-
-    Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1; any order of
-    summation and fused multiply-add: the number of roundings on a path is at most h.
-    """
-    s = size.fit(31)
-    h = depth.reshape(-1, 1, 1, 1)
-    product = s.n * h  # below 2^51, exact
-    quotient = np.ceil(product / (2.0**24 - h) * (1 + 2.0**-40))
-    return Fix(quotient, s.e)
 
 
 def underflow(gain: Fraction, name: str) -> Fix:

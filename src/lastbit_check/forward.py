@@ -6,7 +6,6 @@ Each returns the node's form and its effects on a difference: ``remainder`` boun
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,14 +20,12 @@ from lastbit_check.forms import (
     layer_underflow,
     norm,
     root,
-    roundings,
     underflow,
     up,
 )
 from lastbit_check.hints import SLOPE_BITS, Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
-from lastbit_check.verdict import Rejected
 
 # Assumptions, in units of u: |computed sigmoid(z) - sigmoid(z)| <= 4u and |computed silu(z) -
 # silu(z)| <= 6u|z| + 2^-126; half of either wherever |z| <= 2^-6.
@@ -64,7 +61,7 @@ def linear(layer: Layer, node: Node, x: Form, spread: Fix, gain: Fraction) -> tu
     c = _reduced(total(core, bias, up=False))
     size = total(layer.spread(reach), Fix(layer.bias_size.n.reshape(-1, 1, 1, 1), layer.bias_size.e))
     finite(largest(size), node.name)
-    rounding = total(roundings(layer.depth, size), layer_underflow(layer, reach, node.name))
+    rounding = total(layer.rounding(reach), layer_underflow(layer, reach, node.name))
     grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, core, bias)))
     left = layer.left_out(beside(reach, x.moves))
     wide = total(layer.spread(x.error), left)

@@ -1,10 +1,10 @@
-"""A linear node as exact integers: its linear core, what the core leaves out, its rounding depth.
+"""A linear node as exact integers: its linear core, what the core leaves out, its rounding.
 
 The core is the nearest integer matrix of 20 bits on a dyadic grid; where a weight is not on the
 grid, ``inexact`` is 1 and the weight is within one unit of the core. Batch normalisation is
-folded: the real weight is w * gamma / sqrt(var + epsilon). ``depth`` bounds the number of
-roundings on a path through the sum, in any order, with or without fused multiply-add, batch norm
-folded or not: one for each nonzero weight, one for a bias, and ten for batch norm. ``reach``
+folded: the real weight is w * gamma / sqrt(var + epsilon). ``extra`` counts the roundings of a
+term besides those of the sums that it enters: one for its product, one more for a reciprocal, ten
+more for batch norm, folded or not. ``reach``
 is a crude integer bound on the gain of every intermediate step, for underflow and overflow.
 """
 
@@ -18,7 +18,17 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.exact import ZERO_GRID, Fix, Ints, apply_near, apply_up, from_float, peak
+from lastbit_check.exact import (
+    LIMIT,
+    ZERO_GRID,
+    Fix,
+    Ints,
+    apply_near,
+    apply_up,
+    from_float,
+    peak,
+    shift,
+)
 from lastbit_check.network import BatchNorm, Node, Shape, Weights
 from lastbit_check.verdict import Rejected, require
 
@@ -35,7 +45,7 @@ class Layer:
     inexact: Ints
     bias: Fix  # (O,), within one unit of the folded bias
     bias_size: Fix  # (O,), upper bound of the magnitudes summed with the products
-    depth: Ints  # (O,)
+    extra: int
     terms: int
     reach: int
     strides: tuple[int, int]
@@ -60,6 +70,35 @@ class Layer:
         w = self.inexact
         y = apply_up(lambda v: self._conv(w, v), self._gain(w), x)
         return Fix(y.n, y.e + self.e)
+
+    def rounding(self, reach: Fix) -> Fix:
+        """Upper bound of the rounding of one execution (O, H, W, 1) for values |x| <= reach.
+
+        n terms of magnitudes m_1 >= ... >= m_n are added by some tree. Its i-th largest subtree
+        has at most n - i + 1 leaves, so the magnitudes in all its subtrees add up to at most
+        sum_i (n + 1 - max(i, 2)) m_i: a chain in descending order. Each sum errs by u of its
+        subtree, a term by ``extra`` u of itself; (1 + u)^h <= 1 / (1 - h u) covers errors of
+        errors (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
+        """
+        w = np.abs(self.w) + self.inexact
+        steps = self.terms + 1 + self.extra
+        bits = 50 - (steps * max(1, self._gain(w))).bit_length()
+        require(bits >= 8, "rounding.depth", "a sum is too long", "")
+        x = reach.fit(bits)
+        taps = np.stack([part[..., 0] for _, _, part in self._taps(self._pad(x.n))], axis=1)
+        patches = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
+        m = w.reshape(self.groups, -1, patches.shape[2], 1) * patches
+        m = m.reshape(self.shape[0], -1, patches.shape[3])
+        bias = shift(self.bias_size.n, self.bias_size.e - x.e - self.e, up=True)
+        bias = np.broadcast_to(bias[:, None, None], (*m[:, :1].shape,))
+        m = -np.sort(-np.concatenate([m, bias], axis=1), axis=1)
+        rank = np.maximum(np.arange(1.0, m.shape[1] + 1), 2.0)[:, None]
+        count = np.count_nonzero(m, axis=1) + 1.0 + self.extra
+        whole = np.sum(m, axis=1)
+        require(float(np.max(whole)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
+        sums = count * whole - np.sum(rank * m, axis=1)
+        n = np.ceil(np.maximum(sums, 0.0) / (2.0**24 - steps) * (1 + 2.0**-40))
+        return Fix(n.reshape(*self.shape, 1), x.e + self.e)
 
     def transposed(self, a: Fix) -> Fix:
         """The transposed core applied to a (O, Ho, Wo, K), within one unit."""
@@ -134,7 +173,7 @@ def layer_of(node: Node, source: Shape) -> Layer:
     heaviest = Fraction(peak(layer.w)) / Fraction(2) ** layer.e
     sizes = Fraction(peak(layer.bias_size.n)) / Fraction(2) ** layer.bias_size.e
     require(max(heaviest, sizes) < limit, "finite.weights", "folded weights overflow", node.name)
-    require(int(layer.depth.max()) < 2**20, "rounding.depth", "too many terms", node.name)
+    require(layer.terms + layer.extra < 2**15, "rounding.depth", "too many terms", node.name)
     return layer
 
 
@@ -145,7 +184,8 @@ def _linear(node: Node, source: Shape) -> Layer:
     if w.bn is None:
         core, inexact = from_float(w.weight, WEIGHT_BITS)
         bias, _ = from_float(w.bias, 40)
-        extra, size = 1, Fix(np.abs(bias.n) + 1, bias.e)
+        live = (w.bias != 0).astype(np.float64)  # adding an exact 0 does not round
+        extra, size = 1, Fix(np.abs(bias.n) + live, bias.e)
     else:
         # w has 24 significant bits and the scale 28: the product is exact in float64, and off
         # the true one by less than 2^-27 of it, which is below a quarter of a unit
@@ -158,7 +198,7 @@ def _linear(node: Node, source: Shape) -> Layer:
         extra, sizes = 11, _fix([r[1] for r in rows], heaviest)
         size = Fix(sizes.n + 1, sizes.e)
     count = int(np.max(terms))
-    return Layer(core.n, core.e, inexact, bias, size, terms + float(extra), count, _reach(w),
+    return Layer(core.n, core.e, inexact, bias, size, extra, count, _reach(w),
                  w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
 
 
@@ -205,7 +245,7 @@ def _fix(values: list[Fraction], largest: Fraction) -> Fix:
 
 
 def _diagonal(node: Node, source: Shape, w: list[Fraction], kernel: tuple[int, int],
-              bias: list[Fraction], depth: int) -> Layer:  # fmt: skip
+              bias: list[Fraction], extra: int) -> Layer:  # fmt: skip
     largest = max(abs(v) for v in w)
     e = WEIGHT_BITS - math.frexp(float(largest))[1] if largest else 0
     n = [round(v * Fraction(2) ** e) for v in w]
@@ -217,7 +257,8 @@ def _diagonal(node: Node, source: Shape, w: list[Fraction], kernel: tuple[int, i
     # a mean's sum is as large as all its terms before it is divided
     reach = math.ceil(max(largest, 1) * terms + max(abs(b) for b in bias)) + 1
     return Layer(np.array(fill[0]), e, np.array(fill[1]), offset,
-                 Fix(np.abs(offset.n) + 1, offset.e), np.full(len(w), float(depth)), terms, reach,
+                 Fix(np.abs(offset.n) + np.array([float(b != 0) for b in bias]), offset.e),
+                 extra, terms, reach,
                  (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip
 
 
@@ -240,4 +281,4 @@ def _affine(node: Node, source: Shape) -> Layer:
 def _mean(node: Node, source: Shape) -> Layer:
     count = source[1] * source[2]
     weights = [Fraction(1, count)] * source[0]
-    return _diagonal(node, source, weights, source[1:], [Fraction(0)] * source[0], count + 2)
+    return _diagonal(node, source, weights, source[1:], [Fraction(0)] * source[0], 2)

@@ -21,12 +21,15 @@ from lastbit.training.network import LiveNetwork, NormedConv, SqueezeExcite
 FullState = dict[str, NDArray[np.float32]]
 
 
-def full_state(network: LiveNetwork, activation_range: float) -> FullState:
+def full_state(
+    network: LiveNetwork, activation_range: float, logit_scale: float = 1.0
+) -> FullState:
     """The state dict of EfficientNet-B0 that computes what `network` computes.
 
     Args:
         network: trained.
         activation_range: see `Recipe`; only a linear trunk uses it.
+        logit_scale: see `Recipe`.
     """
     writer = _Writer()
     writer.normed("", ("conv_stem", "bn1"), network.stem)
@@ -54,8 +57,8 @@ def full_state(network: LiveNetwork, activation_range: float) -> FullState:
     if network.linear:
         _, features = next(read), _scale(float(next(read).max()), activation_range)
     writer.normed("", ("conv_head", "bn2"), network.head, write=features)
-    writer.put("classifier.weight", network.classifier.weight, _undone(features))
-    writer.put("classifier.bias", network.classifier.bias)
+    writer.put("classifier.weight", network.classifier.weight, _undone(features) * logit_scale)
+    writer.put("classifier.bias", network.classifier.bias, logit_scale)
     return writer.state
 
 

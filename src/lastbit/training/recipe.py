@@ -51,6 +51,8 @@ class Recipe:
         attained_images: images of a batch on which the attained change is measured.
         first_layer_weight: weight of the first layer's term, as a fraction of `bound_weight`.
         first_layer_target: the first layer's bound counts only above this.
+        logit_scale: factor on the logits when training is over (the inverse of a temperature):
+            no decision changes, every change of a probability shrinks, and so does confidence.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Recipe:
     attained_images: int
     first_layer_weight: float
     first_layer_target: float
+    logit_scale: float
 
     def __post_init__(self) -> None:
         full = tuple(stage.channels for stage in STAGES)
@@ -155,6 +158,7 @@ TIGHT = Recipe(
     attained_images=8,
     first_layer_weight=1.0,
     first_layer_target=0.3,
+    logit_scale=0.75,
 )
 
 PLAIN = dataclasses.replace(
@@ -174,6 +178,7 @@ PLAIN = dataclasses.replace(
     learning_rate=2e-3,
     weight_decay=0.05,
     bound_weight=0.0,
+    logit_scale=1.0,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN)}

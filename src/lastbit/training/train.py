@@ -89,7 +89,7 @@ def train(
         progress=progress,
         report=report,
     )
-    state = full_state(network.cpu(), recipe.activation_range)
+    state = full_state(network.cpu(), recipe.activation_range, recipe.logit_scale)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
             model = Path(temporary) / "model.onnx"
