@@ -1,1 +1,1 @@
-"""The checker of lastbit's certificates: small, independent, exact. It imports nothing of lastbit."""
+"""The checker of lastbit's certificates: small and exact. It imports nothing of lastbit."""

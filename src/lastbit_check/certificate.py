@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lastbit_check.hints import unique
 from lastbit_check.verdict import Unreadable, require
@@ -70,12 +70,13 @@ def load(path: Path) -> tuple[Manifest, bytes]:
     """The manifest at ``path`` and the bytes of the blob beside it (same name, .safetensors)."""
     text = read_bytes(path)
     try:
-        fields = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+        fields: Any = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"{path} is not a certificate: {error}") from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    manifest = cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
+    if manifest.get("format") != FORMAT:
         raise Unreadable(f"{path} is not a certificate of format {FORMAT}")
-    return parse(fields), read_bytes(path.with_suffix(".safetensors"))
+    return parse(manifest), read_bytes(path.with_suffix(".safetensors"))
 
 
 def read_bytes(path: Path) -> bytes:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lastbit_check import columns, enclosure, forward, norms
 from lastbit_check.certificate import METHODS, Manifest
-from lastbit_check.duals import Ledger, pulled_back, summed, spread_over, unit_duals
+from lastbit_check.duals import Ledger, pulled_back, spread_over, summed, unit_duals
 from lastbit_check.exact import Fix, total
 from lastbit_check.forms import UNIT, Form, input_form, root
 from lastbit_check.hints import Hints, read_safetensors
@@ -219,7 +220,7 @@ def _real(x: Fix, row: int, column: int) -> Fraction:
 
 
 def softmax_error(classes: int) -> Fraction:
-    """|computed softmax - softmax| of the computed logits, for n classes (docs/bound.md, section 5).
+    """|computed softmax - softmax| of the computed logits (docs/bound.md, section 5).
 
     With theta = error of one exponential relative to the largest, (u/e)(1 + 2^-10) + 2^-20, and at
     most 2n roundings: 1.1 ((n + 1) theta + (2n + 1) u).
@@ -269,8 +270,9 @@ def ceil_float(x: Fraction) -> float:
 
 
 def hints_of(manifest: Manifest, blob: bytes) -> Hints:
-    """The hints in the blob and the manifest (rule certificate.blob for a tensor of another name)."""
-    slopes, duals = {}, {}
+    """The hints in the blob and the manifest (rule certificate.blob for any other tensor)."""
+    slopes: dict[str, NDArray[np.int32]] = {}
+    duals: dict[str, NDArray[np.int32]] = {}
     for name, values in read_safetensors(blob).items():
         kind, _, node = name.partition("/")
         if kind == "slope":

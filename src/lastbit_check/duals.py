@@ -22,7 +22,6 @@ from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.verdict import require
 
-
 SLACK = 16.0  # units that pulled_back may be off
 
 
@@ -85,7 +84,7 @@ class Ledger:
 def pulled_back(
     node: Node, readers: list[Node], layers: dict[str, Layer], hints: Hints, classes: int
 ) -> Fix | None:
-    """sum over the readers k of L_kj^T a_k (C, H, W, classes), within SLACK units; None if it is exactly 0."""
+    """sum over the readers k of L_kj^T a_k (C, H, W, classes), within SLACK units; None for 0."""
     parts: list[Fix] = []
     coarsest = 1000  # grid of the parts that are within a unit only; the others are exact
     for reader in readers:

@@ -158,7 +158,7 @@ def sigmoid_values(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
 
 
 def sigmoid_slopes(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
-    """Integers (unit 2^-24) that enclose sigma' on [lo, hi]; also 1/4 - z^2/16 <= sigma'(z) <= 1/4."""
+    """Integers (unit 2^-24) that enclose sigma' on [lo, hi]; it is between 1/4 - z^2/16 and 1/4."""
     quarter = float(2 ** (BITS - 2))
     low, high = _cells(lo, hi)
     a, b, c, d = _look("sigmoid'", low, high)

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import Fix, Ints, common, total
+from lastbit_check.exact import Fix, common, total
 from lastbit_check.layers import Layer
 from lastbit_check.network import Shape
 from lastbit_check.verdict import require

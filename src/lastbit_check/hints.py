@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,8 @@ class Hints:
         if n is None:
             return Fix(np.zeros((*node.shape, classes)), ZERO_GRID)
         require(n.shape == shape, "hint.dual", f"shape {n.shape}, not {shape}", node.name)
-        require(np.all(np.abs(n.astype(np.int64)) <= DUAL_LIMIT), "hint.dual", "too long", node.name)
+        short = np.all(np.abs(n.astype(np.int64)) <= DUAL_LIMIT)
+        require(short, "hint.dual", "too long", node.name)
         e = self.exponents.get(node.name)
         require(e is not None and abs(e) <= 200, "hint.dual", "no exponent", node.name)
         assert e is not None
@@ -73,26 +75,29 @@ def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:
     if size > len(data) - 8 or size > 2**24:
         raise Unreadable("truncated safetensors file: the header does not fit")
     try:
-        header = json.loads(data[8 : 8 + size].decode("utf-8"), object_pairs_hook=unique)
+        header: Any = json.loads(data[8 : 8 + size].decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not a safetensors file: {error}") from error
     if not isinstance(header, dict):
         raise Unreadable("not a safetensors file: its header is no object")
-    body, found, spans = data[8 + size :], {}, []
-    for name, entry in header.items():  # type: ignore[reportUnknownVariableType]
+    body, entries = data[8 + size :], cast("dict[str, Any]", header)
+    found: dict[str, NDArray[np.int32]] = {}
+    spans: list[tuple[int, int]] = []
+    for name, entry in entries.items():
         if name == "__metadata__":
             continue
         try:
             kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
             whole = all(type(d) is int for d in (*shape, start, stop))
             wanted = math.prod(shape) * 4
-            right = whole and kind == "I32" and min([0, *shape]) >= 0 and 0 <= start <= stop <= len(body)
+            inside = 0 <= start <= stop <= len(body)
+            right = whole and kind == "I32" and min([0, *shape]) >= 0 and inside
         except (KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"not a safetensors file: entry {name!r}: {error!r}") from error
         if not right or stop - start != wanted:
             raise Unreadable(f"not a safetensors file: entry {name!r} does not fit")
         spans.append((start, stop))
-        found[str(name)] = np.frombuffer(body[start:stop], "<i4").reshape(shape)
+        found[name] = np.frombuffer(body[start:stop], "<i4").reshape(shape)
     spans.sort()
     edges = [0, *(stop for _, stop in spans)]
     if [start for start, _ in spans] != edges[:-1] or edges[-1] != len(body):

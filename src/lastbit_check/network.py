@@ -244,7 +244,7 @@ class _Reader:
         weight = weight if at.get("transB", 0) else weight.T
         none = np.zeros(weight.shape[0], np.float32)
         bias = self._floats(o.inputs[2]) if len(o.inputs) > 2 else none
-        bias = bias[0] if bias.shape == (1, weight.shape[0]) else bias
+        bias = bias.reshape(-1) if bias.shape == (1, weight.shape[0]) else bias
         self._dense(self._value(o.inputs[0]), weight, bias, name)
 
     def _matmul(self, o: Operator) -> None:

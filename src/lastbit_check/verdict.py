@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818 - it is a verdict
     """A rule does not hold.
 
     Attributes:
@@ -19,7 +19,7 @@ class Rejected(Exception):
         super().__init__(f"rule {rule}{place}: {message}")
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818 - it is a verdict
     """A file cannot be read as what it is said to be (missing, truncated, not the format)."""
 
 
