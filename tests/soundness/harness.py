@@ -1,4 +1,4 @@
-"""What every soundness test needs: hints of any kind, executions of every kind, exact comparison."""
+"""What every soundness test needs: any hints, any executions, exact comparison, attacks."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def attacks(subject: Subject, seed: int) -> Iterator[tuple[Bytes, int]]:
     yield image, int(random.integers(pixels))
     yield np.full(shape, 255, np.uint8), int(random.integers(pixels))
     yield np.zeros(shape, np.uint8), int(random.integers(pixels))
-    named = [n for n in network.nodes[1:-1]]
+    named = network.nodes[1:-1]
     for _ in range(3):
         node = named[int(random.integers(len(named)))]
         unit, sign = int(random.integers(np.prod(node.shape))), int(random.choice([-1, 1]))
@@ -309,11 +309,10 @@ class NearlyLinear(RandomNetwork):
         b.softmax(b.dense(x, self._weights((3, self.channels)), self._weights((3,))))
 
     def _grouped(self, x: str) -> str:
+        """A depthwise convolution of an odd shape: its kernel, strides and pads all differ."""
         groups = self.channels
-        w = self._weights((2 * groups, 1, 2, 3))
-        x = self.b.conv(x, w, stride=(1, 2), padding=(1, 1, 0, 1), group=groups)
-        self.channels = 2 * groups
-        return self.b.silu(x)
+        w = self._weights((groups, 1, 2, 3))
+        return self.b.silu(self.b.conv(x, w, stride=(1, 2), padding=(1, 1, 0, 1), group=groups))
 
     def _weights(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         weights = super()._weights(shape)

@@ -63,12 +63,14 @@ def check(
 @pytest.mark.parametrize(("name", "curve", "special"), CURVES)
 def test_on_dense_points(name: str, curve: Curve, special: list[float]) -> None:
     """Points that are on the table's grid, and points that are not, far outside included."""
-    points = np.concatenate([
-        np.rint(np.linspace(-30, 30, 1201) * 2**BITS),
-        np.arange(-200.0, 201.0) * 2 ** (BITS - 6),
-        np.array([-1e6, -100, -24, 0, 24, 100, 1e6]) * 2**BITS,
-        np.array([-3.0, -1.0, 1.0, 3.0]),
-    ])  # fmt: skip
+    points = np.concatenate(
+        [
+            np.rint(np.linspace(-30, 30, 1201) * 2**BITS),
+            np.arange(-200.0, 201.0) * 2 ** (BITS - 6),
+            np.array([-1e6, -100, -24, 0, 24, 100, 1e6]) * 2**BITS,
+            np.array([-3.0, -1.0, 1.0, 3.0]),
+        ]
+    )
     check(name, curve, points, points, special)
 
 
@@ -98,8 +100,19 @@ def test_enclosures_are_not_vacuous() -> None:
         assert max(h - v for v, h in zip(low, high, strict=True)) < 1 / 32
 
 
-@pytest.mark.parametrize("x", [Fraction(0), Fraction(1, 3), Fraction(-7, 5), Fraction(50), Fraction(-64),
-                               Fraction(1, 2**80), Fraction(1, 64), Fraction(12345, 1000)])  # fmt: skip
+@pytest.mark.parametrize(
+    "x",
+    [
+        Fraction(0),
+        Fraction(1, 3),
+        Fraction(-7, 5),
+        Fraction(50),
+        Fraction(-64),
+        Fraction(1, 2**80),
+        Fraction(1, 64),
+        Fraction(12345, 1000),
+    ],
+)
 def test_exp(x: Fraction) -> None:
     low, high = enclosure.exp_bounds(x)
     exact = mpmath.exp(Real(x.numerator) / x.denominator)
@@ -107,8 +120,18 @@ def test_exp(x: Fraction) -> None:
     assert high - low <= low / 2**55
 
 
-@pytest.mark.parametrize("x", [Fraction(0), Fraction(1, 10**9), Fraction(1, 8), Fraction(1), Fraction(39),
-                               Fraction(41), Fraction(10**30)])  # fmt: skip
+@pytest.mark.parametrize(
+    "x",
+    [
+        Fraction(0),
+        Fraction(1, 10**9),
+        Fraction(1, 8),
+        Fraction(1),
+        Fraction(39),
+        Fraction(41),
+        Fraction(10**30),
+    ],
+)
 def test_tanh(x: Fraction) -> None:
     upper, exact = enclosure.tanh_upper(x), mpmath.tanh(Real(x.numerator) / x.denominator)
     assert exact <= Real(upper.numerator) / upper.denominator

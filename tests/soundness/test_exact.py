@@ -43,8 +43,13 @@ def unit(e: int) -> Fraction:
 @given(st.lists(integers, min_size=1, max_size=4), exponents, st.integers(0, 1200))
 def test_a_coarser_grid_rounds_as_it_says(n: list[int], e: int, bits: int) -> None:
     x, to = fix(n, e), e - bits
-    for v, up, down, near in zip(numbers(x), numbers(x.at(to)), numbers(x.at_down(to)),
-                                 numbers(x.at(to, up=False)), strict=True):  # fmt: skip
+    for v, up, down, near in zip(
+        numbers(x),
+        numbers(x.at(to)),
+        numbers(x.at_down(to)),
+        numbers(x.at(to, up=False)),
+        strict=True,
+    ):
         assert v <= up < v + unit(to)
         assert v - unit(to) < down <= v
         assert abs(near - v) <= unit(to) / 2

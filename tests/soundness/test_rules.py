@@ -320,8 +320,14 @@ LAST: Nodes = [
 START: Nodes = [("Cast", ["image"], "x", {"to": 1}), ("GlobalAveragePool", ["x"], "m", {})]
 
 
-def onnx_model(nodes: Nodes, output: str = "p", opset: int = 17, kind: int = TensorProto.UINT8,
-               dims: Sequence[Any] = ("N", 1, 4, 4), **constants: Any) -> bytes:  # fmt: skip
+def onnx_model(
+    nodes: Nodes,
+    output: str = "p",
+    opset: int = 17,
+    kind: int = TensorProto.UINT8,
+    dims: Sequence[Any] = ("N", 1, 4, 4),
+    **constants: Any,
+) -> bytes:
     held = {"w": np.array([[1.0], [-1.0]], np.float32), **constants}
     graph = helper.make_graph(
         [helper.make_node(op, list(inputs), [name], **at) for op, inputs, name, at in nodes],
@@ -383,26 +389,41 @@ model(
     "another_axis_to_flatten",
     [*START, ("Flatten", ["m"], "f", {"axis": 2}), *LAST[1:]],
 )
-model("model.operator", "a_reshape_that_mixes", [*START, ("Reshape", ["m", "to"], "f", {}), *LAST[1:]],
-      to=np.array([1, 1]))  # fmt: skip
-model("model.operator", "automatic_padding", between(("Conv", ["x", "k"], "m", {"auto_pad": "SAME_UPPER"})),
-      k=f32(1, 1, 4, 4))  # fmt: skip
+model(
+    "model.operator",
+    "a_reshape_that_mixes",
+    [*START, ("Reshape", ["m", "to"], "f", {}), *LAST[1:]],
+    to=np.array([1, 1]),
+)
+model(
+    "model.operator",
+    "automatic_padding",
+    between(("Conv", ["x", "k"], "m", {"auto_pad": "SAME_UPPER"})),
+    k=f32(1, 1, 4, 4),
+)
 model(
     "model.operator",
     "dilation",
     between(("Conv", ["x", "k"], "m", {"dilations": [2, 1]})),
     k=f32(1, 1, 2, 2),
 )
-model("model.operator", "a_kernel_of_another_shape", between(("Conv", ["x", "k"], "m", {"kernel_shape": [2, 2]})),
-      k=f32(1, 1, 4, 4))  # fmt: skip
+model(
+    "model.operator",
+    "a_kernel_of_another_shape",
+    between(("Conv", ["x", "k"], "m", {"kernel_shape": [2, 2]})),
+    k=f32(1, 1, 4, 4),
+)
 model(
     "model.operator",
     "a_convolution_of_lines",
     between(("Conv", ["x", "k"], "m", {})),
     k=f32(1, 1, 4),
 )
-model("model.operator", "a_scaled_product", [*START, LAST[0], ("Gemm", ["f", "w"], "z", {"transB": 1, "alpha": 2.0}),
-      LAST[2]])  # fmt: skip
+model(
+    "model.operator",
+    "a_scaled_product",
+    [*START, LAST[0], ("Gemm", ["f", "w"], "z", {"transB": 1, "alpha": 2.0}), LAST[2]],
+)
 model("model.operator", "a_constant_divided", after(("Div", ["t", "a"], "m", {})), t=f32(1))
 model("model.operator", "a_constant_less_a_value", after(("Sub", ["t", "a"], "m", {})), t=f32(1))
 model(
@@ -413,8 +434,11 @@ model(
     "softmax_over_the_batch",
     [*START, *LAST[:2], ("Softmax", ["z"], "p", {"axis": 0})],
 )
-model("model.operator", "a_constant_that_is_no_tensor",
-      [("Constant", [], "c", {"value_float": 1.0}), *START, *LAST])  # fmt: skip
+model(
+    "model.operator",
+    "a_constant_that_is_no_tensor",
+    [("Constant", [], "c", {"value_float": 1.0}), *START, *LAST],
+)
 model("model.output", "no_softmax", [*START, *LAST[:2]], output="z")
 model("model.output", "a_softmax_inside", [*START, *LAST, ("Sigmoid", ["p"], "q", {})], output="q")
 model("model.output", "two_softmaxes", [*START, *LAST, ("Softmax", ["p"], "q", {})], output="q")
@@ -424,10 +448,17 @@ model(
     "logits_read_elsewhere",
     [*START, *LAST[:2], ("Sigmoid", ["z"], "q", {}), LAST[2]],
 )
-model("model.output", "logits_read_under_another_name",
-      [*START, *LAST[:2], ("Identity", ["z"], "y", {}), ("Sigmoid", ["y"], "q", {}), LAST[2]])  # fmt: skip
-model("model.output", "softmax_of_the_image",
-      [("Cast", ["image"], "x", {"to": 1}), ("Flatten", ["x"], "z", {}), LAST[2]], dims=("N", 2, 1, 1))  # fmt: skip
+model(
+    "model.output",
+    "logits_read_under_another_name",
+    [*START, *LAST[:2], ("Identity", ["z"], "y", {}), ("Sigmoid", ["y"], "q", {}), LAST[2]],
+)
+model(
+    "model.output",
+    "softmax_of_the_image",
+    [("Cast", ["image"], "x", {"to": 1}), ("Flatten", ["x"], "z", {}), LAST[2]],
+    dims=("N", 2, 1, 1),
+)
 model("model.shape", "a_dense_layer_that_does_not_fit", [*START, *LAST], w=f32(2, 3))
 model(
     "model.shape",
@@ -447,8 +478,12 @@ model(
     [*START, ("Gemm", ["m", "w"], "z", {"transB": 1}), LAST[2]],
 )
 model("model.shape", "weights_in_one_row", [*START, *LAST], w=f32(2))
-model("model.shape", "a_bias_down_the_batch", [*START, LAST[0], ("Gemm", ["f", "w", "t"], "z", {"transB": 1}), LAST[2]],
-      t=f32(2, 1))  # fmt: skip
+model(
+    "model.shape",
+    "a_bias_down_the_batch",
+    [*START, LAST[0], ("Gemm", ["f", "w", "t"], "z", {"transB": 1}), LAST[2]],
+    t=f32(2, 1),
+)
 model(
     "model.shape", "a_constant_per_column", after(("Mul", ["a", "t"], "m", {})), t=f32(1, 1, 1, 4)
 )
@@ -459,16 +494,36 @@ model(
 )
 model("model.shape", "terms_of_different_shapes", after(("Add", ["a", "x"], "m", {})))
 model("model.shape", "an_image_too_large", [*START, *LAST], dims=("N", 1, 2**13, 2**13))
-model("model.shape", "batch_norm_of_other_channels",
-      after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {})), t=f32(2))  # fmt: skip
-model("model.shape", "a_negative_variance",
-      after(("BatchNormalization", ["a", "t", "t", "t", "v"], "m", {})), t=f32(1), v=-f32(1))  # fmt: skip
-model("model.shape", "an_epsilon_that_may_vanish",
-      after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"epsilon": 1e-38})), t=f32(1))  # fmt: skip
-model("model.shape", "batch_norm_in_training",
-      after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"training_mode": 1})), t=f32(1))  # fmt: skip
-model("model.shape", "values_of_different_rank",
-      [*START, ("Flatten", ["m"], "f", {}), ("Mul", ["m", "f"], "g", {}), *LAST[1:]])  # fmt: skip
+model(
+    "model.shape",
+    "batch_norm_of_other_channels",
+    after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {})),
+    t=f32(2),
+)
+model(
+    "model.shape",
+    "a_negative_variance",
+    after(("BatchNormalization", ["a", "t", "t", "t", "v"], "m", {})),
+    t=f32(1),
+    v=-f32(1),
+)
+model(
+    "model.shape",
+    "an_epsilon_that_may_vanish",
+    after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"epsilon": 1e-38})),
+    t=f32(1),
+)
+model(
+    "model.shape",
+    "batch_norm_in_training",
+    after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"training_mode": 1})),
+    t=f32(1),
+)
+model(
+    "model.shape",
+    "values_of_different_rank",
+    [*START, ("Flatten", ["m"], "f", {}), ("Mul", ["m", "f"], "g", {}), *LAST[1:]],
+)
 model(
     "model.weights",
     "a_weight_that_is_no_number",
@@ -485,9 +540,14 @@ model(
     after(("Div", ["a", "t"], "m", {})),
     t=np.zeros(1, np.float32),
 )
-model("model.weights", "an_infinite_constant",
-      after(("Constant", [], "c", {"value": numpy_helper.from_array(np.array([np.inf], np.float32))}),
-            ("Mul", ["a", "c"], "m", {})))  # fmt: skip
+model(
+    "model.weights",
+    "an_infinite_constant",
+    after(
+        ("Constant", [], "c", {"value": numpy_helper.from_array(np.array([np.inf], np.float32))}),
+        ("Mul", ["a", "c"], "m", {}),
+    ),
+)
 
 
 # ---- the table -------------------------------------------------------------------------------

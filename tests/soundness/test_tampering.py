@@ -111,7 +111,7 @@ def test_any_bit_of_the_blob(folder: Path, capsys: Capture) -> None:
 
 
 def test_any_bit_of_the_blob_under_a_new_seal(folder: Path, capsys: Capture) -> None:
-    """Other dual vectors prove another bound, unless the bit matters only to other pairs of classes."""
+    """Other dual vectors prove another bound, unless the bit is of other pairs of classes."""
     path, fields = folder / "certificate.safetensors", fields_of(folder)
     data = path.read_bytes()
     rng, accepted = np.random.default_rng(2), 0
@@ -211,9 +211,19 @@ def test_missing_files_and_folders_in_their_place(folder: Path, name: str, capsy
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "nul", '{"format": "lastbit-certificate-1"}', "[" * 100_000, "\x00", '"\\ud800"',
-             '{"format": "lastbit-certificate-1", "format": "lastbit-certificate-1"}'],
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "nul",
+        '{"format": "lastbit-certificate-1"}',
+        "[" * 100_000,
+        "\x00",
+        '"\\ud800"',
+        '{"format": "lastbit-certificate-1", "format": "lastbit-certificate-1"}',
+    ],
+)
 def test_what_is_no_manifest(folder: Path, capsys: Capture, text: str) -> None:
     (folder / "certificate.json").write_text(text)
     assert verdict(folder, capsys)[0] in (1, 2)

@@ -32,8 +32,10 @@ def test_trap_one_path_with_a_weight_of_1e_5(tmp_path: Path) -> None:
     black = white.copy()
     black[0, 2, 2] = 254
     ways = {"order": "pairwise"}
-    change = np.abs(run(subject.network, white, ways)["probabilities"]
-                    - run(subject.network, black, ways)["probabilities"])  # fmt: skip
+    change = np.abs(
+        run(subject.network, white, ways)["probabilities"]
+        - run(subject.network, black, ways)["probabilities"]
+    )
     assert 1e-6 < float(change.max()) <= float(subject.derived.upper)
     assault(subject, 0)
 
@@ -173,3 +175,15 @@ def test_columns_that_vanish_are_no_obstacle(tmp_path: Path) -> None:
     b.softmax(b.dense(b.add(y, z), np.eye(2), np.zeros(2)))
     model, network = built(b, tmp_path)
     assault(subject_of(model, network, Hints({}, {}, {}, bases=frozenset({"m"}))), 0)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_grouped_convolutions_that_are_not_depthwise(tmp_path: Path, groups: int) -> None:
+    """Two inputs a group, or two outputs for each input; strides and pads all different."""
+    rng = np.random.default_rng(groups)
+    b = OnnxBuilder()
+    x = b.silu(b.conv(b.div(b.input_bytes((1, 6, 5)), 255), rng.normal(size=(4, 1, 2, 2))))
+    w = rng.normal(size=(8, 4 // groups, 3, 2))
+    x = b.silu(b.conv(x, w, rng.normal(size=8), group=groups, stride=(2, 1), padding=(1, 0, 0, 2)))
+    b.softmax(b.dense(b.mean(x), rng.normal(size=(3, 8)), np.zeros(3)))
+    assault(subject_of(*built(b, tmp_path)), groups)
