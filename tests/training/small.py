@@ -1,0 +1,67 @@
+"""Recipes, networks and data small enough to train many times in a minute."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from lastbit.data import Mnist
+from lastbit.training import RECIPES, Recipe
+from lastbit.training.network import LiveNetwork
+
+WIDTHS = (4, 5, 4, 6, 7, 4, 5)
+PLAIN_SIZED = {"head": 9, "squeezed": 3, "batch_size": 20, "recalibration_batches": 2}
+
+
+def small_recipe(name: Literal["tight", "plain"], **changes: object) -> Recipe:
+    """The recipe of that name with few live channels; a linear trunk sees its bound soon."""
+    if name == "tight":
+        changes = {"batch_norm_epochs": 2, "epochs": 4, "bound_columns": 4, **changes}
+    else:
+        changes = {"batch_norm_epochs": 1, "epochs": 1, **changes}
+    small = {"widths": WIDTHS, "expansion": 1.5, "warmup_steps": 1, **PLAIN_SIZED}
+    return replace(RECIPES[name], **{**small, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def random_network(recipe: Recipe, seed: int) -> LiveNetwork:
+    """A network for inference whose every tensor is random, so that none can be mistaken.
+
+    `gain` keeps values from exploding and from vanishing: an ordinary SiLU and gate shrink them.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(parameter: torch.Tensor, low: float, high: float) -> None:
+        parameter.copy_(torch.rand(parameter.shape, generator=generator) * (high - low) + low)
+
+    torch.manual_seed(seed)
+    network = LiveNetwork(recipe)
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                assert layer.running_mean is not None and layer.running_var is not None
+                uniform(layer.weight, 0.5, 1.5)
+                uniform(layer.bias, -0.2, 0.2)
+                uniform(layer.running_mean, -0.2, 0.2)
+                uniform(layer.running_var, 0.5, 1.5)
+            elif isinstance(layer, (nn.Conv2d, nn.Linear)):
+                gain = 0.8 if network.linear else 3
+                reach = (3 * gain / layer.weight[0].numel()) ** 0.5
+                uniform(layer.weight, -reach, reach)
+                if layer.bias is not None:
+                    uniform(layer.bias, -0.2, 0.2)
+    return network.eval()
+
+
+def random_images(count: int, seed: int) -> np.ndarray:
+    """Bytes (count, 1, 28, 28); the first is all black, the second all white."""
+    images = np.random.default_rng(seed).integers(0, 256, (count, 1, 28, 28), dtype=np.uint8)
+    images[0], images[1] = 0, 255
+    return images
+
+
+def random_mnist(count: int, seed: int) -> Mnist:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 10, count).astype(np.uint8)
+    return Mnist(random.integers(0, 256, (count, 28, 28), dtype=np.uint8), labels, "random")
