@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,6 +99,12 @@ class Recipe:
             raise UsageError("the recipe's live channels do not fit into EfficientNet-B0")
         if not 1 <= self.batch_norm_epochs <= self.epochs:
             raise UsageError("a recipe needs 1 <= batch_norm_epochs <= epochs")
+        if self.batch_size < 1:
+            raise UsageError("a recipe needs 1 <= batch_size")
+        if self.trunk not in ("linear", "silu"):
+            raise UsageError("a recipe's trunk is 'linear' or 'silu'")
+        if self.trunk == "linear" and not 0 < self.activation_range < math.inf:
+            raise UsageError("a linear trunk needs an activation_range above 0")
         if self.trunk == "silu" and self.bound_weight:
             raise UsageError("only a linear trunk can be trained on its bound")
 
