@@ -35,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
         manifest, blob = load(path)
         derived = check(read_bytes(model), manifest, blob)
     except Rejected as error:
-        verdict = {"accepted": False, "rule": error.rule, "node": error.node, "reason": error.message}
+        verdict = {
+            "accepted": False,
+            "rule": error.rule,
+            "node": error.node,
+            "reason": error.message,
+        }
         print(json.dumps(verdict) if as_json else f"REJECTED: {error}")
         return 1
     except (Unreadable, MemoryError) as error:
@@ -46,11 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     seconds = time.monotonic() - start
     if as_json:
-        print(json.dumps({"accepted": True, "upper": manifest.claim.upper, "model": manifest.model_sha256,
-                          "assumptions": ASSUMPTIONS, "seconds": seconds}))  # fmt: skip
+        said = {"accepted": True, "upper": manifest.claim.upper, "model": manifest.model_sha256}
+        print(json.dumps({**said, "assumptions": ASSUMPTIONS, "seconds": seconds}))
         return 0
     c, j, pixel = derived.worst
-    print(f"ACCEPTED: no image's last bit changes a probability by more than {manifest.claim.upper!r}")
+    print(
+        f"ACCEPTED: no image's last bit changes a probability by more than {manifest.claim.upper!r}"
+    )
     print(f"  model       {manifest.model_sha256}")
     print(f"  worst       classes {c} and {j}, pixel number {pixel}; checked in {seconds:.1f} s")
     print(f"  trusted     {', '.join(ASSUMPTIONS)}")

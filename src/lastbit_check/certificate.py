@@ -89,7 +89,9 @@ def read_bytes(path: Path) -> bytes:
 
 def parse(fields: dict[str, Any]) -> Manifest:
     """Check the form of every field (rules certificate.*)."""
-    require(set(fields) == set(FIELDS), "certificate.fields", f"{sorted(set(fields) ^ set(FIELDS))}")
+    require(
+        set(fields) == set(FIELDS), "certificate.fields", f"{sorted(set(fields) ^ set(FIELDS))}"
+    )
     for name, kind in FIELDS.items():
         require(type(fields[name]) is kind, "certificate.fields", f"{name} is of another type")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
@@ -112,7 +114,8 @@ def parse(fields: dict[str, Any]) -> Manifest:
         fields["model_sha256"], fields["blob_sha256"],
         Claim(_real(claim["upper"], "claim.upper"), logits, parts),
         {k: _reals(v, f"nodes.{k}") for k, v in fields["nodes"].items()},
-        duals, _reals(fields["norms"], "norms"), frozenset(fields["boxes"]), frozenset(fields["bases"]),
+        duals, _reals(fields["norms"], "norms"),
+        frozenset(fields["boxes"]), frozenset(fields["bases"]),
         coarsen["node"], coarsen["block"], fields["witness"],
     )  # fmt: skip
 

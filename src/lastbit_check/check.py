@@ -43,7 +43,9 @@ class Derived:
     roundings: dict[str, Fix]
 
 
-def derive(model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None) -> Derived:
+def derive(
+    model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
+) -> Derived:
     """The bound for the ONNX file ``model``; ``keep`` returns every node's form and rounding."""
     nodes = normal_form(read(model))
     shapes = {node.name: node.shape for node in nodes}
@@ -64,7 +66,9 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     curved = {node.name for node in nodes if node.op in ("silu", "sigmoid", "gate")}
     linear = {node.name for node in nodes if node.op == "linear"}
     require({*hints.duals} <= names, "hint.node", "duals of a node that is not there")
-    require({*hints.duals} == {*hints.exponents}, "hint.node", "duals without exponents, or the reverse")
+    require(
+        {*hints.duals} == {*hints.exponents}, "hint.node", "duals without exponents, or the reverse"
+    )
     require({*hints.slopes, *hints.boxes} <= curved, "hint.node", "slopes of a node without slopes")
     require({*hints.norms} <= linear, "hint.node", "norm of a node without weights")
     require({*hints.bases, hints.coarsen} <= {*names, ""}, "hint.node", "base or coarsen")
@@ -73,7 +77,9 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
 class _Pass:
     """One walk through the network: forms forward, effects and defects into the ledger."""
 
-    def __init__(self, nodes: list[Node], layers: dict[str, Layer], hints: Hints, keep: bool) -> None:
+    def __init__(
+        self, nodes: list[Node], layers: dict[str, Layer], hints: Hints, keep: bool
+    ) -> None:
         self.nodes, self.layers, self.keep = nodes, layers, keep
         logits = nodes[-1].inputs[0]
         self.classes = nodes[-1].shape[0]
@@ -100,7 +106,9 @@ class _Pass:
             form, effects = self._forward(node)
             extra = self.spreads.get(node.name)
             if extra:
-                form = Form(form.c, total(form.error, extra.slack), form.spread, form.size, form.change)
+                form = Form(
+                    form.c, total(form.error, extra.slack), form.spread, form.size, form.change
+                )
             dual = self.hints.dual(node, self.classes)
             pulled = dual if node.name == self.nodes[-1].inputs[0] else self._pulled(node)
             self.ledger.enter(node, dual, pulled, effects, form.moves)
@@ -208,10 +216,13 @@ class _Pass:
 
         ledger = self.ledger
         return {
-            name: {"remainder": at(ledger.remainder.get(name)), "rounding": at(ledger.rounding[name]),
-                   "defect": at(ledger.defect[name])}
+            name: {
+                "remainder": at(ledger.remainder.get(name)),
+                "rounding": at(ledger.rounding[name]),
+                "defect": at(ledger.defect[name]),
+            }
             for name in ledger.rounding
-        }  # fmt: skip
+        }
 
 
 def _real(x: Fix, row: int, column: int) -> Fraction:
@@ -239,8 +250,12 @@ def _parts(upper: Fraction, soft: Fraction, shares: dict[str, Fraction]) -> dict
 
 def check(model: bytes, manifest: Manifest, blob: bytes, watch: Watch | None = None) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
-    require(hashlib.sha256(model).hexdigest() == manifest.model_sha256, "model.sha256", "another file")
-    require(hashlib.sha256(blob).hexdigest() == manifest.blob_sha256, "certificate.blob", "another file")
+    require(
+        hashlib.sha256(model).hexdigest() == manifest.model_sha256, "model.sha256", "another file"
+    )
+    require(
+        hashlib.sha256(blob).hexdigest() == manifest.blob_sha256, "certificate.blob", "another file"
+    )
     derived = derive(model, hints_of(manifest, blob), watch=watch)
     claim = manifest.claim
     _same("claim.upper", derived.upper, claim.upper)
@@ -258,7 +273,12 @@ def check(model: bytes, manifest: Manifest, blob: bytes, watch: Watch | None = N
 
 def _same(rule: str, derived: Fraction, claimed: float, node: str = "") -> None:
     """The claim is the derived number, rounded up to a float64: neither smaller nor looser."""
-    require(claimed == ceil_float(derived), rule, f"{claimed!r} claimed, {float(derived)!r} derived", node)
+    require(
+        claimed == ceil_float(derived),
+        rule,
+        f"{claimed!r} claimed, {float(derived)!r} derived",
+        node,
+    )
 
 
 def ceil_float(x: Fraction) -> float:
@@ -283,4 +303,3 @@ def hints_of(manifest: Manifest, blob: bytes) -> Hints:
             raise Rejected("certificate.blob", f"tensor {name!r} is of no known kind")
     return Hints(slopes, duals, manifest.duals, manifest.norms, manifest.boxes, manifest.bases,
                  manifest.coarsen, manifest.block)  # fmt: skip
-

@@ -50,7 +50,9 @@ class Ledger:
         c, j = self.pairs.T
         return Fix(np.abs(flat[c] - flat[j]), a.e)
 
-    def enter(self, node: Node, dual: Fix, pulled: Fix | None, effects: Effects, moves: Fix) -> None:
+    def enter(
+        self, node: Node, dual: Fix, pulled: Fix | None, effects: Effects, moves: Fix
+    ) -> None:
         """Book one node: its own effects, and the defect of its dual vectors.
 
         ``dual`` is a_k and ``pulled`` is sum_k L_kj^T a_k with an error of at most SLACK units,

@@ -72,7 +72,12 @@ def tables() -> dict[str, tuple[Ints, Ints]]:
     for _ in range(END):
         low.append(low[-1] * base[0] // one)
         high.append(high[-1] * base[1] // one + 1)
-    rows: dict[str, list[tuple[int, int]]] = {"sigmoid": [], "sigmoid'": [], "silu": [], "silu'": []}
+    rows: dict[str, list[tuple[int, int]]] = {
+        "sigmoid": [],
+        "sigmoid'": [],
+        "silu": [],
+        "silu'": [],
+    }
     for k in range(-END, END + 1):
         below, above = low[abs(k)], high[abs(k)]
         right = (below * unit // (one + below), above * unit // (one + above) + 1)

@@ -59,7 +59,9 @@ def linear(layer: Layer, node: Node, x: Form, spread: Fix, gain: Fraction) -> tu
     bias = Fix(layer.bias.n.reshape(-1, 1, 1, 1), layer.bias.e)
     core = layer.core(x.c)
     c = _reduced(total(core, bias, up=False))
-    size = total(layer.spread(reach), Fix(layer.bias_size.n.reshape(-1, 1, 1, 1), layer.bias_size.e))
+    size = total(
+        layer.spread(reach), Fix(layer.bias_size.n.reshape(-1, 1, 1, 1), layer.bias_size.e)
+    )
     finite(largest(size), node.name)
     rounding = total(layer.rounding(reach), layer_underflow(layer, reach, node.name))
     grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, core, bias)))
@@ -67,7 +69,9 @@ def linear(layer: Layer, node: Node, x: Form, spread: Fix, gain: Fraction) -> tu
     wide = total(layer.spread(x.error), left)
     error = _noisy([wide, _first(grid, wide)], rounding, wide.n.shape[3] - 1)
     loss = norm(rounding)
-    offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * root(Fraction(node.shape[1] * node.shape[2]))
+    offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * root(
+        Fraction(node.shape[1] * node.shape[2])
+    )
     form = Form(c, error, spread, up(gain * x.size + offset + loss), up(gain * x.change + 2 * loss))
     return form, Effects(left[..., 1:], rounding)
 
@@ -91,7 +95,9 @@ def _deviation(m: Fix, slopes: tuple[Ints, Ints]) -> Fix:
     return Fix(np.maximum(np.abs(high - centre), np.abs(low - centre)), enclosure.BITS)
 
 
-def _boxed(x: Form, lo: Fix, hi: Fix, moves: Fix, noise: Fix, sizes: tuple[Fraction, Fraction]) -> Form:
+def _boxed(
+    x: Form, lo: Fix, hi: Fix, moves: Fix, noise: Fix, sizes: tuple[Fraction, Fraction]
+) -> Form:
     """A form that forgets how the value depends on the base: an interval, and bounded changes."""
     e = common(lo, hi)
     low, high = lo.at_down(e).n, hi.at(e).n
@@ -109,7 +115,9 @@ def _bent(x: Form, m: Fix, offset: Fix, centre: Fix, rest: Fix, bend: Fix, noise
     c = _reduced(total(straight, offset, centre, up=False))
     kept = times(m.abs(), x.error, bits=(21, 31))
     own = _reduced(x.c)
-    slack = total(Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, float(own.e != x.c.e)), own.e))
+    slack = total(
+        Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, float(own.e != x.c.e)), own.e)
+    )
     wide = total(kept, beside(total(rest, slack), bend))
     return Form(c, _noisy([wide], noise, bend.n.shape[3]), spread, *sizes)
 
@@ -121,7 +129,9 @@ def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]
     slopes = enclosure.silu_slopes(lo, hi)
     bend = times(_deviation(m, slopes), x.moves)
     rate = SILU_ERROR // _relief(reach)
-    noise = total(Fix(reach.fit(44).n * rate, reach.fit(44).e + 24), underflow(Fraction(1), node.name))
+    noise = total(
+        Fix(reach.fit(44).n * rate, reach.fit(44).e + 24), underflow(Fraction(1), node.name)
+    )
     sizes = _curve_sizes(x, noise, Fraction(109984, 100000), Fraction(1), Fraction(0))
     if hints.boxed(node):
         steep = Fix(np.maximum(np.abs(slopes[0]), np.abs(slopes[1])), enclosure.BITS)
@@ -160,7 +170,9 @@ def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effec
     return form, Effects(bend, noise)
 
 
-def _curve_sizes(x: Form, noise: Fix, lipschitz: Fraction, gain: Fraction, ones: Fraction) -> tuple[Fraction, Fraction]:
+def _curve_sizes(
+    x: Form, noise: Fix, lipschitz: Fraction, gain: Fraction, ones: Fraction
+) -> tuple[Fraction, Fraction]:
     loss = norm(noise)
     return up(gain * x.size + ones + loss), up(lipschitz * x.change + 2 * loss)
 

@@ -25,6 +25,7 @@ from lastbit_check.exact import (
     Ints,
     apply_near,
     apply_up,
+    common,
     from_float,
     peak,
     shift,
@@ -84,7 +85,9 @@ class Layer:
         steps = self.terms + 1 + self.extra
         bits = 50 - (steps * max(1, self._gain(w))).bit_length()
         require(bits >= 8, "rounding.depth", "a sum is too long", "")
+        room = common(self.bias_size, bits=49 - steps.bit_length())  # the bias is a term, too
         x = reach.fit(bits)
+        x = x.at(min(x.e, room - self.e))
         taps = np.stack([part[..., 0] for _, _, part in self._taps(self._pad(x.n))], axis=1)
         patches = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
         m = w.reshape(self.groups, -1, patches.shape[2], 1) * patches

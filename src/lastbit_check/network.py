@@ -104,7 +104,9 @@ class _Reader:
         last = self._value(graph.output_name)
         nodes = list(self.found.values())
         softmaxes = [n for n in nodes if n.op == "softmax"]
-        require(softmaxes == [last] and nodes[-1] is last, "model.output", "no single final softmax")
+        require(
+            softmaxes == [last] and nodes[-1] is last, "model.output", "no single final softmax"
+        )
         apart = self.readers[last.inputs[0]] == 1 and self.found[last.inputs[0]].op != "input"
         require(apart, "model.output", "the logits are read elsewhere, or are the image")
         return nodes
@@ -316,4 +318,3 @@ class _Reader:
         right = source.shape[1:] == (1, 1) and source.shape[0] > 1 and axis in axes
         require(right, "model.operator", "softmax over another axis", name)
         self._add(Node(name, "softmax", (source.name,), source.shape))
-

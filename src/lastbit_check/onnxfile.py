@@ -62,7 +62,9 @@ class Message:
         """The field's one value, of the type of ``default``."""
         values = self.fields.get(number, [default])
         if len(values) > 1 or type(values[0]) is not type(default):
-            raise Unreadable(f"not an ONNX file: field {number} holds {len(values)} values or no such")
+            raise Unreadable(
+                f"not an ONNX file: field {number} holds {len(values)} values or no such"
+            )
         return values[0]
 
     def integer(self, number: int, default: int = 0) -> int:
