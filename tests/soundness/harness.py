@@ -96,6 +96,16 @@ def low_sigmoid(rate: float) -> Callable[[NDArray[np.float32]], NDArray[np.float
     return sigmoid
 
 
+def off_exp(rate: float) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """An exp that is wrong by ``rate`` units of 2^-20, relatively; its sign by position."""
+
+    def exp(z: NDArray[np.float32]) -> NDArray[np.float32]:
+        sign = np.where(np.arange(z.size).reshape(z.shape) % 2, 1.0, -1.0)
+        return (np.exp(z.astype(np.float64)) * (1 + sign * rate * 2.0**-20)).astype(np.float32)
+
+    return exp
+
+
 def ways(seed: int) -> Iterator[dict[str, Any]]:
     """Every summation order with a choice of all else; no end."""
     random = np.random.default_rng(seed)
@@ -108,6 +118,7 @@ def ways(seed: int) -> Iterator[dict[str, Any]]:
                 "fold_batch_norm": bool(random.random() < 0.5),
                 "batch_norm_form": str(random.choice(["centred", "scaled"])),
                 "sigmoid": sigmoids[int(random.integers(len(sigmoids)))],
+                "exp": (None, off_exp(0.9), off_exp(-0.9))[int(random.integers(3))],
             }
 
 
@@ -173,7 +184,7 @@ def squares(x: NDArray[np.float64]) -> Fraction:
 
 def logistic(z: Long) -> Long:
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-z))
+        return np.asarray(1 / (1 + np.exp(-z)), dtype=z.dtype)
 
 
 def exact_value(node: Node, values: Values) -> Long:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -11,7 +12,8 @@ from lastbit_check import enclosure
 from lastbit_check.exact import Fix
 
 mpmath.mp.prec = 160
-Real = mpmath.mpf
+Real = Any  # what mpf makes; mpmath has no types
+mpf: Any = mpmath.mpf
 Curve = Callable[[Real], Real]
 
 
@@ -34,7 +36,7 @@ def silu_slope(z: Real) -> Real:
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
     found = getattr(enclosure, name)(lo, hi)
     fixes = [f if isinstance(f, Fix) else Fix(f, enclosure.BITS) for f in found]
-    low, high = ([Real(int(n)) / Real(2) ** f.e for n in f.n.reshape(-1)] for f in fixes)
+    low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in fixes)
     return low, high
 
 
@@ -52,8 +54,8 @@ def check(
 ) -> None:
     below, above = enclosed(name, Fix(lows, BITS), Fix(highs, BITS))
     for a, b, low, high in zip(lows, highs, below, above, strict=True):
-        ends = [Real(int(a)) / 2**BITS, Real(int(b)) / 2**BITS]
-        inside = [Real(s) for s in special if ends[0] <= s <= ends[1]]
+        ends = [mpf(int(a)) / 2**BITS, mpf(int(b)) / 2**BITS]
+        inside = [mpf(s) for s in special if ends[0] <= s <= ends[1]]
         middle = [ends[0] + (ends[1] - ends[0]) * k / 7 for k in range(1, 7)] if a < b else []
         for z in (*ends, *inside, *middle):
             value = curve(z)
@@ -115,8 +117,8 @@ def test_enclosures_are_not_vacuous() -> None:
 )
 def test_exp(x: Fraction) -> None:
     low, high = enclosure.exp_bounds(x)
-    exact = mpmath.exp(Real(x.numerator) / x.denominator)
-    assert Real(low.numerator) / low.denominator <= exact <= Real(high.numerator) / high.denominator
+    exact = mpmath.exp(mpf(x.numerator) / x.denominator)
+    assert mpf(low.numerator) / low.denominator <= exact <= mpf(high.numerator) / high.denominator
     assert high - low <= low / 2**55
 
 
@@ -133,9 +135,7 @@ def test_exp(x: Fraction) -> None:
     ],
 )
 def test_tanh(x: Fraction) -> None:
-    upper, exact = enclosure.tanh_upper(x), mpmath.tanh(Real(x.numerator) / x.denominator)
-    assert exact <= Real(upper.numerator) / upper.denominator
+    upper, exact = enclosure.tanh_upper(x), mpmath.tanh(mpf(x.numerator) / x.denominator)
+    assert exact <= mpf(upper.numerator) / upper.denominator
     assert upper <= 1
-    assert (
-        Real(upper.numerator) / upper.denominator <= exact * (1 + Real(2) ** -30) + Real(2) ** -50
-    )
+    assert mpf(upper.numerator) / upper.denominator <= exact * (1 + mpf(2) ** -30) + mpf(2) ** -50

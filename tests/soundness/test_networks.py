@@ -31,7 +31,7 @@ def test_hints_at_random(tmp_path: Path, seed: int) -> None:
     try:
         subject = subject_of(model, network, hints)
     except Rejected as error:  # pixels are not to be grouped between a fork and its end
-        assert error.rule == "hint.coarsen"
+        assert error.rule == "hint.coarsen", str(error)
         subject = subject_of(model, network, replace(hints, coarsen=""))
     assault(subject, seed)
 

@@ -575,8 +575,10 @@ def rules_in_source() -> set[str]:
                 found.add(str(rule.value))
             elif isinstance(rule, ast.JoinedStr):
                 found.add(
-                    "".join(p.value if isinstance(p, ast.Constant) else "*" for p in rule.values)
-                )  # type: ignore[misc]
+                    "".join(
+                        str(p.value) if isinstance(p, ast.Constant) else "*" for p in rule.values
+                    )
+                )
             else:
                 assert path.name in ("verdict.py", "check.py"), ast.unparse(call)
     return found

@@ -1,0 +1,152 @@
+"""For each term of the bound a network that needs it: without the term, an execution is outside."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lastbit.certificate.write import hints_for
+from lastbit.graph import OnnxBuilder
+from lastbit_check.check import derive
+from lastbit_check.hints import Hints
+from soundness.harness import assault, built, flipped, off_exp, real, run, subject_of
+
+NO_HINTS = Hints({}, {}, {})
+WHITE = np.full((1, 4, 4), 255, np.uint8)
+BLACK = np.zeros((1, 4, 4), np.uint8)
+
+
+@pytest.mark.parametrize("exponent", [-126, -130, -140])
+def test_underflow(tmp_path: Path, exponent: int) -> None:
+    """Values and weights that flush-to-zero takes away."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(2.0**exponent), name="tiny")
+    x = b.conv(x, np.full((2, 1, 2, 2), 1.5 * 2.0**-3), name="sums")
+    x = b.affine(b.mean(x), "mul", np.float32(2.0**100))
+    b.softmax(b.dense(x, [[1.0, 0.0], [0.0, -1.0]]))
+    subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
+    for byte in range(1, 256, 2):
+        for flush in (False, True):
+            values = run(
+                subject.network, np.full((1, 4, 4), byte, np.uint8), {"flush_to_zero": flush}
+            )
+            subject.check_values(values)
+            subject.check_roundings(values)
+
+
+@pytest.mark.parametrize("scale", [2.0**-9, 2.0**-11, 2.0**-14])
+def test_what_silu_bends(tmp_path: Path, scale: float) -> None:
+    """A SiLU kept as z/2 is z^2/4 above it at the end of the range, and on it at 0."""
+    b = OnnxBuilder()
+    x = b.silu(b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(scale)), name="s")
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    hints = Hints({"s": np.array([2**19], np.int32)}, {}, {})
+    subject = subject_of(*built(b, tmp_path), hints=hints)
+    for image in (WHITE, BLACK):
+        subject.check_values(run(subject.network, image, {}))
+    assault(subject, 0)
+
+
+def test_a_bias_in_the_norm(tmp_path: Path) -> None:
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 4, 4)), [[[[1e-3]]]], [100.0])
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    assault(subject_of(*built(b, tmp_path), hints=NO_HINTS), 0)
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 0.5, 40.0])
+def test_the_epsilon_of_batch_norm(tmp_path: Path, epsilon: float) -> None:
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 4, 4)), np.ones((2, 1, 1, 1)) * 0.1)
+    x = b.batch_norm(x, [1.5, -0.7], [3.0, 1.0], [10.0, -2.0], [0.25, 4.0], epsilon=epsilon)
+    b.softmax(b.dense(b.mean(x), [[1.0, -1.0], [-1.0, 2.0]]))
+    subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
+    for image in (WHITE, BLACK):
+        for fold in (False, True):
+            subject.check_values(run(subject.network, image, {"fold_batch_norm": fold}))
+    assault(subject, 0)
+
+
+def test_the_error_of_softmax(tmp_path: Path) -> None:
+    """Constant logits: only the two machines' exponentials differ."""
+    b = OnnxBuilder()
+    x = b.mean(b.input_bytes((1, 4, 4)))
+    b.softmax(b.dense(x, np.zeros((4, 1)), np.zeros(4)))
+    subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
+    first, other = (run(subject.network, WHITE, {"exp": off_exp(r)}) for r in (1.0, -1.0))
+    change = np.max(np.abs(first["probabilities"].astype(np.float64) - other["probabilities"]))
+    assert 0 < change <= float(subject.derived.upper) < 1e-4
+    subject.check_pair(first, other, 0)
+
+
+def test_every_pixel_of_a_block(tmp_path: Path) -> None:
+    """Pixels that are bounded together: the block's bound is that of its strongest pixel."""
+    weight = np.zeros((2, 1, 8, 8), np.float32)
+    weight[0] = np.arange(64).reshape(8, 8) / 64
+    weight[1] = np.random.default_rng(0).normal(size=(8, 8))
+    b = OnnxBuilder()
+    x = b.silu(b.conv(b.div(b.input_bytes((1, 8, 8)), 255), weight, name="c"), name="s")
+    b.softmax(b.dense(x, np.eye(2)))
+    model, network = built(b, tmp_path)
+    plain = hints_for(network)
+    for node in ("c", "s"):
+        subject = subject_of(model, network, Hints(plain.slopes, {}, {}, coarsen=node, block=3))
+        image = np.full((1, 8, 8), 254, np.uint8)
+        values = run(network, image, {})
+        for pixel in range(64):
+            subject.check_pair(values, run(network, flipped(network, image, pixel), {}), pixel)
+
+
+def test_dual_vectors_flow_through_both_terms_of_an_add(tmp_path: Path) -> None:
+    """Dual vectors up to the add and none before it: what the add passes back is a defect."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(0.5), name="x")
+    y = b.affine(x, "mul", np.float32(0.25), name="y")
+    z = b.add(x, y, name="sum")
+    b.softmax(b.dense(b.mean(z, name="m"), [[1.0], [-1.0]]))
+    model, network = built(b, tmp_path)
+    full = hints_for(network)
+    for kept in ({"sum", "m"}, {"sum", "m", "x"}, {"sum", "m", "y"}, {"m"}, set[str]()):
+        hints = Hints(
+            {},
+            {n: a for n, a in full.duals.items() if n in kept},
+            {n: e for n, e in full.exponents.items() if n in kept},
+        )
+        assault(subject_of(model, network, hints), 0)
+
+
+def test_both_executions_round(tmp_path: Path) -> None:
+    """The ledger's rounding is twice sum |a_c - a_j| rho, in exact arithmetic."""
+    rng = np.random.default_rng(1)
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 4, 4)), rng.normal(size=(3, 1, 2, 2)), name="c")
+    x = b.silu(x, name="s")
+    b.softmax(b.dense(b.mean(x, name="m"), rng.normal(size=(3, 3))))
+    model, network = built(b, tmp_path)
+    hints = hints_for(network)
+    derived = derive(model, hints, keep=True)
+    c, j, _ = derived.worst
+    for name in ("c", "s", "m"):
+        dual = hints.duals[name].astype(object)
+        apart = np.abs(dual[c] - dual[j]).reshape(-1)
+        rho = np.broadcast_to(real(derived.roundings[name])[..., 0], network[name].shape)
+        least = (
+            sum(Fraction(int(a)) * Fraction(r) for a, r in zip(apart, rho.reshape(-1), strict=True))
+            * 2
+            / Fraction(2) ** hints.exponents[name]
+        )
+        assert least <= derived.nodes[name]["rounding"] <= least * Fraction(1001, 1000)
+
+
+def test_all_parts_are_in_the_bound(tmp_path: Path) -> None:
+    """upper is the sum of its parts, and the logits' bound that of what the nodes add to it."""
+    rng = np.random.default_rng(2)
+    b = OnnxBuilder()
+    x = b.silu(b.conv(b.div(b.input_bytes((1, 5, 5)), 255), rng.normal(size=(3, 1, 3, 3))))
+    b.softmax(b.dense(b.mean(x), rng.normal(size=(3, 3))))
+    model, network = built(b, tmp_path)
+    derived = derive(model, hints_for(network))
+    assert abs(sum(derived.parts.values()) - derived.upper) < Fraction(1, 2**60)
+    listed = sum(sum(entries.values()) for entries in derived.nodes.values())
+    assert 0 < listed < derived.logits["linear-core"]
