@@ -237,7 +237,7 @@ class _Reader:
         self._add(Node(name, "linear", (source.name,), (weight.shape[0], 1, 1), weights))
 
     def _gemm(self, o: Operator) -> None:
-        at, name = o.attributes, o.outputs[0]
+        at, name, source = o.attributes, o.outputs[0], self._value(o.inputs[0])
         self._wants_rank(o, 2)
         plain = at.get("alpha", 1.0) == 1.0 and at.get("beta", 1.0) == 1.0
         require(plain and not at.get("transA", 0), "model.operator", "scaled Gemm", name)
@@ -246,8 +246,8 @@ class _Reader:
         weight = weight if at.get("transB", 0) else weight.T
         none = np.zeros(weight.shape[0], np.float32)
         bias = self._floats(o.inputs[2]) if len(o.inputs) > 2 else none
-        bias = bias.reshape(-1) if bias.shape == (1, weight.shape[0]) else bias
-        self._dense(self._value(o.inputs[0]), weight, bias, name)
+        rows = np.ravel(bias) if bias.ndim == 2 and len(bias) == 1 else bias
+        self._dense(source, weight, rows, name)
 
     def _matmul(self, o: Operator) -> None:
         self._wants_rank(o, 2)

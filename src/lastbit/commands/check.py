@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from lastbit.api import check as run_check
 from lastbit.commands.terminal import JsonOption, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED
 from lastbit_check.certificate import ASSUMPTIONS
@@ -22,6 +21,8 @@ def check(
     as_json: JsonOption = False,
 ) -> Result:
     """Check a certificate: exit 0 accepted, 1 rejected."""
+    from lastbit.api import check as run_check
+
     with watched() as progress:
         found = run_check(certificate, model, progress=progress)
     payload = {

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.api import Proof, prove as run_proof
 from lastbit.commands.terminal import JsonOption, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit_check.certificate import ASSUMPTIONS
 from lastbit_check.check import ceil_float
+
+if TYPE_CHECKING:
+    from lastbit.api import Proof
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
@@ -30,6 +32,8 @@ def prove(
     as_json: JsonOption = False,
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
+    from lastbit.api import prove as run_proof
+
     files = resolve_model(model)
     with watched() as progress:
         proof = run_proof(files, out=out, progress=progress)

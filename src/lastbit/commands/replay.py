@@ -1,5 +1,7 @@
 """`lastbit replay`: run the stored pair of images on every runtime installed."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,6 @@ from rich.table import Table
 from lastbit.commands.terminal import JsonOption, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, CertificateError
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
-from lastbit.witness import read_witness, replay as run_replay
 
 
 def replay(
@@ -23,6 +24,8 @@ def replay(
 
     Exit 1 if one of them moves less.
     """
+    from lastbit.witness import read_witness, replay as run_replay
+
     files = _files(what)
     if not files.witness.exists():
         raise CertificateError(

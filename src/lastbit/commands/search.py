@@ -1,8 +1,10 @@
 """`lastbit search`: look for a pair of images that moves the answer further."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,11 +14,12 @@ from lastbit.commands.prove import ModelArgument
 from lastbit.commands.terminal import JsonOption, Result, watched, write_message
 from lastbit.data import load_mnist
 from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, OutputError
-from lastbit.graph import ByteArray
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.progress import Progress
-from lastbit.witness import Witness, read_witness, write_witness
-from lastbit.witness.search import search as run_search
+
+if TYPE_CHECKING:
+    from lastbit.graph import ByteArray
+    from lastbit.witness import Witness
 
 
 def search(
@@ -31,6 +34,9 @@ def search(
     Runs the best pair found on every runtime installed, and stores it if the smallest change beats
     the stored witness. Ctrl-C ends the search early and keeps the best so far.
     """
+    from lastbit.witness import write_witness
+    from lastbit.witness.search import search as run_search
+
     files = resolve_model(model)
     _require_writable(files.witness)
     stored = _stored(files)
@@ -86,6 +92,8 @@ def _stored(files: ModelFiles) -> Witness | None:
     """The stored witness, if it is for this very model."""
     if not files.witness.exists():
         return None
+    from lastbit.witness import read_witness
+
     witness = read_witness(files.witness)
     if witness.model_sha256 == files.sha256():
         return witness

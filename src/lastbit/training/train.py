@@ -13,10 +13,8 @@ from typing import Any
 from lastbit.data import Mnist
 from lastbit.errors import MissingExtraError, OutputError, UsageError
 from lastbit.files import write_whole
-from lastbit.models.export import export_efficientnet
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
-from lastbit.training.figures import measure
 from lastbit.training.recipe import Recipe
 
 _PACKAGES = ("lastbit", "torch", "numpy", "onnx", "onnxruntime")
@@ -68,7 +66,9 @@ def train(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
+    from lastbit.models.export import export_efficientnet
     from lastbit.training import checkpoint, loop
+    from lastbit.training.figures import measure
     from lastbit.training.full import full_state
 
     _check_device(device)
