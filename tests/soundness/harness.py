@@ -65,7 +65,8 @@ def random_hints(network: Network, seed: int) -> Hints:
     for node in inner:
         dice = random.random()
         if dice < 0.3:
-            duals.pop(node.name, None), exponents.pop(node.name, None)
+            duals.pop(node.name, None)
+            exponents.pop(node.name, None)
         elif dice < 0.6:
             shape = (network.classes, *node.shape)
             duals[node.name] = random.integers(-(2**16), 2**16, shape, dtype=np.int32)

@@ -150,3 +150,52 @@ def test_all_parts_are_in_the_bound(tmp_path: Path) -> None:
     assert abs(sum(derived.parts.values()) - derived.upper) < Fraction(1, 2**60)
     listed = sum(sum(entries.values()) for entries in derived.nodes.values())
     assert 0 < listed < derived.logits["linear-core"]
+
+
+def test_dual_vectors_flow_back_through_curves_and_gates(tmp_path: Path) -> None:
+    """Dual vectors on a SiLU and a gate alone: what their cores pass back is a defect."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(2.0**-13), name="x")
+    s = b.silu(x, name="s")
+    g = b.gate(s, b.sigmoid(b.mean(x)), name="g")
+    b.softmax(b.dense(b.mean(g, name="m"), [[1.0], [-1.0]]))
+    model, network = built(b, tmp_path)
+    full = hints_for(network)
+    for kept in ({"s", "g", "m"}, {"g", "m"}, {"m"}):
+        duals = {n: a for n, a in full.duals.items() if n in kept}
+        exponents = {n: e for n, e in full.exponents.items() if n in kept}
+        assault(subject_of(model, network, Hints(full.slopes, duals, exponents)), 0)
+
+
+def test_a_weight_below_the_grid_of_the_core(tmp_path: Path) -> None:
+    """1e-5 beside 1e5: the core's integer for it is 0, and all that it carries is a remainder."""
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 1, 1)), np.array([1e5, 1e-5]).reshape(2, 1, 1, 1), name="c")
+    b.softmax(b.dense(x, [[0.0, 1e5], [0.0, -1e5]]))
+    subject = subject_of(*built(b, tmp_path))
+    for byte in (0, 254):
+        image = np.full((1, 1, 1), byte, np.uint8)
+        pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
+        subject.check_pair(pair[0], pair[1], 0)
+    assert subject.derived.nodes["c"]["remainder"] >= Fraction(2)
+
+
+def test_silu_steeper_than_one(tmp_path: Path) -> None:
+    b = OnnxBuilder()
+    x = b.silu(b.affine(b.input_bytes((1, 1, 1)), "mul", np.float32(0.01)))
+    b.softmax(b.dense(x, [[1.0], [-1.0]]))
+    subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
+    image = np.full((1, 1, 1), 240, np.uint8)
+    pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
+    subject.check_pair(pair[0], pair[1], 0)
+
+
+def test_two_logits_that_move_apart(tmp_path: Path) -> None:
+    """Their difference is sqrt(2) times the Euclidean norm of the change: no less will do."""
+    b = OnnxBuilder()
+    b.softmax(b.dense(b.affine(b.input_bytes((1, 1, 1)), "mul", 0.25), [[1.0], [-1.0]]))
+    subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
+    image = np.full((1, 1, 1), 128, np.uint8)
+    pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
+    subject.check_pair(pair[0], pair[1], 0)
+    assert Fraction(1, 2) <= subject.derived.logits["norms"] < Fraction(51, 100)
