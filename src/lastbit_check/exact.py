@@ -69,11 +69,6 @@ class Fix:
         return Fix(np.abs(self.n), self.e)
 
 
-def zeros(shape: tuple[int, ...], e: int = 0) -> Fix:
-    """The array 0."""
-    return Fix(np.zeros(shape), e)
-
-
 def common(*terms: Fix, bits: int = 44) -> int:
     """Exponent of the finest grid wanted on which every term has at most ``bits`` bits."""
     finest = max(t.e for t in terms)
@@ -103,12 +98,6 @@ def beside(first: Fix, rest: Fix) -> Fix:
     """Two arrays joined along the last axis, on the coarser of their grids, rounded up."""
     e = common(first, rest)
     return Fix(np.concatenate([first.at(e).n, rest.at(e).n], axis=-1), e)
-
-
-def maximum(a: Fix, b: Fix) -> Fix:
-    """Elementwise maximum, on the coarser grid, rounded up."""
-    e = common(a, b)
-    return Fix(np.maximum(a.at(e).n, b.at(e).n), e)
 
 
 def apply_near(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
