@@ -102,7 +102,7 @@ def prove(files: ModelFiles, *, out: Path | None = None, progress: Progress = si
     write(target, made)
     checked = check_apart(target, files.model, progress=progress)
     verdict = "proved" if checked.accepted else "rejected"
-    if verdict == "proved" and shown is not None and not shown.lower <= float(made.derived.upper):
+    if verdict == "proved" and shown is not None and not shown.lower <= made.derived.upper:
         verdict = "refuted"
     return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
                  time.monotonic() - start)  # fmt: skip

@@ -4,8 +4,8 @@ The core is the nearest integer matrix of 20 bits on a dyadic grid; where a weig
 grid, ``inexact`` is 1 and the weight is within one unit of the core. Batch normalisation is
 folded: the real weight is w * gamma / sqrt(var + epsilon). ``extra`` counts the roundings of a
 term besides those of the sums that it enters: one for its product, one more for a reciprocal, ten
-more for batch norm, folded or not. ``reach``
-is a crude integer bound on the gain of every intermediate step, for underflow and overflow.
+more for batch norm, folded or not. ``reach`` is a crude integer bound on the gain of every
+intermediate step, for underflow and overflow.
 """
 
 from __future__ import annotations
@@ -252,9 +252,9 @@ def _diagonal(node: Node, source: Shape, w: list[Fraction], kernel: tuple[int, i
     largest = max(abs(v) for v in w)
     e = WEIGHT_BITS - math.frexp(float(largest))[1] if largest else 0
     n = [round(v * Fraction(2) ** e) for v in w]
-    exact = [float(Fraction(v) != x * Fraction(2) ** e) for v, x in zip(n, w, strict=True)]
+    inexact = [float(Fraction(v) != x * Fraction(2) ** e) for v, x in zip(n, w, strict=True)]
     shape = (len(w), 1, *kernel)
-    fill = [np.broadcast_to(np.array(v, float)[:, None, None, None], shape) for v in (n, exact)]
+    fill = [np.broadcast_to(np.array(v, float)[:, None, None, None], shape) for v in (n, inexact)]
     offset = _fix(bias, max(abs(b) for b in bias))
     terms = kernel[0] * kernel[1]
     # a mean's sum is as large as all its terms before it is divided
