@@ -100,6 +100,12 @@ def beside(first: Fix, rest: Fix) -> Fix:
     return Fix(np.concatenate([first.at(e).n, rest.at(e).n], axis=-1), e)
 
 
+def least(a: Fix, b: Fix) -> Fix:
+    """Elementwise minimum, exact: no number of the result is larger than it was on its own grid."""
+    e = max(a.e, b.e)
+    return Fix(np.minimum(np.ldexp(a.n, e - a.e), np.ldexp(b.n, e - b.e)), e)
+
+
 def apply_near(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
     """f(x) for an integer linear map f with sup-norm at most ``gain``, exact or off by <= 1 unit.
 

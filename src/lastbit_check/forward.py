@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check import enclosure
-from lastbit_check.exact import Fix, Ints, beside, common, times, total
+from lastbit_check.exact import Fix, Ints, beside, common, least, times, total
 from lastbit_check.forms import (
     Form,
     finite,
@@ -98,12 +98,15 @@ def _deviation(m: Fix, slopes: tuple[Ints, Ints]) -> Fix:
 def _boxed(
     x: Form, lo: Fix, hi: Fix, moves: Fix, noise: Fix, sizes: tuple[Fraction, Fraction]
 ) -> Form:
-    """A form that forgets how the value depends on the base: an interval, and bounded changes."""
+    """A form that forgets how the value depends on the base: an interval, and bounded changes.
+
+    Both runs stay in the interval, so none changes by more than its width.
+    """
     e = common(lo, hi)
     low, high = lo.at_down(e).n, hi.at(e).n
     c = _reduced(Fix(np.floor((low + high) / 2), e))
     half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
-    wide = beside(Fix(half.n + 1, c.e), moves)
+    wide = beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))
     none = Fix(np.zeros_like(x.c.n), 100)
     return Form(c, _noisy([wide], noise, moves.n.shape[3]), none, *sizes)
 
@@ -216,10 +219,19 @@ def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> tuple[Form,
     bend = total(times(away, x.moves), carried)
     if hints.boxed(node):
         moves = total(times(factor, x.moves), carried)
-        return _boxed(x, Fix(-size.n, size.e), size, moves, noise, sizes), Effects(bend, noise)
+        low, high = _product(x.interval, s.interval)
+        return _boxed(x, low, high, moves, noise, sizes), Effects(bend, noise)
     rest = times(away, reach)
     form = _bent(x, s0, _zero(x), _zero(x), rest, bend, noise, spread, sizes)
     return form, Effects(bend, noise)
+
+
+def _product(x: tuple[Fix, Fix], s: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
+    """Interval of a product, from the positive and the negative parts of its factors."""
+    x_minus, x_plus = (_above_zero(Fix(-x[0].n, x[0].e)), _above_zero(x[1]))
+    s_minus, s_plus = (_above_zero(Fix(-s[0].n, s[0].e)), _above_zero(s[1]))
+    below = total(times(x_plus, s_minus), times(x_minus, s_plus))
+    return Fix(-below.n, below.e), total(times(x_plus, s_plus), times(x_minus, s_minus))
 
 
 def add(node: Node, x: Form, y: Form, spread: Fix) -> tuple[Form, Effects]:

@@ -199,3 +199,49 @@ def test_two_logits_that_move_apart(tmp_path: Path) -> None:
     pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
     subject.check_pair(pair[0], pair[1], 0)
     assert Fraction(1, 2) <= subject.derived.logits["norms"] < Fraction(51, 100)
+
+
+def test_a_boxed_node_changes_by_its_width_at_most(tmp_path: Path) -> None:
+    """A step: sigmoid of something steep. Its slope allows 5e4, its interval 1, which is reached."""
+    b = OnnxBuilder()
+    x = b.affine(
+        b.affine(b.input_bytes((1, 1, 1)), "sub", np.float32(126.5)), "mul", np.float32(2e5)
+    )
+    b.softmax(b.dense(b.sigmoid(x, name="step"), [[1.0], [-1.0]]))
+    hints = Hints({}, {}, {}, boxes=frozenset({"step"}))
+    subject = subject_of(*built(b, tmp_path), hints=hints)
+    first, other = (
+        run(subject.network, np.full((1, 1, 1), byte, np.uint8), {}) for byte in (126, 127)
+    )
+    assert float(np.abs(first["step"] - other["step"]).max()) == 1
+    subject.check_pair(first, other, 0)
+    moves = subject.derived.forms["step"].moves
+    assert 1 <= real(moves).max() < Fraction(1001, 1000)
+
+
+@pytest.mark.parametrize("shift", [-300.0, -100.0, 0.0, 100.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_boxed_gate_of_any_sign(tmp_path: Path, shift: float, sign: float) -> None:
+    """Every combination of signs of x and s: the interval of the product is the exact one."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 2, 2)), "add", np.float32(shift), name="x")
+    s = b.affine(
+        b.mean(b.affine(x, "mul", np.float32(sign / 64))), "add", np.float32(1.5), name="s"
+    )
+    b.softmax(b.dense(b.mean(b.gate(x, s, name="g")), [[1e-3], [-1e-3]]))
+    hints = Hints({}, {}, {}, boxes=frozenset({"g"}))
+    subject = subject_of(*built(b, tmp_path), hints=hints)
+    for image in (np.zeros((1, 2, 2)), np.full((1, 2, 2), 255), np.array([[[0, 255], [9, 200]]])):
+        subject.check_values(run(subject.network, image.astype(np.uint8), {}))
+    low, high = (real(v).reshape(-1)[0] for v in subject.derived.forms["g"].interval)
+    ends = [
+        (Fraction(shift) + v) * (Fraction(sign) * (Fraction(shift) + w) / 64 + Fraction(3, 2))
+        for v in (0, 255)
+        for w in (0, 255)
+    ]
+    crosses = shift < 0 < shift + 255
+    assert low <= min(ends) and max(ends) <= high
+    if not crosses:
+        width = max(ends) - min(ends)
+        assert min(min(ends), 0) - low + high - max(max(ends), 0) <= width / 100
+    assault(subject, 0)

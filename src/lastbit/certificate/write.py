@@ -7,6 +7,7 @@ sound number is made. The files are then checked again, as a stranger would, bef
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -59,11 +60,20 @@ def draft(
 ) -> Draft:
     """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
 
+    Where the bound is 1 the dual vectors are left out: it holds without them.
+
     Raises:
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
             exception names the rule and the node.
     """
-    derived = derive(model, hints, watch=lambda _, k, n: progress("deriving the bound", k, n))
+
+    def watch(_: str, done: int, total: int) -> None:
+        progress("deriving the bound", done, total)
+
+    derived = derive(model, hints, watch=watch)
+    if derived.upper >= 1 and hints.duals:
+        hints = dataclasses.replace(hints, duals={}, exponents={})
+        derived = derive(model, hints, watch=watch)
     blob = _blob(hints)
     fields: dict[str, Any] = {
         "format": form.FORMAT,
