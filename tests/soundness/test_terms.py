@@ -202,7 +202,7 @@ def test_two_logits_that_move_apart(tmp_path: Path) -> None:
 
 
 def test_a_boxed_node_changes_by_its_width_at_most(tmp_path: Path) -> None:
-    """A step: sigmoid of something steep. Its slope allows 5e4, its interval 1, which is reached."""
+    """A step: sigmoid of something steep. Its slope allows 5e4, its interval 1: it is reached."""
     b = OnnxBuilder()
     x = b.affine(
         b.affine(b.input_bytes((1, 1, 1)), "sub", np.float32(126.5)), "mul", np.float32(2e5)
