@@ -20,8 +20,8 @@ FORMAT = "lastbit-certificate-1"
 ASSUMPTIONS = (
     "any-order-binary32",
     "exp-relative-2^-20",
-    "sigmoid-absolute-4u-2u-near-0",
-    "silu-absolute-6u|z|-3u|z|-near-0",
+    "sigmoid-absolute-4u-2u-u/16",
+    "silu-absolute-6u|z|-3u|z|-u|z|/16",
     "softmax-max-subtracted",
 )
 METHODS = ("linear-core", "norms")

@@ -155,11 +155,12 @@ def silu_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
     return Fix(least, BITS), Fix(top, e)
 
 
-def sigmoid_values(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
-    """Integers (unit 2^-24) that enclose sigma on [lo, hi], elementwise."""
+def sigmoid_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+    """Enclosure of sigma over [lo, hi], elementwise."""
     low, high = _cells(lo, hi)
     down, _, _, up = _look("sigmoid", low, high)
-    return np.where(low <= -END, 0.0, down), np.where(high >= END, float(2**BITS), up)
+    top = np.where(high >= END, float(2**BITS), up)
+    return Fix(np.where(low <= -END, 0.0, down), BITS), Fix(top, BITS)
 
 
 def sigmoid_slopes(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:

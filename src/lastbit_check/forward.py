@@ -6,6 +6,7 @@ Each returns the node's form and its effects on a difference: ``remainder`` boun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,14 +24,20 @@ from lastbit_check.forms import (
     underflow,
     up,
 )
-from lastbit_check.hints import SLOPE_BITS, Hints
+from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 
 # Assumptions, in units of u: |computed sigmoid(z) - sigmoid(z)| <= 4u and |computed silu(z) -
-# silu(z)| <= 6u|z| + 2^-126; half of either wherever |z| <= 2^-6.
-SIGMOID_ERROR, SILU_ERROR = 4, 6
-NEAR_ZERO = Fraction(1, 2**6)
+# silu(z)| <= 6u|z| + 2^-126; half of either where |z| <= 2^-6; u/16 and u|z|/16 + 2^-126 where
+# |z| <= 2^-26, because 1/2 and z/2 are returned there.
+SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
+NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**26)
+ERROR_AT_ZERO = Fraction(1, 16)
+
+
+Slopes = Callable[[Fix, Fix], tuple[Ints, Ints]]
+Curve = tuple[Slopes, Callable[[Fix, Fix], tuple[Fix, Fix]]]
 
 
 @dataclass(frozen=True)
@@ -111,13 +118,12 @@ def _boxed(
     return Form(c, _noisy([wide], noise, moves.n.shape[3]), none, *sizes)
 
 
-def _bent(x: Form, m: Fix, offset: Fix, centre: Fix, rest: Fix, bend: Fix, noise: Fix,
-          spread: Fix, sizes: tuple[Fraction, Fraction]) -> Form:  # fmt: skip
-    """m z + offset + centre +- rest, where a change deviates from m D by at most ``bend``."""
-    straight = Fix(_reduced(x.c).n * m.n, _reduced(x.c).e + m.e)
-    c = _reduced(total(straight, offset, centre, up=False))
-    kept = times(m.abs(), x.error, bits=(21, 31))
+def _bent(x: Form, m: Fix, offset: Fix, rest: Fix, bend: Fix, noise: Fix, spread: Fix,
+          sizes: tuple[Fraction, Fraction]) -> Form:  # fmt: skip
+    """m z + offset +- rest, where a change deviates from m D by at most ``bend``."""
     own = _reduced(x.c)
+    c = _reduced(total(Fix(own.n * m.n, own.e + m.e), offset, up=False))
+    kept = times(m.abs(), x.error, bits=(21, 31))
     slack = total(
         Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, float(own.e != x.c.e)), own.e)
     )
@@ -126,71 +132,52 @@ def _bent(x: Form, m: Fix, offset: Fix, centre: Fix, rest: Fix, bend: Fix, noise
 
 
 def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]:
-    """z sigma(z), core m z: slopes on the range; silu(z) - z/2 lies in [0, z^2/4]."""
-    lo, hi = x.interval
-    reach, m = x.magnitude, hints.slope(node)
-    slopes = enclosure.silu_slopes(lo, hi)
-    bend = times(_deviation(m, slopes), x.moves)
-    rate = SILU_ERROR // _relief(reach)
-    noise = total(
-        Fix(reach.fit(44).n * rate, reach.fit(44).e + 24), underflow(Fraction(1), node.name)
-    )
-    sizes = _curve_sizes(x, noise, Fraction(109984, 100000), Fraction(1), Fraction(0))
-    if hints.boxed(node):
-        steep = Fix(np.maximum(np.abs(slopes[0]), np.abs(slopes[1])), enclosure.BITS)
-        low, high = enclosure.silu_values(lo, hi)
-        form = _boxed(x, low, high, times(steep, x.moves), noise, sizes)
-        return form, Effects(bend, noise)
-    if bool(np.all(m.n == 2.0 ** (SLOPE_BITS - 1))):
-        square = times(reach, reach)
-        centre = rest = Fix(square.n, square.e + 3)
-    else:
-        hull = enclosure.silu_slopes(_below_zero(lo), _above_zero(hi))
-        centre, rest = _zero(x), times(_deviation(m, hull), reach)
-    form = _bent(x, m, _zero(x), centre, rest, bend, noise, spread, sizes)
-    return form, Effects(bend, noise)
+    """z sigma(z), core m z: |silu(z)| <= |z|, and it is 0 at 0."""
+    rate, reach = _error(SILU_ERROR, x.magnitude), x.magnitude.fit(44)
+    noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1), node.name))
+    loss = norm(noise)
+    sizes = up(x.size + loss), up(Fraction(109984, 100000) * x.change + 2 * loss)
+    curve = (enclosure.silu_slopes, enclosure.silu_values)
+    return _curved(node, hints, x, spread, curve, _zero(x), noise, sizes)
 
 
 def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]:
-    """1 / (1 + exp(-z)), core m z, around 1/2 at z = 0."""
-    lo, hi = x.interval
-    m = hints.slope(node)
-    bend = times(_deviation(m, enclosure.sigmoid_slopes(lo, hi)), x.moves)
-    rate = SIGMOID_ERROR // _relief(x.magnitude)
-    noise = total(Fix(np.array(float(rate)), 24), underflow(Fraction(1), node.name))
+    """1 / (1 + exp(-z)), core m z: it is at most 1, and 1/2 at 0."""
+    noise = total(_error(SIGMOID_ERROR, x.magnitude), underflow(Fraction(1), node.name))
     noise = Fix(np.broadcast_to(noise.n, x.c.n.shape), noise.e)
-    ones = root(Fraction(x.c.n.size))
-    sizes = _curve_sizes(x, noise, Fraction(1, 4), Fraction(0), ones)
+    loss, half = norm(noise), Fix(np.full_like(x.c.n, 2.0**39), 40)
+    sizes = up(root(Fraction(x.c.n.size)) + loss), up(x.change / 4 + 2 * loss)
+    curve = (enclosure.sigmoid_slopes, enclosure.sigmoid_values)
+    return _curved(node, hints, x, spread, curve, half, noise, sizes)
+
+
+def _curved(
+    node: Node, hints: Hints, x: Form, spread: Fix, curve: Curve, at_zero: Fix, noise: Fix,
+    sizes: tuple[Fraction, Fraction],
+) -> tuple[Form, Effects]:  # fmt: skip
+    """A curve by its slopes: on the range for a change, on the hull of the range and 0 for z."""
+    slopes, values = curve
+    lo, hi = x.interval
+    m, found = hints.slope(node), slopes(lo, hi)
+    bend = times(_deviation(m, found), x.moves)
     if hints.boxed(node):
-        low, high = (Fix(v, enclosure.BITS) for v in enclosure.sigmoid_values(lo, hi))
-        steep = Fix(np.array(2.0 ** (enclosure.BITS - 2)), enclosure.BITS)
-        form = _boxed(x, low, high, times(steep, x.moves), noise, sizes)
+        steep = Fix(np.maximum(np.abs(found[0]), np.abs(found[1])), enclosure.BITS)
+        form = _boxed(x, *values(lo, hi), times(steep, x.moves), noise, sizes)
         return form, Effects(bend, noise)
-    hull = enclosure.sigmoid_slopes(_below_zero(lo), _above_zero(hi))
+    hull = slopes(Fix(np.minimum(lo.n, 0.0), lo.e), _above_zero(hi))
     rest = times(_deviation(m, hull), x.magnitude)
-    half = Fix(np.full_like(x.c.n, 2.0**39), 40)
-    form = _bent(x, m, half, _zero(x), rest, bend, noise, spread, sizes)
-    return form, Effects(bend, noise)
-
-
-def _curve_sizes(
-    x: Form, noise: Fix, lipschitz: Fraction, gain: Fraction, ones: Fraction
-) -> tuple[Fraction, Fraction]:
-    loss = norm(noise)
-    return up(gain * x.size + ones + loss), up(lipschitz * x.change + 2 * loss)
-
-
-def _below_zero(lo: Fix) -> Fix:
-    return Fix(np.minimum(lo.n, 0.0), lo.e)
+    return _bent(x, m, at_zero, rest, bend, noise, spread, sizes), Effects(bend, noise)
 
 
 def _above_zero(hi: Fix) -> Fix:
     return Fix(np.maximum(hi.n, 0.0), hi.e)
 
 
-def _relief(reach: Fix) -> int:
-    """2 where the whole node stays near zero, otherwise 1."""
-    return 2 if largest(reach) <= NEAR_ZERO else 1
+def _error(anywhere: Fraction, reach: Fix) -> Fix:
+    """The assumed error, a multiple of u / 16, of a function read where |z| <= reach."""
+    near = anywhere / 2 if largest(reach) <= NEAR_ZERO else anywhere
+    units = ERROR_AT_ZERO if largest(reach) <= AT_ZERO else near
+    return Fix(np.array(float(units * 16)), 28)
 
 
 def _share(size: Fix) -> Fix:
@@ -222,8 +209,7 @@ def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> tuple[Form,
         low, high = _product(x.interval, s.interval)
         return _boxed(x, low, high, moves, noise, sizes), Effects(bend, noise)
     rest = times(away, reach)
-    form = _bent(x, s0, _zero(x), _zero(x), rest, bend, noise, spread, sizes)
-    return form, Effects(bend, noise)
+    return _bent(x, s0, _zero(x), rest, bend, noise, spread, sizes), Effects(bend, noise)
 
 
 def _product(x: tuple[Fix, Fix], s: tuple[Fix, Fix]) -> tuple[Fix, Fix]:

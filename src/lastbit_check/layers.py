@@ -31,10 +31,11 @@ from lastbit_check.exact import (
     shift,
 )
 from lastbit_check.network import BatchNorm, Node, Shape, Weights
-from lastbit_check.verdict import Rejected, require
+from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
 Rows = NDArray[np.intp]
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -247,41 +248,32 @@ def _fix(values: list[Fraction], largest: Fraction) -> Fix:
     return Fix(np.array([float(round(v * Fraction(2) ** e)) for v in values]), e)
 
 
-def _diagonal(node: Node, source: Shape, w: list[Fraction], kernel: tuple[int, int],
-              bias: list[Fraction], extra: int) -> Layer:  # fmt: skip
-    largest = max(abs(v) for v in w)
-    e = WEIGHT_BITS - math.frexp(float(largest))[1] if largest else 0
-    n = [round(v * Fraction(2) ** e) for v in w]
-    inexact = [float(Fraction(v) != x * Fraction(2) ** e) for v, x in zip(n, w, strict=True)]
-    shape = (len(w), 1, *kernel)
-    fill = [np.broadcast_to(np.array(v, float)[:, None, None, None], shape) for v in (n, inexact)]
-    offset = _fix(bias, max(abs(b) for b in bias))
-    terms = kernel[0] * kernel[1]
-    # a mean's sum is as large as all its terms before it is divided
-    reach = math.ceil(max(largest, 1) * terms + max(abs(b) for b in bias)) + 1
-    return Layer(np.array(fill[0]), e, np.array(fill[1]), offset,
-                 Fix(np.abs(offset.n) + np.array([float(b != 0) for b in bias]), offset.e),
-                 extra, terms, reach,
-                 (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip
-
-
 def _affine(node: Node, source: Shape) -> Layer:
     assert node.constant is not None
-    constants = [Fraction(float(v)) for v in node.constant]
-    none, one = [Fraction(0)] * len(constants), [Fraction(1)] * len(constants)
+    c = node.constant.astype(np.float64)
     if node.kind == "div":
-        least = min(abs(c) for c in constants)
-        require(least >= Fraction(1, 2**126), "finite.values", "a subnormal divisor", node.name)
-        return _diagonal(node, source, [1 / c for c in constants], (1, 1), none, 2)
+        least = float(np.min(np.abs(c)))
+        require(least >= 2.0**-126, "finite.values", "a subnormal divisor", node.name)
+        return _diagonal(node, source, 1 / c, 0 * c, extra=2)
     if node.kind == "mul":
-        return _diagonal(node, source, constants, (1, 1), none, 1)
-    sign = {"add": 1, "sub": -1}.get(node.kind)
-    if sign is None:
-        raise Rejected("model.operator", f"affine of kind {node.kind!r}", node.name)
-    return _diagonal(node, source, one, (1, 1), [sign * c for c in constants], 1)
+        return _diagonal(node, source, c, 0 * c, extra=1)
+    return _diagonal(node, source, c * 0 + 1, c if node.kind == "add" else -c, extra=1)
 
 
 def _mean(node: Node, source: Shape) -> Layer:
-    count = source[1] * source[2]
-    weights = [Fraction(1, count)] * source[0]
-    return _diagonal(node, source, weights, source[1:], [Fraction(0)] * source[0], 2)
+    share = np.full(source[0], 1 / (source[1] * source[2]))
+    return _diagonal(node, source, share, 0 * share, extra=2, kernel=source[1:])
+
+
+def _diagonal(node: Node, source: Shape, w: Float64, bias: Float64, *, extra: int,
+              kernel: tuple[int, int] = (1, 1)) -> Layer:  # fmt: skip
+    """Weights (C,) at every place of a kernel (one that is no float64 is not on the grid, too)."""
+    wide = np.broadcast_to(w[:, None, None, None], (len(w), 1, *kernel))
+    core, inexact = from_float(wide, WEIGHT_BITS)
+    offset, _ = from_float(bias, 40)
+    size = Fix(np.abs(offset.n) + (bias != 0), offset.e)
+    terms = kernel[0] * kernel[1]
+    # a mean's sum is as large as all its terms before it is divided
+    reach = math.ceil(max(np.max(np.abs(w)), 1.0) * terms + np.max(np.abs(bias))) + 1
+    return Layer(core.n, core.e, inexact, offset, size, extra, terms, reach,
+                 (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip

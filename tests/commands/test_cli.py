@@ -216,6 +216,15 @@ def test_models_lists_what_the_files_state(shelf, capsys):
     assert "99.10%" in capsys.readouterr().out
 
 
+def test_models_shows_no_number_for_an_infinite_likelihood(shelf, capsys):
+    (shelf / "sure").mkdir()
+    (shelf / "sure" / "model.onnx").write_bytes(b"abc")
+    (shelf / "sure" / "metrics.json").write_text('{"accuracy": {"test": 0.99, "nll": null}}')
+    assert cli.main(["models", "--json"]) == 0
+    (sure,) = json.loads(capsys.readouterr().out)["models"]
+    assert sure["accuracy"] == {"test": 0.99, "nll": None}
+
+
 @pytest.mark.parametrize("text", ['{"accuracy": 3}', "{", '{"accuracy": {"test": "nan"}}', "[]"])
 def test_models_refuses_a_figure_that_is_not_a_number(shelf, capsys, text):
     (shelf / "m").mkdir()

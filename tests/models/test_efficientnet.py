@@ -10,8 +10,9 @@ from lastbit.errors import ModelError, OutputError
 from lastbit.float32 import execute, execute_float64
 from lastbit.graph import Add, Gate, Linear, Network, Silu, read_onnx
 from lastbit.models.efficientnet import BLOCKS, random_state, state_shapes
-from lastbit.models.export import export_efficientnet, folded
+from lastbit.models.export import export_efficientnet, folded, on_grid
 from lastbit.witness.runtimes import OnnxRuntime
+from lastbit_check.exact import from_float
 
 torch = pytest.importorskip("torch")
 
@@ -131,6 +132,21 @@ def test_folding_rounds_once():
     exact = weight * factor[:, None, None, None]
     assert (abs(scaled - exact) <= 2.0**-24 * abs(exact)).all()
     assert scaled.dtype == shift.dtype == np.float32
+
+
+@pytest.mark.parametrize("bits", [3, 12, 20])
+def test_weights_on_a_grid_are_the_checkers_integers(bits: int):
+    random = np.random.default_rng(bits)
+    for largest in (1.0, 0.7, 1 - 2.0**-24, 3e-5):
+        weight = random.uniform(-largest, largest, (6, 5, 3, 3)).astype(np.float32)
+        weight[0, 0, 0, 0] = largest
+        rounded = on_grid(weight, bits)
+        core, inexact = from_float(rounded, 20)
+        assert not inexact.any() and (np.ldexp(core.n, -core.e) == rounded).all()
+        unit = 2.0 ** (np.frexp(abs(rounded).max())[1] - bits)
+        assert (abs(rounded.astype(np.float64) - weight) <= unit / 2).all()
+        assert len(np.unique(rounded)) <= 2 * 2**bits + 1
+    assert (on_grid(weight, 24) == weight).all()
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,16 @@ def random_hints(network: Network, seed: int) -> Hints:
 
 
 def low_sigmoid(rate: float) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """A sigmoid that is wrong by ``rate`` units of 2^-24, half as much near 0; sign by position."""
+    """A sigmoid that is wrong by ``rate`` units of 2^-24, half as much near 0; sign by position.
+
+    Where it may be wrong by 2^-28 only it is 1/2, the one float32 number that is allowed there.
+    """
 
     def sigmoid(z: NDArray[np.float32]) -> NDArray[np.float32]:
         exact = logistic(z.astype(LONG))
         sign = np.where(np.arange(z.size).reshape(z.shape) % 2, 1.0, -1.0)
         error = np.where(np.abs(z) <= 2.0**-6, rate / 2, rate) * 2.0**-24
+        error = np.where(np.abs(z) <= 2.0**-26, 0.0, error)
         return np.clip(exact + sign * error, 0.0, 1.0).astype(np.float32)
 
     return sigmoid

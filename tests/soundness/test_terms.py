@@ -245,3 +245,27 @@ def test_a_boxed_gate_of_any_sign(tmp_path: Path, shift: float, sign: float) -> 
         width = max(ends) - min(ends)
         assert min(min(ends), 0) - low + high - max(max(ends), 0) <= width / 100
     assault(subject, 0)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "silu", "sigmoid"),
+    [(-34, Fraction(1, 16), Fraction(1, 16)), (-33, 3, 2), (-14, 3, 2), (-13, 6, 4)],
+)
+def test_what_a_curve_may_round(
+    tmp_path: Path, exponent: int, silu: Fraction, sigmoid: Fraction
+) -> None:
+    """255 2^-34 is within 2^-26, 255 2^-14 within 2^-6: from there on more error is assumed."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(2.0**exponent))
+    g = b.gate(b.silu(x, name="silu"), b.sigmoid(b.mean(x), name="sigmoid"))
+    b.softmax(b.dense(b.mean(g), [[1.0], [-1.0]]))
+    model, network = built(b, tmp_path)
+    subject = subject_of(model, network, hints_for(network))
+    unit, most = Fraction(1, 2**24), Fraction(255) * Fraction(2) ** exponent
+    rounding = {
+        name: Fraction(float(real(subject.derived.roundings[name]).max()))
+        for name in ("silu", "sigmoid")
+    }
+    for name, least in (("silu", silu * unit * most), ("sigmoid", sigmoid * unit)):
+        assert least <= rounding[name] <= least * Fraction(1001, 1000) + Fraction(1, 2**98)
+    assault(subject, 0)

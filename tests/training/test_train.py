@@ -258,7 +258,7 @@ def test_the_command_without_pytorch(lastbit_train, without_torch: None, tmp_pat
 
 def test_the_command_refuses_wrong_names(tmp_path: Path, capsys):
     assert cli.main(["train", "tigt"]) == 2
-    assert "there is no recipe 'tigt'; use one of tight, plain" in capsys.readouterr().err
+    assert "there is no recipe 'tigt'; use one of tight, plain, one" in capsys.readouterr().err
     file = tmp_path / "recipe.json"
     file.write_text(TIGHT.to_json())
     assert cli.main(["train", "plain", "--recipe", str(file)]) == 2

@@ -19,6 +19,7 @@ from lastbit_check.check import ceil_float
 
 if TYPE_CHECKING:
     from lastbit.api import Proof
+    from lastbit_check.check import Derived
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
@@ -56,7 +57,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   "pixel": list(witness.pixel) if witness else None,
                   "class": witness.class_index if witness else None,
                   "runtimes": dict(proof.shown.changes) if proof.shown else {}},
-        "upper": {"value": upper, **parts,
+        "upper": {"value": upper, **parts, "real_ratio": _real_ratio(derived, lower),
                   "logits": {k: _finite(ceil_float(v)) for k, v in derived.logits.items()}
                   if derived else {},
                   "nodes": {name: {k: _finite(ceil_float(v)) for k, v in entries.items()}
@@ -69,6 +70,15 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   "seconds": proof.checked.seconds if proof.checked else None},
         "seconds": proof.seconds,
     }  # fmt: skip
+
+
+def _real_ratio(derived: Derived | None, lower: float | None) -> float | None:
+    """U/L without the rounding terms: tanh(R/4) / L of what is left of R, softmax left out too."""
+    if derived is None or not lower:
+        return None
+    bound = derived.upper - derived.parts["softmax"]
+    share = derived.parts["rounding"] / bound if bound else 0
+    return math.tanh(min(1e3, float(min(derived.logits.values()) * (1 - share))) / 4) / lower
 
 
 def _finite(value: float | None) -> float | None:
@@ -104,7 +114,8 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         methods = proof.made.derived.logits.items()
         head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in methods)
     if data["ratio"] is not None:
-        head["U/L"] = f"{data['ratio']:.3f}"
+        without = data["upper"]["real_ratio"]
+        head["U/L"] = f"{data['ratio']:.3f}; without rounding {without:.3f}"
     if data["refused"]:
         head["not proved"] = "{rule} at {node}: {reason}".format(**data["refused"])
     head["assumes"] = ", ".join(ASSUMPTIONS)

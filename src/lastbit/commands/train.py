@@ -29,6 +29,7 @@ def train(
 ) -> Result:
     """Train a network from its recipe: `tight` on its own bound, `plain` in the ordinary way.
 
+    `one` is trained like `tight`; its logits then are so large that softmax saturates.
     Writes model.onnx, recipe.json and metrics.json, and a checkpoint after each epoch. The same
     recipe gives the same bits on the same machine, with as many threads and the same versions.
     """

@@ -1,5 +1,6 @@
 """EfficientNet-B0 from a state dict to an ONNX file, without PyTorch."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from lastbit.models.efficientnet import (
 State = Mapping[str, NDArray[np.float32]]
 
 
-def export_efficientnet(state: State, path: str | Path, *, fold_batch_norm: bool) -> Path:
+def export_efficientnet(
+    state: State, path: str | Path, *, fold_batch_norm: bool, weight_bits: int = 24
+) -> Path:
     """Write the network as a model that reads bytes and returns probabilities.
 
     Args:
@@ -27,13 +30,16 @@ def export_efficientnet(state: State, path: str | Path, *, fold_batch_norm: bool
         path: the .onnx file.
         fold_batch_norm: multiply each batch norm into its convolution (in float64, then rounded
             to float32), instead of writing BatchNormalization nodes.
+        weight_bits: round each layer's weights to the grid on which the largest one has so many
+            bits (24: leave them as they are). On a grid of 20 bits the checker's integers are the
+            weights themselves, and nothing is left out of the linear core.
 
     Raises:
         ModelError: the state dict has missing, surplus, misshapen or non-finite tensors.
         OutputError: `path` cannot be written.
     """
     _check(state)
-    return _Exporter(state, fold_batch_norm).network().save(path)
+    return _Exporter(state, fold_batch_norm, weight_bits).network().save(path)
 
 
 def folded(
@@ -50,6 +56,17 @@ def folded(
     scaled = weight.astype(wide) * factor.reshape(-1, *[1] * (weight.ndim - 1))
     shift = beta.astype(wide) - mean.astype(wide) * factor
     return scaled.astype(np.float32), shift.astype(np.float32)
+
+
+def on_grid(weight: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    """The nearest multiples of one power of two that are less than 2^`bits` times it."""
+    largest = float(np.abs(weight).max())
+    if bits >= 24 or largest == 0:
+        return weight
+    e = bits - math.frexp(largest)[1]
+    if round(math.ldexp(largest, e)) == 2**bits:
+        e -= 1
+    return np.ldexp(np.rint(np.ldexp(weight.astype(np.float64), e)), -e).astype(np.float32)
 
 
 def _check(state: State) -> None:
@@ -73,9 +90,10 @@ def _check(state: State) -> None:
 
 
 class _Exporter:
-    def __init__(self, state: State, fold_batch_norm: bool) -> None:
+    def __init__(self, state: State, fold_batch_norm: bool, weight_bits: int) -> None:
         self.state = state
         self.fold = fold_batch_norm
+        self.bits = weight_bits
         self.b = OnnxBuilder()
 
     def network(self) -> OnnxBuilder:
@@ -86,7 +104,8 @@ class _Exporter:
             x = self.block(x, block)
         x = b.silu(self.normed(x, "", ("conv_head", "bn2")), "head")
         x = b.flatten(b.mean(x, "pool"), "features")
-        x = b.dense(x, state["classifier.weight"], state["classifier.bias"], "classifier")
+        weight = on_grid(state["classifier.weight"], self.bits)
+        x = b.dense(x, weight, state["classifier.bias"], "classifier")
         b.softmax(x)
         return b
 
@@ -108,7 +127,7 @@ class _Exporter:
 
     def biased(self, x: str, name: str) -> str:
         weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        return self.b.conv(x, weight, bias, name=name)
+        return self.b.conv(x, on_grid(weight, self.bits), bias, name=name)
 
     def normed(
         self, x: str, prefix: str, names: tuple[str, str], *, stride: int = 1, group: int = 1
@@ -124,6 +143,7 @@ class _Exporter:
         bias = None
         if self.fold:
             weight, bias = folded(weight, gamma, beta, mean, variance)
+        weight = on_grid(weight, self.bits)
         x = self.b.conv(x, weight, bias, stride=stride, padding=padding, group=group, name=conv)
         if self.fold:
             return x

@@ -49,11 +49,16 @@ def summarise(files: ModelFiles) -> Summary:
 
 
 def _figure(path: Path, *keys: str) -> float | None:
-    """Return the number at `keys` in a JSON file; a string is a hexadecimal float."""
+    """Return the number at `keys` in a JSON file; a string is a hexadecimal float.
+
+    None where there is no file, or where it says null, as for an infinite likelihood.
+    """
     try:
         value: Any = json.loads(path.read_bytes())
         for key in keys:
             value = value[key]
+        if value is None:
+            return None
         figure = float.fromhex(value) if isinstance(value, str) else float(value)
     except FileNotFoundError:
         return None

@@ -26,6 +26,7 @@ class Checkpoint:
         network, optimizer: state dicts.
         average: the averaged parameters, by name; empty before averaging begins.
         averaged: how many steps they are the average of.
+        masks: which weights have been kept, by name.
         history: one record an epoch.
     """
 
@@ -35,6 +36,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     average: dict[str, Any]
     averaged: int
+    masks: dict[str, Any]
     history: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -24,6 +24,7 @@ from lastbit.training.bound import Core
 from lastbit.training.checkpoint import Checkpoint
 from lastbit.training.network import LiveNetwork
 from lastbit.training.recipe import Recipe
+from lastbit.training.sparsity import Masks, masks
 
 LEAST_LEARNING_RATE = 1e-6
 
@@ -75,6 +76,7 @@ class Loop:
         )
         self.epoch = 0
         self.average: dict[str, Tensor] = {}
+        self.masks: Masks = {}
         self.averaged = 0
         self.history: list[Record] = []
 
@@ -88,6 +90,7 @@ class Loop:
         self.optimizer.load_state_dict(saved.optimizer)
         self.epoch, self.averaged, self.history = saved.epoch, saved.averaged, saved.history
         self.average = {name: value.to(self.device) for name, value in saved.average.items()}
+        self.masks = {name: value.to(self.device) for name, value in saved.masks.items()}
 
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -97,13 +100,15 @@ class Loop:
             self.optimizer.state_dict(),
             self.average,
             self.averaged,
+            self.masks,
             self.history,
         )
 
     def result(self) -> LiveNetwork:
         """The averaged network, ready for inference; before averaging begins, the current one."""
         network = _placed(LiveNetwork(self.recipe), self.device)
-        network.load_state_dict({**self.network.state_dict(), **self.average})
+        kept = {name: value * self.masks.get(name, 1) for name, value in self.average.items()}
+        network.load_state_dict({**self.network.state_dict(), **kept})
         return network.eval()
 
     def run_epoch(self, step_done: Callable[[int], None]) -> None:
@@ -153,7 +158,18 @@ class Loop:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.gradient_clip)
         self.optimizer.step()
+        self._prune(step, pixels)
         return float(loss.detach()), float(cross_entropy.detach())
+
+    def _prune(self, step: int, pixels: Tensor) -> None:
+        """Choose anew, twice an epoch, which weights are kept; set all others to 0."""
+        recipe, time = self.recipe, step / (self.recipe.epochs * self.steps_per_epoch)
+        every = max(1, self.steps_per_epoch // 2)
+        if step % every == 0 and time >= recipe.pruning_start:
+            self.masks = masks(self.network, recipe, pixels, time)
+        with torch.no_grad():
+            for name, mask in self.masks.items():
+                self.parameters[name].mul_(mask)
 
     def _batch(self, indices: Tensor, generator: Generator) -> Tensor:
         pixels = self.images[indices].float() / 255

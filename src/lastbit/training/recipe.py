@@ -22,7 +22,7 @@ class Recipe:
         seed: of the first weights, of the order of the images and of their distortions.
         trunk: "silu" for an ordinary EfficientNet-B0. "linear" for one whose SiLU is fully at work
             in the stem and the first depthwise layer, and elsewhere stays so near 0 that it is
-            almost linear (`activation_range`).
+            almost linear (`activation_range`); those inside squeeze-and-excite are ordinary ones.
         widths: live output channels of the seven stages; all other channels of B0 are exactly 0.
         head: live channels of the last convolution.
         expansion: live channels inside a block, as a multiple of its live inputs (first stage: 1).
@@ -52,6 +52,12 @@ class Recipe:
         attained_images: images of a batch on which the attained change is measured.
         first_layer_weight: weight of the first layer's term, as a fraction of `bound_weight`.
         first_layer_target: the first layer's bound counts only above this.
+        row_terms: nonzero weights that a row may keep in the trunk's expansions, depthwise layers
+            and projections, in the last convolution and in the classifier.
+        pruning_start, pruning_end: fractions of all steps between which rows lose their other
+            terms; an end of 0 leaves all rows as they are.
+        weight_bits: significant bits of a layer's weights, counted from the largest one, once
+            batch norm is folded; 24 leaves them as they are.
         logit_scale: factor on the logits when training is over (the inverse of a temperature):
             no decision changes, every change of a probability shrinks, and so does confidence.
     """
@@ -88,6 +94,10 @@ class Recipe:
     attained_images: int
     first_layer_weight: float
     first_layer_target: float
+    row_terms: tuple[int, int, int, int, int]
+    pruning_start: float
+    pruning_end: float
+    weight_bits: int
     logit_scale: float
 
     def __post_init__(self) -> None:
@@ -105,6 +115,12 @@ class Recipe:
             raise UsageError("a recipe's trunk is 'linear' or 'silu'")
         if self.trunk == "linear" and not 0 < self.activation_range < math.inf:
             raise UsageError("a linear trunk needs an activation_range above 0")
+        if len(self.row_terms) != 5 or min(self.row_terms) < 1:
+            raise UsageError("a recipe's row_terms are five numbers of at least 1")
+        if self.pruning_end and not 0 <= self.pruning_start < self.pruning_end <= 1:
+            raise UsageError("a recipe needs 0 <= pruning_start < pruning_end <= 1")
+        if not 2 <= self.weight_bits <= 24:
+            raise UsageError("a recipe needs 2 <= weight_bits <= 24")
         if self.trunk == "silu" and self.bound_weight:
             raise UsageError("only a linear trunk can be trained on its bound")
 
@@ -127,7 +143,8 @@ class Recipe:
         """
         try:
             fields: dict[str, Any] = json.loads(text)
-            return cls(**{**fields, "widths": tuple(fields["widths"])})
+            lists = {name: tuple(fields[name]) for name in ("widths", "row_terms")}
+            return cls(**{**fields, **lists})
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"this is not a recipe: {error}", where=where) from error
 
@@ -136,36 +153,40 @@ TIGHT = Recipe(
     name="tight",
     seed=0,
     trunk="linear",
-    widths=(16, 24, 40, 56, 56, 32, 32),
-    head=48,
-    expansion=1.5,
+    widths=(16, 24, 40, 80, 112, 96, 96),
+    head=96,
+    expansion=3.0,
     squeezed=8,
     residual_gain=0.2,
-    gate_scale=2.0**-24,
-    activation_range=2.0**-14,
+    gate_scale=2.0**-40,
+    activation_range=2.0**-28,
     fold_batch_norm=True,
-    epochs=46,
-    batch_norm_epochs=8,
+    epochs=42,
+    batch_norm_epochs=7,
     batch_size=250,
     learning_rate=4e-3,
     warmup_steps=300,
     weight_decay=1e-3,
-    gradient_clip=5.0,
+    gradient_clip=1.0,
     average_decay=0.998,
     recalibration_batches=20,
     rotation=0.2,
     scaling=0.12,
-    shear=0.25,
-    shift=2.2,
-    bound_weight=0.03,
+    shear=0.2,
+    shift=1.8,
+    bound_weight=0.05,
     bound_start=0.1,
     bound_ramp=0.5,
-    bound_every=2,
+    bound_every=3,
     bound_columns=48,
     attained_images=8,
     first_layer_weight=1.0,
     first_layer_target=0.3,
-    logit_scale=0.75,
+    row_terms=(2, 9, 12, 12, 16),
+    pruning_start=0.05,
+    pruning_end=0.6,
+    weight_bits=20,
+    logit_scale=2.0,
 )
 
 PLAIN = dataclasses.replace(
@@ -184,11 +205,20 @@ PLAIN = dataclasses.replace(
     batch_norm_epochs=7,
     learning_rate=2e-3,
     weight_decay=0.05,
+    gradient_clip=5.0,
+    shear=0.25,
+    shift=2.2,
     bound_weight=0.0,
+    bound_every=2,
+    pruning_end=0.0,
+    weight_bits=24,
     logit_scale=1.0,
 )
 
-RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN)}
+# The network of `tight`, so sure of itself that one pair of images has probabilities 0 and 1.
+ONE = dataclasses.replace(TIGHT, name="one", logit_scale=2.0**12)
+
+RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE)}
 
 
 def read_recipe(path: Path) -> Recipe:

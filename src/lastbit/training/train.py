@@ -93,7 +93,12 @@ def train(
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
             model = Path(temporary) / "model.onnx"
-            export_efficientnet(state, model, fold_batch_norm=recipe.fold_batch_norm)
+            export_efficientnet(
+                state,
+                model,
+                fold_batch_norm=recipe.fold_batch_norm,
+                weight_bits=recipe.weight_bits,
+            )
             metrics = measure(model, test, progress)
             metrics["sha256"] = ModelFiles(recipe.name, model, folder).sha256()
             metrics["versions"] = _versions()

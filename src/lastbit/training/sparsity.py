@@ -1,0 +1,86 @@
+"""Sparse rows: a sum rounds once for each nonzero term, so a row of weights keeps only a few.
+
+Gradual magnitude pruning (Zhu and Gupta, "To prune, or not to prune", 2017, equation 1), row by
+row: how many terms a row keeps falls with the cube of the time that is left. A term's magnitude is
+that of what it adds to the sum: the weight times the root mean square of the channel that it reads.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lastbit.training.network import LiveNetwork
+from lastbit.training.recipe import Recipe
+
+Masks = dict[str, Tensor]
+"""Name of a weight -> 1 where it may be nonzero, 0 elsewhere, of its shape."""
+
+
+def limits(network: LiveNetwork, recipe: Recipe) -> dict[str, int]:
+    """Name of each weight of the trunk whose rows are limited -> nonzero terms of a row."""
+    return {f"{name}.weight": most for name, _, most in _limited(network, recipe)}
+
+
+def keep(recipe: Recipe, terms: int, limit: int, time: float) -> int:
+    """How many of a row's `terms` are kept when the fraction `time` of all steps is over."""
+    left = 1 - (time - recipe.pruning_start) / (recipe.pruning_end - recipe.pruning_start)
+    left = min(1.0, max(0.0, left))
+    return min(terms, math.ceil(limit + max(0, terms - limit) * left**3))
+
+
+@torch.no_grad()
+def masks(network: LiveNetwork, recipe: Recipe, pixels: Tensor, time: float) -> Masks:
+    """Choose the terms to keep from what `network` does with `pixels` (N, 1, 28, 28).
+
+    Empty where the recipe limits no rows.
+    """
+    limited = list(_limited(network, recipe))
+    if not limited:
+        return {}
+    sizes = _input_sizes(network, [layer for _, layer, _ in limited], pixels)
+    found: Masks = {}
+    for (name, layer, limit), size in zip(limited, sizes, strict=True):
+        weight = layer.weight
+        depthwise = weight.shape[1] == 1
+        shape = (-1, 1) if depthwise else (1, -1)
+        share = weight.abs() * size.view(*shape, *[1] * (weight.ndim - 2))
+        rows = share.flatten(1)
+        count = keep(recipe, rows.shape[1], limit, time)
+        chosen = rows.topk(count, dim=1).indices
+        mask = torch.zeros_like(rows).scatter_(1, chosen, 1.0) * (rows > 0)
+        found[f"{name}.weight"] = mask.view_as(weight)
+    return found
+
+
+def _limited(network: LiveNetwork, recipe: Recipe) -> Iterator[tuple[str, nn.Module, int]]:
+    if recipe.trunk != "linear" or recipe.pruning_end <= 0:
+        return
+    expand, depthwise, project, head, classifier = recipe.row_terms
+    for number, block in enumerate(network.live_blocks()):
+        yield f"blocks.{number}.project.conv", block.project.conv, project
+        if block.expand is not None:
+            yield f"blocks.{number}.expand.conv", block.expand.conv, expand
+            yield f"blocks.{number}.depthwise.conv", block.depthwise.conv, depthwise
+    yield "head.conv", network.head.conv, head
+    yield "classifier", network.classifier, classifier
+
+
+def _input_sizes(network: LiveNetwork, layers: list[nn.Module], pixels: Tensor) -> list[Tensor]:
+    """Root mean square of each channel (C,) that each layer reads."""
+    sizes: dict[nn.Module, Tensor] = {}
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        sizes[layer] = x.transpose(0, 1).flatten(1).square().mean(1).sqrt()
+
+    handles = [layer.register_forward_pre_hook(record) for layer in layers]
+    training = network.training
+    try:
+        network.eval()(pixels)
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return [sizes[layer] for layer in layers]

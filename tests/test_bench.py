@@ -1,0 +1,38 @@
+"""The tables of bench/: that they compute what they say."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+
+from lastbit.certificate.write import hints_for
+from lastbit.float32 import execute_float64
+from lastbit.graph import Linear
+from lastbit_check.check import derive
+from networks import RandomNetwork
+from soundness.harness import built
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+def test_the_table_of_rounding_is_what_is_certified(tmp_path: Path) -> None:
+    """`any tree` in float64 is the certified rounding of each sum but for its grid."""
+    tightness = runpy.run_path(str(BENCH / "tightness.py"))
+    for seed in range(6):
+        model, network = built(RandomNetwork(seed).b, tmp_path)
+        hints = hints_for(network)
+        derived = derive(model, hints, keep=True)
+        ranges = tightness["ranges_of"](derived)
+        rules = tightness["rounding_rules"](network, hints, derived, ranges)
+        assert rules
+        for name, (crude, any_tree, signed, products) in rules.items():
+            certified = float(derived.nodes[name]["rounding"])
+            assert any_tree <= certified * (1 + 1e-5)
+            node = network[name]
+            if isinstance(node, Linear) and node.bn is None:  # else the bias is of several parts
+                assert certified <= any_tree * 1.02 + 1e-20
+            assert products <= signed <= any_tree <= crude * (1 + 1e-12)
+        _, values = execute_float64(network, np.full(network.input_shape, 255, np.uint8))
+        exact = {name: (value, value) for name, value in values.items()}
+        single = tightness["rounding_rules"](network, hints, derived, exact)
+        assert all(single[name][1] <= rules[name][1] * (1 + 1e-9) for name in rules)

@@ -1,0 +1,77 @@
+"""Rows that lose their terms: when, which, and that what is lost stays lost."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from lastbit.errors import UsageError
+from lastbit.training import sparsity
+from lastbit.training.recipe import TIGHT, Recipe
+from training.small import random_network, small_recipe
+
+RECIPE = small_recipe("tight", row_terms=(2, 5, 3, 2, 4), pruning_start=0.25, pruning_end=0.75)
+
+
+def test_rows_lose_terms_with_the_cube_of_the_time_left():
+    kept = [sparsity.keep(RECIPE, 24, 4, step / 100) for step in range(101)]
+    assert kept[:26] == [24] * 26 and kept[75:] == [4] * 26
+    assert all(a >= b for a, b in pairwise(kept))
+    assert kept[50] == 4 + 20 / 8 + 0.5  # 20 (1/2)^3 = 2.5 more, rounded up
+    assert sparsity.keep(RECIPE, 3, 4, 1.0) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_row_keeps_what_adds_most_to_its_sum(seed: int):
+    network = random_network(RECIPE, seed)
+    pixels = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+    limits = sparsity.limits(network, RECIPE)
+    masks = sparsity.masks(network, RECIPE, pixels, 1.0)
+    assert masks.keys() == limits.keys()
+    read: dict[str, torch.Tensor] = {}
+    for name in limits:
+        network.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
+            lambda _, inputs, name=name: read.update({name: inputs[0]})
+        )
+    network(pixels)
+    for name, mask in masks.items():
+        weight = network.get_parameter(name).detach()
+        size = read[name].transpose(0, 1).flatten(1).square().mean(1).sqrt()
+        share = weight.abs() * (
+            size.view(-1, 1, 1, 1)
+            if weight.shape[1] == 1
+            else size.view(1, -1, *[1] * (weight.ndim - 2))
+        )
+        for row, kept in zip(share.flatten(1), mask.flatten(1), strict=True):
+            terms = min(limits[name], row.numel())
+            assert set(kept.tolist()) <= {0.0, 1.0} and kept.sum() == terms
+            assert row[kept == 1].min() >= row.sort(descending=True).values[terms - 1]
+
+
+def test_what_is_0_is_never_kept():
+    network = random_network(RECIPE, 0)
+    with torch.no_grad():
+        network.head.conv.weight[3] = 0
+    mask = sparsity.masks(network, RECIPE, torch.rand(2, 1, 28, 28), 1.0)["head.conv.weight"]
+    assert not mask[3].any() and mask[2].sum() == 2
+
+
+@pytest.mark.parametrize("recipe", [replace(RECIPE, pruning_end=0.0), small_recipe("plain")])
+def test_without_pruning_there_are_no_limits(recipe: Recipe):
+    assert sparsity.limits(random_network(recipe, 0), recipe) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"row_terms": (1, 2, 3, 4)}, "five numbers"),
+        ({"row_terms": (1, 2, 3, 4, 0)}, "five numbers of at least 1"),
+        ({"pruning_start": 0.6}, "pruning_start < pruning_end"),
+        ({"pruning_end": 1.1}, "pruning_end <= 1"),
+        ({"weight_bits": 25}, "weight_bits <= 24"),
+    ],
+)
+def test_recipes_that_make_no_sense(changes: dict[str, object], message: str):
+    with pytest.raises(UsageError, match=message):
+        replace(TIGHT, **changes)  # pyright: ignore[reportArgumentType]
