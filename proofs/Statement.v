@@ -57,16 +57,22 @@ Definition all_vanish (l : list term) : Prop := Forall vanishes l.
 Inductive sum : list term -> value -> Prop :=
 | sum_zeros l : all_vanish l -> sum l (Finite 0)
 | sum_constant b v : copies (Finite b) v -> sum [Constant b] v
-| sum_product w x v : computes Rmult (Finite w) (Finite x) v -> sum [Product w x] v
+| sum_product w x v : w * x <> 0 -> computes Rmult (Finite w) (Finite x) v -> sum [Product w x] v
 | sum_add l1 l2 a b v : ~ all_vanish l1 -> ~ all_vanish l2 -> sum l1 a -> sum l2 b ->
     computes Rplus a b v -> sum (l1 ++ l2) v
 | sum_fma w x l a v : w * x <> 0 -> sum l a -> computes_fma w x a v -> sum (Product w x :: l) v
 | sum_more_zeros l z a v : all_vanish z -> sum l a -> copies a v -> sum (z ++ l) v
 | sum_any_order l l' v : Permutation l l' -> sum l v -> sum l' v.
 
+(** [a / b], rounded. Nothing is known of it if the divisor is 0 or subnormal. *)
+Definition computes_quotient (a b v : value) : Prop :=
+  forall p q, a = Finite p -> b = Finite q -> eta < Rabs q ->
+  exists p', reads p p' /\ rounds (p' / q) v.
+
 (** [a / b], or [a] times the rounded reciprocal of [b]. *)
 Definition divides (a b v : value) : Prop :=
-  computes Rdiv a b v \/ exists i, computes Rdiv (Finite 1) b i /\ computes Rmult a i v.
+  computes_quotient a b v \/
+  exists i, computes_quotient (Finite 1) b i /\ computes Rmult a i v.
 
 (** ** 2. The functions of a runtime's library (the other four assumptions) *)
 

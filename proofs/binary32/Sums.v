@@ -62,7 +62,10 @@ Definition live (l : list term) : list R := filter nonzero (map magnitude l).
 
 Definition products_of (t : term) : R := match t with Product _ _ => magnitude t | Constant _ => 0 end.
 Definition flush_of (t : term) : R :=
-  match t with Product w x => Rabs w + Rabs x + 2 | Constant _ => 0 end.
+  match t with
+  | Product w x => if nonzero (magnitude t) then Rabs w + Rabs x + 2 else 0
+  | Constant _ => 0
+  end.
 
 (** First-order error, then the error with its amplification. *)
 Definition first_order (l : list term) : R :=
@@ -89,6 +92,12 @@ Lemma magnitude_0 t : magnitude t = 0 <-> vanishes t.
 Proof.
   unfold magnitude, vanishes. split; [|intros ->; apply Rabs_R0].
   intros H. destruct (Req_dec (exact t) 0) as [E|E]; [exact E|]. now apply Rabs_no_R0 in E.
+Qed.
+
+Lemma nonzero_product w x : w * x <> 0 -> nonzero (magnitude (Product w x)) = true.
+Proof.
+  intros N. destruct (nonzero (magnitude (Product w x))) eqn:Z; [reflexivity|].
+  now apply nonzero_0, magnitude_0 in Z.
 Qed.
 
 Lemma live_vanish l : all_vanish l <-> live l = [].
@@ -129,7 +138,7 @@ Qed.
 Lemma flush_pos l : 0 <= total (map flush_of l).
 Proof.
   apply total_pos, Forall_forall. intros m H. apply in_map_iff in H. destruct H as [[w x|b] [<- _]]; simpl.
-  - generalize (Rabs_pos w) (Rabs_pos x); lra.
+  - destruct nonzero; generalize (Rabs_pos w) (Rabs_pos x); lra.
   - lra.
 Qed.
 
@@ -221,13 +230,12 @@ Lemma error_fma w x l : w * x <> 0 ->
   (1 + u) * error l + u * (Rabs (w * x) + size l) + eta * (Rabs w + Rabs x + 2) <= error (Product w x :: l).
 Proof.
   intros N. unfold error.
-  assert (E : live (Product w x :: l) = Rabs (w * x) :: live l).
-  { unfold live. simpl. destruct (nonzero (magnitude (Product w x))) eqn:Z; [reflexivity|].
-    now apply nonzero_0, magnitude_0 in Z. }
+  assert (Z : nonzero (magnitude (Product w x)) = true) by now apply nonzero_product.
+  assert (E : live (Product w x :: l) = Rabs (w * x) :: live l) by (unfold live; simpl; now rewrite Z).
   rewrite E. cbn [length]. set (n := length (live l)). set (m := Rabs (w * x)) in *.
   assert (Hm : 0 <= m) by apply Rabs_pos.
   assert (F : first_order l + (u * (m + size l) + eta * (Rabs w + Rabs x + 2)) <= first_order (Product w x :: l)).
-  { unfold first_order. rewrite E. cbn [length map products_of flush_of total fold_right pred].
+  { unfold first_order. rewrite E. cbn [length map products_of flush_of total fold_right pred]. rewrite Z.
     change (magnitude (Product w x)) with m. fold n.
     fold (total (map products_of l)). fold (total (map flush_of l)).
     assert (W : worst (live l) + size l <= worst (m :: live l)).
@@ -254,7 +262,7 @@ Qed.
 Theorem sum_error l v : sum l v -> size l + error l <= largest ->
   exists a p, v = Finite p /\ reads a p /\ Rabs (a - exact_sum l) <= error l.
 Proof.
-  induction 1 as [l Z|b v C|w x v C|l1 l2 a b v N1 N2 _ IH1 _ IH2 C|w x l a v N _ IH C|l z a v Z _ IH C|l l' v P _ IH];
+  induction 1 as [l Z|b v C|w x v N C|l1 l2 a b v N1 N2 _ IH1 _ IH2 C|w x l a v N _ IH C|l z a v Z _ IH C|l l' v P _ IH];
     intros Hl.
   - exists 0, 0. split; [reflexivity|]. split; [apply reads_refl|].
     rewrite (proj1 (vanish_sums l Z)), Rminus_0_r, Rabs_R0. apply error_pos.
@@ -269,7 +277,8 @@ Proof.
     assert (L : u * Rabs (w * x) + eta * (Rabs w + Rabs x + 2) <= error [Product w x]).
     { unfold error. assert (K := amplify 0 (length (live [Product w x])) _ (Nat.le_0_l _) (first_order_pos [Product w x])).
       rewrite pow_O, Rmult_1_l in K. apply Rle_trans with (2 := K). unfold first_order.
-      cbn [map products_of flush_of total fold_right]. unfold magnitude. cbn [exact].
+      cbn [map products_of flush_of total fold_right]. rewrite (nonzero_product _ _ N).
+      unfold magnitude. cbn [exact].
       assert (0 <= u * worst (live [Product w x])) by (apply Rmult_le_pos; [apply Rlt_le, u_pos|apply worst_pos, live_nonneg]).
       assert (0 <= eta * INR (pred (length (live [Product w x])))) by (apply Rmult_le_pos; [apply Rlt_le, eta_pos|apply pos_INR]).
       lra. }
