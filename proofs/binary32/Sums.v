@@ -9,7 +9,7 @@
     checker computes from it is in Layers.v. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement binary32.WorstTree.
+From Lastbit Require Import Statement Totals binary32.WorstTree.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -12,11 +12,9 @@
     Rests on nothing but real arithmetic. Stands behind [Layer.rounding] of lastbit_check. *)
 
 From Coq Require Import Reals Lra Lia List Permutation Sorting.Sorted.
+From Lastbit Require Import Totals.
 Import ListNotations.
 Open Scope R_scope.
-
-Definition total (l : list R) : R := fold_right Rplus 0 l.
-Definition nonneg (l : list R) : Prop := Forall (Rle 0) l.
 
 (** The largest sum of at most [k] members. *)
 Fixpoint top (k : nat) (l : list R) : R :=
@@ -30,24 +28,6 @@ Fixpoint levels (m : nat) (l : list R) : R :=
   match m with O => 0 | S m' => levels m' l + top (S m) l end.
 
 Definition worst (l : list R) : R := levels (pred (length l)) l.
-
-Lemma total_app l1 l2 : total (l1 ++ l2) = total l1 + total l2.
-Proof. induction l1 as [|x l IH]; simpl; [lra|]. rewrite IH; lra. Qed.
-
-Lemma total_perm l l' : Permutation l l' -> total l = total l'.
-Proof. induction 1; simpl; lra. Qed.
-
-Lemma total_pos l : nonneg l -> 0 <= total l.
-Proof. induction 1; simpl; lra. Qed.
-
-Lemma total_le l m : Forall2 Rle l m -> total l <= total m.
-Proof. induction 1; simpl; lra. Qed.
-
-Lemma nonneg_perm l l' : Permutation l l' -> nonneg l -> nonneg l'.
-Proof.
-  intros P H. apply Forall_forall. intros x Hx. unfold nonneg in H. rewrite Forall_forall in H.
-  apply H. now apply Permutation_in with (1 := Permutation_sym P).
-Qed.
 
 Lemma max_le a b c d : a <= c -> b <= d -> Rmax a b <= Rmax c d.
 Proof. intros. apply Rmax_lub; [generalize (Rmax_l c d)|generalize (Rmax_r c d)]; lra. Qed.

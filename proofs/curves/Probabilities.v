@@ -9,7 +9,7 @@
 
 From Coq Require Import Reals Lra Lia List Permutation.
 From Interval Require Import Tactic.
-From Lastbit Require Import Statement binary32.WorstTree binary32.Sums binary32.Layers curves.Softmax.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Sums binary32.Layers curves.Softmax.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -8,56 +8,9 @@
     section 5) and [tanh_upper] of enclosure.py. *)
 
 From Coq Require Import Reals Lra Lia List Psatz.
-From Lastbit Require Import Statement binary32.WorstTree.
+From Lastbit Require Import Statement Totals.
 Import ListNotations.
 Open Scope R_scope.
-
-(** ** Sums over classes *)
-
-Definition over (n : nat) (f : nat -> R) : R := total (map f (seq 0 n)).
-
-Lemma over_S n f : over (S n) f = over n f + f n.
-Proof. unfold over. rewrite seq_S, map_app, total_app. simpl. lra. Qed.
-
-Lemma over_ext n f g : (forall j, (j < n)%nat -> f j = g j) -> over n f = over n g.
-Proof.
-  induction n as [|n IH]; intros H; [reflexivity|]. rewrite !over_S, (H n) by lia.
-  rewrite IH; [reflexivity|]. intros. apply H. lia.
-Qed.
-
-Lemma over_le n f g : (forall j, (j < n)%nat -> f j <= g j) -> over n f <= over n g.
-Proof.
-  induction n as [|n IH]; intros H; [apply Rle_refl|]. rewrite !over_S.
-  apply Rplus_le_compat; [apply IH; intros; apply H; lia|apply H; lia].
-Qed.
-
-Lemma over_scale n a f : over n (fun j => a * f j) = a * over n f.
-Proof. induction n as [|n IH]; [unfold over; simpl; lra|]. rewrite !over_S, IH. ring. Qed.
-
-Lemma over_pos n f : (forall j, (j < n)%nat -> 0 <= f j) -> 0 <= over n f.
-Proof.
-  intros H. apply Rle_trans with (over n (fun _ => 0)).
-  - induction n as [|n IH]; [unfold over; simpl; lra|]. rewrite over_S.
-    assert (0 <= over n (fun _ => 0)) by (apply IH; intros; apply H; lia). lra.
-  - now apply over_le.
-Qed.
-
-Lemma over_member n f c : (c < n)%nat -> (forall j, (j < n)%nat -> 0 <= f j) -> f c <= over n f.
-Proof.
-  induction n as [|n IH]; intros Hc H; [lia|]. rewrite over_S. destruct (Nat.eq_dec c n) as [->|N].
-  - generalize (over_pos n f ltac:(intros; apply H; lia)). lra.
-  - generalize (IH ltac:(lia) ltac:(intros; apply H; lia)) (H n ltac:(lia)). lra.
-Qed.
-
-Lemma over_near n f g e : (forall j, (j < n)%nat -> Rabs (f j - g j) <= e) ->
-  Rabs (over n f - over n g) <= INR n * e.
-Proof.
-  induction n as [|n IH]; intros H.
-  - unfold over. simpl. rewrite Rminus_0_r, Rabs_R0. lra.
-  - rewrite !over_S, S_INR. replace (over n f + f n - (over n g + g n)) with ((over n f - over n g) + (f n - g n)) by ring.
-    apply Rle_trans with (1 := Rabs_triang _ _).
-    generalize (IH ltac:(intros; apply H; lia)) (H n ltac:(lia)). lra.
-Qed.
 
 (** ** Softmax of real logits *)
 
