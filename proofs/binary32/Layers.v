@@ -2,8 +2,8 @@
 
     - [layer_rounding]: from upper bounds [bs] of the magnitudes of all terms; [m] is what is not 0
       of them, in descending order. With [n] terms, [h >= n] and [h u <= 1/2], every evaluation is
-      finite and within [u (T + sum m) / (1 - h u)] and underflow of the exact sum, where
-      [T = sum_i (n + 1 - max(i, 2)) m_i];
+      finite and within [u (T + P) / (1 - h u)] and underflow of the exact sum, where
+      [T = sum_i (n + 1 - max(i, 2)) m_i] and [P <= sum m] is the part of the products;
     - [layer_finite]: the hypothesis on overflow, from the two conditions that the checker tests.
 
     Rests on Sums.v and WorstTree.v. Stands behind [Layer.rounding] (with [extra >= 1]),
@@ -106,24 +106,31 @@ Proof.
     cbn [length]. rewrite S_INR. unfold total in *. lra.
 Qed.
 
+(** Products are at most all terms. *)
+Lemma products_size l : total (map products_of l) <= size l.
+Proof.
+  unfold size. induction l as [|[w x|b] l IH]; simpl; unfold total in *; [lra|lra|].
+  generalize (magnitude_pos (Constant b)); lra.
+Qed.
+
 (** ** The rule *)
 
-(** [T + sum m], what the sums and one more rounding of each term amount to. *)
-Definition roundings (m : list R) : R := chain (length m) 1 m + total m.
+(** [T + P]: what the sums, and the products of magnitudes [P] in all, amount to. *)
+Definition roundings (m : list R) (P : R) : R := chain (length m) 1 m + P.
 
 (** Underflow, and subnormal operands read as 0. *)
 Definition underflow (n : nat) (W X : R) : R := eta * (2 * (W + INR n * (X + 5)) + 1).
 
-Theorem layer_rounding l v bs m h X : sum l v ->
+Theorem layer_rounding l v bs m h X P : sum l v ->
   Forall2 (fun t b => magnitude t <= b) l bs ->
   Permutation (filter nonzero bs) m -> descending m ->
   (length m <= h)%nat -> INR h * u <= / 2 ->
-  0 <= X -> (forall w x, In (Product w x) l -> Rabs x <= X) ->
-  let E := u * roundings m / (1 - INR h * u) + underflow (length m) (weights l) X in
+  0 <= X -> (forall w x, In (Product w x) l -> Rabs x <= X) -> total (map products_of l) <= P ->
+  let E := u * roundings m P / (1 - INR h * u) + underflow (length m) (weights l) X in
   total m + E <= largest ->
   exists p, v = Finite p /\ Rabs (p - exact_sum l) <= E.
 Proof.
-  intros Hv Hb Hm Hd Hn Hh HX Hx E Hf. assert (Hu := u_pos). assert (He := eta_pos).
+  intros Hv Hb Hm Hd Hn Hh HX Hx HP E Hf. assert (Hu := u_pos). assert (He := eta_pos).
   destruct (live_below l bs Hb) as (k & K1 & K2 & K3 & K4).
   assert (Nm : nonneg m).
   { now apply (nonneg_perm _ _ Hm), (nonneg_le k). }
@@ -134,9 +141,6 @@ Proof.
   assert (Wm : worst (live l) <= chain (length m) 1 m).
   { rewrite <- worst_sorted by assumption. rewrite K2, <- (worst_perm _ _ Hm).
     apply Rle_trans with (1 := worst_filter k K3). now apply worst_le. }
-  assert (Pr : total (map products_of l) <= size l).
-  { unfold size. clear. induction l as [|[w x|b] l IH]; simpl; unfold total in *; [lra| |];
-      [lra|generalize (magnitude_pos (Constant b)); lra]. }
   assert (Fl := flushes_le X l HX Hx).
   assert (An := growth_inv (length (live l)) h ltac:(lia) ltac:(lra)).
   assert (Two : / (1 - INR h * u) <= 2).
@@ -145,7 +149,7 @@ Proof.
   assert (Err : error l + eta <= E).
   { unfold E, underflow, error, first_order, roundings. set (A := (1 + u) ^ length (live l)) in *.
     assert (A1 : 1 <= A) by apply pow_1u.
-    assert (D1 : A * (u * (worst (live l) + total (map products_of l))) <= / (1 - INR h * u) * (u * (chain (length m) 1 m + total m))).
+    assert (D1 : A * (u * (worst (live l) + total (map products_of l))) <= / (1 - INR h * u) * (u * (chain (length m) 1 m + P))).
     { apply Rmult_le_compat; [lra| |exact An|apply Rmult_le_compat_l; lra].
       apply Rmult_le_pos; [lra|]. generalize (worst_pos _ (live_nonneg l)) (products_pos l). lra. }
     assert (D2 : A * (eta * (total (map flush_of l) + 3 * INR (pred (length (live l))))) <=
@@ -185,7 +189,7 @@ Lemma layer_finite m h terms reach X U : nonneg m -> descending m ->
   (length m <= h)%nat -> (h <= 2 ^ 15)%nat -> (terms < h)%nat -> 0 <= U ->
   U <= 64 * (INR terms + 1) * reach * (X + 1) * eta -> 0 <= reach -> 0 <= X ->
   2 * total m < 2 ^ 127 -> 2 * (reach * (X + 1)) < 2 ^ 127 ->
-  INR h * u <= / 2 /\ total m + (u * roundings m / (1 - INR h * u) + U) <= largest.
+  INR h * u <= / 2 /\ total m + (u * roundings m (total m) / (1 - INR h * u) + U) <= largest.
 Proof.
   intros Nm Dm Hm Hh Ht HU HUb Hr HX Hf1 Hf2. assert (Hu := u_pos). assert (He := eta_pos).
   assert (H15 : INR h <= 2 ^ 15).
@@ -195,14 +199,14 @@ Proof.
   { apply Rle_trans with (2 ^ 15 * u); [apply Rmult_le_compat_r; lra|]. unfold u. lra. }
   split; [lra|].
   assert (T0 := total_pos m Nm).
-  assert (Rm : roundings m <= INR h * total m).
+  assert (Rm : roundings m (total m) <= INR h * total m).
   { unfold roundings. rewrite <- worst_sorted by assumption. assert (W := worst_simple m Nm).
     destruct m as [|x m]; [change (worst []) with 0; change (total []) with 0; lra|].
     assert (INR (pred (length (x :: m))) * total (x :: m) + total (x :: m) = INR (length (x :: m)) * total (x :: m))
       by (cbn [length pred]; rewrite S_INR; ring).
     assert (INR (length (x :: m)) * total (x :: m) <= INR h * total (x :: m)) by (apply Rmult_le_compat_r; [lra|now apply le_INR]).
     lra. }
-  assert (D : u * roundings m / (1 - INR h * u) <= / 2 ^ 8 * total m).
+  assert (D : u * roundings m (total m) / (1 - INR h * u) <= / 2 ^ 8 * total m).
   { apply (Rmult_le_reg_r (1 - INR h * u)); [lra|]. unfold Rdiv. rewrite Rmult_assoc, Rinv_l, Rmult_1_r by lra.
     apply Rle_trans with (INR h * u * total m).
     - replace (INR h * u * total m) with (u * (INR h * total m)) by ring. apply Rmult_le_compat_l; lra.
