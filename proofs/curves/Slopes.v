@@ -36,20 +36,22 @@ Proof.
   - rewrite <- exp_Ropp. f_equal. lra.
 Qed.
 
-Lemma sigmoid_derive z : is_derive sigmoid z (sigmoid' z).
+Definition slope_of (f df : R -> R) : Prop := forall z, is_derive f z (df z).
+
+Lemma sigmoid_derive : slope_of sigmoid sigmoid'.
 Proof.
-  unfold sigmoid', sigmoid. assert (H := denominator z). auto_derive; [lra|]. field. lra.
+  intros z. unfold sigmoid', sigmoid. assert (H := denominator z). auto_derive; [lra|]. field. lra.
 Qed.
 
-Lemma silu_derive z : is_derive silu z (silu' z).
+Lemma silu_derive : slope_of silu silu'.
 Proof.
-  unfold silu, silu', sigmoid. assert (H := denominator z). auto_derive; [lra|]. field. lra.
+  intros z. unfold silu, silu', sigmoid. assert (H := denominator z). auto_derive; [lra|]. field. lra.
 Qed.
 
 (** ** Changes *)
 
 (** A function whose slopes between [z] and [z'] lie within [e] of [m]. *)
-Lemma change f df m e z z' : (forall t, is_derive f t (df t)) ->
+Lemma change f df m e z z' : slope_of f df ->
   (forall t, Rmin z z' <= t <= Rmax z z' -> Rabs (df t - m) <= e) ->
   Rabs (f z' - f z - m * (z' - z)) <= e * Rabs (z' - z).
 Proof.
