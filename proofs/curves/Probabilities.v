@@ -8,7 +8,6 @@
     multiplication with the rounded reciprocal. Stands behind [softmax_error] of check.py. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Interval Require Import Tactic.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Sums binary32.Layers curves.Softmax.
 Import ListNotations.
 Open Scope R_scope.
@@ -39,6 +38,26 @@ Proof.
   apply Rmult_le_compat_r; [apply Rlt_le, exp_pos|exact K].
 Qed.
 
+Lemma exp_tenth : exp (/ 10) <= 1.112.
+Proof.
+  assert (K : 1 + - / 10 < exp (- / 10)) by (apply exp_ineq1; lra). rewrite exp_Ropp in K.
+  assert (P := exp_pos (/ 10)). apply (Rmult_lt_compat_r (exp (/ 10))) in K; [|exact P].
+  rewrite Rinv_l in K by lra. lra.
+Qed.
+
+Lemma exp_minus_1 : exp (-1) <= 0.38.
+Proof.
+  assert (K : 1 + / 16 < exp (/ 16)) by (apply exp_ineq1; lra).
+  assert (Q : forall t, exp (2 * t) = exp t ^ 2) by (intros; replace (2 * t) with (t + t) by ring; rewrite exp_plus; ring).
+  assert (K2 : (1 + / 16) ^ 2 <= exp (2 * / 16)) by (rewrite Q; apply pow_incr; lra).
+  assert (K4 : ((1 + / 16) ^ 2) ^ 2 <= exp (2 * (2 * / 16))) by (rewrite Q; apply pow_incr; lra).
+  assert (K8 : (((1 + / 16) ^ 2) ^ 2) ^ 2 <= exp (2 * (2 * (2 * / 16)))) by (rewrite Q; apply pow_incr; lra).
+  assert (K16 : ((((1 + / 16) ^ 2) ^ 2) ^ 2) ^ 2 <= exp (2 * (2 * (2 * (2 * / 16))))) by (rewrite Q; apply pow_incr; lra).
+  replace (2 * (2 * (2 * (2 * / 16)))) with 1 in K16 by field.
+  replace (exp (-1)) with (/ exp 1) by (rewrite <- exp_Ropp; f_equal; ring).
+  apply (Rmult_le_reg_r (exp 1)); [apply exp_pos|]. rewrite Rinv_l; [lra|]. generalize (exp_pos 1); lra.
+Qed.
+
 (** The rounded difference [d] of a logit from the largest one, [t] exactly. *)
 Lemma rounded_argument t d : t <= 0 -> d <= 0 -> Rabs (d - t) <= u * Rabs t + 4 * eta ->
   Rabs (exp d - exp t) <= 0.44 * u.
@@ -65,19 +84,18 @@ Proof.
   { rewrite <- exp_0. destruct Mx as [Mx| ->]; [apply Rlt_le, exp_increasing, Mx|lra]. }
   assert (E2 : exp (Rmax d t) <= exp (- (s * (1 - u))) * exp (/ 10)).
   { rewrite <- exp_plus. apply Rlt_le, exp_increasing. lra. }
-  assert (E3 : exp (/ 10) <= 1.11) by interval.
-  assert (E4 : exp (-1) <= 0.37) by interval.
+  assert (E3 := exp_tenth). assert (E4 := exp_minus_1).
   assert (X := x_exp (s * (1 - u)) ltac:(apply Rmult_le_pos; lra)).
-  assert (Y : s * exp (Rmax d t) <= 0.42).
+  assert (Y : s * exp (Rmax d t) <= 0.43).
   { apply Rle_trans with (s * (exp (- (s * (1 - u))) * exp (/ 10))); [now apply Rmult_le_compat_l|].
     apply (Rmult_le_reg_r (1 - u)); [lra|].
     replace (s * (exp (- (s * (1 - u))) * exp (/ 10)) * (1 - u)) with
       (s * (1 - u) * exp (- (s * (1 - u))) * exp (/ 10)) by ring.
-    apply Rle_trans with (0.37 * 1.11); [|lra].
+    apply Rle_trans with (0.38 * 1.112); [|lra].
     apply Rmult_le_compat; [apply Rmult_le_pos; [apply Rmult_le_pos; lra|apply Rlt_le, exp_pos]|apply Rlt_le, exp_pos|lra|exact E3]. }
   apply Rle_trans with (1 := W).
   replace ((u * s + 4 * eta) * exp (Rmax d t)) with (u * (s * exp (Rmax d t)) + 4 * eta * exp (Rmax d t)) by ring.
-  assert (u * (s * exp (Rmax d t)) <= u * 0.42) by (apply Rmult_le_compat_l; lra).
+  assert (u * (s * exp (Rmax d t)) <= u * 0.43) by (apply Rmult_le_compat_l; lra).
   assert (4 * eta * exp (Rmax d t) <= 4 * eta * 1) by (apply Rmult_le_compat_l; lra). lra.
 Qed.
 

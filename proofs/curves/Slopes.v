@@ -178,7 +178,7 @@ Lemma silu'_upper z : silu' z <= 1.09984.
 Proof.
   destruct (Rle_or_lt (Rabs z) 50) as [H|H].
   - assert (-50 <= z <= 50) by (unfold Rabs in H; destruct Rcase_abs in H; lra). unfold silu', sigmoid.
-    interval with (i_bisect z, i_taylor z, i_depth 30, i_prec 50).
+    interval with (i_bisect z, i_taylor z, i_depth 30, i_prec 60).
   - replace (silu' z) with (sigmoid z + z * sigmoid' z) by (unfold silu', sigmoid'; ring).
     generalize (tail z (Rlt_le _ _ H)) (sigmoid_01 z) (Rle_abs (z * sigmoid' z)). lra.
 Qed.
