@@ -3,7 +3,7 @@
     `make proofs` compiles this file last. For each group of theorems it prints the axioms that their
     proofs use; docs/trust.md explains them. *)
 
-From Lastbit Require Import binary32.WorstTree binary32.Sums binary32.Rounding binary32.Layers.
+From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers.
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Example.
@@ -16,7 +16,7 @@ Print Assumptions bound_of_a_network.
 
 (** IEEE 754 binary32, by Flocq, as an instance of the arithmetic. *)
 Definition binary32_is_covered := (plus_computes, mult_computes, fma_computes, quotient_computes,
-  nearest_rounds, flushed_rounds, zero_added).
+  nearest_rounds, converted_rounds, flushed_rounds, zero_added).
 Print Assumptions binary32_is_covered.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)

@@ -12,7 +12,7 @@
     Algorithms, 2nd ed., lemma 3.1). *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Sums.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums.
 Import ListNotations.
 Open Scope R_scope.
 

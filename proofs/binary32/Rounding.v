@@ -2,6 +2,8 @@
 
     - [nearest_rounds]: round to nearest, any ties, in binary32 or any format with more digits and
       exponents, is an instance of [rounds];
+    - [converted_rounds]: so is an operation in a format of 50 digits or more (binary64, say) whose
+      result is then converted to binary32: both roundings together stay within one;
     - [flushed_rounds]: so it is if results below 2^-126 are replaced by 0;
     - [plus_computes], [mult_computes], [fma_computes], [quotient_computes]: the operations of
       Flocq's binary32 (IEEE 754, with infinities and NaN), to nearest-even and nearest-away;
@@ -15,7 +17,7 @@ From Flocq Require Import Core Relative IEEE754.Binary IEEE754.Bits.
 From Flocq Require IEEE754.BinarySingleNaN.
 Notation round_mode := BinarySingleNaN.round_mode.
 Import BinarySingleNaN(mode(..)).
-From Lastbit Require Import Statement binary32.Sums.
+From Lastbit Require Import Statement binary32.Terms binary32.Sums.
 Open Scope R_scope.
 
 Definition format (emin prec : Z) (x : R) : Prop := generic_format radix2 (FLT_exp emin prec) x.
@@ -75,6 +77,40 @@ Theorem zero_added x : format emin prec x -> nearest emin prec ties (x + 0) = x.
 Proof. intros H. rewrite Rplus_0_r. apply round_generic; [typeclasses eauto|exact H]. Qed.
 
 End Format.
+
+(** An operation in a wider format whose result is then converted to binary32 is one operation: the
+    error of round to nearest is at most [u / (1 + u)] of the exact result, which leaves room. *)
+Theorem converted_rounds emin prec ties ties' t : (50 <= prec)%Z -> (emin <= -149)%Z ->
+  rounds t (Finite (nearest (-149) 24 ties' (nearest emin prec ties t))).
+Proof.
+  intros Hp He _. eexists. split; [reflexivity|]. unfold nearest.
+  destruct (error_N_FLT radix2 emin prec ltac:(lia) ties t) as (e1 & d1 & E1 & D1 & _ & ->).
+  set (s := t * (1 + e1) + d1).
+  assert (P24 : Prec_gt_0 24) by reflexivity.
+  destruct (relative_error_N_FLT'_ex radix2 (-149) 24 P24 ties' s) as (e2 & d2 & E2 & D2 & _ & ->).
+  assert (H1 : Rabs e1 <= / 2 ^ 50).
+  { apply Rle_trans with (1 := E1). replace (/ 2 ^ 50) with (bpow radix2 (-50)) by (simpl; lra).
+    change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia. }
+  assert (H2 : Rabs e2 <= / 16777217).
+  { apply Rle_trans with (1 := E2). replace (u_ro radix2 24) with (/ 16777216) by (unfold u_ro; simpl; lra).
+    right. field. }
+  assert (K1 : Rabs d1 <= / 2 ^ 150).
+  { apply Rle_trans with (1 := D1). replace (/ 2 ^ 150) with (bpow radix2 (-150)) by (simpl; lra).
+    change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia. }
+  assert (K2 : Rabs d2 <= / 2 ^ 150).
+  { apply Rle_trans with (1 := D2). replace (/ 2 ^ 150) with (bpow radix2 (-150)) by (simpl; lra).
+    change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia. }
+  replace (s * (1 + e2) + d2 - t) with (t * (e1 * (1 + e2) + e2) + (d1 * (1 + e2) + d2)) by (unfold s; ring).
+  assert (A : Rabs (1 + e2) <= 2) by (unfold Rabs in *; repeat destruct Rcase_abs; lra).
+  apply Rle_trans with (1 := Rabs_triang _ _). apply Rplus_le_compat.
+  - rewrite Rabs_mult, Rmult_comm. apply Rmult_le_compat_r; [apply Rabs_pos|].
+    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_mult.
+    assert (Rabs e1 * Rabs (1 + e2) <= / 2 ^ 50 * 2) by (apply Rmult_le_compat; try apply Rabs_pos; assumption).
+    unfold u. lra.
+  - apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_mult.
+    assert (Rabs d1 * Rabs (1 + e2) <= / 2 ^ 150 * 2) by (apply Rmult_le_compat; try apply Rabs_pos; assumption).
+    unfold eta. lra.
+Qed.
 
 (** ** The operations of IEEE 754 binary32 *)
 

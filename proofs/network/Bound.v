@@ -11,7 +11,7 @@
     [valid] with the numbers that it computes. *)
 
 From Coq Require Import Reals Lra Lia List ZArith Bool.
-From Lastbit Require Import Statement Totals operations.Units binary32.Sums.
+From Lastbit Require Import Statement Totals operations.Units binary32.Terms binary32.Sums.
 From Lastbit Require Import network.Duals network.Forms curves.Softmax curves.Probabilities.
 Import ListNotations.
 Open Scope R_scope.

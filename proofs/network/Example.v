@@ -10,7 +10,7 @@
     It shows that [valid] of Bound.v can be met, and how. Rests on Rules.v and Bound.v. *)
 
 From Coq Require Import Reals Lra Lia List ZArith Permutation Sorting.Sorted.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
 From Lastbit Require Import curves.Slopes curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units network.Duals network.Forms network.Bound network.Rules.
 Import ListNotations.

@@ -12,7 +12,7 @@
     are one in lastbit_check, but for boxed nodes. *)
 
 From Coq Require Import Reals Lra Lia List ZArith.
-From Lastbit Require Import Statement Totals curves.Slopes operations.Units binary32.Sums.
+From Lastbit Require Import Statement Totals curves.Slopes operations.Units binary32.Terms binary32.Sums.
 From Lastbit Require Import network.Duals network.Forms network.Bound.
 Import ListNotations.
 Open Scope R_scope.

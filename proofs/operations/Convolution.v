@@ -13,7 +13,7 @@
     Rests on Units.v. Stands behind [Layer._conv], [_taps] and [_pad] of layers.py. *)
 
 From Coq Require Import Reals Lra Lia List Arith.
-From Lastbit Require Import Statement Totals binary32.Sums operations.Units.
+From Lastbit Require Import Statement Totals binary32.Terms binary32.Sums operations.Units.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -9,7 +9,7 @@
     gate and add in forward.py, and [extra] of affine and mean nodes in layers.py. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
 Import ListNotations.
 Open Scope R_scope.
 
