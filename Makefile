@@ -11,15 +11,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Training and the tests need PyTorch. One command installs it together with everything that
 # depends on it, so that no later one can replace it by another build.
 TORCH ?= torch==2.13.0
+COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
 
-.PHONY: help prove test lint format clean
+.PHONY: help prove test lint format proofs clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
 	@echo 'make test    every test'
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
-	@echo 'make clean   remove .venv'
+	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
+	@echo 'make clean   remove .venv and what make proofs built'
 
 prove: $(VENV)/.core
 	$(BIN)/lastbit prove
@@ -37,8 +39,23 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Compiles every file of proofs/ that changed, then prints the axioms of the main theorems.
+proofs:
+	@missing=; \
+	command -v coqc >/dev/null && command -v coq_makefile >/dev/null || missing=coqc; \
+	for library in Flocq Coquelicot Interval; do \
+	    [ -n "$$missing" ] || [ -d "$$(coqc -where)/user-contrib/$$library" ] || missing=$$library; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    echo "make proofs: $$missing is missing; on Debian: apt-get install --no-install-recommends $(COQ_PACKAGES)" >&2; \
+	    exit 1; \
+	fi
+	cd proofs && coq_makefile -f _CoqProject -o CoqMakefile && $(MAKE) --no-print-directory -f CoqMakefile
+	cd proofs && coqc -Q . Lastbit Assumptions.v
+
 clean:
 	rm -rf $(VENV)
+	find proofs \( -name '*.vo*' -o -name '*.glob' -o -name '.*.aux' -o -name '*CoqMakefile*' \) -delete
 
 $(BIN)/python:
 	.ci/make-venv $(VENV)

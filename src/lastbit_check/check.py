@@ -22,6 +22,7 @@ from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected, require
 
 EXP_ERROR = Fraction(1, 2**20)
+MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
 Watch = Callable[[str, int, int], None]
 
 
@@ -48,6 +49,9 @@ def derive(
 ) -> Derived:
     """The bound for the ONNX file ``model``; ``keep`` returns every node's form and rounding."""
     nodes = normal_form(read(model))
+    require(
+        nodes[-1].shape[0] <= MOST_CLASSES, "model.output", "too many classes for softmax_error"
+    )
     shapes = {node.name: node.shape for node in nodes}
     linear = [node for node in nodes if node.op in ("linear", "affine", "mean")]
     layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}

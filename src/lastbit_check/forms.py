@@ -103,7 +103,8 @@ def underflow(gain: Fraction, name: str) -> Fix:
 def layer_underflow(layer: Layer, size: Fix, name: str) -> Fix:
     """Underflow in a sum of products: every operand read and every result may be off by 2^-126.
 
-    The magnitudes of weights and values multiply that; fewer than 64 (terms + 1) operations.
+    The magnitudes of weights and values multiply that; 64 (terms + 1) operations cover a sum, where
+    zeros added to a partial sum count once: a chain of them flushes it once at most.
     """
     return underflow(64 * (layer.terms + 1) * layer.reach * (largest(size) + 1), name)
 

@@ -10,6 +10,7 @@ from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
 from lastbit_check.check import derive
 from lastbit_check.hints import Hints
+from lastbit_check.verdict import Rejected
 from soundness.harness import assault, built, flipped, off_exp, real, run, subject_of
 
 NO_HINTS = Hints({}, {}, {})
@@ -269,3 +270,11 @@ def test_what_a_curve_may_round(
     for name, least in (("silu", silu * unit * most), ("sigmoid", sigmoid * unit)):
         assert least <= rounding[name] <= least * Fraction(1001, 1000) + Fraction(1, 2**98)
     assault(subject, 0)
+
+
+def test_softmax_of_more_classes_than_its_rule_covers(tmp_path: Path) -> None:
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 1, 1)), "mul", np.float32(2.0**-8))
+    b.softmax(b.dense(x, np.zeros((2**14 + 1, 1))))
+    with pytest.raises(Rejected, match=r"rule model\.output.*too many classes"):
+        derive(built(b, tmp_path)[0], NO_HINTS)

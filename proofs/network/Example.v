@@ -1,0 +1,208 @@
+(** * A small network, from its definition to its bound
+
+    One pixel, scaled by 1/255, a SiLU, and two logits of opposite sign. Its annotation is what the
+    checker would derive with exact arithmetic: forms without columns, slope 1/2 for the SiLU, exact
+    dual vectors.
+
+    - [example_bound]: the last bit moves no probability by more than 0.00197, whatever the two
+      executions; and no value overflows.
+
+    It shows that [valid] of Bound.v can be met, and how. Rests on Rules.v and Bound.v. *)
+
+From Coq Require Import Reals Lra Lia List ZArith Permutation Sorting.Sorted.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Lastbit Require Import curves.Slopes curves.Softmax curves.Probabilities.
+From Lastbit Require Import operations.Units network.Duals network.Forms network.Bound network.Rules.
+Import ListNotations.
+Open Scope R_scope.
+
+Definition example : network := {|
+  pixels := 1;
+  units := [Pixel 0; Quotient 0 255; Silu 1; Linear [(1, 2%nat)] []; Linear [(-1, 2%nat)] []];
+  logits := [3; 4]%nat
+|}.
+
+(** Members of a list, and 0 beyond it. *)
+Definition listed (l : list R) (k : nat) : R := nth k l 0.
+
+Definition weights (k : nat) : nat -> R :=
+  listed (nth k [[]; [/ 255]; [0; / 2]; [0; 0; 1]; [0; 0; -1]] []).
+
+Definition bent : R := 1.00001 ^ 2 / 8.  (* silu(z) - z/2 is within this of this *)
+
+Definition certificate : annotation := {|
+  centre := listed [127.5; 0.5; 0.375; 0.375; -0.375];
+  columns _ _ := 0;
+  offset := listed [255 / 2; 0; bent; 0; 0];
+  kept := weights;
+  rest := listed [255 / 2; 0; bent; 0; 0];
+  rho := listed [0; 2 / 10 ^ 7; 4 / 10 ^ 7; 1 / 10 ^ 7; 1 / 10 ^ 7];
+  err := listed [127.5; 0.50001; 0.37502; 0.37503; 0.37503];
+  bend _ := listed [1; 0; 0.500006 * 0.003923; 0; 0];
+  own _ := listed [1; 0.003923; 0.003925; 0.003926; 0.003926];
+  core := weights;
+  remainder _ := listed [1; 0; 0.500006 * 0.003923; 0; 0];
+  dual c j k := (if (c =? j)%nat then 0 else if (c <? j)%nat then 1 else -1) * listed [0; 1; 2; 1; -1] k
+|}.
+
+(** ** Evaluation *)
+
+Ltac sums := unfold over; cbn [seq map total fold_right Nat.add].
+Ltac absolute := repeat match goal with |- context [Rabs ?x] =>
+  first [rewrite (Rabs_pos_eq x) by lra | rewrite (Rabs_left1 x) by lra] end.
+
+Lemma radius_is k : radius (columns certificate) (err certificate) k = err certificate k.
+Proof.
+  unfold radius. rewrite (over_cut k 0); [unfold over; simpl; lra|lia|].
+  intros. cbn [columns certificate]. rewrite Rabs_R0. ring.
+Qed.
+
+Lemma move_is q k : move certificate q k = own certificate q k.
+Proof.
+  unfold move, radius. rewrite (over_cut k 0); [unfold over; simpl; lra|lia|].
+  intros. cbn [columns certificate]. rewrite Rabs_R0. ring.
+Qed.
+
+Lemma magnitude_is k : magnitude certificate k = Rabs (centre certificate k) + err certificate k.
+Proof. unfold magnitude. now rewrite radius_is. Qed.
+
+Lemma magnitude_1 : magnitude certificate 1 = 1.00001.
+Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
+
+Lemma magnitude_2 : magnitude certificate 2 = 0.75002.
+Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
+
+Lemma magnitude_0 : magnitude certificate 0 = 255.
+Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
+
+(** ** Roundings *)
+
+Lemma logit_noise w : Rabs w = 1 -> noise (magnitude certificate) (Linear [(w, 2%nat)] []) (1 / 10 ^ 7).
+Proof.
+  intros Hw. exists 0.75002. split; [lra|]. split.
+  { intros j [<-|[]]. cbn [snd]. rewrite magnitude_2. lra. }
+  cbn [map fst snd app]. rewrite Hw, magnitude_2, Rmult_1_l. exists [0.75002], 1%nat.
+  assert (N : nonzero 0.75002 = true) by (unfold nonzero; destruct Req_EM_T; [lra|reflexivity]).
+  split; [cbn [filter]; rewrite N; constructor; constructor|]. split; [repeat constructor|]. split; [auto|].
+  assert (Hu := u_pos). assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
+  unfold roundings, underflow. cbn [length chain total fold_right Nat.max INR].
+  assert (K : u * ((1 + 1 - (1 + 1)) * 0.75002 + 0 + (0.75002 + 0)) / (1 - 1 * u) +
+    eta * (2 * (1 + 0 + 1 * (0.75002 + 5)) + 1) <= 1 / 10 ^ 7).
+  { assert (D : u * ((1 + 1 - (1 + 1)) * 0.75002 + 0 + (0.75002 + 0)) / (1 - 1 * u) <= 0.9 / 10 ^ 7).
+    { apply (Rmult_le_reg_r (1 - 1 * u)); [lra|]. unfold Rdiv at 1. rewrite Rmult_assoc, Rinv_l by lra. lra. }
+    lra. }
+  split; [lra|]. split; [exact K|]. unfold largest. lra.
+Qed.
+
+Lemma example_roundings k o : nth_error (units example) k = Some o -> noise (magnitude certificate) o (rho certificate k).
+Proof.
+  assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
+  destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
+  - cbn. lra.
+  - cbn [noise]. rewrite magnitude_0. unfold quotient_range, quotient_noise. rewrite (Rabs_pos_eq 255) by lra.
+    cbn [rho certificate listed nth]. rewrite U1, E1. repeat split; unfold largest; lra.
+  - cbn [noise]. rewrite magnitude_1. left. cbn [rho certificate listed nth]. lra.
+  - apply logit_noise. apply Rabs_R1.
+  - apply logit_noise. rewrite Rabs_left; lra.
+  - destruct k; discriminate.
+Qed.
+
+(** ** Values and changes *)
+
+Lemma example_values k o : nth_error (units example) k = Some o -> value_rule certificate k o.
+Proof.
+  destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
+  - apply pixel_value; [lia|reflexivity|apply Rle_refl].
+  - apply (affine_value certificate 1 _ _ 0 (quotient_affine 1 0 255 ltac:(lia))).
+    sums. cbn [offset kept rest certificate weights listed nth Nat.eqb]. rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - apply (silu_value_half certificate 2 1).
+    + split; [lia|]. intros [|[|i]] Hi; try lia; reflexivity.
+    + rewrite magnitude_1. reflexivity.
+    + rewrite magnitude_1. apply Rle_refl.
+  - apply (affine_value certificate 3 _ _ _ (linear_affine 3 [(1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
+    sums. unfold weight. cbn [offset kept rest certificate weights listed nth map fst snd Nat.eqb total fold_right].
+    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - apply (affine_value certificate 4 _ _ _ (linear_affine 4 [(-1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
+    sums. unfold weight. cbn [offset kept rest certificate weights listed nth map fst snd Nat.eqb total fold_right].
+    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - destruct k; discriminate.
+Qed.
+
+Lemma example_slope : slope 2 weights 1 (/ 2).
+Proof. split; [lia|]. intros [|[|i]] Hi; try lia; reflexivity. Qed.
+
+Lemma example_slopes : slopes_in certificate silu' 1 (/ 2) 0.500006.
+Proof.
+  intros t Ht. apply within_magnitude in Ht. rewrite magnitude_1 in Ht.
+  apply Rle_trans with (1 := silu_slope_near t). lra.
+Qed.
+
+Lemma example_changes k o : nth_error (units example) k = Some o -> change_rule example certificate k o.
+Proof.
+  destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
+  - apply pixel_change; [lia|]. intros q Hq. cbn [pixels example] in Hq. replace q with 0%nat by lia. cbn. lra.
+  - apply (affine_change example certificate 1 _ _ 0 (quotient_affine 1 0 255 ltac:(lia))).
+    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth Nat.eqb].
+    rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - apply silu_change_rule; exists (/ 2), 0.500006; (split; [exact example_slope|split; [exact example_slopes|]]);
+      intros q _; rewrite move_is; cbn; lra.
+  - apply (affine_change example certificate 3 _ _ _ (linear_affine 3 [(1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
+    intros q _. sums. unfold weight. cbn [bend kept core remainder certificate weights listed nth map fst snd Nat.eqb total fold_right].
+    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - apply (affine_change example certificate 4 _ _ _ (linear_affine 4 [(-1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
+    intros q _. sums. unfold weight. cbn [bend kept core remainder certificate weights listed nth map fst snd Nat.eqb total fold_right].
+    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - destruct k; discriminate.
+Qed.
+
+(** ** Forms and duals *)
+
+Lemma example_errors k : (k < 5)%nat -> local_error (offset certificate) (kept certificate) (centre certificate)
+  (columns certificate) (fun k => rest certificate k + rho certificate k) (err certificate) k.
+Proof.
+  intros Hk. destruct k as [|[|[|[|[|k]]]]]; try lia; unfold local_error, read_through, misfit, column; sums;
+    cbn [offset kept centre columns rest rho err certificate weights listed nth Nat.ltb Nat.leb Nat.eqb]; unfold bent;
+    absolute; lra.
+Qed.
+
+Lemma example_owns q k : (k < 5)%nat -> local_error (fun _ => 0) (kept certificate) (fun _ => 0)
+  (columns certificate) (fun k => bend certificate q k + 2 * rho certificate k) (own certificate q) k.
+Proof.
+  intros Hk. destruct k as [|[|[|[|[|k]]]]]; try lia; unfold local_error, read_through, misfit, column; sums;
+    cbn [kept columns bend rho own certificate weights listed nth Nat.ltb Nat.leb Nat.eqb]; absolute; lra.
+Qed.
+
+Lemma example_logits q c j : (c < 2)%nat -> (j < 2)%nat -> logit_bound example certificate q c j <= 0.00785.
+Proof.
+  intros Hc Hj. unfold logit_bound, defect, pulled_back, difference, logit. cbv zeta.
+  change (length (units example)) with 5%nat.
+  destruct c as [|[|c]]; [| |lia]; (destruct j as [|[|j]]; [| |lia]); sums; rewrite ?move_is;
+    cbn [example logits nth certificate dual remainder rho core own weights listed Nat.ltb Nat.leb Nat.eqb];
+    absolute; lra.
+Qed.
+
+Theorem example_valid : valid example certificate 0.00785.
+Proof.
+  split.
+  - intros [|[|[|[|[|k]]]]] o E j Hj; cbn in E; try injection E as <-; cbn in Hj; try lia. destruct k; discriminate.
+  - exact example_roundings.
+  - exact example_values.
+  - exact example_changes.
+  - exact example_errors.
+  - intros q k _. apply example_owns.
+  - intros c Hc. change (length (logits example)) with 2%nat in Hc.
+    assert (L : 1 <= largest / 2) by (unfold largest; lra).
+    destruct c as [|[|c]]; [| |lia]; (split; [cbn; lia|]); rewrite magnitude_is; cbn; absolute; lra.
+  - change (length (logits example)) with 2%nat. apply Nat.le_trans with (2 ^ 1)%nat; [auto|apply Nat.pow_le_mono_r; lia].
+  - intros q c j _. apply example_logits.
+Qed.
+
+Theorem example_bound : always_finite example /\ last_bit_bound example 0.00197.
+Proof.
+  destruct (valid_bound example certificate 0.00785 example_valid) as [F B]. split; [exact F|].
+  intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
+  apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
+  change (length (logits example)) with 2%nat.
+  assert (T := proj1 (tanh_le (0.00785 / 4) ltac:(lra))).
+  unfold softmax_error, theta. assert (U1 : u = / 2 ^ 24) by reflexivity. rewrite U1. cbn [INR]. lra.
+Qed.
