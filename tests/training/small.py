@@ -18,7 +18,13 @@ PLAIN_SIZED = {"head": 9, "squeezed": 3, "batch_size": 20, "recalibration_batche
 def small_recipe(name: Literal["tight", "plain"], **changes: object) -> Recipe:
     """The recipe of that name with few live channels; a linear trunk sees its bound soon."""
     if name == "tight":
-        changes = {"batch_norm_epochs": 2, "epochs": 4, "bound_columns": 4, **changes}
+        changes = {
+            "batch_norm_epochs": 2,
+            "epochs": 4,
+            "bound_columns": 4,
+            "bound_every": 2,
+            **changes,
+        }
     else:
         changes = {"batch_norm_epochs": 1, "epochs": 1, **changes}
     small = {"widths": WIDTHS, "expansion": 1.5, "warmup_steps": 1, **PLAIN_SIZED}
