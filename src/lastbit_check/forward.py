@@ -133,7 +133,7 @@ def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effects]
         Fix(reach.fit(44).n * rate, reach.fit(44).e + 24), underflow(Fraction(1), node.name)
     )
     sizes = _curve_sizes(x, noise, Fraction(109984, 100000), Fraction(1), Fraction(0))
-    if hints.boxed(node):
+    if node.name in hints.boxes:
         steep = Fix(np.maximum(np.abs(slopes[0]), np.abs(slopes[1])), enclosure.BITS)
         low, high = enclosure.silu_values(lo, hi)
         form = _boxed(x, low, high, times(steep, x.moves), noise, sizes)
@@ -158,7 +158,7 @@ def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> tuple[Form, Effec
     noise = Fix(np.broadcast_to(noise.n, x.c.n.shape), noise.e)
     ones = root(Fraction(x.c.n.size))
     sizes = _curve_sizes(x, noise, Fraction(1, 4), Fraction(0), ones)
-    if hints.boxed(node):
+    if node.name in hints.boxes:
         low, high = (Fix(v, enclosure.BITS) for v in enclosure.sigmoid_values(lo, hi))
         steep = Fix(np.array(2.0 ** (enclosure.BITS - 2)), enclosure.BITS)
         form = _boxed(x, low, high, times(steep, x.moves), noise, sizes)
@@ -214,7 +214,7 @@ def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> tuple[Form,
         up(largest(factor) * x.change + spatial * largest(reach) * s.change + 2 * loss),
     )
     bend = total(times(away, x.moves), carried)
-    if hints.boxed(node):
+    if node.name in hints.boxes:
         moves = total(times(factor, x.moves), carried)
         return _boxed(x, Fix(-size.n, size.e), size, moves, noise, sizes), Effects(bend, noise)
     rest = times(away, reach)
