@@ -1,19 +1,23 @@
-"""The certificate's manifest: a JSON file with the claim, the assumptions and the hints' frame.
+"""The two files of a certificate: a manifest in JSON, and beside it a safetensors blob.
 
-Strict: every field is named below, none may be missing, unknown or of another type, and
-``digest`` is the SHA-256 of the rest, so that no number can change unnoticed. Real numbers are
-strings in C99 hexadecimal notation, and exact.
+Strict: every field of the manifest is named below, none may be missing, unknown or of another
+type, and ``digest`` is the SHA-256 of the rest, so that no number can change unnoticed. Real
+numbers are strings in C99 hexadecimal notation, and exact.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from lastbit_check.hints import unique
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit_check.hints import Hints
 from lastbit_check.verdict import Unreadable, require
 
 FORMAT = "lastbit-certificate-1"
@@ -26,10 +30,13 @@ ASSUMPTIONS = (
 )
 METHODS = ("linear-core", "norms")
 PARTS = ("first_layer", "remainder", "rounding", "softmax")
-FIELDS = {
-    "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list, "claim": dict,
-    "nodes": dict, "duals": dict, "norms": dict, "boxes": list, "bases": list, "coarsen": dict,
-    "witness": dict, "digest": str,
+ANY = "*"  # stands for every name of an object
+FORM = {
+    "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list,
+    "claim": {"upper": float, "logits": dict.fromkeys(METHODS, float),
+              "parts": dict.fromkeys(PARTS, float)},
+    "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
+    "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
 }  # fmt: skip
 
 
@@ -44,39 +51,21 @@ class Claim:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The manifest as read, its fields checked for form only."""
+    """The manifest as read, checked for form only; the arrays of ``hints`` are in the blob."""
 
     model_sha256: str
     blob_sha256: str
     claim: Claim
     nodes: dict[str, dict[str, float]]
-    duals: dict[str, int]
-    norms: dict[str, float]
-    boxes: frozenset[str]
-    bases: frozenset[str]
-    coarsen: str
-    block: int
-    witness: dict[str, Any]
-
-
-def digest(fields: dict[str, Any]) -> str:
-    """SHA-256 of the manifest without its digest, as canonical JSON."""
-    rest = {k: v for k, v in fields.items() if k != "digest"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    hints: Hints
 
 
 def load(path: Path) -> tuple[Manifest, bytes]:
     """The manifest at ``path`` and the bytes of the blob beside it (same name, .safetensors)."""
-    text = read_bytes(path)
-    try:
-        fields: Any = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"{path} is not a certificate: {error}") from error
-    manifest = cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
-    if manifest.get("format") != FORMAT:
+    fields = _json(read_bytes(path), f"{path} is not a certificate")
+    if fields.get("format") != FORMAT:
         raise Unreadable(f"{path} is not a certificate of format {FORMAT}")
-    return parse(manifest), read_bytes(path.with_suffix(".safetensors"))
+    return parse(fields), read_bytes(path.with_suffix(".safetensors"))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -87,50 +76,99 @@ def read_bytes(path: Path) -> bytes:
         raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
+def digest(fields: dict[str, Any]) -> str:
+    """SHA-256 of the manifest without its digest, as canonical JSON."""
+    rest = {k: v for k, v in fields.items() if k != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
 def parse(fields: dict[str, Any]) -> Manifest:
-    """Check the form of every field (rules certificate.*)."""
-    require(
-        set(fields) == set(FIELDS), "certificate.fields", f"{sorted(set(fields) ^ set(FIELDS))}"
-    )
-    for name, kind in FIELDS.items():
-        require(type(fields[name]) is kind, "certificate.fields", f"{name} is of another type")
+    """Check the form of every field, the digest and the assumptions (rules certificate.*)."""
+    read = _formed(fields, FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
-    named = tuple(fields["assumptions"])
+    named = tuple(read["assumptions"])
     require(named == ASSUMPTIONS, "certificate.assumptions", f"not the ones in force: {named}")
-    claim = fields["claim"]
-    require(set(claim) == {"upper", "logits", "parts"}, "certificate.fields", "claim")
-    logits, parts = _reals(claim["logits"], "claim.logits"), _reals(claim["parts"], "claim.parts")
-    require(tuple(sorted(logits)) == METHODS, "certificate.fields", "claim.logits")
-    require(tuple(sorted(parts)) == tuple(sorted(PARTS)), "certificate.fields", "claim.parts")
-    coarsen = fields["coarsen"]
-    right = set(coarsen) == {"node", "block"} and type(coarsen["node"]) is str
-    right = right and type(coarsen["block"]) is int and 1 <= coarsen["block"] < 2**20
-    require(right, "certificate.fields", "coarsen")
-    duals = fields["duals"]
-    require(all(type(e) is int for e in duals.values()), "certificate.fields", "duals")
-    named = [*fields["boxes"], *fields["bases"]]
-    require(all(type(b) is str for b in named), "certificate.fields", "boxes or bases")
-    return Manifest(
-        fields["model_sha256"], fields["blob_sha256"],
-        Claim(_real(claim["upper"], "claim.upper"), logits, parts),
-        {k: _reals(v, f"nodes.{k}") for k, v in fields["nodes"].items()},
-        duals, _reals(fields["norms"], "norms"),
-        frozenset(fields["boxes"]), frozenset(fields["bases"]),
-        coarsen["node"], coarsen["block"], fields["witness"],
-    )  # fmt: skip
+    node, block = read["coarsen"]["node"], read["coarsen"]["block"]
+    require(1 <= block < 2**20, "certificate.fields", "the block is out of range")
+    hints = Hints({}, {}, read["duals"], read["norms"], frozenset(read["boxes"]),
+                  frozenset(read["bases"]), node, block)  # fmt: skip
+    return Manifest(read["model_sha256"], read["blob_sha256"], Claim(**read["claim"]),
+                    read["nodes"], hints)  # fmt: skip
 
 
-def _reals(values: Any, where: str) -> dict[str, float]:
-    require(isinstance(values, dict), "certificate.fields", f"{where} is no object")
-    return {name: _real(value, f"{where}.{name}") for name, value in values.items()}
+def _formed(value: Any, form: Any, where: str) -> Any:
+    """``value``, if it has the form (see FORM), with numbers in place of their notation."""
+    kind = str if form is float else form if isinstance(form, type) else type(form)
+    require(type(value) is kind, "certificate.fields", f"{where} is of another type")
+    if form is float:
+        return _real(value, where)
+    if isinstance(form, list):
+        return [_formed(entry, form[0], where) for entry in value]
+    if not isinstance(form, dict):
+        return value
+    forms: dict[str, Any] = dict.fromkeys(value, form[ANY]) if ANY in form else form
+    other = sorted(value.keys() ^ forms.keys())
+    require(not other, "certificate.fields", f"{where}: {other}")
+    return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}
 
 
-def _real(value: Any, where: str) -> float:
-    require(isinstance(value, str), "certificate.fields", f"{where} is no hexadecimal number")
+def _real(value: str, where: str) -> float:
     try:
         number = float.fromhex(value)
     except (ValueError, OverflowError) as error:
         raise Unreadable(f"{where}: {error}") from error
-    require(0 <= number < float("inf"), "certificate.fields", f"{where} is not finite and >= 0")
-    require(value == number.hex(), "certificate.fields", f"{where} is not in canonical notation")
+    right = 0 <= number < math.inf and value == number.hex()
+    require(right, "certificate.fields", f"{where} is not finite, >= 0 and in canonical notation")
     return number
+
+
+def hints_of(manifest: Manifest, blob: bytes) -> Hints:
+    """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
+    found: dict[str, dict[str, NDArray[np.int32]]] = {"slope": {}, "dual": {}}
+    for name, values in read_safetensors(blob).items():
+        kind, _, node = name.partition("/")
+        require(kind in found, "certificate.blob", f"tensor {name!r} is of no known kind")
+        found[kind][node] = values
+    return replace(manifest.hints, slopes=found["slope"], duals=found["dual"])
+
+
+def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:
+    """The tensors of a safetensors file, all of type I32, without gaps or overlaps."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > min(len(data) - 8, 2**24):
+        raise Unreadable("truncated safetensors file: the header does not fit")
+    header, body = _json(data[8 : 8 + size], "not a safetensors file"), data[8 + size :]
+    header.pop("__metadata__", None)
+    found: dict[str, NDArray[np.int32]] = {}
+    end = 0
+    try:
+        for (start, stop), name in sorted((header[name]["data_offsets"], name) for name in header):
+            kind, shape = header[name]["dtype"], header[name]["shape"]
+            whole = all(type(d) is int and d >= 0 for d in (*shape, start, stop))
+            if not whole or kind != "I32" or start != end or stop - start != 4 * math.prod(shape):
+                raise ValueError("not of type I32, or a gap or an overlap")
+            found[name], end = np.frombuffer(body[start:stop], "<i4").reshape(shape), stop
+        if end != len(body):
+            raise ValueError(f"{len(body) - end} bytes belong to no tensor")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise Unreadable(f"not a safetensors file: {error!r}") from error
+    return found
+
+
+def _json(data: bytes, failure: str) -> dict[str, Any]:
+    """A JSON object, all of whose names are distinct."""
+    try:
+        found: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{failure}: {error}") from error
+    if not isinstance(found, dict):
+        raise Unreadable(f"{failure}: no JSON object")
+    return cast("dict[str, Any]", found)
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found

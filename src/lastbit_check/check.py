@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lastbit_check import columns, enclosure, forward, norms
-from lastbit_check.certificate import METHODS, Manifest
+from lastbit_check.certificate import METHODS, Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back, spread_over, summed, unit_duals
 from lastbit_check.exact import Fix, total
 from lastbit_check.forms import UNIT, Form, input_form, root
-from lastbit_check.hints import Hints, read_safetensors
+from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer, layer_of
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
-from lastbit_check.verdict import Rejected, require
+from lastbit_check.verdict import require
 
 EXP_ERROR = Fraction(1, 2**20)
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
@@ -75,7 +74,7 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     )
     require({*hints.slopes, *hints.boxes} <= curved, "hint.node", "slopes of a node without slopes")
     require({*hints.norms} <= linear, "hint.node", "norm of a node without weights")
-    require({*hints.bases, hints.coarsen} <= {*names, ""}, "hint.node", "base or coarsen")
+    require({*hints.bases} | ({hints.coarsen} - {""}) <= names, "hint.node", "base or coarsen")
 
 
 class _Pass:
@@ -291,19 +290,3 @@ def ceil_float(x: Fraction) -> float:
         return float(np.finfo(np.float64).max)
     y = float(x)
     return y if Fraction(y) >= x else float(np.nextafter(y, np.inf))
-
-
-def hints_of(manifest: Manifest, blob: bytes) -> Hints:
-    """The hints in the blob and the manifest (rule certificate.blob for any other tensor)."""
-    slopes: dict[str, NDArray[np.int32]] = {}
-    duals: dict[str, NDArray[np.int32]] = {}
-    for name, values in read_safetensors(blob).items():
-        kind, _, node = name.partition("/")
-        if kind == "slope":
-            slopes[node] = values
-        elif kind == "dual":
-            duals[node] = values
-        else:
-            raise Rejected("certificate.blob", f"tensor {name!r} is of no known kind")
-    return Hints(slopes, duals, manifest.duals, manifest.norms, manifest.boxes, manifest.bases,
-                 manifest.coarsen, manifest.block)  # fmt: skip

@@ -81,7 +81,7 @@ class _Walk:
     def step(self, node: Node, held: dict[str, _Columns]) -> _Columns | None:
         """The node's columns, or None where it does not depend on the base."""
         sources = [held[name] for name in node.inputs if name in held]
-        if not sources or self.hints.boxed(node) or node.op == "softmax":
+        if not sources or node.name in self.hints.boxes or node.op == "softmax":
             return None
         rows = sources[0].rows
         if node.op in ("silu", "sigmoid", "gate"):

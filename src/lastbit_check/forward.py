@@ -160,7 +160,7 @@ def _curved(
     lo, hi = x.interval
     m, found = hints.slope(node), slopes(lo, hi)
     bend = times(_deviation(m, found), x.moves)
-    if hints.boxed(node):
+    if node.name in hints.boxes:
         steep = Fix(np.maximum(np.abs(found[0]), np.abs(found[1])), enclosure.BITS)
         form = _boxed(x, *values(lo, hi), times(steep, x.moves), noise, sizes)
         return form, Effects(bend, noise)
@@ -204,7 +204,7 @@ def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> tuple[Form,
         up(largest(factor) * x.change + spatial * largest(reach) * s.change + 2 * loss),
     )
     bend = total(times(away, x.moves), carried)
-    if hints.boxed(node):
+    if node.name in hints.boxes:
         moves = total(times(factor, x.moves), carried)
         low, high = _product(x.interval, s.interval)
         return _boxed(x, low, high, moves, noise, sizes), Effects(bend, noise)

@@ -8,17 +8,21 @@ Mul(x, Sigmoid(x)). Operators that only rename or reshape leave no node.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.onnxfile import OnnxGraph, Operator, Tensor
-from lastbit_check.verdict import Unreadable, require
+from lastbit_check.onnxfile import Attribute, OnnxGraph, Operator, Tensor
+from lastbit_check.verdict import Rejected, Unreadable, require
 
 F32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
-RENAMING = ("Cast", "Identity", "Flatten", "Reshape", "Dropout")
+LINEAR = ("linear", "affine", "mean")
+CURVED = ("silu", "sigmoid", "gate")
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,15 @@ class Weights:
 class Node:
     """``op`` is one of input, affine, linear, silu, sigmoid, gate, add, mean, softmax.
 
-    ``kind`` and ``constant`` (C,) belong to affine: div, mul, add or sub.
+    ``rank`` is 4 for a tensor (N, C, H, W), 2 for (N, C), whose ``shape`` is (C, 1, 1). Linear
+    has ``weights``; affine has ``constant`` (C,) and ``kind``: div, mul, add or sub.
     """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     shape: Shape
+    rank: int = 4
     weights: Weights | None = None
     kind: str = ""
     constant: F32 | None = None
@@ -62,259 +68,255 @@ class Node:
 
 def normal_form(graph: OnnxGraph) -> list[Node]:
     """The nodes in file order. Raises Rejected (rules model.*) for what is not covered."""
+    dims = graph.input_dims
+    require(13 <= graph.opset <= 25, "model.opset", f"operator set {graph.opset}")
+    require(graph.input_type == 2, "model.input", "the input is not a uint8 image")
+    right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and graph.input_name
+    require(right, "model.input", f"input dimensions {dims}")
+    reader = _Reader(_readers(graph))
+    reader.keep(graph.input_name, Node(graph.input_name, "input", (), (dims[1], dims[2], dims[3])))
+    for name, tensor in graph.constants.items():
+        reader.keep(name, tensor)
     try:
-        return _Reader(graph).nodes()
-    except (AssertionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        for operator in graph.operators:
+            reader.read(operator)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise Unreadable(f"an operator of the ONNX file is malformed: {error!r}") from error
+    nodes, last = list(reader.nodes.values()), reader.value(graph.output_name)
+    softmaxes = [node.name for node in nodes if node.op == "softmax"]
+    right = softmaxes == [last.name] and nodes[-1].name == last.name
+    require(right, "model.output", "no single final softmax")
+    logits = reader.nodes[last.inputs[0]]
+    right = reader.only_reader(logits) and logits.op != "input"
+    require(right, "model.output", "the logits are read elsewhere, or are the image")
+    return nodes
 
 
+def _readers(graph: OnnxGraph) -> Counter[str]:
+    """How often a value is read, whatever name it is read under."""
+    found, same = Counter[str](), dict[str, str]()
+    for o in graph.operators:
+        names = [same.get(name, name) for name in o.inputs]
+        if o.op in RULES and RULES[o.op].renames and names and o.outputs:
+            same[o.outputs[0]] = names[0]
+        else:
+            found.update(names)
+    return found
+
+
+def _node(o: Operator, op: str, *sources: Node, **parts: Any) -> Node:
+    """What ``o`` makes of its sources; shape and rank are the first one's unless given."""
+    first, names = sources[0], tuple(source.name for source in sources)
+    return replace(Node(o.name, op, names, first.shape, first.rank), **parts)
+
+
+@dataclass
 class _Reader:
-    def __init__(self, graph: OnnxGraph) -> None:
-        self.graph = graph
-        self.constants = dict(graph.constants)
-        self.alias: dict[str, str] = {}
-        self.found: dict[str, Node] = {}
-        self.products: set[str] = set()  # of MatMul, which an Add may give a bias
-        self.rank: dict[str, int] = {graph.input_name: 4}
-        self.readers: dict[str, int] = {}  # of a value, whatever name it is read under
-        same: dict[str, str] = {}
-        for operator in graph.operators:
-            names = [same.get(name, name) for name in operator.inputs]
-            if operator.op in RENAMING and names and operator.outputs:
-                same[operator.outputs[0]] = names[0]
-                continue
-            for name in names:
-                self.readers[name] = self.readers.get(name, 0) + 1
-        end = same.get(graph.output_name, graph.output_name)
-        self.readers[end] = self.readers.get(end, 0) + 1
+    """Reads one operator after the other; a method for each kind returns what it makes.
 
-    def nodes(self) -> list[Node]:
-        graph = self.graph
-        dims = graph.input_dims
-        require(13 <= graph.opset <= 25, "model.opset", f"operator set {graph.opset}")
-        require(graph.input_type == 2, "model.input", "the input is not a uint8 image")
-        right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and graph.input_name
-        require(right, "model.input", f"input dimensions {dims}")
-        shape = (dims[1], dims[2], dims[3])
-        self._add(Node(graph.input_name, "input", (), shape))
-        for name, values in self.constants.items():
-            require(np.all(np.isfinite(values)), "model.weights", "a weight is not finite", name)
-        for operator in graph.operators:
-            self._operator(operator)
-        last = self._value(graph.output_name)
-        nodes = list(self.found.values())
-        softmaxes = [n for n in nodes if n.op == "softmax"]
-        require(
-            softmaxes == [last] and nodes[-1] is last, "model.output", "no single final softmax"
-        )
-        apart = self.readers[last.inputs[0]] == 1 and self.found[last.inputs[0]].op != "input"
-        require(apart, "model.output", "the logits are read elsewhere, or are the image")
-        return nodes
+    That is a new node, or for a renaming operator the one that it reads, or a constant. ``values``
+    holds the node that a tensor is of, by the tensor's name.
+    """
 
-    def _add(self, node: Node) -> None:
-        require(0 < math.prod(node.shape) < 2**24, "model.shape", "empty or too large", node.name)
-        self.found[node.name] = node
+    readers: Counter[str]
+    nodes: dict[str, Node] = field(default_factory=dict[str, Node])
+    values: dict[str, Node] = field(default_factory=dict[str, Node])
+    constants: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
-    def _value(self, name: str) -> Node:
-        while name in self.alias:
-            name = self.alias[name]
-        require(name in self.found, "model.graph", "a tensor is read before it is made", name)
-        return self.found[name]
+    def read(self, o: Operator) -> None:
+        require(len(o.outputs) == 1, "model.operator", "not one output", o.op)
+        made = o.name in {"", *self.values, *self.constants}
+        require(not made, "model.graph", "no name, or made twice", o.name)
+        require(o.op in RULES, "model.operator", f"operator {o.op} has no rule", o.name)
+        rule = RULES[o.op]
+        require(len(o.inputs) in rule.inputs, "model.operator", "number of inputs", o.name)
+        for name, value in rule.only.items():
+            right = o.attributes.get(name, value) == value
+            require(right, "model.operator", f"{name} is not {value}", o.name)
+        ranks = {self.values[name].rank for name in o.inputs if name in self.values}
+        right = len(ranks) <= 1 and ranks <= {*rule.ranks}
+        require(right, "model.shape", "the rank of an input", o.name)
+        self.keep(o.name, rule.make(self, o))
 
-    def _tensor(self, name: str) -> Tensor:
+    def keep(self, name: str, made: Node | Tensor) -> None:
+        if not isinstance(made, Node):
+            require(np.all(np.isfinite(made)), "model.weights", "a weight is not finite", name)
+            self.constants[name] = made
+            return
+        require(0 < math.prod(made.shape) < 2**24, "model.shape", "empty or too large", name)
+        self.values[name] = made
+        if name == made.name:
+            self.nodes[name] = made
+
+    def value(self, name: str) -> Node:
+        require(name in self.values, "model.graph", "a tensor is read before it is made", name)
+        return self.values[name]
+
+    def tensor(self, name: str) -> Tensor:
         require(name in self.constants, "model.graph", "a weight is not a constant", name)
         return self.constants[name]
 
-    def _floats(self, name: str) -> F32:
-        values = self._tensor(name)
+    def floats(self, name: str) -> F32:
+        values = self.tensor(name)
         require(values.dtype == np.dtype("<f4"), "model.weights", "a weight is not float32", name)
         return values.astype(np.float32)
 
-    def _operator(self, o: Operator) -> None:
-        require(len(o.outputs) == 1, "model.operator", "not one output", o.op)
-        made = {"", *self.rank, *self.constants}
-        require(o.outputs[0] not in made, "model.graph", "no name, or made twice", o.outputs[0])
-        rules = {
-            "Constant": (self._constant, 0, 0), "Cast": (self._cast, 1, 1),
-            "Identity": (self._same, 1, 1), "Dropout": (self._same, 1, 1),
-            "Flatten": (self._flatten, 1, 1), "Reshape": (self._flatten, 2, 2),
-            "Conv": (self._conv, 2, 3), "BatchNormalization": (self._batch_norm, 5, 5),
-            "Gemm": (self._gemm, 2, 3), "MatMul": (self._matmul, 2, 2),
-            "Sigmoid": (self._sigmoid, 1, 1), "Mul": (self._mul, 2, 2),
-            "Div": (self._elementwise, 2, 2), "Sub": (self._elementwise, 2, 2),
-            "Add": (self._elementwise, 2, 2), "GlobalAveragePool": (self._mean, 1, 1),
-            "ReduceMean": (self._mean, 1, 2), "Softmax": (self._softmax, 1, 1),
-        }  # fmt: skip
-        require(o.op in rules, "model.operator", f"operator {o.op} has no rule", o.outputs[0])
-        rule, least, most = rules[o.op]
-        require(least <= len(o.inputs) <= most, "model.operator", "number of inputs", o.outputs[0])
-        ranks = [self.rank[v] for v in o.inputs if v in self.rank]
-        require(len(set(ranks)) <= 1, "model.shape", "inputs of different rank", o.outputs[0])
-        self.rank[o.outputs[0]] = ranks[0] if ranks else 0
-        rule(o)
-        if o.outputs[0] in self.constants:
-            del self.rank[o.outputs[0]]
+    def only_reader(self, node: Node) -> bool:
+        """Whether a single operator reads the node, so that it may become part of that one's."""
+        return self.readers[node.name] == 1
 
-    def _wants_rank(self, o: Operator, rank: int) -> None:
-        require(self.rank[o.outputs[0]] == rank, "model.shape", "input's rank", o.outputs[0])
+    def extended(self, o: Operator, node: Node, weights: Weights) -> Node:
+        """A linear node that takes in one operator more."""
+        del self.nodes[node.name]
+        return replace(node, name=o.name, weights=weights, kind="")
 
-    def _constant(self, o: Operator) -> None:
+    def constant(self, o: Operator) -> Tensor:
         value = o.attributes.get("value")
-        require(isinstance(value, np.ndarray), "model.operator", "not a tensor", o.outputs[0])
-        assert isinstance(value, np.ndarray)
-        require(np.all(np.isfinite(value)), "model.weights", "a weight is not finite", o.outputs[0])
-        self.constants[o.outputs[0]] = value
+        if not isinstance(value, np.ndarray):
+            raise Rejected("model.operator", "not a tensor", o.name)
+        return value
 
-    def _cast(self, o: Operator) -> None:
-        source = self._value(o.inputs[0])
-        right = o.attributes.get("to") == 1 and source.op == "input"
-        require(right, "model.operator", "only bytes to float32", o.outputs[0])
-        self.alias[o.outputs[0]] = o.inputs[0]
+    def same(self, o: Operator) -> Node:
+        return self.value(o.inputs[0])
 
-    def _same(self, o: Operator) -> None:
-        self.alias[o.outputs[0]] = o.inputs[0]
+    def cast(self, o: Operator) -> Node:
+        x = self.value(o.inputs[0])
+        right = o.attributes.get("to") == 1 and x.op == "input"
+        require(right, "model.operator", "only bytes to float32", o.name)
+        return x
 
-    def _flatten(self, o: Operator) -> None:
-        source = self._value(o.inputs[0])
-        require(source.shape[1:] == (1, 1), "model.operator", "reshapes pixels", o.outputs[0])
-        if o.op == "Reshape":
-            target = [int(v) for v in self._tensor(o.inputs[1]).reshape(-1)]
-            kept = target in ([-1, source.shape[0]], [0, -1], [0, source.shape[0]])
-            require(kept, "model.operator", "a reshape other than to (N, C)", o.outputs[0])
-        else:
-            require(o.attributes.get("axis", 1) == 1, "model.operator", "axis", o.outputs[0])
-        self.rank[o.outputs[0]] = 2
-        self.alias[o.outputs[0]] = o.inputs[0]
+    def flatten(self, o: Operator) -> Node:
+        x = self.value(o.inputs[0])
+        require(x.shape[1:] == (1, 1), "model.operator", "reshapes pixels", o.name)
+        target = self.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else [0, -1]
+        right = target in ([-1, x.shape[0]], [0, -1], [0, x.shape[0]])
+        require(right, "model.operator", "a reshape other than to (N, C)", o.name)
+        return replace(x, rank=2)
 
-    def _conv(self, o: Operator) -> None:
-        source, name = self._value(o.inputs[0]), o.outputs[0]
-        weight = self._floats(o.inputs[1])
-        self._wants_rank(o, 4)
-        require(weight.ndim == 4, "model.operator", "not a 2-dimensional convolution", name)
-        outs, ins, kh, kw = weight.shape
-        bias = self._floats(o.inputs[2]) if len(o.inputs) > 2 else np.zeros(outs, np.float32)
-        at = o.attributes
-        groups = at.get("group", 1)
-        pads, strides = at.get("pads", [0, 0, 0, 0]), at.get("strides", [1, 1])
-        require(at.get("auto_pad", "NOTSET") == "NOTSET", "model.operator", "auto_pad", name)
-        require(at.get("dilations", [1, 1]) == [1, 1], "model.operator", "dilation", name)
-        require(at.get("kernel_shape", [kh, kw]) == [kh, kw], "model.operator", "kernel", name)
-        assert isinstance(groups, int) and isinstance(pads, list) and isinstance(strides, list)
-        top, left, bottom, right = (int(v) for v in pads)
-        sh, sw = (int(v) for v in strides)
-        fits = groups > 0 and ins * groups == source.shape[0] and outs % groups == 0
-        fits = fits and bias.shape == (outs,) and min(top, left, bottom, right, sh - 1, sw - 1) >= 0
-        require(fits, "model.shape", "weights do not fit their input", name)
-        rows = (source.shape[1] + top + bottom - kh) // sh + 1
-        columns = (source.shape[2] + left + right - kw) // sw + 1
-        require(rows > 0 and columns > 0, "model.shape", "empty output", name)
-        weights = Weights(weight, bias, (sh, sw), (top, left, bottom, right), groups)
-        self._add(Node(name, "linear", (source.name,), (outs, rows, columns), weights))
+    def conv(self, o: Operator) -> Node:
+        weight = self.floats(o.inputs[1])
+        require(weight.ndim == 4, "model.operator", "not a 2-dimensional convolution", o.name)
+        kernel = [*weight.shape[2:]]
+        fits = o.attributes.get("kernel_shape", kernel) == kernel
+        require(fits, "model.operator", "kernel_shape is not the kernel's", o.name)
+        top, left, bottom, right = o.attribute("pads", [0, 0, 0, 0])
+        down, across = o.attribute("strides", [1, 1])
+        return self.linear(o, Weights(weight, self.bias(o, len(weight)), (down, across),
+                           (top, left, bottom, right), o.attribute("group", 1)))  # fmt: skip
 
-    def _batch_norm(self, o: Operator) -> None:
-        source, name = self._value(o.inputs[0]), o.outputs[0]
-        channels = source.shape[0]
-        gamma, beta, mean, var = (self._floats(v) for v in o.inputs[1:5])
-        epsilon = float(np.float32(o.attributes.get("epsilon", np.float32(1e-5))))  # type: ignore[arg-type]
-        right = all(v.shape == (channels,) for v in (gamma, beta, mean, var))
-        right = right and not o.attributes.get("training_mode", 0) and epsilon >= 2.0**-100
-        require(right and np.all(var >= 0), "model.shape", "batch norm parameters", name)
+    def dense(self, o: Operator) -> Node:
+        weight = self.floats(o.inputs[1])
+        require(weight.ndim == 2, "model.shape", "dense weights", o.name)
+        rows = weight if o.attribute("transB", 0) else weight.T
+        bias = self.bias(o, len(rows))
+        bias = bias[0] if bias.shape == (1, len(rows)) else bias
+        node = self.linear(o, Weights(rows[:, :, None, None], bias))
+        return replace(node, kind="product") if o.op == "MatMul" else node
+
+    def bias(self, o: Operator, outs: int) -> F32:
+        return self.floats(o.inputs[2]) if len(o.inputs) > 2 else np.zeros(outs, np.float32)
+
+    def linear(self, o: Operator, w: Weights) -> Node:
+        x, (outs, ins, high, wide) = self.value(o.inputs[0]), w.weight.shape
+        (down, across), (top, left, bottom, right) = w.strides, w.pads
+        fits = w.groups > 0 and ins * w.groups == x.shape[0] and outs % w.groups == 0
+        fits = fits and w.bias.shape == (outs,) and min(high, wide, down, across) > 0
+        require(fits and min(w.pads) >= 0, "model.shape", "weights do not fit their input", o.name)
+        rows = (x.shape[1] + top + bottom - high) // down + 1
+        columns = (x.shape[2] + left + right - wide) // across + 1
+        require(min(rows, columns) > 0, "model.shape", "empty output", o.name)
+        return _node(o, "linear", x, shape=(outs, rows, columns), weights=w)
+
+    def batch_norm(self, o: Operator) -> Node:
+        x, w = self.value(o.inputs[0]), self.value(o.inputs[0]).weights
+        gamma, beta, mean, var = (self.floats(name) for name in o.inputs[1:])
+        fits = all(v.shape == x.shape[:1] for v in (gamma, beta, mean, var)) and np.all(var >= 0)
+        epsilon = o.attribute("epsilon", float(np.float32(1e-5)))
+        right = 2.0**-100 <= epsilon < math.inf and not o.attribute("training_mode", 0)
+        require(fits and right, "model.shape", "batch norm parameters", o.name)
         bn = BatchNorm(gamma, beta, mean, var, epsilon)
-        w = source.weights
-        if source.op == "linear" and w and w.bn is None and self.readers[source.name] == 1:
-            del self.found[source.name]
-            folded = Weights(w.weight, w.bias, w.strides, w.pads, w.groups, bn)
-            self._add(Node(name, "linear", source.inputs, source.shape, folded))
-            return
-        ones, none = np.ones((channels, 1, 1, 1), np.float32), np.zeros(channels, np.float32)
-        weights = Weights(ones, none, groups=channels, bn=bn)
-        self._add(Node(name, "linear", (source.name,), source.shape, weights))
+        if w and w.bn is None and self.only_reader(x):
+            return self.extended(o, x, replace(w, bn=bn))
+        ones, zeros = np.ones((len(var), 1, 1, 1), np.float32), np.zeros(len(var), np.float32)
+        return _node(o, "linear", x, weights=Weights(ones, zeros, groups=len(var), bn=bn))
 
-    def _dense(self, source: Node, weight: F32, bias: F32, name: str) -> None:
-        fits = weight.ndim == 2 and source.shape == (weight.shape[1], 1, 1)
-        require(fits and bias.shape == weight.shape[:1], "model.shape", "dense weights", name)
-        weights = Weights(weight[:, :, None, None], bias)
-        self._add(Node(name, "linear", (source.name,), (weight.shape[0], 1, 1), weights))
+    def sigmoid(self, o: Operator) -> Node:
+        return _node(o, "sigmoid", self.value(o.inputs[0]))
 
-    def _gemm(self, o: Operator) -> None:
-        at, name, source = o.attributes, o.outputs[0], self._value(o.inputs[0])
-        self._wants_rank(o, 2)
-        plain = at.get("alpha", 1.0) == 1.0 and at.get("beta", 1.0) == 1.0
-        require(plain and not at.get("transA", 0), "model.operator", "scaled Gemm", name)
-        weight = self._floats(o.inputs[1])
-        require(weight.ndim == 2, "model.shape", "dense weights", name)
-        weight = weight if at.get("transB", 0) else weight.T
-        none = np.zeros(weight.shape[0], np.float32)
-        bias = self._floats(o.inputs[2]) if len(o.inputs) > 2 else none
-        rows = np.ravel(bias) if bias.ndim == 2 and len(bias) == 1 else bias
-        self._dense(source, weight, rows, name)
-
-    def _matmul(self, o: Operator) -> None:
-        self._wants_rank(o, 2)
-        weight = self._floats(o.inputs[1]).T
-        bias = np.zeros(weight.shape[0], np.float32)
-        self._dense(self._value(o.inputs[0]), weight, bias, o.outputs[0])
-        self.products.add(o.outputs[0])
-
-    def _sigmoid(self, o: Operator) -> None:
-        source = self._value(o.inputs[0])
-        self._add(Node(o.outputs[0], "sigmoid", (source.name,), source.shape))
-
-    def _mul(self, o: Operator) -> None:
+    def elementwise(self, o: Operator) -> Node:
         if any(name in self.constants for name in o.inputs):
-            self._elementwise(o)
-            return
-        a, b, name = self._value(o.inputs[0]), self._value(o.inputs[1]), o.outputs[0]
+            return self.affine(o)
+        a, b = (self.value(name) for name in o.inputs)
+        if o.op == "Mul":
+            return self.product(o, a, b)
+        right = o.op == "Add" and a.shape == b.shape
+        require(right, "model.shape", "terms do not match", o.name)
+        return _node(o, "add", a, b)
+
+    def product(self, o: Operator, a: Node, b: Node) -> Node:
         for x, s in ((a, b), (b, a)):
-            if s.op == "sigmoid" and s.inputs == (x.name,) and self.readers[s.name] == 1:
-                del self.found[s.name]
-                self._add(Node(name, "silu", (x.name,), x.shape))
-                return
+            if s.op == "sigmoid" and s.inputs == (x.name,) and self.only_reader(s):
+                del self.nodes[s.name]
+                return _node(o, "silu", x)
         x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
-        require(s.shape == (x.shape[0], 1, 1), "model.shape", "factors do not match", name)
-        self._add(Node(name, "gate", (x.name, s.name), x.shape))
+        require(s.shape == (x.shape[0], 1, 1), "model.shape", "factors do not match", o.name)
+        return _node(o, "gate", x, s)
 
-    def _elementwise(self, o: Operator) -> None:
-        name = o.outputs[0]
-        if not any(v in self.constants for v in o.inputs):
-            a, b = self._value(o.inputs[0]), self._value(o.inputs[1])
-            right = o.op == "Add" and a.shape == b.shape
-            require(right, "model.shape", "terms do not match", name)
-            self._add(Node(name, "add", (a.name, b.name), a.shape))
-            return
+    def affine(self, o: Operator) -> Node:
         first = o.inputs[0] in self.constants
-        require(not first or o.op in ("Mul", "Add"), "model.operator", f"constant {o.op} x", name)
-        source = self._value(o.inputs[1] if first else o.inputs[0])
-        constant = self._floats(o.inputs[0] if first else o.inputs[1])
-        channels, rank = source.shape[0], self.rank[name]
-        full = (1, channels, 1, 1)[:rank]
-        shapes = ((), (1,), (1,) * rank, full, full[1:])
-        require(constant.shape in shapes, "model.shape", "constant's shape", name)
-        values = np.broadcast_to(constant.reshape(-1), (channels,)).astype(np.float32)
-        require(o.op != "Div" or np.all(values != 0), "model.weights", "division by 0", name)
-        w = source.weights
-        if w and o.op == "Add" and source.name in self.products and self.readers[source.name] == 1:
-            del self.found[source.name]
-            self._add(Node(name, "linear", source.inputs, source.shape, Weights(w.weight, values)))
-            return
-        self._add(Node(name, "affine", (source.name,), source.shape, None, o.op.lower(), values))
+        require(not first or o.op in ("Mul", "Add"), "model.operator", f"constant {o.op} x", o.name)
+        x, constant = self.value(o.inputs[first]), self.floats(o.inputs[not first])
+        full = (1, x.shape[0], 1, 1)[: x.rank]
+        shapes = ((), (1,), (1,) * x.rank, full, full[1:])
+        require(constant.shape in shapes, "model.shape", "constant's shape", o.name)
+        values = np.broadcast_to(constant.reshape(-1), x.shape[:1]).astype(np.float32)
+        require(o.op != "Div" or np.all(values != 0), "model.weights", "division by 0", o.name)
+        if x.weights and o.op == "Add" and x.kind == "product" and self.only_reader(x):
+            return self.extended(o, x, replace(x.weights, bias=values))
+        return _node(o, "affine", x, kind=o.op.lower(), constant=values)
 
-    def _mean(self, o: Operator) -> None:
-        source, name = self._value(o.inputs[0]), o.outputs[0]
-        self._wants_rank(o, 4)
-        if o.op == "ReduceMean":
-            self.rank[name] = 4 if o.attributes.get("keepdims", 1) else 2
-            axes = o.attributes.get("axes")
-            if axes is None and len(o.inputs) > 1:
-                axes = [int(v) for v in self._tensor(o.inputs[1]).reshape(-1)]
-            right = isinstance(axes, list) and sorted(int(v) % 4 for v in axes) == [2, 3]
-            require(right, "model.operator", "mean over other axes", name)
-        self._add(Node(name, "mean", (source.name,), (source.shape[0], 1, 1)))
+    def mean(self, o: Operator) -> Node:
+        x = self.value(o.inputs[0])
+        given = self.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else []
+        axes = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
+        right = isinstance(axes, list) and sorted(axis % 4 for axis in axes) == [2, 3]
+        require(right, "model.operator", "mean over other axes", o.name)
+        rank = 4 if o.attribute("keepdims", 1) else 2
+        return _node(o, "mean", x, shape=(x.shape[0], 1, 1), rank=rank)
 
-    def _softmax(self, o: Operator) -> None:
-        source, name = self._value(o.inputs[0]), o.outputs[0]
-        axis = o.attributes.get("axis", -1)
-        axes = (-1, 1) if self.rank[name] == 2 else (1, -3)
-        right = source.shape[1:] == (1, 1) and source.shape[0] > 1 and axis in axes
-        require(right, "model.operator", "softmax over another axis", name)
-        self._add(Node(name, "softmax", (source.name,), source.shape))
+    def softmax(self, o: Operator) -> Node:
+        x = self.value(o.inputs[0])
+        axes = (-1, 1) if x.rank == 2 else (1, -3)
+        right = x.shape[1:] == (1, 1) and x.shape[0] > 1 and o.attributes.get("axis", -1) in axes
+        require(right, "model.operator", "softmax over another axis", o.name)
+        return _node(o, "softmax", x)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """The numbers of inputs and their ranks, and attributes that have one value, if any."""
+
+    make: Callable[[_Reader, Operator], Node | Tensor]
+    inputs: tuple[int, ...] = (1,)
+    ranks: tuple[int, ...] = (2, 4)
+    only: dict[str, Attribute] = field(default_factory=dict[str, Attribute])
+    renames: bool = False
+
+
+RULES = {
+    **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _Rule(_Reader.elementwise, (2,))),
+    "BatchNormalization": _Rule(_Reader.batch_norm, (5,)),
+    "Cast": _Rule(_Reader.cast, renames=True),
+    "Constant": _Rule(_Reader.constant, (0,)),
+    "Conv": _Rule(_Reader.conv, (2, 3), (4,), {"auto_pad": "NOTSET", "dilations": [1, 1]}),
+    "Dropout": _Rule(_Reader.same, renames=True),
+    "Flatten": _Rule(_Reader.flatten, only={"axis": 1}, renames=True),
+    "Gemm": _Rule(_Reader.dense, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
+    "GlobalAveragePool": _Rule(_Reader.mean, ranks=(4,), only={"keepdims": 1}),
+    "Identity": _Rule(_Reader.same, renames=True),
+    "MatMul": _Rule(_Reader.dense, (2,), (2,), {"transB": 0}),
+    "ReduceMean": _Rule(_Reader.mean, (1, 2), (4,)),
+    "Reshape": _Rule(_Reader.flatten, (2,), renames=True),
+    "Sigmoid": _Rule(_Reader.sigmoid),
+    "Softmax": _Rule(_Reader.softmax),
+}

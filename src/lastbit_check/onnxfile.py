@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +15,49 @@ from lastbit_check.verdict import Unreadable
 
 Tensor = NDArray[np.float32] | NDArray[np.int64]
 Attribute = float | int | str | list[int] | Tensor
+A = TypeVar("A", int, float, list[int])
+
+# The fields of onnx.proto3 that are read, by number: name, and the value where it is not there. A
+# list of such a value stands for a repeated field, a table for a message; the rest is passed over.
+Schema = dict[int, tuple[str, Any]]
+TENSOR: Schema = {1: ("dims", [0]), 2: ("data_type", 0), 4: ("float_data", [0.0]),
+                  7: ("int64_data", [0]), 8: ("name", ""), 9: ("raw_data", b""),
+                  13: ("external_data", [b""]), 14: ("data_location", 0)}  # fmt: skip
+ATTRIBUTE: Schema = {1: ("name", ""), 2: ("f", 0.0), 3: ("i", 0), 4: ("s", ""), 5: ("t", TENSOR),
+                     8: ("ints", [0]), 20: ("type", 0)}  # fmt: skip
+NODE: Schema = {1: ("input", [""]), 2: ("output", [""]), 4: ("op_type", ""),
+                5: ("attribute", [ATTRIBUTE]), 7: ("domain", "")}  # fmt: skip
+SHAPE: Schema = {1: ("dim", [{1: ("dim_value", -1)}])}
+TYPE: Schema = {1: ("tensor_type", {1: ("elem_type", 0), 2: ("shape", SHAPE)})}
+VALUE: Schema = {1: ("name", ""), 2: ("type", TYPE)}
+GRAPH: Schema = {1: ("node", [NODE]), 5: ("initializer", [TENSOR]), 11: ("input", [VALUE]),
+                 12: ("output", [VALUE]), 15: ("sparse_initializer", [b""])}  # fmt: skip
+OPSET: Schema = {1: ("domain", ""), 2: ("version", 0)}
+MODEL: Schema = {7: ("graph", GRAPH), 8: ("opset_import", [OPSET]), 25: ("functions", [b""])}
+KINDS = {1: "f", 2: "i", 3: "s", 4: "t", 7: "ints"}  # the field that holds an attribute's value
+TYPES = {1: ("float_data", "<f4"), 7: ("int64_data", "<i8")}
 DOMAINS = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One node of the ONNX graph."""
+    """One node of the ONNX graph; ``name`` is that of its first output."""
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Attribute]
+
+    @property
+    def name(self) -> str:
+        return self.outputs[0]
+
+    def attribute(self, name: str, default: A) -> A:
+        """The attribute, which must be of the type of its default."""
+        value = self.attributes.get(name, default)
+        if type(value) is not type(default):
+            raise Unreadable(f"attribute {name!r} of {self.op} is of another type")
+        return cast("A", value)
 
 
 @dataclass(frozen=True)
@@ -37,149 +73,120 @@ class OnnxGraph:
     opset: int
 
 
-class Message:
-    """One protocol buffers message: its fields by number. What may stand once, stands once."""
-
-    def __init__(self, data: bytes) -> None:
-        self.fields: dict[int, list[int | bytes]] = {}
-        at = 0
-        while at < len(data):
-            key, at = _varint(data, at)
-            size = {1: 8, 5: 4}.get(key & 7, 0)
-            if key & 7 == 0:
-                value, at = _varint(data, at)
-            elif key & 7 in (1, 2, 5):
-                if key & 7 == 2:
-                    size, at = _varint(data, at)
-                value, at = data[at : at + size], at + size
-                if at > len(data):
-                    raise Unreadable(f"truncated ONNX file: {size} bytes wanted before byte {at}")
-            else:
-                raise Unreadable(f"not an ONNX file: wire type {key & 7} at byte {at}")
-            self.fields.setdefault(key >> 3, []).append(value)
-
-    def one(self, number: int, default: int | bytes) -> int | bytes:
-        """The field's one value, of the type of ``default``."""
-        values = self.fields.get(number, [default])
-        if len(values) > 1 or type(values[0]) is not type(default):
-            raise Unreadable(
-                f"not an ONNX file: field {number} holds {len(values)} values or no such"
-            )
-        return values[0]
-
-    def integer(self, number: int, default: int = 0) -> int:
-        value = self.one(number, default)
-        assert isinstance(value, int)
-        return value - 2**64 if value >= 2**63 else value
-
-    def bytes(self, number: int) -> bytes:
-        value = self.one(number, b"")
-        assert isinstance(value, bytes)
-        return value
-
-    def text(self, number: int) -> str:
-        return _text(self.bytes(number))
-
-    def texts(self, number: int) -> tuple[str, ...]:
-        return tuple(_text(v) for v in self.fields.get(number, []))
-
-    def message(self, number: int) -> Message:
-        return Message(self.bytes(number))
-
-    def messages(self, number: int) -> list[Message]:
-        values = self.fields.get(number, [])
-        if not all(isinstance(v, bytes) for v in values):
-            raise Unreadable(f"not an ONNX file: field {number} holds no message")
-        return [Message(v) for v in values if isinstance(v, bytes)]
-
-    def integers(self, number: int) -> list[int]:
-        """A repeated integer field, packed or not."""
-        found: list[int] = []
-        for value in self.fields.get(number, []):
-            at = 0
-            while isinstance(value, bytes) and at < len(value):
-                n, at = _varint(value, at)
-                found.append(n)
-            found += [value] if isinstance(value, int) else []
-        return [v - 2**64 if v >= 2**63 else v for v in found]
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for k in range(10):
-        if at >= len(data):
-            raise Unreadable(f"truncated ONNX file: it ends inside an integer at byte {at}")
-        value |= (data[at] & 0x7F) << 7 * k
-        at += 1
-        if not data[at - 1] & 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, at
-    raise Unreadable(f"not an ONNX file: an integer of more than ten bytes at byte {at}")
-
-
-def _text(value: int | bytes) -> str:
+def read(data: bytes) -> OnnxGraph:
+    """The graph in the bytes of an ONNX file. Raises Unreadable with the reason otherwise."""
     try:
-        return value.decode("utf-8") if isinstance(value, bytes) else ""
-    except UnicodeDecodeError as error:
+        return _graph(_message(data, MODEL))
+    except ValueError as error:
         raise Unreadable(f"not an ONNX file: {error}") from error
 
 
-def read(data: bytes) -> OnnxGraph:
-    """The graph in the bytes of an ONNX file. Raises Unreadable with the reason otherwise."""
-    model = Message(data)
-    graph = model.message(7)
-    if not graph.fields or 25 in model.fields or 15 in graph.fields:
-        raise Unreadable("not an ONNX file of one graph, without local functions or sparse tensors")
-    tensors = graph.messages(5)
-    constants = {t.text(8): _tensor(t) for t in tensors}
-    if len(constants) != len(tensors):
-        raise Unreadable("two constants share a name")
-    operators: list[Operator] = []
-    for node in graph.messages(1):
-        if node.text(7) not in DOMAINS:
-            raise Unreadable(f"operator {node.text(4)} is of the domain {node.text(7)!r}")
-        attributes = {a.text(1): _attribute(a) for a in node.messages(5)}
-        operators.append(Operator(node.text(4), node.texts(1), node.texts(2), attributes))
-    inputs = [v for v in graph.messages(11) if v.text(1) not in constants]
-    outputs = graph.messages(12)
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise Unreadable(f"one input and one output wanted, not {len(inputs)} and {len(outputs)}")
-    kind = inputs[0].message(2).message(1)
-    dims = tuple(d.integer(1, -1) for d in kind.message(2).messages(1))
-    opsets = [o.integer(2) for o in model.messages(8) if o.text(1) in DOMAINS]
-    if len(opsets) != 1:
-        raise Unreadable("the ONNX file does not name one opset")
-    name, output = inputs[0].text(1), outputs[0].text(1)
-    return OnnxGraph(operators, constants, name, kind.integer(1), dims, output, opsets[0])
+def _graph(model: dict[str, Any]) -> OnnxGraph:
+    graph = model["graph"]
+    if model["functions"] or graph["sparse_initializer"]:
+        raise ValueError("local functions or sparse tensors")
+    versions = [opset["version"] for opset in model["opset_import"] if opset["domain"] in DOMAINS]
+    if len(versions) != 1:
+        raise ValueError("it does not name one operator set")
+    constants = {tensor["name"]: _tensor(tensor) for tensor in graph["initializer"]}
+    if len(constants) < len(graph["initializer"]) or "" in constants:
+        raise ValueError("a constant has no name, or two share one")
+    inputs = [value for value in graph["input"] if value["name"] not in constants]
+    if len(inputs) != 1 or len(graph["output"]) != 1:
+        raise ValueError(f"{len(inputs)} inputs and {len(graph['output'])} outputs, not one each")
+    kind = inputs[0]["type"]["tensor_type"]
+    dims = tuple(dim["dim_value"] for dim in kind["shape"]["dim"])
+    operators = [_operator(node) for node in graph["node"]]
+    return OnnxGraph(operators, constants, inputs[0]["name"], kind["elem_type"], dims,
+                     graph["output"][0]["name"], versions[0])  # fmt: skip
 
 
-def _attribute(message: Message) -> Attribute:
-    kind = message.integer(20)
-    if kind == 1:
-        return float(np.frombuffer(message.bytes(2) or bytes(4), "<f4")[0])
-    if kind == 2:
-        return message.integer(3)
-    if kind == 3:
-        return message.text(4)
-    if kind == 4:
-        return _tensor(message.message(5))
-    if kind == 7:
-        return message.integers(8)
-    raise Unreadable(f"attribute {message.text(1)!r} is of a kind ({kind}) that is not read")
+def _operator(node: dict[str, Any]) -> Operator:
+    op, attributes = node["op_type"], {a["name"]: _attribute(a) for a in node["attribute"]}
+    if node["domain"] not in DOMAINS or len(attributes) < len(node["attribute"]):
+        raise ValueError(f"operator {op} is of another domain, or an attribute stands twice")
+    return Operator(op, tuple(node["input"]), tuple(node["output"]), attributes)
 
 
-def _tensor(message: Message) -> Tensor:
-    name, dims, kind = message.text(8), message.integers(1), message.integer(2)
-    if 13 in message.fields or message.integer(14):
-        raise Unreadable(f"tensor {name!r} lies outside the file: its SHA-256 would not cover it")
-    if kind not in (1, 7) or min([0, *dims]) < 0:
-        raise Unreadable(f"tensor {name!r} is of element type {kind} or of shape {dims}")
-    dtype = np.dtype("<f4" if kind == 1 else "<i8")
-    data = message.bytes(9)
-    if not data and kind == 1:
-        data = b"".join(v for v in message.fields.get(4, []) if isinstance(v, bytes))
-    elif not data:
-        data = np.array(message.integers(7), dtype).tobytes()
-    size = int(np.prod(dims, dtype=object)) * dtype.itemsize
-    if len(data) != size:
-        raise Unreadable(f"tensor {name!r} holds {len(data)} bytes, its shape wants {size}")
-    return np.frombuffer(data, dtype).reshape(dims)
+def _attribute(attribute: dict[str, Any]) -> Attribute:
+    if attribute["type"] not in KINDS:
+        raise ValueError(f"attribute {attribute['name']!r} is of a kind that is not read")
+    field = KINDS[attribute["type"]]
+    return _tensor(attribute[field]) if field == "t" else attribute[field]
+
+
+def _tensor(tensor: dict[str, Any]) -> Tensor:
+    name, dims, kind = tensor["name"], tensor["dims"], tensor["data_type"]
+    if tensor["external_data"] or tensor["data_location"]:
+        raise ValueError(f"tensor {name!r} lies outside: the file's SHA-256 would not cover it")
+    if kind not in TYPES or min([0, *dims]) < 0:
+        raise ValueError(f"tensor {name!r} is of element type {kind} or of shape {dims}")
+    field, dtype = TYPES[kind]
+    raw = tensor["raw_data"]
+    values = np.frombuffer(raw, dtype) if raw else np.array(tensor[field], dtype)
+    if values.size != math.prod(dims):
+        raise ValueError(f"tensor {name!r} holds {values.size} numbers, not those of shape {dims}")
+    return values.reshape(dims)
+
+
+def _message(data: bytes, schema: Schema) -> dict[str, Any]:
+    """The fields of a protocol buffers message that ``schema`` names, by name."""
+    found: dict[int, list[Any]] = {number: [] for number in schema}
+    for number, value in _fields(data):
+        if number in schema:
+            found[number].append(value)
+    return {name: _formed(name, found[number], form) for number, (name, form) in schema.items()}
+
+
+def _formed(name: str, values: list[Any], form: Any) -> Any:
+    """The values of a field as its schema describes it. What may stand once, stands once."""
+    if isinstance(form, list):
+        return [_formed(name, [v], form[0]) for value in values for v in _unpacked(value, form[0])]
+    none = b"" if isinstance(form, str | dict) else form
+    value = values[0] if values else none
+    if len(values) > 1 or type(value) is not type(none):
+        raise ValueError(f"field {name} stands {len(values)} times or is of another type")
+    if isinstance(form, dict):
+        return _message(value, cast("Schema", form))
+    return value.decode("utf-8") if isinstance(form, str) else value
+
+
+def _unpacked(value: int | float | bytes, form: Any) -> list[Any]:
+    """The numbers of a repeated field, which may stand one by one or all in one."""
+    if not isinstance(value, bytes) or not isinstance(form, int | float):
+        return [value]
+    if isinstance(form, float):
+        return np.frombuffer(value, "<f4").tolist()
+    found, at = list[int](), 0
+    while at < len(value):
+        number, at = _varint(value, at)
+        found.append(number)
+    return found
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
+    """Number and value of each field, but for those of eight bytes: none of them is read."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        value, at = _varint(data, at) if key & 7 in (0, 2) else ({1: 8, 5: 4}.get(key & 7, -1), at)
+        if key & 7 == 0:
+            yield key >> 3, value
+            continue
+        if not 0 <= value <= len(data) - at:
+            raise ValueError(f"truncated, or of wire type {key & 7}, at byte {at}")
+        if key & 7 == 2:
+            yield key >> 3, data[at : at + value]
+        elif key & 7 == 5:
+            yield key >> 3, struct.unpack("<f", data[at : at + value])[0]
+        at += value
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The signed integer of 64 bits at byte ``at``, and where it ends."""
+    value = 0
+    for k in range(at, min(at + 10, len(data))):
+        value |= (data[k] & 0x7F) << 7 * (k - at)
+        if data[k] < 0x80:
+            return (value + 2**63) % 2**64 - 2**63, k + 1
+    raise ValueError(f"truncated, or an integer of more than ten bytes, at byte {at}")

@@ -180,6 +180,7 @@ hints("hint.node", "slopes_of_a_mean", slopes={"m": ints(1)})
 hints("hint.node", "a_box_of_a_mean", boxes=frozenset({"m"}))
 hints("hint.node", "a_norm_of_a_mean", norms={"m": 1.0})
 hints("hint.node", "a_base_that_is_not_there", bases=frozenset({"x"}))
+hints("hint.node", "a_base_without_a_name", bases=frozenset({""}))
 hints("hint.node", "coarsening_at_no_node", coarsen="x")
 hints("hint.slope", "too_many_slopes", slopes={"s": ints(2)})
 hints("hint.slope", "too_steep", slopes={"s": ints(1, value=2**21 + 1)})
@@ -372,6 +373,18 @@ model("model.input", "a_batch_of_two", [*START, *LAST], dims=(2, 1, 4, 4))
 model("model.graph", "a_value_read_before_it_is_made", [START[1], START[0], *LAST])
 model("model.graph", "a_name_made_twice", [*START, ("Sigmoid", ["m"], "x", {}), *LAST])
 model("model.graph", "a_name_that_is_its_own_alias", [*START, ("Identity", ["m"], "m", {}), *LAST])
+model(
+    "model.graph",
+    "names_in_a_circle",
+    [
+        ("Identity", ["b"], "a", {}),
+        ("Identity", ["a"], "b", {}),
+        ("Sigmoid", ["a"], "s", {}),
+        *START,
+        *LAST,
+    ],
+)
+model("model.graph", "another_name_of_a_weight", [*START, ("Identity", ["w"], "v", {}), *LAST])
 model("model.graph", "a_name_of_a_weight_made_anew", [*START, ("Sigmoid", ["m"], "w", {}), *LAST])
 model("model.graph", "no_name", [*START, ("Sigmoid", ["m"], "", {}), *LAST])
 model(
@@ -512,6 +525,18 @@ model(
     "an_epsilon_that_may_vanish",
     after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"epsilon": 1e-38})),
     t=f32(1),
+)
+model(
+    "model.shape",
+    "an_infinite_epsilon",
+    after(("BatchNormalization", ["a", "t", "t", "t", "t"], "m", {"epsilon": np.inf})),
+    t=f32(1),
+)
+model(
+    "model.shape",
+    "a_kernel_without_entries",
+    between(("Conv", ["x", "k"], "y", {}), ("GlobalAveragePool", ["y"], "m", {})),
+    k=f32(1, 1, 0, 1),
 )
 model(
     "model.shape",

@@ -14,8 +14,8 @@ import onnx
 import pytest
 
 from lastbit_check.__main__ import main
-from lastbit_check.certificate import load
-from lastbit_check.check import derive, hints_of
+from lastbit_check.certificate import hints_of, load
+from lastbit_check.check import derive
 from soundness.small import certified, changed, fields_of, leaves, put, verdict
 
 Capture = pytest.CaptureFixture[str]
@@ -231,5 +231,20 @@ def test_what_is_no_manifest(folder: Path, capsys: Capture, text: str) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["--unknown"], ["--help"]])
 def test_usage(arguments: list[str], capsys: Capture) -> None:
-    assert main(arguments) == (0 if arguments == ["--help"] else 2)
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == (0 if arguments == ["--help"] else 2)
     assert "usage" in "".join(capsys.readouterr())
+
+
+def test_names_that_cannot_be_printed(folder: Path, capsys: Capture) -> None:
+    """Half of a surrogate pair and a terminal's escape: neither goes to the terminal as it is."""
+    fields = fields_of(folder)
+    for name in ("\ud800", "\x1b[2J"):
+        put(folder, {**fields, "norms": {name: 1}}, seal=True)
+        assert main([str(folder / "certificate.json")]) == 1
+        printed = capsys.readouterr().out
+        assert printed.isprintable() or printed.strip().isprintable()
+        put(folder, {**fields, "norms": {name: "0x1.0000000000000p+0"}}, seal=True)
+        assert main([str(folder / "certificate.json")]) == 1
+        assert capsys.readouterr().out.strip().isprintable()
