@@ -1,8 +1,8 @@
 """The named assumptions on elementary functions, and how far an implementation is from them.
 
-The numbers are the checker's own (`lastbit_check.forward`, `lastbit_check.check`). An error counts
-as the *share* of what is assumed: at most 1 meets the assumption. Shares are never rounded down, and
-a result that is no number has an infinite share.
+The numbers are the checker's own (`lastbit_check.forward`, `lastbit_check.check`). An error
+counts as the *share* of what is assumed: at most 1 meets the assumption. Shares are never rounded
+down, and a result that is no number has an infinite share.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class _Part:
 
 
 def _per_ulp(value: Float64Array) -> Float64Array:
-    """1 / ulp of float32 numbers of the size of `value`: 2^(23 - e) for 2^e <= |value| < 2^(e+1)."""
+    """1 / ulp of float32 numbers of the size of `value`: 2^(23-e) for 2^e <= |value| < 2^(e+1)."""
     exponent = (value.view(np.int64) >> 52) & 0x7FF
     exponent = np.clip(exponent, 1023 - 126, 1023 + 127)
     return ((2046 + 23 - exponent) << 52).view(np.float64)

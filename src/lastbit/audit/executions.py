@@ -130,11 +130,11 @@ def _onnx_runtime(model: Path, network: Network) -> list[Execution]:
         Execution(name, "optimised, fused", fused),
         Execution(name, "optimised, fused, 2 threads", partial(fused, threads=2)),
         Execution(name, "optimised, fused, batch 1", fused, batch=1),
+        Execution(name, "unoptimised, flush-to-zero", partial(flushed_run, "onnxruntime", model)),
         Execution(
-            name, "unoptimised, flush-to-zero", partial(flushed_run, "onnxruntime", model, network)
-        ),
-        Execution(
-            name, "optimised, flush-to-zero", partial(flushed_run, "onnxruntime-all", model, network)
+            name,
+            "optimised, flush-to-zero",
+            partial(flushed_run, "onnxruntime-all", model),
         ),
     ]
     if _fixed_batch(model):
@@ -157,9 +157,7 @@ def _pytorch(model: Path, network: Network) -> list[Execution]:
         _torch(network, "batch 1", batch=1),
         _torch(network, "channels-last", channels_last=True),
         _torch(network, "bfloat16 autocast", autocast=True),
-        Execution(
-            _torch_name(), "flush-to-zero", partial(flushed_run, "torch", model, network)
-        ),
+        Execution(_torch_name(), "flush-to-zero", partial(flushed_run, "torch", model)),
     ]
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lastbit.audit.assumptions import Judge, Tally
-from lastbit.audit.functions import Implementation
-from lastbit.audit.reference import FUNCTIONS, special_points
+from lastbit.audit.functions import Implementation, Memory
+from lastbit.audit.reference import FUNCTIONS, FunctionName, special_points
 from lastbit.files import write_whole
 from lastbit.graph import Float32Array
 from lastbit.progress import Progress, silent
@@ -29,8 +29,18 @@ CHUNK = 2**16
 """Patterns at a time: what belongs to them stays in the processor's cache."""
 SEGMENT = 2**22
 SAVE_SECONDS = 10.0
-SPECIAL_VALUES = (-np.inf, -0.0, 0.0, -(2.0**-149), 2.0**-149, -(2.0**-127), 2.0**-127, np.inf, np.nan)
-Key = tuple[str, str, str]
+SPECIAL_VALUES = (
+    -np.inf,
+    -0.0,
+    0.0,
+    -(2.0**-149),
+    2.0**-149,
+    -(2.0**-127),
+    2.0**-127,
+    np.inf,
+    np.nan,
+)
+Key = tuple[str, FunctionName, Memory]
 """(runtime, function, memory)."""
 Tallies = dict[Key, Tally]
 
@@ -93,40 +103,47 @@ def exhaustive(
         OutputError: the state cannot be written.
     """
     identity = _identity(listed, short_bits, patterns)
-    *reached, before = _read(state, identity)
-    start = saved = time.monotonic()
+    reached = _read(state, identity)
+    start = saved = time.monotonic() - reached.seconds
     short = [i for i in listed if i.memory == "short"]
     whole = [i for i in listed if i.memory != "short"]
 
-    def save() -> None:
-        _write(state, identity, reached[0], reached[1], before + time.monotonic() - start)
-
-    def report() -> None:
-        progress("elementary functions", reached[0] // SEGMENT, patterns // SEGMENT)
-
     with quiet_and_single():
         points = sample(short_bits)
-        report()
+        progress("elementary functions", reached.done // SEGMENT, patterns // SEGMENT)
         try:
-            if not reached[0]:
-                _visit_all(points, short, reached[1])
-            while reached[0] < patterns:
+            if not reached.done:
+                _visit_all(points, short, reached.tallies)
+            while reached.done < patterns:
                 new: Tallies = {}
-                for first in range(reached[0], reached[0] + SEGMENT, CHUNK):
+                for first in range(reached.done, reached.done + SEGMENT, CHUNK):
                     bits = np.arange(first, first + CHUNK, dtype=np.uint64).astype(np.uint32)
                     _visit(bits.view(np.float32), whole, new)
                 # one assignment: an interrupt finds the segment and its tallies, or neither
-                reached = [reached[0] + SEGMENT, _joined(reached[1], new)]
-                report()
-                if time.monotonic() - saved > SAVE_SECONDS:
-                    save()
+                reached = reached.joined(new, time.monotonic() - start)
+                progress("elementary functions", reached.done // SEGMENT, patterns // SEGMENT)
+                if time.monotonic() - saved > SAVE_SECONDS or reached.done == patterns:
+                    _write(state, identity, reached)
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            if reached[0]:
-                save()
+            if reached.done:
+                _write(state, identity, reached)
             raise
-    save()
-    return Sweep(reached[1], patterns, len(points), before + time.monotonic() - start)
+    return Sweep(reached.tallies, patterns, len(points), reached.seconds)
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """How far a sweep is: so many patterns, what was found at them, seconds spent."""
+
+    done: int
+    tallies: Tallies
+    seconds: float
+
+    def joined(self, new: Tallies, seconds: float) -> _Reached:
+        none, old = Tally(), self.tallies
+        both = {key: old.get(key, none).joined(new.get(key, none)) for key in old | new}
+        return _Reached(self.done + SEGMENT, both, seconds)
 
 
 def at_special_values(listed: Sequence[Implementation]) -> dict[tuple[str, str], list[str]]:
@@ -176,11 +193,6 @@ def _visit(z: Float32Array, listed: Sequence[Implementation], tallies: Tallies) 
             tallies[key] = tallies.get(key, Tally()).joined(judge.tally(i.call(z)))
 
 
-def _joined(first: Tallies, second: Tallies) -> Tallies:
-    none = Tally()
-    return {key: first.get(key, none).joined(second.get(key, none)) for key in first | second}
-
-
 def processor() -> str:
     """The processor's name and what of its instructions these programs choose by."""
     try:
@@ -200,23 +212,23 @@ def _identity(listed: Sequence[Implementation], short_bits: int, patterns: int) 
     return [f"numpy {np.__version__}", processor(), f"{short_bits} {patterns}", *names]
 
 
-def _write(state: Path, identity: list[str], done: int, tallies: Tallies, seconds: float) -> None:
+def _write(state: Path, identity: list[str], reached: _Reached) -> None:
     content = {
         "identity": identity,
-        "done": done,
-        "seconds": seconds,
-        "tallies": [[list(key), tally.to_json()] for key, tally in tallies.items()],
+        "done": reached.done,
+        "seconds": reached.seconds,
+        "tallies": [[list(key), tally.to_json()] for key, tally in reached.tallies.items()],
     }
     write_whole(state, json.dumps(content).encode())
 
 
-def _read(state: Path, identity: list[str]) -> tuple[int, Tallies, float]:
+def _read(state: Path, identity: list[str]) -> _Reached:
     """Where to go on: from the beginning if there is no state, or it is of something else."""
     try:
         content = json.loads(state.read_bytes())
-        if content["identity"] != identity:
-            return 0, {}, 0.0
-        tallies = {tuple(key): Tally.from_json(plain) for key, plain in content["tallies"]}
-        return int(content["done"]), tallies, float(content["seconds"])
+        if content["identity"] == identity:
+            tallies = {tuple(key): Tally.from_json(plain) for key, plain in content["tallies"]}
+            return _Reached(int(content["done"]), tallies, float(content["seconds"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return 0, {}, 0.0
+        pass
+    return _Reached(0, {}, 0.0)

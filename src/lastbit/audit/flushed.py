@@ -19,12 +19,12 @@ import numpy as np
 from lastbit.audit.nodes import Values
 from lastbit.audit.onnx_values import Run, onnx_run
 from lastbit.errors import EXIT_INTERRUPTED, ModelError
-from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.graph import ByteArray, read_onnx
 
 Kind = Literal["onnxruntime", "onnxruntime-all", "torch"]
 
 
-def flushed_run(kind: Kind, model: Path, network: Network) -> Run:
+def flushed_run(kind: Kind, model: Path) -> Run:
     """Execute `model` in other processes whose arithmetic flushes to zero, one per batch.
 
     Raises (when run):
@@ -40,11 +40,14 @@ def flushed_run(kind: Kind, model: Path, network: Network) -> Run:
             command, input=sent.getvalue(), capture_output=True, check=False
         )
         if done.returncode != 0:
-            reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            reason = done.stderr.decode(errors="replace").strip().splitlines() or [
+                "no reason given"
+            ]
             message = f"{kind} fails with flush-to-zero: {reason[-1]}"
             raise ModelError(message, where=str(model))
         with np.load(io.BytesIO(done.stdout)) as found:
-            return {node.name: found[node.name] for node in network if node.name in found}
+            names = found["names"].tolist()
+            return {name: found[f"arr_{k}"] for k, name in enumerate(names)}
 
     return run
 
@@ -55,9 +58,9 @@ def main(kind: Kind, model: Path) -> None:
     with np.load(io.BytesIO(sys.stdin.buffer.read())) as sent:
         images = sent["images"]
     if kind == "torch":
-        from lastbit.audit.executions import torch_run
-
         import torch
+
+        from lastbit.audit.executions import torch_run
 
         torch.set_flush_denormal(True)
         run = torch_run(network)
@@ -69,7 +72,7 @@ def main(kind: Kind, model: Path) -> None:
         sys.exit("this thread does not flush to zero")
     values = run(images)
     written = io.BytesIO()
-    np.savez(written, **values)
+    np.savez(written, *values.values(), names=np.array(list(values)))
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.buffer.write(written.getvalue())
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -128,8 +129,8 @@ def _onnx_function(name: FunctionName, *, optimise: bool) -> Function:
         "silu": [sigmoid, helper.make_node("Mul", ["x", "s"], ["y"])],
         "exp": [helper.make_node("Exp", ["x"], ["y"])],
     }[name]
-    ends = [[helper.make_tensor_value_info(end, TensorProto.FLOAT, ["n"])] for end in "xy"]
-    graph = helper.make_graph(nodes, name, *ends)
+    x, y = (helper.make_tensor_value_info(end, TensorProto.FLOAT, ["n"]) for end in "xy")
+    graph = helper.make_graph(nodes, name, [x], [y])
     opset = helper.make_opsetid("", 17)
     model = helper.make_model(graph, ir_version=8, opset_imports=[opset])
     options = onnxruntime.SessionOptions()
@@ -167,7 +168,9 @@ def compiler_problem() -> str:
     import torch
 
     try:
-        torch.compile(lambda x: x + 1, dynamic=True)(torch.zeros(3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.compile(lambda x: x + 1, dynamic=True)(torch.zeros(3))
     except Exception as error:  # whatever Inductor and the compiler under it raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"torch.compile does not work here (it needs a C++ compiler): {lines[0]}"
@@ -190,7 +193,11 @@ def _compiled() -> dict[FunctionName, tuple[Function, Function | None]]:
 
 def _jax() -> dict[FunctionName, tuple[Function, Function | None]]:
     jax: Any = importlib.import_module("jax")
-    table = {"sigmoid": jax.nn.sigmoid, "silu": jax.nn.silu, "exp": jax.numpy.exp}
+    table: dict[FunctionName, Callable[[Any], Any]] = {
+        "sigmoid": jax.nn.sigmoid,
+        "silu": jax.nn.silu,
+        "exp": jax.numpy.exp,
+    }
 
     def whole(function: Callable[[Any], Any]) -> Function:
         kernel = jax.jit(function)

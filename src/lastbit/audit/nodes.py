@@ -1,15 +1,15 @@
 """Every value of an execution against what its certificate's rules say of it.
 
-A node's value is held against the node's function of the values that the *same execution* computed
-before it. That function is evaluated in float64, with a bound of the evaluation's own error, which
-counts against us:
+A node's value is held against the node's function of the values that the *same execution*
+computed before it. That function is evaluated in float64, with a bound of the evaluation's own
+error, which counts against us:
 
-    linear    n products and sums in any order, fused or not, err by at most (n + 16) 2^-53 of the sum
-              of the magnitudes (Higham, section 3.1); 16 covers batch norm folded in float64. The
-              rounding that is allowed is at least 2^-24 of that sum, 2^29 / (n + 16) times as much.
+    linear    n products and sums in any order, fused or not, err by at most (n + 16) 2^-53 of the
+              sum of the magnitudes (Higham, section 3.1); 16 covers batch norm folded in float64.
+              The rounding that is allowed is of the order of 2^-24 of that sum.
     curves    `lastbit.audit.reference`.
     gate, add one float64 operation: 2^-53 of the result.
-    softmax   a difference below 745 rounded once, exp, a sum, a quotient: below 2^-40 of the result.
+    softmax   a difference below 745 rounded once, exp, a sum, a quotient: 2^-40 of the result.
 
 An execution that fuses nodes hides the values between. A hidden value is allowed its own rounding,
 and what the nodes make of the roundings of hidden values before it; the first visible value after

@@ -1,8 +1,8 @@
 """ONNX Runtime with the values between its operators made visible.
 
 A value that is asked for as an output cannot be fused away: to read them all changes what is run.
-So the optimised graph is also written to a file by ONNX Runtime itself, and the values that are left
-in it under their old names are read from that file, run as it is: the same kernels as by default.
+So the optimised graph is also written to a file by ONNX Runtime itself, and the values that are
+left in it under their old names are read from that file, run as it is: the kernels of the default.
 """
 
 from __future__ import annotations
@@ -88,9 +88,7 @@ def _session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    options.graph_optimization_level = getattr(
-        onnxruntime.GraphOptimizationLevel, _LEVELS[level]
-    )
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[level])
     if flush_to_zero:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if written is not None:

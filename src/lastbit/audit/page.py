@@ -41,10 +41,9 @@ class Audit:
     def failures(self) -> list[str]:
         """Every assumption that is not met and every bound that does not hold, in words."""
         found = [
-            f"{runtime} does not meet {assumption(name)} ({function}, {memory})"
+            f"{runtime} does not meet {assumption(function)} ({function}, {memory})"
             for (runtime, function, memory), tally in self.sweep.tallies.items()
-            for name in FUNCTIONS
-            if name == function and not tally.meets
+            if not tally.meets
         ]
         for row in self.network.rows:
             if not row.as_expected:
@@ -56,62 +55,99 @@ class Audit:
         return found
 
 
+_INTRODUCTION = """\
+The theorem of [bound.md](bound.md) assumes something of the programs that execute a network. Here
+it is measured on the programs that are installed, on this processor; it says nothing of others."""
+
+_FUNCTIONS = """\
+Each function at {patterns}, on contiguous vectors and, where a runtime takes them, on strided
+ones. `short` are vectors of 1 to 17 and of 31 elements, which are all tail, at {short:,}
+patterns: zeros, subnormals, powers of two, where the functions saturate, with their neighbours,
+and the rest drawn evenly. exp is held against its assumption where x <= 0. `near` is where |z| <=
+2^-6, `far` everywhere else. An error is |computed - reference| plus the bound of the reference's
+own error, 2^-47 of the value; that bound takes NumPy's float64 exp to be within {assumed} ulp,
+and at sampled points it is within {measured:.3f}."""
+
+_LIMITS = """\
+`0 from` is the largest argument <= -1 with the result 0; `limit from` the smallest argument >= 1
+with the result 1 (sigmoid), z (silu), infinity (exp); `NaN lost` counts NaN arguments whose
+result is a number."""
+
+_SPECIAL = """\
+Results at special values, contiguous. None of them is assumed: that nothing is infinite or NaN is
+proved."""
+
+_NETWORK = """\
+Each node's value is held against the node's function of the values that the same execution
+computed before it, evaluated in float64 with a bound of that evaluation's own error, which counts
+against us. The share is of the rounding bound r_k that the certificate's rules prove for the
+node, and every value is held against the node's range. Where nodes are fused, a visible value may
+be off by what the hidden ones before it may, and a share says less. bfloat16 is not covered by
+the statement, and has to be caught."""
+
+_MET = """\
+Every assumption is met, and every execution that the statement covers is within its bounds."""
+
+
 def page(audit: Audit) -> str:
     """The whole page."""
     sweep, network = audit.sweep, audit.network
-    how = "all 2^32 bit patterns" if audit.exhaustive else f"a sample of {sweep.patterns:,} patterns"
+    patterns = (
+        "all 2^32 bit patterns" if audit.exhaustive else f"{sweep.patterns:,} sampled bit patterns"
+    )
     command = "lastbit audit --full" if audit.exhaustive else "lastbit audit"
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    measured = _FUNCTIONS.format(
+        patterns=patterns, short=sweep.short_patterns, assumed=EXP_ULPS, measured=audit.exp_error
+    )
     parts = [
         "# What the runtimes do",
-        f"Written by `{command}`. Processor: {processor()}; Python {platform.python_version()}, NumPy "
-        f"{np.__version__}.",
-        "The theorem of [bound.md](bound.md) assumes something of the programs that execute a network. "
-        "Here it is measured on the programs that are installed, on this processor.",
+        f"Written by `{command}`. Processor: {processor()}; {versions}.",
+        _INTRODUCTION,
         "## Elementary functions",
-        f"Each function at {how}, on contiguous vectors and, where a runtime takes them, on strided "
-        f"ones; vectors of 1 to 17 and 31 elements, which are tails only, at {sweep.short_patterns:,} "
-        "patterns (zeros, subnormals, powers of two, where the functions saturate, and their "
-        "neighbours; the rest drawn evenly). exp is held against its assumption where x <= 0. `near` is "
-        "where |z| <= 2^-6, `far` everywhere else. An error is |computed - reference| plus the bound "
-        f"of the reference's own error, 2^-47 of the value, which takes NumPy's float64 exp to be within "
-        f"{EXP_ULPS} ulp; at sampled points it is within {audit.exp_error:.3f}.",
+        measured,
+        _assumed(),
         _functions(sweep),
-        "`0 from`: the largest argument <= -1 with result 0. `limit from`: the smallest argument >= 1 "
-        "with result 1 (sigmoid), z (silu), infinity (exp).",
+        _LIMITS,
         _missing(audit.missing),
-        "Results at special values (contiguous). None of them is assumed: that no value is infinite or NaN "
-        "is proved.",
+        _SPECIAL,
         _special(audit.special),
         "## A whole network",
-        _network_head(network),
+        f"Model `{network.name}`, SHA-256 {network.sha256}. Images: {network.images}.",
+        f"No bounds to be held against: {network.refused}." if network.refused else _NETWORK,
         _rows(network.rows),
         _missing(network.missing),
         "## Verdict",
-        "\n".join(f"* {failure}" for failure in audit.failures)
-        or "Every assumption is met, and every execution that the statement covers is within its bounds.",
+        "\n".join(f"* {failure}" for failure in audit.failures) or _MET,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _assumed() -> str:
+    rows = []
+    for name in FUNCTIONS:
+        (near, unit), (far, _) = units(name, near=True), units(name, near=False)
+        limit = f"{far:g} {unit}" if name == "exp" else f"{far:g} {unit}, near {near:g} {unit}"
+        rows.append([name, assumption(name), limit if name == "sigmoid" else f"{limit}, + 2^-126"])
+    return _table(["function", "assumption", "error at most"], rows)
 
 
 def _functions(sweep: Sweep) -> str:
     head = ["function", "runtime", "memory", "near", "far", "largest ulp", "0 from", "limit from",
             "NaN lost", "meets"]  # fmt: skip
-    rows = []
-    for name in FUNCTIONS:
-        for (runtime, function, memory), tally in sorted(sweep.tallies.items()):
-            if function == name:
-                rows.append([name, runtime, memory, *_cells(name, tally)])
-    limits = []
-    for name in FUNCTIONS:
-        near, far = (units(name, near=flag) for flag in (True, False))
-        both = f"{near[0]:g} near, {far[0]:g} far, times {far[1]}" if near != far else f"{far[0]:g} {far[1]}"
-        limits.append([name, assumption(name), both])
-    return _table(["function", "assumption", "at most"], limits) + "\n\n" + _table(head, rows)
+    rows = [
+        [name, runtime, memory, *_cells(name, tally)]
+        for name in FUNCTIONS
+        for (runtime, function, memory), tally in sorted(sweep.tallies.items())
+        if function == name
+    ]
+    return _table(head, rows)
 
 
 def _cells(name: FunctionName, tally: Tally) -> list[str]:
@@ -148,27 +184,14 @@ def _missing(missing: Mapping[str, str]) -> str:
     return "\n".join(f"* Not run: {name}: {reason}." for name, reason in missing.items())
 
 
-def _network_head(network: NetworkAudit) -> str:
-    said = f"Model `{network.name}`, {network.sha256}. Images: {network.images}."
-    if network.refused:
-        return f"{said} It has no ranges or rounding bounds to be held against: {network.refused}."
-    return (
-        f"{said} Each node's value is held against its function of the values that the same execution "
-        "computed before it, evaluated in float64 with a bound of that evaluation's own error, which "
-        "counts against us; the share is of the rounding bound r_k that the certificate's rules prove. "
-        "Where nodes are fused, a visible value may be off by what the hidden ones before it may. "
-        "bfloat16 is not covered by the statement, and has to be caught."
-    )
-
-
 def _rows(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     head = ["runtime", "setting", "images", "nodes seen", "worst node", "share of r_k",
             "values out of range", "verdict"]  # fmt: skip
     body = [
-        [row.runtime, row.setting, str(row.images), f"{len(row.nodes)} of {row.all_nodes}", row.worst,
-         f"{row.nodes[row.worst].share:.4g}", str(row.outside), verdict(row)]
+        [row.runtime, row.setting, str(row.images), f"{len(row.nodes)} of {row.all_nodes}",
+         row.worst, f"{row.nodes[row.worst].share:.4g}", str(row.outside), verdict(row)]
         for row in rows
     ]  # fmt: skip
     return _table(head, body)

@@ -5,10 +5,10 @@ accurate to about one). `largest_exp_error` measures it at sampled points agains
 rational enclosure of exp; a run whose sample is above the assumption judges nothing.
 
 From it, with d = EXP_ULPS * 2^-52 and v = 2^-53 the unit roundoff of binary64: if t = exp(-z) is
-computed as t (1 + d'), |d'| <= d, then 1 / (1 + t) changes by at most d t / (1 + t) <= d, relatively,
-and the sum and the quotient add at most v each; so sigmoid is off by at most (d + 2v)(1 + 2^-20) <
-2^-48 relatively. The product with z adds one more v. Where exp under- or overflows (|z| > 708) the
-true sigmoid is within 2^-1000 of what is computed, and |z| < 2^128.
+computed as t (1 + d'), |d'| <= d, then 1 / (1 + t) changes by at most d t / (1 + t) <= d,
+relatively, and the sum and the quotient add at most v each; so sigmoid is off by at most
+(d + 2v)(1 + 2^-20) < 2^-48 relatively. The product with z adds one more v. Where exp under- or
+overflows (|z| > 708) the true sigmoid is within 2^-1000 of what is computed, and |z| < 2^128.
 """
 
 from __future__ import annotations

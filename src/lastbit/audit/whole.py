@@ -121,9 +121,7 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
         for name, finding in judge.findings(part, values).items():
             found[name] = found[name].joined(finding) if name in found else finding
     count = len(judge.network.nodes) - 1
-    return Row(
-        execution.runtime, execution.setting, execution.covered, len(images), found, count
-    )
+    return Row(execution.runtime, execution.setting, execution.covered, len(images), found, count)
 
 
 def audit_images(

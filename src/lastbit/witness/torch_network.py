@@ -24,8 +24,8 @@ from lastbit.graph import (
 class TorchNetwork:
     """The network with its weights as tensors of one type on one device.
 
-    Images are floating-point tensors (N, C, H, W) that hold byte values 0..255. With the memory format
-    `torch.channels_last` convolutions read and write their channels side by side.
+    Images are floating-point tensors (N, C, H, W) that hold byte values 0..255. With the memory
+    format `torch.channels_last` convolutions read and write their channels side by side.
     """
 
     def __init__(
