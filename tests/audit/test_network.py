@@ -1,7 +1,7 @@
 """A whole network: what the judge says is so, and no value outside of anything passes."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +180,7 @@ def test_what_torch_compile_makes_is_within(tmp_path: Path) -> None:
     subject = small(tmp_path)
     judge = NetworkJudge(subject.network, subject.derived)
     images = random_images(subject.network, 0, count=5)
-    start = lambda: torch_run(subject.network, compiled=True)  # noqa: E731
+    start = partial(torch_run, subject.network, compiled=True)
     row = audit_execution(Execution("torch", "compiled", start), judge, images)
     assert row.within, (row.worst, row.nodes[row.worst])
 
@@ -192,8 +192,8 @@ def test_jax_is_within(tmp_path: Path) -> None:
     for seed in range(3):
         subject = subject_of(*built(RandomNetwork(seed).b, tmp_path))
         judge = NetworkJudge(subject.network, subject.derived)
-        start: Callable = lambda s=subject: jax_run(s.network)
-        row = audit_execution(Execution("jax", "", start), judge, random_images(subject.network, 0))
+        execution = Execution("jax", "", partial(jax_run, subject.network))
+        row = audit_execution(execution, judge, random_images(subject.network, 0))
         assert row.within, (row.worst, row.nodes[row.worst])
 
 
