@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lastbit.audit.exhaustive import at_special_values, exhaustive, sampled
 from lastbit.audit.functions import implementations
-from lastbit.audit.page import Audit, page
+from lastbit.audit.page import Audit, render
 from lastbit.audit.reference import EXP_ULPS, largest_exp_error
 from lastbit.audit.whole import audit_network
 from lastbit.errors import PlatformError
@@ -45,7 +45,7 @@ def run_audit(
     network = audit_network(files, full=full, compiled=full, progress=progress)
     found = Audit(sweep, special, missing, exp_error, network)
     if out is not None:
-        write_whole(out, page(found).encode())
+        write_whole(out, render(found).encode())
     if full:
         state.unlink(missing_ok=True)
     return found

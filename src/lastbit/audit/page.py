@@ -89,7 +89,7 @@ _MET = """\
 Every assumption is met, and every execution that the statement covers is within its bounds."""
 
 
-def page(audit: Audit) -> str:
+def render(audit: Audit) -> str:
     """The whole page."""
     sweep, network = audit.sweep, audit.network
     patterns = (

@@ -83,7 +83,7 @@ def audit_network(
 
     Args:
         files: the model; its stored witness is among the images if there is one.
-        full: with 320 images instead of 16.
+        full: with 256 test images instead of 8, and others in proportion.
         compiled: also by torch.compile.
         progress: told about each stage.
 
@@ -91,7 +91,7 @@ def audit_network(
         ModelError: the model cannot be read or is not covered, or a runtime fails.
     """
     network = read_onnx(files.model)
-    images, described = audit_images(files, network, full=full)
+    images, described = audit_images(files, network, 256 if full else 8)
     try:
         derived = derive(
             files.model.read_bytes(),
@@ -125,12 +125,21 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
 
 
 def audit_images(
-    files: ModelFiles, network: Network, *, full: bool = False, seed: int = 0
+    files: ModelFiles, network: Network, many: int, *, seed: int = 0
 ) -> tuple[ByteArray, str]:
-    """Images (N, C, H, W) and a description: test images, random bytes, constants, the witness."""
+    """Images (N, C, H, W) and a description: test images, random bytes, constants, the witness.
+
+    Args:
+        files: the model, whose stored witness is taken if there is one.
+        network: the same in normal form.
+        many: how many test images; a quarter as many, 4 at least, are of random bytes.
+        seed: of those.
+
+    Raises:
+        UsageError: the witness is for another model.
+    """
     shape = network.input_shape
     random = np.random.default_rng(seed)
-    many = 256 if full else 8
     parts: list[tuple[str, ByteArray]] = []
     if shape == (1, 28, 28):
         try:

@@ -134,14 +134,15 @@ def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
         meets = "yes" if tally.meets else "NO"
         functions.add_row(function, escape(runtime), memory, near, f"{tally.far.value:.3f}", meets)
     network = found.network
-    rows = Table(
-        "runtime", "setting", "nodes", "worst node", "share of r_k", "out of range", "verdict",
-        box=None, title=escape(f"{network.name} on {network.images}"),
-    )  # fmt: skip
+    rows = Table(box=None, title=escape(f"{network.name} on {network.images}"))
+    for head in ("execution", "nodes", "worst node", "of r_k", "verdict"):
+        rows.add_column(head, overflow="fold")
     for row in network.rows:
         share, said = f"{row.nodes[row.worst].share:.3g}", row_verdict(row).strip("*")
-        cells = (row.runtime, row.setting, f"{len(row.nodes)} of {row.all_nodes}", row.worst)
-        rows.add_row(*(escape(cell) for cell in cells), share, str(row.outside), said)
+        if row.outside:
+            said += f", {row.outside} values out of range"
+        cells = (f"{row.runtime}, {row.setting}", str(len(row.nodes)), row.worst, share, said)
+        rows.add_row(*(escape(cell) for cell in cells))
     said = [f"not run: {name}: {why}" for name, why in {**found.missing, **network.missing}.items()]
     if network.refused:
         said.append(f"the model has no bounds: {network.refused}")
