@@ -79,12 +79,12 @@ Definition divides (a b v : value) : Prop :=
 Definition sigmoid (z : R) : R := / (1 + exp (- z)).
 Definition silu (z : R) : R := z * sigmoid z.
 
-(** A library's [f], within [far]; where [|z| <= 2^-6] within [near], and where [|z| <= 2^-26]
+(** A library's [f], within [far]; where [|z| <= 2^-6] within [near], and where [|z| <= 2^-27]
     within [at_zero]. *)
 Definition approximates (f far near at_zero : R -> R) (a v : value) : Prop :=
   forall z, a = Finite z -> exists r, v = Finite r /\ Rabs (r - f z) <= far z /\
                             (Rabs z <= / 2 ^ 6 -> Rabs (r - f z) <= near z) /\
-                            (Rabs z <= / 2 ^ 26 -> Rabs (r - f z) <= at_zero z).
+                            (Rabs z <= / 2 ^ 27 -> Rabs (r - f z) <= at_zero z).
 
 (** [sigmoid-absolute-4u-2u-u/16] *)
 Definition computes_sigmoid : value -> value -> Prop :=

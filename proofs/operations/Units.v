@@ -107,7 +107,7 @@ Qed.
 (** ** All operations *)
 
 Definition near (X : R) : Prop := X <= / 2 ^ 6.
-Definition at_zero (X : R) : Prop := X <= / 2 ^ 26.
+Definition at_zero (X : R) : Prop := X <= / 2 ^ 27.
 
 Definition noise (X : nat -> R) (o : operation) (rho : R) : Prop :=
   match o with

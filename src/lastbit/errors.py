@@ -91,6 +91,10 @@ class OutputError(LastbitError):
     """A result cannot be written: no permission, no space, no such folder."""
 
 
+class PlatformError(LastbitError):
+    """A library of this machine is worse than what a measurement takes it for."""
+
+
 class MissingExtraError(LastbitError):
     """A command needs packages that the core installation leaves out.
 

@@ -30,9 +30,9 @@ from lastbit_check.network import Node
 
 # Assumptions, in units of u: |computed sigmoid(z) - sigmoid(z)| <= 4u and |computed silu(z) -
 # silu(z)| <= 6u|z| + 2^-126; half of either where |z| <= 2^-6; u/16 and u|z|/16 + 2^-126 where
-# |z| <= 2^-26, because 1/2 and z/2 are returned there.
+# |z| <= 2^-27, because 1/2 and z/2 are returned there.
 SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
-NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**26)
+NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
 ERROR_AT_ZERO = Fraction(1, 16)
 
 

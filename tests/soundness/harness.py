@@ -95,7 +95,7 @@ def low_sigmoid(rate: float) -> Callable[[NDArray[np.float32]], NDArray[np.float
         exact = logistic(z.astype(LONG))
         sign = np.where(np.arange(z.size).reshape(z.shape) % 2, 1.0, -1.0)
         error = np.where(np.abs(z) <= 2.0**-6, rate / 2, rate) * 2.0**-24
-        error = np.where(np.abs(z) <= 2.0**-26, 0.0, error)
+        error = np.where(np.abs(z) <= 2.0**-27, 0.0, error)
         return np.clip(exact + sign * error, 0.0, 1.0).astype(np.float32)
 
     return sigmoid

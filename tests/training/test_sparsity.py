@@ -1,6 +1,7 @@
 """Rows that lose their terms: when, which, and that what is lost stays lost."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -30,9 +31,13 @@ def test_each_row_keeps_what_adds_most_to_its_sum(seed: int):
     masks = sparsity.masks(network, RECIPE, pixels, 1.0)
     assert masks.keys() == limits.keys()
     read: dict[str, torch.Tensor] = {}
+
+    def record(name: str, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        read[name] = inputs[0]
+
     for name in limits:
         network.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
-            lambda _, inputs, name=name: read.update({name: inputs[0]})
+            partial(record, name)
         )
     network(pixels)
     for name, mask in masks.items():

@@ -54,7 +54,9 @@ def masks(network: LiveNetwork, recipe: Recipe, pixels: Tensor, time: float) -> 
     return found
 
 
-def _limited(network: LiveNetwork, recipe: Recipe) -> Iterator[tuple[str, nn.Module, int]]:
+def _limited(
+    network: LiveNetwork, recipe: Recipe
+) -> Iterator[tuple[str, nn.Conv2d | nn.Linear, int]]:
     if recipe.trunk != "linear" or recipe.pruning_end <= 0:
         return
     expand, depthwise, project, head, classifier = recipe.row_terms
@@ -67,7 +69,9 @@ def _limited(network: LiveNetwork, recipe: Recipe) -> Iterator[tuple[str, nn.Mod
     yield "classifier", network.classifier, classifier
 
 
-def _input_sizes(network: LiveNetwork, layers: list[nn.Module], pixels: Tensor) -> list[Tensor]:
+def _input_sizes(
+    network: LiveNetwork, layers: list[nn.Conv2d | nn.Linear], pixels: Tensor
+) -> list[Tensor]:
     """Root mean square of each channel (C,) that each layer reads."""
     sizes: dict[nn.Module, Tensor] = {}
 

@@ -24,7 +24,8 @@ from lastbit.graph import (
 class TorchNetwork:
     """The network with its weights as tensors of one type on one device.
 
-    Images are floating-point tensors (N, C, H, W) that hold byte values 0..255.
+    Images are floating-point tensors (N, C, H, W) that hold byte values 0..255. With the memory
+    format `torch.channels_last` convolutions read and write their channels side by side.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class TorchNetwork:
         network: Network,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.network = network
+        self._memory_format = memory_format
         self._weights = {
             node.name: tuple(
                 torch.tensor(array, dtype=dtype, device=device) for array in _arrays(node)
@@ -83,6 +86,9 @@ class TorchNetwork:
     def _linear(self, node: Linear, x: torch.Tensor) -> torch.Tensor:
         weight, bias, *bn = self._weights[node.name]
         top, left, bottom, right = node.pads
+        if self._memory_format is not torch.contiguous_format:
+            x = x.contiguous(memory_format=self._memory_format)
+            weight = weight.contiguous(memory_format=self._memory_format)
         if (top, left) == (bottom, right):
             y = functional.conv2d(x, weight, bias, node.strides, (top, left), 1, node.group)
         else:

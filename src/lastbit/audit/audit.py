@@ -1,0 +1,51 @@
+"""The whole audit: elementary functions first, then a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lastbit.audit.exhaustive import at_special_values, exhaustive, sampled
+from lastbit.audit.functions import implementations
+from lastbit.audit.page import Audit, render
+from lastbit.audit.reference import EXP_ULPS, largest_exp_error
+from lastbit.audit.whole import audit_network
+from lastbit.errors import PlatformError
+from lastbit.files import write_whole
+from lastbit.models.shipped import ModelFiles
+from lastbit.progress import Progress, silent
+
+
+def run_audit(
+    files: ModelFiles, *, full: bool = False, out: Path | None = None, progress: Progress = silent
+) -> Audit:
+    """Audit every runtime installed.
+
+    Args:
+        files: the model whose executions are audited.
+        full: every float32 number, many images, and what torch.compile makes.
+        out: where the page is written, if anywhere. Beside it (or here) a full audit keeps a state
+            from which it goes on if it was interrupted.
+        progress: told about each stage.
+
+    Raises:
+        ModelError: the model cannot be read or executed.
+        OutputError: the page or the state cannot be written.
+        PlatformError: NumPy's exp is worse than this audit assumes.
+    """
+    exp_error = largest_exp_error()
+    if not (exp_error <= EXP_ULPS):
+        raise PlatformError(
+            f"NumPy's float64 exp errs by {exp_error:.3g} ulp, more than the {EXP_ULPS} assumed",
+            fix="use another build of NumPy",
+        )
+    listed, missing = implementations(compiled=full)
+    special = at_special_values(listed)
+    state = (out or Path("runtimes")).with_suffix(".state.json")
+    sweep = exhaustive(listed, state, progress=progress) if full else sampled(listed)
+    network = audit_network(files, full=full, compiled=full, progress=progress)
+    found = Audit(sweep, special, missing, exp_error, network)
+    if out is not None:
+        write_whole(out, render(found).encode())
+    if full:
+        state.unlink(missing_ok=True)
+    return found

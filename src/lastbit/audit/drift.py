@@ -1,0 +1,110 @@
+"""How far the installed runtimes are apart on the same images, beside what can be proved of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lastbit.audit.executions import executions, run_in_batches
+from lastbit.audit.whole import audit_images
+from lastbit.bound.drift import derive_drift
+from lastbit.certificate import hints_for
+from lastbit.errors import ModelError
+from lastbit.graph import read_onnx
+from lastbit.models.shipped import ModelFiles
+from lastbit.progress import Progress, silent
+from lastbit.witness.replay import distance
+from lastbit_check.check import Derived
+from lastbit_check.verdict import Rejected, Unreadable
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The largest difference of a probability between two executions of one image.
+
+    Attributes:
+        value: that difference, never rounded up.
+        between: the two executions.
+        image: its number among the images.
+        class_index: whose probability differs.
+        largest: per execution its largest difference from any other one.
+    """
+
+    value: float
+    between: tuple[str, str]
+    image: int
+    class_index: int
+    largest: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What is proved (`derived`, or `refused` with the rule), and what was observed."""
+
+    name: str
+    sha256: str
+    derived: Derived | None
+    refused: Rejected | None
+    observed: Observed
+    images: str
+    missing: Mapping[str, str]
+
+    @property
+    def verdict(self) -> str:
+        """Within, refuted (the observed drift is above the bound), or not decided."""
+        if self.derived is None:
+            return "not decided"
+        return "within" if self.observed.value <= self.derived.upper else "refuted"
+
+
+def measure_drift(
+    files: ModelFiles, *, test_images: int = 32, compiled: bool = False, progress: Progress = silent
+) -> Drift:
+    """Bound and observe the drift of a model.
+
+    Args:
+        files: the model; its stored witness is among the images if there is one.
+        test_images: how many of them; a quarter as many images of random bytes are added.
+        compiled: also run what torch.compile makes of the network.
+        progress: told about each stage.
+
+    Raises:
+        ModelError: the model cannot be read or executed.
+    """
+    network = read_onnx(files.model)
+    images, described = audit_images(files, network, test_images)
+    derived, refused = None, None
+    try:
+        derived = derive_drift(
+            files.model.read_bytes(),
+            hints_for(network),
+            watch=lambda _, k, n: progress("bounding the drift", k, n),
+        )
+    except Rejected as error:
+        refused = error
+    except Unreadable as error:
+        raise ModelError(str(error), where=str(files.model)) from error
+    listed, missing = executions(files.model, network, compiled=compiled)
+    covered = [execution for execution in listed if execution.covered]
+    found: dict[str, np.ndarray] = {}
+    for k, execution in enumerate(covered):
+        progress("executions", k, len(covered))
+        parts = [values[network.output] for _, values in run_in_batches(execution, images)]
+        found[execution.name] = np.concatenate(parts).reshape(len(images), -1)
+    progress("executions", len(covered), len(covered))
+    if not all(np.all(np.isfinite(p)) for p in found.values()):
+        raise ModelError("a runtime returns no number", where=str(files.model))
+    return Drift(files.name, network.sha256, derived, refused, observed(found), described, missing)
+
+
+def observed(found: Mapping[str, np.ndarray]) -> Observed:
+    """Compare probabilities (images, classes), float32, of two executions or more by name."""
+    names = list(found)
+    stack = np.stack([found[name] for name in names]).astype(np.float64)
+    apart = np.abs(stack[:, None] - stack[None])
+    a, b, image, class_index = (int(k) for k in np.unravel_index(apart.argmax(), apart.shape))
+    value = distance(float(stack[a, image, class_index]), float(stack[b, image, class_index]))
+    largest = {name: float(np.max(apart[k])) for k, name in enumerate(names)}
+    return Observed(value, (names[a], names[b]), image, class_index, largest)

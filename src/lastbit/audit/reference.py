@@ -1,0 +1,93 @@
+"""Sigmoid, SiLU and exp as judges: float64 values, each with a bound of its own error.
+
+One thing is assumed: NumPy's float64 exp errs by at most `EXP_ULPS` units in the last place (it is
+accurate to about one). `largest_exp_error` measures it at sampled points against the checker's
+rational enclosure of exp; a run whose sample is above the assumption judges nothing.
+
+From it, with d = EXP_ULPS * 2^-52 and v = 2^-53 the unit roundoff of binary64: if t = exp(-z) is
+computed as t (1 + d'), |d'| <= d, then 1 / (1 + t) changes by at most d t / (1 + t) <= d,
+relatively, and the sum and the quotient add at most v each; so sigmoid is off by at most
+(d + 2v)(1 + 2^-20) < 2^-48 relatively. The product with z adds one more v. Where exp under- or
+overflows (|z| > 708) the true sigmoid is within 2^-1000 of what is computed, and |z| < 2^128.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit.graph import Float32Array
+from lastbit_check.enclosure import exp_bounds
+
+Float64Array = NDArray[np.float64]
+FunctionName = Literal["sigmoid", "silu", "exp"]
+FUNCTIONS: tuple[FunctionName, ...] = ("sigmoid", "silu", "exp")
+
+EXP_ULPS = 4
+"""Assumed of NumPy's float64 exp: |computed - exp(x)| <= EXP_ULPS * 2^-52 exp(x)."""
+RELATIVE = 2.0**-47
+"""Relative error of every reference value here, the error of computing the bound included."""
+TINY = 2.0**-800
+"""Absolute error beside it: underflow in float64, times |z| < 2^128."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`value` with |value - true function| <= `error`, elementwise, float64."""
+
+    value: Float64Array
+    error: Float64Array
+
+
+def reference(function: FunctionName, z: NDArray[np.floating]) -> Reference:
+    """The function at finite float32 (or float64) arguments of magnitude below 2^128."""
+    z = z.astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        if function == "exp":
+            value = np.exp(z)
+        else:
+            value = 1.0 / (1.0 + np.exp(-z))
+            value = z * value if function == "silu" else value
+        return Reference(value, np.abs(value) * RELATIVE + TINY)
+
+
+def largest_exp_error(points: int = 2000, seed: int = 0) -> float:
+    """Largest error of NumPy's float64 exp at sampled float32 points of [-104, 88].
+
+    Returns:
+        The error in units of 2^-52 exp(x), an upper bound of it at each of the points.
+    """
+    random = np.random.default_rng(seed)
+    spread = random.uniform(-104.0, 88.0, points // 2)
+    near = np.ldexp(random.uniform(-1.0, 1.0, points - points // 2), random.integers(-30, 7))
+    x = np.concatenate([spread, near]).astype(np.float32).astype(np.float64)
+    worst = Fraction(0)
+    for argument, computed in zip(x.tolist(), np.exp(x).tolist(), strict=True):
+        low, high = exp_bounds(Fraction(argument))
+        away = max(abs(Fraction(computed) - low), abs(Fraction(computed) - high))
+        worst = max(worst, away / low)
+    return float(worst * 2**52)
+
+
+def special_points() -> Float32Array:
+    """Arguments at which implementations change what they do, with their neighbours.
+
+    Zeros, subnormals, both ends of every power of two, the ends of the range of exp, where
+    sigmoid saturates, multiples of ln(2) / 2 (where exp changes its exponent), infinities, NaN.
+    """
+    powers = np.ldexp(1.0, np.arange(-149, 128))
+    ends = [2.0**-6, 88.37626, 88.72284, 87.33654, 87.68311, 103.27893, 103.97208, 104.0, 709.78]
+    steps = np.arange(0.5, 40.5, 0.5)
+    halves = np.arange(1, 311) * (np.log(2.0) / 2)
+    largest = float(np.finfo(np.float32).max)
+    centres = np.concatenate([[0.0, largest], powers, ends, steps, halves]).astype(np.float32)
+    bits = centres.view(np.uint32)
+    around = bits[:, None].astype(np.int64) + np.arange(-32, 33)
+    positive = np.clip(around, 0, 0x7F800000).astype(np.uint32)
+    nans = np.array([0x7F800001, 0x7FC00000, 0x7FFFFFFF], np.uint32)
+    bits = np.unique(np.concatenate([positive.reshape(-1), nans]))
+    return np.concatenate([bits, bits | np.uint32(0x80000000)]).view(np.float32)

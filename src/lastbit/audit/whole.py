@@ -1,0 +1,164 @@
+"""A model on every runtime and setting, each of its values held against its certificate's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lastbit.audit.executions import Execution, executions, run_in_batches
+from lastbit.audit.nodes import Finding, NetworkJudge
+from lastbit.certificate import hints_for
+from lastbit.data import load_mnist
+from lastbit.errors import DataError, ModelError, UsageError
+from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.models.shipped import ModelFiles
+from lastbit.progress import Progress, silent
+from lastbit.witness.files import read_witness
+from lastbit_check.check import derive
+from lastbit_check.verdict import Rejected, Unreadable
+
+SLOW_IMAGES = 8
+"""So many images for an execution that is slow: the last ones, which are the hardest."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One execution over all its images.
+
+    Attributes:
+        runtime: name and version.
+        setting: what differs from its default.
+        covered: whether the statement speaks of it.
+        images: how many were run.
+        nodes: what was found of each visible node.
+        all_nodes: how many nodes compute something.
+    """
+
+    runtime: str
+    setting: str
+    covered: bool
+    images: int
+    nodes: Mapping[str, Finding]
+    all_nodes: int
+
+    @property
+    def worst(self) -> str:
+        """The node with the largest share of its rounding bound."""
+        return max(self.nodes, key=lambda name: self.nodes[name].share)
+
+    @property
+    def outside(self) -> int:
+        """Values outside of their range."""
+        return sum(finding.outside for finding in self.nodes.values())
+
+    @property
+    def within(self) -> bool:
+        """Whether no value was outside of its range or its rounding bound."""
+        return all(finding.holds for finding in self.nodes.values())
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether a covered execution was within all bounds, or one that is not was caught."""
+        return self.within == self.covered
+
+
+@dataclass(frozen=True)
+class NetworkAudit:
+    """What was found; `refused` names the rule where a model has no bounds to be held against."""
+
+    name: str
+    sha256: str
+    images: str
+    rows: Sequence[Row]
+    missing: Mapping[str, str]
+    refused: Rejected | None = None
+
+
+def audit_network(
+    files: ModelFiles, *, full: bool = False, compiled: bool = False, progress: Progress = silent
+) -> NetworkAudit:
+    """Run a model in every way installed.
+
+    Args:
+        files: the model; its stored witness is among the images if there is one.
+        full: with 256 test images instead of 8, and others in proportion.
+        compiled: also by torch.compile.
+        progress: told about each stage.
+
+    Raises:
+        ModelError: the model cannot be read or is not covered, or a runtime fails.
+    """
+    network = read_onnx(files.model)
+    images, described = audit_images(files, network, 256 if full else 8)
+    try:
+        derived = derive(
+            files.model.read_bytes(),
+            hints_for(network),
+            keep=True,
+            watch=lambda _, k, n: progress("deriving ranges and rounding bounds", k, n),
+        )
+    except Rejected as error:
+        return NetworkAudit(files.name, network.sha256, described, [], {}, error)
+    except Unreadable as error:
+        raise ModelError(str(error), where=str(files.model)) from error
+    judge = NetworkJudge(network, derived)
+    listed, missing = executions(files.model, network, compiled=compiled)
+    rows: list[Row] = []
+    for k, execution in enumerate(listed):
+        progress("executions", k, len(listed))
+        rows.append(audit_execution(execution, judge, images))
+    progress("executions", len(listed), len(listed))
+    return NetworkAudit(files.name, network.sha256, described, rows, missing)
+
+
+def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray) -> Row:
+    """One execution on images (N, C, H, W)."""
+    images = images[-SLOW_IMAGES:] if execution.slow else images
+    found: dict[str, Finding] = {}
+    for part, values in run_in_batches(execution, images):
+        for name, finding in judge.findings(part, values).items():
+            found[name] = found[name].joined(finding) if name in found else finding
+    count = len(judge.network.nodes) - 1
+    return Row(execution.runtime, execution.setting, execution.covered, len(images), found, count)
+
+
+def audit_images(
+    files: ModelFiles, network: Network, many: int, *, seed: int = 0
+) -> tuple[ByteArray, str]:
+    """Images (N, C, H, W) and a description: test images, random bytes, constants, the witness.
+
+    Args:
+        files: the model, whose stored witness is taken if there is one.
+        network: the same in normal form.
+        many: how many test images; a quarter as many, 4 at least, are of random bytes.
+        seed: of those.
+
+    Raises:
+        UsageError: the witness is for another model.
+    """
+    shape = network.input_shape
+    random = np.random.default_rng(seed)
+    parts: list[tuple[str, ByteArray]] = []
+    if shape == (1, 28, 28):
+        try:
+            parts.append(("test images", load_mnist("test").images[:many, None]))
+        except DataError:
+            parts.append(("test images (no source has them)", np.zeros((0, *shape), np.uint8)))
+    noise = random.integers(0, 256, (max(4, many // 4), *shape), dtype=np.uint8)
+    noise[1::2] = np.where(noise[1::2] < 128, 0, 255)
+    parts.append(("of random bytes", noise))
+    constants = np.array([0, 1, 127, 128, 254, 255], np.uint8)
+    parts.append(("constant", np.broadcast_to(constants[:, None, None, None], (6, *shape))))
+    if files.witness.exists():
+        witness = read_witness(files.witness)
+        if witness.model_sha256 != network.sha256:
+            raise UsageError(
+                "the stored witness is for another model",
+                where=str(files.witness),
+                fix="make a new one with `lastbit search`",
+            )
+        parts.append(("of the stored witness", witness.pair[:, None]))
+    described = ", ".join(f"{len(images)} {what}" for what, images in parts)
+    return np.concatenate([images for _, images in parts]), described
