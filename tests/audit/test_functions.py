@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -41,16 +42,16 @@ from lastbit_check.forward import (
 U = 2.0**-24
 
 
-def enclosed(function: FunctionName, z: float) -> tuple[mpf, mpf]:
+def enclosed(function: FunctionName, z: float) -> tuple[Any, Any]:
     """The true value by interval arithmetic of 200 bits."""
     iv.prec = 200
-    x = iv.mpf(z)
+    x: Any = iv.mpf(z)  # pyright: ignore[reportArgumentType]
     if function == "exp":
-        value = iv.exp(x)
+        value: Any = iv.exp(x)
     elif z >= 0:
-        value = 1 / (1 + iv.exp(-x))
+        value = 1 / (1 + cast("Any", iv.exp(-x)))
     else:  # without a quotient of two large numbers
-        value = iv.exp(x) / (1 + iv.exp(x))
+        value = cast("Any", iv.exp(x)) / (1 + cast("Any", iv.exp(x)))
     value = x * value if function == "silu" else value
     return value.a, value.b
 
@@ -128,11 +129,16 @@ def test_the_assumptions_end_where_they_say(sign: int) -> None:
 def test_at_zero_a_half_is_assumed() -> None:
     """1/2 and z/2 meet the assumption where |z| <= 2^-27; their neighbours in float32 do not."""
     z = np.array([AT_ZERO, -AT_ZERO, AT_ZERO / 8, 2.0**-149, 0.0], np.float32)
-    half = np.full_like(z, 0.5)
+    half = np.full(z.shape, 0.5, np.float32)
     assert Judge("sigmoid", z).tally(half).meets
-    assert not Judge("sigmoid", z).tally(np.nextafter(half, np.float32(0))).meets
-    assert Judge("silu", z).tally(z / 2).meets
-    assert not Judge("silu", z[:3]).tally(z[:3] / 2 * np.float32(1 + 2.0**-22)).meets
+    below = np.full(z.shape, 0.5 - 2.0**-25, np.float32)
+    assert not Judge("sigmoid", z).tally(below).meets
+    assert Judge("silu", z).tally((z / 2).astype(np.float32)).meets
+    assert (
+        not Judge("silu", z[:3])
+        .tally((z[:3] * np.float32(0.5 + 2.0**-22)).astype(np.float32))
+        .meets
+    )
 
 
 def test_near_zero_half_of_it_is_assumed() -> None:
@@ -246,10 +252,11 @@ def test_a_state_of_another_sweep_or_a_broken_one_is_not_used(tmp_path: Path) ->
     for content in (stored, stored[:100], b"[]", b'{"identity": 3}', b""):
         state.write_bytes(content)
         done: list[int] = []
-        exhaustive(
-            [one(lambda z: z)], state, patterns=2 * SEGMENT,
-            progress=lambda _, k, n, seen=done: seen.append(k),
-        )  # fmt: skip
+
+        def watch(stage: str, done: int, total: int, seen: list[int] = done) -> None:
+            seen.append(done)
+
+        exhaustive([one(lambda z: z)], state, patterns=2 * SEGMENT, progress=watch)
         assert done == [0, 1, 2]
 
 

@@ -1,5 +1,6 @@
 """A whole network: what the judge says is so, and no value outside of anything passes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,8 @@ from soundness.harness import (
 from soundness.small import model as small_model
 
 
-def stacked(subject: Subject, images: np.ndarray, way: dict[str, object]) -> Values:
-    parts = [run(subject.network, image, way) for image in images]
+def stacked(subject: Subject, images: np.ndarray, way: Mapping[str, object]) -> Values:
+    parts = [run(subject.network, image, dict(way)) for image in images]
     return {
         node.name: np.stack([v[node.name] for v in parts]) for node in subject.network.nodes[1:]
     }

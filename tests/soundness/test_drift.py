@@ -73,7 +73,7 @@ def test_nor_with_hints_at_random(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_at_most_the_bound_for_two_images(tmp_path: Path, seed: int) -> None:
-    """A run may be compared with itself: the drift is one of the things that the last bit adds to."""
+    """A run may be compared with itself: the drift is one of the things the last bit adds to."""
     model, network = built((NearlyLinear if seed % 2 else RandomNetwork)(seed).b, tmp_path)
     hints = hints_for(network)
     both, drift = derive(model, hints), derive_drift(model, hints)
