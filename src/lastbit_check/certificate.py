@@ -107,8 +107,8 @@ def _formed(value: Any, form: Any, where: str) -> Any:
         return [_formed(entry, form[0], where) for entry in value]
     if not isinstance(form, dict):
         return value
-    fields = cast("dict[str, Any]", form)
-    forms = dict.fromkeys(value, fields[ANY]) if ANY in fields else fields
+    forms = cast("dict[str, Any]", form)
+    forms = dict.fromkeys(cast("dict[str, Any]", value), forms[ANY]) if ANY in forms else forms
     other = sorted(value.keys() ^ forms.keys())
     require(not other, "certificate.fields", f"{where}: {other}")
     return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lastbit_check.exact import Fix, Ints, beside, total
+from lastbit_check.exact import Fix, beside, total
 from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer, Rows
-from lastbit_check.network import Node
+from lastbit_check.network import CURVED, Node
 
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 25
@@ -50,7 +50,7 @@ def spreads(
     after = nodes[nodes.index(base) + 1 :]
     ranges, moves = radius[:, :1].fit(RADIUS_BITS), radius[:, 1:].fit(RADIUS_BITS)
     last = {name: node.name for node in after for name in node.inputs}
-    walk, sums = _Walk(layers, hints), dict[str, _Sum]()
+    walk, sums = _Walk(layers, hints), dict[str, Spread]()
     live = np.flatnonzero(np.any(radius.n, axis=1))
     for start in range(0, live.size, CHUNK):
         here = live[start : start + CHUNK]
@@ -63,12 +63,12 @@ def spreads(
             columns = walk.step(node, held)
             if columns is not None:
                 held[node.name] = columns
-                new = _gathered(columns, ranges[here], moves[here])
+                new = _gathered(columns, node.shape[0], ranges[here], moves[here])
                 sums[node.name] = sums[node.name].plus(new) if node.name in sums else new
             for name in node.inputs:
                 if last[name] == node.name:
                     held.pop(name, None)
-    return {n.name: sums[n.name].everywhere(n.shape[0]) for n in after if n.name in sums}
+    return sums
 
 
 class _Walk:
@@ -81,19 +81,18 @@ class _Walk:
     def step(self, node: Node, held: dict[str, _Columns]) -> _Columns | None:
         """The node's columns, or None where it does not depend on the base."""
         sources = [held[name] for name in node.inputs if name in held]
-        if not sources or node.name in self.hints.boxes or node.op == "softmax":
+        curved = node.op in CURVED
+        forgotten = node.name in self.hints.boxes or (curved and node.inputs[0] not in held)
+        if not sources or forgotten or node.op == "softmax":
             return None
-        rows = sources[0].rows
-        if node.op in ("silu", "sigmoid", "gate"):
-            if node.inputs[0] not in held:
-                return None
-            rows, x = held[node.inputs[0]].rows, held[node.inputs[0]].a
+        rows, x = sources[0].rows, sources[0].a
+        if curved:
             m = self.hints.slope(node)
             a, e = Fix(x.n * m.n[rows], x.e + m.e), x.e + m.e
         elif node.op == "add":
             rows = np.unique(np.concatenate([s.rows for s in sources]))
             wide = [_widened(s.rows, s.a, rows) for s in sources]
-            a, e = total(*wide, up=False), max(x.e for x in wide)
+            a, e = total(*wide, up=False), max(s.e for s in wide)
         else:
             key = (node.name, rows.tobytes())
             if key not in self.narrow:
@@ -101,7 +100,7 @@ class _Walk:
             layer, take, rows = self.narrow[key]
             if not rows.size:
                 return None
-            a, e = layer.core(sources[0].a[take]), sources[0].a.e + layer.e
+            a, e = layer.core(x[take]), x.e + layer.e
         a = a.fit(CORE_BITS, up=False)
         return _Columns(rows, a, a.e == e)
 
@@ -112,44 +111,20 @@ def _widened(rows: Rows, x: Fix, more: Rows) -> Fix:
     return Fix(n, x.e)
 
 
-@dataclass(frozen=True)
-class _Sum:
-    """A spread of the channels ``rows`` alone."""
-
-    rows: Rows
-    found: Spread
-
-    def plus(self, other: _Sum) -> _Sum:
-        rows = np.union1d(self.rows, other.rows)
-        return _Sum(rows, self._on(rows).plus(other._on(rows)))
-
-    def everywhere(self, channels: int) -> Spread:
-        return self._on(np.arange(channels))
-
-    def _on(self, rows: Rows) -> Spread:
-        if rows.size == self.rows.size:
-            return self.found
-        return Spread(_widened(self.rows, self.found.spread, rows), self.found.slack)
-
-
-def _gathered(columns: _Columns, ranges: Fix, moves: Fix) -> _Sum:
-    a = columns.a
+def _gathered(columns: _Columns, channels: int, ranges: Fix, moves: Fix) -> Spread:
+    a, rows = columns.a, columns.rows
     flat = np.abs(a.n).reshape(-1, a.n.shape[3])
     sums = [Fix((flat @ v.n).reshape(*a.n.shape[:3], -1), a.e + v.e) for v in (ranges, moves)]
     unit = 0.0 if columns.exact else 2.0
     slack = [Fix(unit * np.sum(v.n, axis=0), a.e + v.e) for v in (ranges, moves)]
-    return _Sum(columns.rows, Spread(beside(*sums), beside(*slack)))
+    return Spread(_widened(rows, beside(*sums), np.arange(channels)), beside(*slack))
 
 
-def coarse(radius: Fix, groups: Ints) -> Fix:
+def coarse(radius: Fix, groups: Rows) -> Fix:
     """Columns of single pixels -> columns of groups of pixels, each the largest of its pixels.
 
     ``groups`` (pixels,) holds the group of each pixel; the first column, the range, stays.
     """
-    count = int(groups.max()) + 1
-    out = np.zeros((*radius.n.shape[:3], 1 + count))
-    out[..., 0] = radius.n[..., 0]
-    for g in range(count):
-        members = 1 + np.flatnonzero(groups == g)
-        out[..., 1 + g] = np.max(radius.n[..., members], axis=3)
-    return Fix(out, radius.e)
+    members = [1 + np.flatnonzero(groups == g) for g in range(int(groups.max()) + 1)]
+    worst = [np.max(radius.n[..., pixels], axis=3) for pixels in members]
+    return Fix(np.stack([radius.n[..., 0], *worst], axis=3), radius.e)

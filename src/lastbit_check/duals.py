@@ -10,44 +10,37 @@ with d_j = sum_k L_kj^T a_k - a_j and b = sum_k L_k0^T a_k over the readers k of
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lastbit_check.exact import Fix, Ints, matmul_up, total
+from lastbit_check.exact import Fix, matmul_up, total
 from lastbit_check.forward import Effects
 from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
-from lastbit_check.network import Node
+from lastbit_check.network import LINEAR, Node
 from lastbit_check.verdict import require
 
 SLACK = 16.0  # units that pulled_back may be off
 
 
-@dataclass
 class Ledger:
     """What each node adds to the bound, for every pair of classes and every pixel's group.
 
-    ``remainder[node]`` and ``defect[node]`` are (pairs, groups), ``rounding[node]`` (pairs, 1) for
-    two executions, ``direct`` (pairs, pixels) is |b . D_0|.
+    ``pairs`` (pairs, 2) lists the classes c < j. ``remainder[node]`` and ``defect[node]`` are
+    (pairs, groups), ``rounding[node]`` (pairs, 1) for two executions, ``direct`` (pairs, pixels)
+    is |b . D_0|.
     """
 
-    classes: int
-    remainder: dict[str, Fix] = field(default_factory=dict[str, Fix])
-    rounding: dict[str, Fix] = field(default_factory=dict[str, Fix])
-    defect: dict[str, Fix] = field(default_factory=dict[str, Fix])
-    direct: Fix | None = None
-
-    @property
-    def pairs(self) -> NDArray[np.intp]:
-        """The pairs (c, j) of classes, c < j, one a row."""
-        return np.array(list(itertools.combinations(range(self.classes), 2)), dtype=np.intp)
+    def __init__(self, classes: int, pixels: int) -> None:
+        self.pairs = np.array([*itertools.combinations(range(classes), 2)], dtype=np.intp)
+        self.remainder: dict[str, Fix] = {}
+        self.rounding: dict[str, Fix] = {}
+        self.defect: dict[str, Fix] = {}
+        self.direct = Fix(np.zeros((len(self.pairs), pixels)), 0)
 
     def _differences(self, a: Fix) -> Fix:
         """|a_c - a_j| for every pair (pairs, units) from a (C, H, W, classes)."""
-        flat = a.n.reshape(-1, self.classes).T
-        c, j = self.pairs.T
+        flat, (c, j) = a.n.reshape(-1, a.n.shape[3]).T, self.pairs.T
         return Fix(np.abs(flat[c] - flat[j]), a.e)
 
     def enter(
@@ -62,25 +55,22 @@ class Ledger:
         units = weights.n.shape[1]
         if effects.remainder.n.any():
             self.remainder[node.name] = matmul_up(weights, effects.remainder.reshape(units, -1))
-        noise = np.broadcast_to(effects.rounding.n, (*node.shape, 1)).reshape(units, 1)
-        self.rounding[node.name] = matmul_up(weights, Fix(2.0 * noise, effects.rounding.e))
+        noise = effects.rounding.reshape(units, 1)
+        self.rounding[node.name] = matmul_up(weights, Fix(2.0 * noise.n, noise.e))
         if pulled is dual or (pulled is None and not dual.n.any()):
             self.defect[node.name] = Fix(np.zeros((len(self.pairs), 1)), 0)
             return
         pulled = pulled or Fix(np.zeros_like(dual.n), dual.e)
         gap = total(pulled, Fix(-dual.n, dual.e), up=False)
         slack = SLACK * 2.0 ** max(0, gap.e - pulled.e) + 2.0
-        size = np.abs(gap.n).reshape(units, self.classes).T + slack
-        c, j = self.pairs.T
+        size, (c, j) = np.abs(gap.n).reshape(units, -1).T + slack, self.pairs.T
         self.defect[node.name] = matmul_up(Fix(size[c] + size[j], gap.e), moves.reshape(units, -1))
 
-    def close(self, pulled: Fix | None, pixels: int) -> None:
+    def close(self, pulled: Fix | None) -> None:
         """Book the input: |b . D_0| with D_0 = 1 at one pixel."""
-        if pulled is None:
-            self.direct = Fix(np.zeros((len(self.pairs), pixels)), 0)
-            return
-        d = self._differences(pulled)
-        self.direct = Fix(d.n + 2 * SLACK, d.e)
+        if pulled is not None:
+            d = self._differences(pulled)
+            self.direct = Fix(d.n + 2 * SLACK, d.e)
 
 
 def pulled_back(
@@ -93,7 +83,7 @@ def pulled_back(
         a = hints.dual(reader, classes)
         if not a.n.any():
             continue
-        if reader.op in ("linear", "affine", "mean"):
+        if reader.op in LINEAR:
             layer = layers[reader.name]
             part = layer.transposed(a).fit(44, up=False)
             coarsest = coarsest if part.e == a.e + layer.e else min(coarsest, part.e)
@@ -108,19 +98,3 @@ def pulled_back(
         return None
     result = total(*parts, up=False)
     return result.at(min(result.e, coarsest), up=False)
-
-
-def unit_duals(classes: int) -> NDArray[np.int32]:
-    """e_c at the logits (classes, classes, 1, 1)."""
-    return np.eye(classes, dtype=np.int32).reshape(classes, classes, 1, 1)
-
-
-def summed(parts: list[Fix], shape: tuple[int, ...]) -> Fix:
-    """Upper sum of contributions, broadcast to ``shape``."""
-    none = Fix(np.zeros(shape), 0)
-    return total(none, *parts) if parts else none
-
-
-def spread_over(by_group: Ints, groups: Ints) -> Ints:
-    """Columns of groups -> columns of pixels."""
-    return by_group[:, groups.astype(np.intp)] if by_group.shape[1] > 1 else by_group

@@ -20,7 +20,7 @@ from functools import cache
 
 import numpy as np
 
-from lastbit_check.exact import Fix, Ints, shift
+from lastbit_check.exact import Fix, Ints
 
 BITS = 24  # slopes and sigmoid values are tabulated as integers over 2^24
 STEP = 64  # table points per unit
@@ -73,10 +73,7 @@ def tables() -> dict[str, tuple[Ints, Ints]]:
         low.append(low[-1] * base[0] // one)
         high.append(high[-1] * base[1] // one + 1)
     rows: dict[str, list[tuple[int, int]]] = {
-        "sigmoid": [],
-        "sigmoid'": [],
-        "silu": [],
-        "silu'": [],
+        name: [] for name in ("sigmoid", "sigmoid'", "silu", "silu'")
     }
     for k in range(-END, END + 1):
         below, above = low[abs(k)], high[abs(k)]
@@ -103,72 +100,65 @@ def _product(a: tuple[int, int], b: tuple[int, int], unit: int) -> tuple[int, in
     return min(corners) // unit, -(-max(corners) // unit)
 
 
-def _cells(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
-    """Indices of the last table point <= lo and the first one >= hi, clipped to the table."""
+def _ends(name: str, lo: Fix, hi: Fix) -> tuple[Ints, Ints, Ints, Ints]:
+    """The last table point <= lo and the first one >= hi, clipped to the table (their indices).
+
+    Then the smaller of the table's lower bounds at the two, and the larger of its upper ones.
+    """
     low = np.clip(np.floor(np.ldexp(lo.n, 6 - lo.e)), -END, END)
     high = np.clip(np.ceil(np.ldexp(hi.n, 6 - hi.e)), -END, END)
-    return low, high
+    (down, up), i, j = tables()[name], (low + END).astype(np.intp), (high + END).astype(np.intp)
+    return low, high, np.minimum(down[i], down[j]), np.maximum(up[i], up[j])
 
 
-def magnitude(lo: Fix, hi: Fix, bits: int) -> Ints:
+def _magnitude(lo: Fix, hi: Fix, bits: int) -> Ints:
     """max(|lo|, |hi|) in units of 2^-bits, rounded up (ldexp is exact at these magnitudes)."""
     left, right = np.ldexp(np.abs(lo.n), bits - lo.e), np.ldexp(np.abs(hi.n), bits - hi.e)
     return np.ceil(np.maximum(left, right))
 
 
-def _look(name: str, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    down, up = tables()[name]
-    i, j = (low + END).astype(np.intp), (high + END).astype(np.intp)
-    return down[i], up[i], down[j], up[j]
-
-
-def silu_slopes(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
-    """Integers (unit 2^-24) that enclose silu' on [lo, hi], elementwise.
+def silu_slopes(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+    """Enclosure of silu' on [lo, hi], elementwise.
 
     Beyond the table silu' lies within 2^-24 * 64 of 0 (left) or 1 (right), on its monotone tails:
     the value at the table's end, which is the extreme one there, and the limit enclose it.
     """
     unit = float(2**BITS)
-    low, high = _cells(lo, hi)
-    a, b, c, d = _look("silu'", low, high)
-    least, most = np.minimum(a, c), np.maximum(b, d)
+    low, high, least, most = _ends("silu'", lo, hi)
     valley, hill = (low <= -153) & (high >= -154), (low <= 154) & (high >= 153)
     least = np.where(valley, np.floor(-0.09984 * unit), least)
     most = np.where(hill, np.ceil(1.09984 * unit), most)
     most = np.where(low <= -END, np.maximum(most, 0.0), most)
     least = np.where(high >= END, np.minimum(least, unit), least)
-    near = np.minimum(magnitude(lo, hi, BITS - 1), unit)
-    return np.maximum(least, unit / 2 - near), np.minimum(most, unit / 2 + near)
+    near = np.minimum(_magnitude(lo, hi, BITS - 1), unit)
+    least, most = np.maximum(least, unit / 2 - near), np.minimum(most, unit / 2 + near)
+    return Fix(least, BITS), Fix(most, BITS)
 
 
 def silu_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
-    """Enclosure of silu over [lo, hi], elementwise: least is -0.2785, and silu(z) <= max(z, 0)."""
-    unit = float(2**BITS)
-    low, high = _cells(lo, hi)
-    a, b, c, d = _look("silu", low, high)
-    least, most = np.minimum(a, c), np.maximum(b, d)
-    least = np.where((low <= -81) & (high >= -82), np.floor(-0.27847 * unit), least)
+    """Enclosure of silu on [lo, hi], elementwise: least is -0.2785, and silu(z) <= max(z, 0)."""
+    low, high, least, most = _ends("silu", lo, hi)
+    valley = (low <= -81) & (high >= -82)
+    least = np.where(valley, np.floor(-0.27847 * 2**BITS), least)
     most = np.where(low <= -END, np.maximum(most, 0.0), most)
     e = min(BITS, hi.e)  # right of the table silu(z) <= z
-    beyond = np.maximum(shift(hi.n, hi.e - e, up=True), 0.0)
-    top = np.where(high >= END, beyond, shift(most, BITS - e, up=True))
+    top = np.where(high >= END, np.maximum(hi.at(e).n, 0.0), Fix(most, BITS).at(e).n)
     return Fix(least, BITS), Fix(top, e)
 
 
 def sigmoid_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
-    """Enclosure of sigma over [lo, hi], elementwise."""
-    low, high = _cells(lo, hi)
-    down, _, _, up = _look("sigmoid", low, high)
-    top = np.where(high >= END, float(2**BITS), up)
-    return Fix(np.where(low <= -END, 0.0, down), BITS), Fix(top, BITS)
+    """Enclosure of sigma on [lo, hi], elementwise."""
+    low, high, least, most = _ends("sigmoid", lo, hi)
+    least = np.where(low <= -END, 0.0, least)
+    return Fix(least, BITS), Fix(np.where(high >= END, float(2**BITS), most), BITS)
 
 
-def sigmoid_slopes(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
-    """Integers (unit 2^-24) that enclose sigma' on [lo, hi]; it is between 1/4 - z^2/16 and 1/4."""
+def sigmoid_slopes(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+    """Enclosure of sigma' on [lo, hi], elementwise; it is between 1/4 - z^2/16 and 1/4."""
     quarter = float(2 ** (BITS - 2))
-    low, high = _cells(lo, hi)
-    a, b, c, d = _look("sigmoid'", low, high)
-    least = np.where((low <= -END) | (high >= END), 0.0, np.minimum(a, c))
-    most = np.where((low <= 0) & (high >= 0), quarter, np.maximum(b, d))
-    reach = np.minimum(magnitude(lo, hi, 12), 2.0**13)
-    return np.maximum(least, quarter - np.ceil(reach * reach / 16)), np.minimum(most, quarter)
+    low, high, least, most = _ends("sigmoid'", lo, hi)
+    least = np.where((low <= -END) | (high >= END), 0.0, least)
+    most = np.where((low <= 0) & (high >= 0), quarter, most)
+    reach = np.minimum(_magnitude(lo, hi, 12), 2.0**13)
+    least = np.maximum(least, quarter - np.ceil(reach * reach / 16))
+    return Fix(least, BITS), Fix(np.minimum(most, quarter), BITS)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +66,18 @@ class Fix:
     def reshape(self, *shape: int) -> Fix:
         return Fix(self.n.reshape(*shape), self.e)
 
+    def largest(self) -> Fraction:
+        """The largest magnitude."""
+        return Fraction(peak(self.n)) / Fraction(2) ** self.e
+
     def abs(self) -> Fix:
         return Fix(np.abs(self.n), self.e)
 
 
 def common(*terms: Fix, bits: int = 44) -> int:
     """Exponent of the finest grid wanted on which every term has at most ``bits`` bits."""
-    finest = max(t.e for t in terms)
-    return min(finest, *(t.e + bits - peak(t.n).bit_length() for t in terms if t.n.any()), finest)
+    room = [t.e + bits - peak(t.n).bit_length() for t in terms if t.n.any()]
+    return min([max(t.e for t in terms), *room])
 
 
 def total(*terms: Fix, up: bool = True, bits: int = 44) -> Fix:
@@ -144,6 +149,11 @@ def dyadic(value: float) -> tuple[int, int]:
     return numerator, denominator.bit_length() - 1
 
 
+def grid(largest: float, bits: int) -> int:
+    """Exponent of the finest grid on which numbers up to ``largest`` have so many bits at most."""
+    return bits - math.frexp(largest)[1] if largest > 0 else ZERO_GRID
+
+
 def from_float(values: NDArray[np.float32] | NDArray[np.float64], bits: int) -> tuple[Fix, Ints]:
     """Nearest integers of at most ``bits`` bits on a common grid, and where they are inexact.
 
@@ -152,8 +162,7 @@ def from_float(values: NDArray[np.float32] | NDArray[np.float64], bits: int) -> 
         given one (by at most half a unit).
     """
     x = np.asarray(values, dtype=np.float64)
-    largest = float(np.max(np.abs(x))) if x.size else 0.0
-    e = bits - math.frexp(largest)[1] if largest > 0 else ZERO_GRID
+    e = grid(float(np.max(np.abs(x), initial=0.0)), bits)
     scaled = np.ldexp(x, e)
     n = np.rint(scaled)
     return Fix(n, e), (np.ldexp(n, -e) != x).astype(np.float64)

@@ -106,12 +106,7 @@ def layer_underflow(layer: Layer, size: Fix, name: str) -> Fix:
     The magnitudes of weights and values multiply that; 64 (terms + 1) operations cover a sum, where
     zeros added to a partial sum count once: a chain of them flushes it once at most.
     """
-    return underflow(64 * (layer.terms + 1) * layer.reach * (largest(size) + 1), name)
-
-
-def largest(x: Fix) -> Fraction:
-    """Largest entry of a nonnegative array."""
-    return Fraction(int(np.max(x.n, initial=0))) / Fraction(2) ** x.e
+    return underflow(64 * (layer.terms + 1) * layer.reach * (size.largest() + 1), name)
 
 
 def finite(size: Fraction, name: str) -> None:

@@ -12,7 +12,7 @@ from lastbit_check.network import Node
 from lastbit_check.verdict import require
 
 SLOPE_BITS = 20
-DUAL_LIMIT = 2**27
+DUAL_LIMIT = 2**26
 
 
 @dataclass(frozen=True)

@@ -14,28 +14,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.exact import (
-    LIMIT,
-    ZERO_GRID,
-    Fix,
-    Ints,
-    apply_near,
-    apply_up,
-    common,
-    from_float,
-    peak,
-    shift,
-)
-from lastbit_check.network import BatchNorm, Node, Shape, Weights
+from lastbit_check.exact import LIMIT, Fix, Ints, apply_near, apply_up, common, from_float, grid
+from lastbit_check.network import F32, BatchNorm, Node, Shape, Weights
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
 Rows = NDArray[np.intp]
-Float64 = NDArray[np.float64]
+Map = Callable[[Ints], Ints]
 
 
 @dataclass(frozen=True)
@@ -58,19 +48,18 @@ class Layer:
 
     def core(self, x: Fix) -> Fix:
         """Image under the core, within one unit of the result's grid."""
-        y = apply_near(lambda v: self._conv(self.w, v), self._gain(self.w), x)
-        return Fix(y.n, y.e + self.e)
+        return self._image(apply_near, self.w, x)
 
     def spread(self, x: Fix) -> Fix:
         """Upper bound of the image of x >= 0 under the absolute values of the true weights."""
-        w = np.abs(self.w) + self.inexact
-        y = apply_up(lambda v: self._conv(w, v), self._gain(w), x)
-        return Fix(y.n, y.e + self.e)
+        return self._image(apply_up, np.abs(self.w) + self.inexact, x)
 
     def left_out(self, x: Fix) -> Fix:
         """Upper bound of |true weights - core| applied to x >= 0."""
-        w = self.inexact
-        y = apply_up(lambda v: self._conv(w, v), self._gain(w), x)
+        return self._image(apply_up, self.inexact, x)
+
+    def _image(self, apply: Callable[[Map, int, Fix], Fix], w: Ints, x: Fix) -> Fix:
+        y = apply(partial(self._conv, w), heaviest_row(w), x)
         return Fix(y.n, y.e + self.e)
 
     def rounding(self, reach: Fix) -> Fix:
@@ -84,21 +73,20 @@ class Layer:
         """
         w = np.abs(self.w) + self.inexact
         steps = self.terms + 1 + self.extra
-        bits = 50 - (steps * max(1, self._gain(w))).bit_length()
-        require(bits >= 8, "rounding.depth", "a sum is too long", "")
+        bits = 50 - (steps * max(1, heaviest_row(w))).bit_length()
+        require(bits >= 8, "rounding.depth", "a sum is too long")
         room = common(self.bias_size, bits=49 - steps.bit_length())  # the bias is a term, too
         x = reach.fit(bits)
         x = x.at(min(x.e, room - self.e))
         taps = np.stack([part[..., 0] for _, _, part in self._taps(self._pad(x.n))], axis=1)
-        patches = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
-        m = w.reshape(self.groups, -1, patches.shape[2], 1) * patches
-        m = m.reshape(self.shape[0], -1, patches.shape[3])
-        bias = shift(self.bias_size.n, self.bias_size.e - x.e - self.e, up=True)
-        bias = np.broadcast_to(bias[:, None, None], (*m[:, :1].shape,))
-        m = -np.sort(-np.concatenate([m, bias], axis=1), axis=1)
+        taps = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
+        products = w.reshape(self.groups, -1, taps.shape[2], 1) * taps
+        products = products.reshape(self.shape[0], -1, taps.shape[3])
+        bias = self.bias_size.at(x.e + self.e).n[:, None, None]
+        bias = np.broadcast_to(bias, (*products[:, :1].shape,))
+        m = -np.sort(-np.concatenate([products, bias], axis=1), axis=1)
         rank = np.maximum(np.arange(1.0, m.shape[1] + 1), 2.0)[:, None]
-        count = np.count_nonzero(m, axis=1) + 1.0 + self.extra
-        whole = np.sum(m, axis=1)
+        count, whole = np.count_nonzero(m, axis=1) + 1.0 + self.extra, np.sum(m, axis=1)
         require(float(np.max(whole)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
         sums = count * whole - np.sum(rank * m, axis=1)
         n = np.ceil(np.maximum(sums, 0.0) / (2.0**24 - steps) * (1 + 2.0**-40))
@@ -106,30 +94,27 @@ class Layer:
 
     def transposed(self, a: Fix) -> Fix:
         """The transposed core applied to a (O, Ho, Wo, K), within one unit."""
-        by_group = np.abs(self.w).reshape(self.groups, -1, *self.w.shape[1:])
-        gain = int(np.max(np.sum(by_group, axis=(1, 3, 4))))
-        y = apply_near(self._transpose, gain, a)
+        y = apply_near(self._transpose, int(np.max(self.columns(np.abs(self.w)))), a)
         return Fix(y.n, y.e + self.e)
+
+    def columns(self, w: Ints) -> Ints:
+        """Sums of w by input channel (groups, I / groups)."""
+        return np.sum(w.reshape(self.groups, -1, *w.shape[1:]), axis=(1, 3, 4))
 
     def narrowed(self, rows: Rows) -> tuple[Layer, Rows, Rows]:
         """The core on the input channels ``rows`` alone, all others being 0.
 
         Returns the smaller layer, which of ``rows`` it reads, and the output channels it writes.
         """
-        everything = np.arange(len(rows))
         if self.groups == 1:
             out = np.flatnonzero(np.any(self.w[:, rows], axis=(1, 2, 3)))
-            w, take, groups = self.w[np.ix_(out, rows)], everything, 1
+            take, w, groups = np.arange(len(rows)), self.w[np.ix_(out, rows)], 1
         else:
             require(self.w.shape[1] == 1 and self.groups == len(self.w), "model.operator", "groups")
             take = np.flatnonzero(np.any(self.w[rows], axis=(1, 2, 3)))
-            out, groups = rows[take], len(take)
-            w = self.w[out]
+            out, w, groups = rows[take], self.w[rows[take]], len(take)
         shape, source = (len(out), *self.shape[1:]), (len(take), *self.source[1:])
         return replace(self, w=w, groups=groups, shape=shape, source=source), take, out
-
-    def _gain(self, w: Ints) -> int:
-        return int(np.max(np.sum(np.abs(w), axis=(1, 2, 3))))
 
     def _taps(self, x: Ints) -> list[tuple[int, int, Ints]]:
         _, height, width = self.shape
@@ -167,16 +152,16 @@ class Layer:
         return out[:, top : top + height, left : left + width]
 
 
+def heaviest_row(w: Ints) -> int:
+    """Largest sum of the magnitudes of a row, an upper bound of the gain in the sup-norm."""
+    return int(np.max(np.sum(np.abs(w), axis=(1, 2, 3))))
+
+
 def layer_of(node: Node, source: Shape) -> Layer:
     """The integer form of a linear, affine or mean node."""
-    build: dict[str, Callable[[Node, Shape], Layer]] = {
-        "linear": _linear, "affine": _affine, "mean": _mean,
-    }  # fmt: skip
-    layer = build[node.op](node, source)
-    limit = Fraction(2) ** 127
-    heaviest = Fraction(peak(layer.w)) / Fraction(2) ** layer.e
-    sizes = Fraction(peak(layer.bias_size.n)) / Fraction(2) ** layer.bias_size.e
-    require(max(heaviest, sizes) < limit, "finite.weights", "folded weights overflow", node.name)
+    layer = {"linear": _linear, "affine": _affine, "mean": _mean}[node.op](node, source)
+    heaviest = max(Fix(layer.w, layer.e).largest(), layer.bias_size.largest())
+    require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
     require(layer.terms + layer.extra < 2**15, "rounding.depth", "too many terms", node.name)
     return layer
 
@@ -184,26 +169,40 @@ def layer_of(node: Node, source: Shape) -> Layer:
 def _linear(node: Node, source: Shape) -> Layer:
     w = node.weights
     assert w is not None
-    scale, terms = _scales(w.bn, node.shape[0]), np.count_nonzero(w.weight, axis=(1, 2, 3))
+    weight = w.weight.astype(np.float64)
+    terms = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3))))
     if w.bn is None:
-        core, inexact = from_float(w.weight, WEIGHT_BITS)
-        bias, _ = from_float(w.bias, 40)
-        live = (w.bias != 0).astype(np.float64)  # adding an exact 0 does not round
-        extra, size = 1, Fix(np.abs(bias.n) + live, bias.e)
+        core, inexact = from_float(weight, WEIGHT_BITS)
+        bias, size = _offset(w.bias.astype(np.float64))
+        extra = 1
     else:
         # w has 24 significant bits and the scale 28: the product is exact in float64, and off
         # the true one by less than 2^-27 of it, which is below a quarter of a unit
-        factor = np.array([_to_bits(s, 28) for s in scale])
-        core, _ = from_float(w.weight.astype(np.float64) * factor[:, None, None, None], WEIGHT_BITS)
-        inexact = (w.weight != 0).astype(np.float64)
-        rows = [_folded_bias(w, k, s) for k, s in enumerate(scale)]
-        heaviest = max(r[1] for r in rows)
-        bias = _fix([r[0] for r in rows], heaviest)
-        extra, sizes = 11, _fix([r[1] for r in rows], heaviest)
-        size = Fix(sizes.n + 1, sizes.e)
-    count = int(np.max(terms))
-    return Layer(core.n, core.e, inexact, bias, size, extra, count, _reach(w),
+        scales = _scales(w.bn)
+        factor = np.array([_to_bits(scale, 28) for scale in scales])
+        core, _ = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
+        inexact = (weight != 0).astype(np.float64)
+        bias, size = _folded_offset(w.bias, w.bn, scales)
+        extra = 11
+    return Layer(core.n, core.e, inexact, bias, size, extra, terms, _reach(w),
                  w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
+
+
+def _offset(bias: Ints) -> tuple[Fix, Fix]:
+    """A bias and its magnitude: adding an exact 0 does not round."""
+    offset, _ = from_float(bias, 40)
+    return offset, Fix(np.abs(offset.n) + (bias != 0), offset.e)
+
+
+def _folded_offset(bias: F32, bn: BatchNorm, scales: list[Fraction]) -> tuple[Fix, Fix]:
+    """(bias - mean) scale + beta, and the sum of the magnitudes in it, on one grid of 40 bits."""
+    columns = ([Fraction(v) for v in x.tolist()] for x in (bias, bn.mean, bn.beta))
+    rows = list(zip(*columns, scales, strict=True))
+    offsets = [(b - mean) * scale + beta for b, mean, beta, scale in rows]
+    sizes = [(abs(b) + abs(mean)) * abs(scale) + abs(beta) for b, mean, beta, scale in rows]
+    e = grid(float(max(sizes)), 40)
+    n, m = ([float(round(v * Fraction(2) ** e)) for v in values] for values in (offsets, sizes))
+    return Fix(np.array(n), e), Fix(np.array(m) + 1, e)
 
 
 def _reach(w: Weights) -> int:
@@ -217,10 +216,8 @@ def _reach(w: Weights) -> int:
     return math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(float(factor) * 1.01)
 
 
-def _scales(bn: BatchNorm | None, channels: int) -> list[Fraction]:
+def _scales(bn: BatchNorm) -> list[Fraction]:
     """gamma / sqrt(var + epsilon) per channel, with a relative error below 2^-50."""
-    if bn is None:
-        return [Fraction(1)] * channels
     found: list[Fraction] = []
     for gamma, var in zip(bn.gamma.tolist(), bn.var.tolist(), strict=True):
         spread = Fraction(var) + Fraction(bn.epsilon)
@@ -234,18 +231,6 @@ def _to_bits(x: Fraction, bits: int) -> float:
     """x rounded to ``bits`` significant bits, as a float64 (which holds it exactly)."""
     mantissa, exponent = math.frexp(float(x))
     return math.ldexp(round(math.ldexp(mantissa, bits)), exponent - bits)
-
-
-def _folded_bias(w: Weights, k: int, scale: Fraction) -> tuple[Fraction, Fraction]:
-    assert w.bn is not None
-    b, mean, beta = (Fraction(float(v[k])) for v in (w.bias, w.bn.mean, w.bn.beta))
-    return (b - mean) * scale + beta, (abs(b) + abs(mean)) * abs(scale) + abs(beta)
-
-
-def _fix(values: list[Fraction], largest: Fraction) -> Fix:
-    """Nearest integers of at most 40 bits on a common grid; ``largest`` bounds the values."""
-    e = 40 - math.frexp(float(largest))[1] if largest else ZERO_GRID
-    return Fix(np.array([float(round(v * Fraction(2) ** e)) for v in values]), e)
 
 
 def _affine(node: Node, source: Shape) -> Layer:
@@ -265,15 +250,13 @@ def _mean(node: Node, source: Shape) -> Layer:
     return _diagonal(node, source, share, 0 * share, extra=2, kernel=source[1:])
 
 
-def _diagonal(node: Node, source: Shape, w: Float64, bias: Float64, *, extra: int,
+def _diagonal(node: Node, source: Shape, w: Ints, bias: Ints, *, extra: int,
               kernel: tuple[int, int] = (1, 1)) -> Layer:  # fmt: skip
     """Weights (C,) at every place of a kernel (one that is no float64 is not on the grid, too)."""
     wide = np.broadcast_to(w[:, None, None, None], (len(w), 1, *kernel))
     core, inexact = from_float(wide, WEIGHT_BITS)
-    offset, _ = from_float(bias, 40)
-    size = Fix(np.abs(offset.n) + (bias != 0), offset.e)
     terms = kernel[0] * kernel[1]
     # a mean's sum is as large as all its terms before it is divided
     reach = math.ceil(max(np.max(np.abs(w)), 1.0) * terms + np.max(np.abs(bias))) + 1
-    return Layer(core.n, core.e, inexact, offset, size, extra, terms, reach,
+    return Layer(core.n, core.e, inexact, *_offset(bias), extra, terms, reach,
                  (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 
 from lastbit_check.exact import LIMIT, Ints, peak
 from lastbit_check.forms import root, up
-from lastbit_check.layers import Layer
+from lastbit_check.layers import Layer, heaviest_row
 from lastbit_check.network import Node
 from lastbit_check.verdict import Rejected, require
 
@@ -25,19 +25,15 @@ def gain(layer: Layer, node: Node, claimed: float | None) -> Fraction:
     weight = np.abs(layer.w) + layer.inexact
     unit = Fraction(1) / Fraction(2) ** layer.e
     if node.op == "mean":
-        count = layer.source[1] * layer.source[2]
-        return up(root(Fraction(1, count)))
+        return up(root(Fraction(1, layer.source[1] * layer.source[2])))
+    rows, columns = heaviest_row(weight), int(np.max(layer.columns(weight)))
     if weight.shape[1] == 1 and layer.groups == weight.shape[0]:
-        return up(int(np.max(np.sum(weight, axis=(1, 2, 3)))) * unit)
-    rows = int(np.max(np.sum(weight, axis=(1, 2, 3))))
-    inner = weight.shape[1]
-    columns = np.sum(weight.reshape(layer.groups, -1, inner, *weight.shape[2:]), axis=(1, 3, 4))
-    schur = root(Fraction(rows * int(np.max(columns)))) * unit
+        return up(rows * unit)
+    schur = root(Fraction(rows * columns)) * unit
     if claimed is None or weight.shape[2:] != (1, 1) or layer.groups != 1:
         return up(schur)
     require(math.isfinite(claimed) and claimed >= 0, "norm.claim", "not a number", node.name)
-    inexact = layer.inexact[:, :, 0, 0]
-    rest = root(Fraction(int(np.sum(inexact)))) * unit
+    rest = root(Fraction(int(np.sum(layer.inexact)))) * unit
     _verify_gram(layer.w[:, :, 0, 0], Fraction(claimed) / unit, node.name)
     return min(up(schur), up(Fraction(claimed) + rest))
 
@@ -45,24 +41,20 @@ def gain(layer: Layer, node: Node, claimed: float | None) -> Fraction:
 def _verify_gram(a: Ints, s: Fraction, name: str) -> None:
     """Rule norm.gram: s^2 I - A^T A (or A A^T, if smaller) is positive semidefinite."""
     m = a if a.shape[0] <= a.shape[1] else a.T
-    gram = _gram(m)
-    n = gram.shape[0]
     bound = math.floor(s * s)
     require(bound < 2**80, "norm.gram", "the claimed norm is out of reach", name)
     margin = max(1, bound >> 22)
     # c I - G = L L^T + E on the grid 2^-2t, with c = bound - margin, every row of |E| <= margin
     c = bound - margin
-    target = -gram
-    target[np.diag_indices(n)] += c
+    target = -_gram(m)
+    target[np.diag_indices(len(m))] += c
     try:
         factor = np.linalg.cholesky(target.astype(np.float64))
     except np.linalg.LinAlgError as error:
         raise Rejected("norm.gram", "the claimed norm is too small", name) from error
     require(np.all(np.isfinite(factor)), "norm.gram", "the factor is not finite", name)
     t = max(0, 33 - math.isqrt(c).bit_length())
-    root_int = np.rint(np.ldexp(factor, t))
-    square = _gram(root_int)
-    residual = np.abs(target * 4**t - square)
+    residual = np.abs(target * 4**t - _gram(np.rint(np.ldexp(factor, t))))
     worst = max(int(v) for v in np.sum(residual, axis=1))
     require(worst <= margin * 4**t, "norm.gram", "the claimed norm is too small", name)
 

@@ -107,6 +107,8 @@ def test_an_output_that_is_a_file_is_refused_before_anything_is_written(
 
 
 def test_usage_of_the_checker(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check_main([]) == 2
-    assert check_main(["--help"]) == 0
+    for arguments, code in (([], 2), (["a.json", "b.onnx", "c"], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as stopped:
+            check_main(arguments)
+        assert stopped.value.code == code
     assert "Exit codes" in capsys.readouterr().out

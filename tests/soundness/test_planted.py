@@ -105,9 +105,8 @@ def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
     """|b . D_0| a hundredth too small."""
     close = Ledger.close
 
-    def closed(self: Ledger, pulled: Fix | None, pixels: int) -> None:
-        close(self, pulled, pixels)
-        assert self.direct is not None
+    def closed(self: Ledger, pulled: Fix | None) -> None:
+        close(self, pulled)
         self.direct = Fix(np.floor(self.direct.n * 0.99), self.direct.e)
 
     patch.setattr(Ledger, "close", closed)
@@ -115,7 +114,7 @@ def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
 
 def no_remainder(patch: pytest.MonkeyPatch) -> None:
     """Curves that are taken for their lines."""
-    patch.setattr(forward, "_deviation", lambda m, slopes: Fix(np.zeros_like(slopes[0]), 24))
+    patch.setattr(forward, "_deviation", lambda m, least, most: Fix(0 * least.n, least.e))
 
 
 def smaller_norms(patch: pytest.MonkeyPatch) -> None:

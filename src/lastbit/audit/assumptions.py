@@ -58,7 +58,7 @@ def allowed(
     Of sigmoid and SiLU less is assumed where |z| <= 2^-27, as part of what is near.
     """
     rate = np.full_like(z, float(Fraction(units(function, near=near)[0]) * UNIT))
-    if near:
+    if near and function != "exp":
         rate[np.abs(z) <= float(AT_ZERO)] = float(ERROR_AT_ZERO * UNIT)
     match function:
         case "sigmoid":

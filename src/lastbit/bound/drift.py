@@ -47,10 +47,10 @@ def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> D
     linear = [node for node in nodes if node.op in ("linear", "affine", "mean")]
     layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
     walk = _SameImage(nodes, layers, replace(hints, coarsen="", block=1), keep=False)
-    for k, node in enumerate(nodes):
+    for k, node in enumerate(nodes[:-1]):
         walk.visit(node)
         if watch:
-            watch("drift", k + 1, len(nodes))
+            watch("drift", k + 1, len(nodes) - 1)
     return walk.conclude()
 
 
@@ -61,9 +61,10 @@ class _SameImage(_Pass):
         if node.op != "input":
             super().visit(node)
             return
-        self.ledger.close(None, 1)
+        self.ledger.close(None)
         form = unmoved(input_form(node.shape))
-        self._store(node, self._based(node, form) if node.name in self.hints.bases else form)
+        based = node.name in self.hints.bases
+        self.forms[node.name] = self._based(node, form) if based else form
 
 
 def unmoved(form: Form) -> Form:
