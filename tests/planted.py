@@ -6,13 +6,13 @@ Every value is carried along as a sum of one function per pixel, tabulated over 
 
 through stem, expansion, depthwise convolution, squeeze-and-excite gate, projection, residual sum,
 head, mean and dense layer. That stays true because a SiLU is applied to a value of one pixel (its
-table is mapped, however it bends), or so near zero that it is z/2 up to z^2/4, or so far above that it
-is z up to z exp(-z); because gates hardly move; and because eps takes in what those leave out, the
-rounding of sums in any order, and the stated errors of sigmoid and SiLU. Nothing here is taken from
-the programs under test: formulas are those of docs/bound.md, section 2, with room.
+table is mapped, however it bends), or so near zero that it is z/2 up to z^2/4, or so far above that
+it is z up to z exp(-z); because gates hardly move; and because eps takes in what those leave out,
+the rounding of sums in any order, and the stated errors of sigmoid and SiLU. Nothing here is taken
+from the programs under test: formulas are those of docs/bound.md, section 2, with room.
 
-The difference of the logits 0 and 1 is then such a sum, too. Its largest step between the bytes 2k and
-2k + 1 is D, at pixel p and byte 2k; with the bias of the last layer chosen so that the two sides of
+The difference of the logits 0 and 1 is then such a sum, too. Its largest step between the bytes 2k
+and 2k + 1 is D, at pixel p and byte 2k; with the bias of the last layer chosen so that both sides of
 that step are opposite on one known image, the change there is about tanh(D/4), and nowhere more.
 """
 
@@ -40,7 +40,7 @@ CLOSE = 0.02
 class Value:
     """A tensor: its name, shape (C, H, W), c (units,), T (units, pixels, 256), eps (units,).
 
-    `gross` (units,) bounds the magnitudes that a sum was made of, which batch norm may be folded into.
+    `gross` (units,) bounds the magnitudes that a sum was made of: batch norm may be folded into it.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Planter:
 
     def _linear(self, x: Value, name: str, shape: tuple[int, int, int], a: Real, b: Real,
                 roundings: int) -> Value:  # fmt: skip
-        """Matrix a and bias b (units): n nonzero terms are off by (n + roundings) u of their size."""
+        """Matrix a, bias b (units): n nonzero terms are off by (n + roundings) u of their size."""
         size = np.abs(a) @ x.size + np.abs(b)
         terms = np.count_nonzero(a, axis=1) + (b != 0)
         eps = np.abs(a) @ x.eps + (terms + roundings) * U * size * ROOM + 1e-13 * size + 1e-30
@@ -202,7 +202,7 @@ def _matrix(source: tuple[int, int, int], w: Real, stride: int, padding: int, gr
 # ---- a random network ------------------------------------------------------------------------
 
 FAMILIES = ("between", "zero", "cancelled", "same", "one")
-"""What Q is: between 0 and 1; 0 as nothing is read, as two paths cancel, as two logits are one; 1."""
+"""What Q is: between 0 and 1; 0, as nothing is read, two paths cancel, two logits are one; 1."""
 
 
 @cache

@@ -91,9 +91,7 @@ def test_a_runtime_that_breaks_an_assumption_is_named_and_the_code_is_1(
     found = json.loads(capsys.readouterr().out)
     assert found["verdict"] == "not met"
     (said,) = found["failures"]
-    assert said == (
-        "hasty 2 does not meet sigmoid-absolute-4u-2u-near-0 (sigmoid, strided)"
-    )
+    assert said == ("hasty 2 does not meet sigmoid-absolute-4u-2u-near-0 (sigmoid, strided)")
     assert f"* {said}" in (tmp_path / "p.md").read_text()
     assert main(["audit", str(model)]) == 1
     assert said in " ".join(capsys.readouterr().out.split())

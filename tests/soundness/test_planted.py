@@ -102,22 +102,20 @@ def smaller_tanh(patch: pytest.MonkeyPatch) -> None:
 
 
 def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
-    """|b . D_0| a hundredth too small."""
+    """|b . D_0| a fifth too small."""
     close = Ledger.close
 
     def closed(self: Ledger, pulled: Fix | None, pixels: int) -> None:
         close(self, pulled, pixels)
         assert self.direct is not None
-        self.direct = Fix(np.floor(self.direct.n * 0.99), self.direct.e)
+        self.direct = Fix(np.floor(self.direct.n * 0.8), self.direct.e)
 
     patch.setattr(Ledger, "close", closed)
 
 
 def no_remainder(patch: pytest.MonkeyPatch) -> None:
     """Curves that are taken for their lines."""
-    patch.setattr(
-        forward, "_deviation", lambda m, slopes: Fix(np.zeros_like(slopes[0]), 24)
-    )
+    patch.setattr(forward, "_deviation", lambda m, slopes: Fix(np.zeros_like(slopes[0]), 24))
 
 
 def smaller_norms(patch: pytest.MonkeyPatch) -> None:

@@ -96,9 +96,7 @@ def measure_drift(
     progress("executions", len(covered), len(covered))
     if not all(np.all(np.isfinite(p)) for p in found.values()):
         raise ModelError("a runtime returns no number", where=str(files.model))
-    return Drift(
-        files.name, network.sha256, derived, refused, observed(found), described, missing
-    )
+    return Drift(files.name, network.sha256, derived, refused, observed(found), described, missing)
 
 
 def observed(found: Mapping[str, np.ndarray]) -> Observed:

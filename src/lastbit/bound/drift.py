@@ -1,7 +1,7 @@
 """How far two allowed executions of the same image may be apart.
 
-Section 3 of docs/bound.md says D_k = x'_k - x_k for two runs, and asks nothing of their images but a
-bound of D_0. With the same image D_0 = 0: of
+Section 3 of docs/bound.md says D_k = x'_k - x_k for two runs, and asks nothing of their images but
+a bound of D_0. With the same image D_0 = 0: of
 
     |D_c - D_j| <= |b . D_0| + sum |d_j||D_j| + sum |a_k||nu_k| + 2 sum |a_k| r_k
 
@@ -29,8 +29,8 @@ from lastbit_check.onnxfile import read
 def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> Derived:
     """As `lastbit_check.check.derive`, for two executions on one image.
 
-    `upper` bounds |prob_c(v) as one execution has it - prob_c(v) as another has it| over all images v
-    and classes c; there is one group of pixels, number 0, and `parts["first_layer"]` holds the
+    `upper` bounds |prob_c(v) as one execution has it - prob_c(v) as another has it| over all images
+    v and classes c; there is one group of pixels, number 0, and `parts["first_layer"]` holds the
     remainders of the first layer alone.
 
     Args:
