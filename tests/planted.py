@@ -12,8 +12,8 @@ the rounding of sums in any order, and the stated errors of sigmoid and SiLU. No
 from the programs under test: formulas are those of docs/bound.md, section 2, with room.
 
 The difference of the logits 0 and 1 is then such a sum, too. Its largest step between the bytes 2k
-and 2k + 1 is D, at pixel p and byte 2k; with the bias of the last layer chosen so that both sides of
-that step are opposite on one known image, the change there is about tanh(D/4), and nowhere more.
+and 2k + 1 is D, at pixel p and byte 2k; with the bias of the last layer chosen so that both sides
+of that step are opposite on one known image, the change there is about tanh(D/4), nowhere more.
 """
 
 from __future__ import annotations

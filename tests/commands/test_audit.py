@@ -135,12 +135,12 @@ def test_a_full_audit_goes_on_where_it_was_interrupted(
 ) -> None:
     monkeypatch.setattr(pages, "PATTERNS", 2 * SEGMENT)
     out, state = tmp_path / "page.md", tmp_path / "page.state.json"
-    done: list[int] = []
+    visited: list[int] = []
 
     def watched(*arguments, progress, **options):
-        def watch(stage: str, k: int, n: int) -> None:
-            done.append(k)
-            if len(done) == 2:
+        def watch(stage: str, done: int, total: int) -> None:
+            visited.append(done)
+            if len(visited) == 2:
                 raise KeyboardInterrupt
 
         return exhaustive(*arguments, progress=watch, patterns=2 * SEGMENT, **options)
@@ -152,7 +152,7 @@ def test_a_full_audit_goes_on_where_it_was_interrupted(
     assert state.exists()
     assert not out.exists()
     assert main(arguments) == 0
-    assert done == [0, 1, 1, 2]
+    assert visited == [0, 1, 1, 2]
     assert not state.exists()
     assert "all 2^32 bit patterns" in out.read_text()
     assert "lastbit audit --full" in out.read_text()
