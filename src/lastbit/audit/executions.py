@@ -81,7 +81,7 @@ def executions(
         missing["torch"] = "not installed (extra `train`)"
     else:
         listed += _pytorch(model, network)
-        reason = compiler_problem() if compiled else "left out of the quick audit"
+        reason = compiler_problem() if compiled else "left out, as compiling takes a minute"
         if reason:
             missing["torch compiled"] = reason
         else:

@@ -60,7 +60,7 @@ def implementations(*, compiled: bool) -> tuple[list[Implementation], dict[str, 
 
         found[f"torch {torch.__version__}"] = _pytorch()
         name = f"torch {torch.__version__} compiled"
-        reason = compiler_problem() if compiled else "left out of the quick audit"
+        reason = compiler_problem() if compiled else "left out, as compiling takes a minute"
         if reason:
             missing[name] = reason
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lastbit.audit.assumptions import Peak, Tally, assumption, units
+from lastbit.audit.assumptions import ETA, Peak, Tally, assumption, units
 from lastbit.audit.exhaustive import PATTERNS, SPECIAL_VALUES, Sweep, processor
 from lastbit.audit.reference import EXP_ULPS, FUNCTIONS, FunctionName
 from lastbit.audit.whole import NetworkAudit, Row
@@ -70,9 +70,9 @@ own error, 2^-47 of the value; that bound takes NumPy's float64 exp to be within
 and at sampled points it is within {measured:.3f}."""
 
 _LIMITS = """\
-`0 from` is the largest argument <= -1 with the result 0; `limit from` the smallest argument >= 1
-with the result 1 (sigmoid), z (silu), infinity (exp); `NaN lost` counts NaN arguments whose
-result is a number."""
+An error is given in units of what is assumed, or of 2^-126 where that is more. `0 from` is the
+largest argument <= -1 with the result 0; `limit from` the smallest argument >= 1 with the result 1
+(sigmoid), z (silu), infinity (exp); `NaN lost` counts NaN arguments whose result is a number."""
 
 _SPECIAL = """\
 Results at special values, contiguous. None of them is assumed: that nothing is infinite or NaN is
@@ -156,6 +156,9 @@ def _cells(name: FunctionName, tally: Tally) -> list[str]:
         if name == "exp" and near:
             return "-"
         limit, unit = units(name, near=near)
+        scale = {"sigmoid": 1.0, "silu": abs(peak.at), "exp": np.exp(peak.at)}[name]
+        if name != "sigmoid" and limit * 2.0**-24 * scale < ETA:
+            return f"{peak.value:.4g} x 2^-126 at {peak.at:.7g}"  # underflow: nothing else counts
         return f"{peak.value * limit:.4g} {unit} at {peak.at:.7g}"
 
     return [
