@@ -162,7 +162,7 @@ def test_every_execution_is_within_and_bfloat16_is_caught(tmp_path: Path) -> Non
     judge = NetworkJudge(subject.network, subject.derived)
     images = random_images(subject.network, 0, count=5)
     listed, missing = executions(tmp_path / "small.onnx", subject.network, compiled=False)
-    assert missing["torch compiled"] == "left out of the quick audit"
+    assert missing["torch compiled"] == "left out, as compiling takes a minute"
     names = {e.setting for e in listed}
     assert names >= {"optimised, fused", "channels-last", "flush-to-zero", "bfloat16 autocast"}
     for execution in listed:
