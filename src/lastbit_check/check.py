@@ -11,7 +11,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check import columns, enclosure, forward
+from lastbit_check import columns, enclosure, forward, patches
 from lastbit_check.certificate import Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back
 from lastbit_check.exact import Fix, total
@@ -92,11 +92,15 @@ class _Pass:
         self.forms: dict[str, Form] = {}
         self.roundings: dict[str, Fix] = {}
         self.spreads: dict[str, columns.Spread] = {}
+        self.early = _early(nodes, hints)
+        self.slopes: dict[str, patches.Slopes] = {}  # of the early SiLUs
+        self.first: patches.FirstLayers | None = None
         pixels = math.prod(nodes[0].shape)
         self.ledger = Ledger(self.classes, pixels)
         # of as many columns, the one that a pixel belongs to
         self.groups: dict[int, NDArray[np.intp]] = {
-            1: np.zeros(pixels, np.intp), pixels: np.arange(pixels)
+            1: np.zeros(pixels, np.intp), 2: np.zeros(pixels, np.intp),
+            pixels + 1: np.arange(pixels),
         }  # fmt: skip
 
     def visit(self, node: Node) -> None:
@@ -115,6 +119,8 @@ class _Pass:
                 self.roundings[node.name] = effects.rounding
         if node.name == self.hints.coarsen:
             form = self._coarsened(node, form)
+        if self.early and node is self.early[-1]:
+            self.first = patches.first_layers(self.early, self.readers, self.layers, self.slopes)
         if node.name in self.hints.bases:
             form = self._based(node, form)
         self.forms[node.name] = form
@@ -124,15 +130,13 @@ class _Pass:
 
     def _forward(self, node: Node) -> tuple[Form, forward.Effects]:
         sources = [self.forms[name] for name in node.inputs]
+        if node.op == "silu" and any(node is other for other in self.early):
+            self.slopes[node.name] = enclosure.silu_slopes(*sources[0].interval)
         counts = {source.error.n.shape[3] for source in sources}
         require(len(counts) == 1, "hint.coarsen", "two branches with different groups", node.name)
-        extra = self.spreads.get(node.name)
-        spread = extra.spread if extra else Fix(np.zeros((*node.shape, 1)), 100)
-        layer = self.layers.get(node.name)
-        form, effects = forward.through(node, layer, self.hints, sources, spread)
-        if extra:
-            form = replace(form, error=total(form.error, extra.slack))
-        return form, effects
+        none = Fix(np.zeros((*node.shape, 1)), 100)
+        spread = self.spreads.get(node.name, columns.Spread(none, none))
+        return forward.through(node, self.layers.get(node.name), self.hints, sources, spread)
 
     def _based(self, node: Node, form: Form) -> Form:
         """Carry the node's error on as columns of its own: from here on nothing is in error."""
@@ -151,34 +155,36 @@ class _Pass:
         down, across = np.divmod(np.arange(height * width), width)
         side = self.hints.block
         block = (down // side) * -(-width // side) + across // side
-        self.groups[int(block.max()) + 1] = block
+        self.groups[int(block.max()) + 2] = block
         return replace(form, error=columns.coarse(form.error, block))
 
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
-        ledger, early = self.ledger, self._early()
-        remainders = ledger.remainder.items()
+        ledger, names = self.ledger, {node.name for node in self.early}
+        inner = names - {self.early[-1].name} if self.early else names
+        early = [v for k, v in ledger.remainder.items() if k in names]
+        early += [v for k, v in ledger.defect.items() if k in inner]
+        late = [v for k, v in ledger.remainder.items() if k not in names]
+        late += [v for k, v in ledger.defect.items() if k not in inner]
+        none = Fix(np.zeros(ledger.direct.n.shape), 0)
         sums = {
-            "first_layer": self._sum([ledger.direct, *(v for k, v in remainders if k in early)]),
-            "remainder": self._sum([*(v for k, v in remainders if k not in early),
-                                    *ledger.defect.values()]),
-            "rounding": self._sum([*ledger.rounding.values()]),
-        }  # fmt: skip
-        everything = total(*sums.values())
-        row, pixel = divmod(int(np.argmax(everything.n)), everything.n.shape[1])
+            "first_layer": total(ledger.direct, *map(self._of_pixels, early)),
+            "remainder": total(none, *map(self._of_pixels, late)),
+            "rounding": total(none, *ledger.rounding.values()),
+        }
+        off = [Fix(2 * v.n[:, -1:], v.e) for v in early if v.n.shape[1] > 1]
+        (row, pixel), parts = self._worst(sums, total(none[:, :1], *off))
 
         def at(x: Fix) -> Fraction:
-            n = x.n[row, self.groups[x.n.shape[1]][pixel]]
-            return Fraction(int(n)) / Fraction(2) ** x.e
+            return _entry(x, row, self.groups[x.n.shape[1]][pixel])
 
         change = root(Fraction(2)) * self.forms[self.logits].change
-        logits = {"linear-core": at(everything), "norms": min(change, FARTHEST)}
+        logits = {"linear-core": sum(parts.values(), Fraction(0)), "norms": min(change, FARTHEST)}
         soft = softmax_error(self.classes)
         upper = min(Fraction(1), enclosure.tanh_upper(min(logits.values()) / 4) + 2 * soft)
         # upper is divided in proportion to what each part adds to the change of the logits
-        moved, whole = max(upper - 2 * soft, Fraction(0)), sum(map(at, sums.values()))
+        moved, whole = max(upper - 2 * soft, Fraction(0)), sum(parts.values())
         rate = moved / whole if whole else Fraction(0)
-        parts = {name: at(x) * rate for name, x in sums.items()}
         kinds = {"remainder": ledger.remainder, "rounding": ledger.rounding,
                  "defect": ledger.defect}  # fmt: skip
         nodes = {
@@ -186,19 +192,56 @@ class _Pass:
             for name in ledger.rounding
         }
         c, j = (int(v) for v in ledger.pairs[row])
-        return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel),
+        shares = {name: value * rate for name, value in parts.items()}
+        return Derived(upper, logits, {**shares, "softmax": upper - moved}, nodes, (c, j, pixel),
                        self.forms if self.keep else {}, self.roundings)  # fmt: skip
 
-    def _sum(self, values: list[Fix]) -> Fix:
-        """Upper sum over all pairs and pixels."""
-        none = Fix(np.zeros(self.ledger.direct.n.shape), 0)
-        return total(none, *(Fix(v.n[:, self.groups[v.n.shape[1]]], v.e) for v in values))
+    def _worst(
+        self, sums: dict[str, Fix], noise: Fix
+    ) -> tuple[tuple[int, int], dict[str, Fraction]]:
+        """The pair and the pixel where the bound is largest, and its parts there.
 
-    def _early(self) -> set[str]:
-        """The first layer: nodes up to the first base, or to the first SiLU if there is none."""
-        names = [n.name for n in self.nodes]
-        stops = self.hints.bases or {n.name for n in self.nodes if n.op == "silu"}
-        return {*names[: min((names.index(s) for s in stops), default=-1) + 1]}
+        From the largest sum down each is derived once more with the first layers' exact form, until
+        no sum that is left is larger than the largest bound so far.
+        """
+        everything = total(*sums.values())
+        worst, parts, most = (0, 0), dict.fromkeys(sums, Fraction(0)), Fraction(-1)
+        for k in np.argsort(-everything.n, axis=None, kind="stable").tolist():
+            row, pixel = divmod(k, everything.n.shape[1])
+            if _entry(everything, row, pixel) <= most:
+                break
+            found = {name: _entry(x, row, pixel) for name, x in sums.items()}
+            once_more = self._first_layers(row, pixel)
+            off = _entry(noise, row, 0)
+            if once_more is not None and once_more + off < found["first_layer"]:
+                found["first_layer"] = once_more + off
+            found["rounding"] += off
+            found["first_layer"] = max(found["first_layer"] - off, Fraction(0))
+            if sum(found.values()) > most:
+                worst, parts, most = (row, pixel), found, sum(found.values(), Fraction(0))
+        return worst, parts
+
+    def _first_layers(self, row: int, pixel: int) -> Fraction | None:
+        if self.first is None:
+            return None
+        (c, j), dual = self.ledger.pairs[row], self.hints.dual(self.early[-1], self.classes)
+        a = Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
+        return self.first.change(a, *divmod(pixel, self.nodes[0].shape[2]))
+
+    def _of_pixels(self, x: Fix) -> Fix:
+        """By group -> by pixel."""
+        return Fix(x.n[:, self.groups[x.n.shape[1]]], x.e)
+
+
+def _entry(x: Fix, row: int, column: int) -> Fraction:
+    return Fraction(int(x.n[row, column])) / Fraction(2) ** x.e
+
+
+def _early(nodes: list[Node], hints: Hints) -> list[Node]:
+    """The first layers: nodes up to the first base, or to the first SiLU if there is none."""
+    stops = hints.bases or {n.name for n in nodes if n.op == "silu"}
+    ends = [k for k, node in enumerate(nodes) if node.name in stops]
+    return nodes[: ends[0] + 1] if ends else []
 
 
 def softmax_error(classes: int) -> Fraction:

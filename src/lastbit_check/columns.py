@@ -123,8 +123,9 @@ def _gathered(columns: _Columns, channels: int, ranges: Fix, moves: Fix) -> Spre
 def coarse(radius: Fix, groups: Rows) -> Fix:
     """Columns of single pixels -> columns of groups of pixels, each the largest of its pixels.
 
-    ``groups`` (pixels,) holds the group of each pixel; the first column, the range, stays.
+    ``groups`` (pixels,) holds the group of each pixel; the first column, the range, and the last
+    one stay.
     """
     members = [1 + np.flatnonzero(groups == g) for g in range(int(groups.max()) + 1)]
     worst = [np.max(radius.n[..., pixels], axis=3) for pixels in members]
-    return Fix(np.stack([radius.n[..., 0], *worst], axis=3), radius.e)
+    return Fix(np.stack([radius.n[..., 0], *worst, radius.n[..., -1]], axis=3), radius.e)

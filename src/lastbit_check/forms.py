@@ -6,6 +6,8 @@ For every image and every allowed execution the computed value is, elementwise,
 
 with the linear map A of the base node (see columns.py; zero where a node does not depend on it).
 For two images that differ in a pixel of group g, |x' - x| <= error[..., 1+g] + spread[..., 1+g].
+The last group is no pixel's: it bounds how far a computed value is from the exact one, that of
+real arithmetic on the same image.
 Independently |x|_2 <= size and |x' - x|_2 <= change, in the Euclidean norm.
 """
 
@@ -115,9 +117,13 @@ def finite(size: Fraction, name: str) -> None:
 
 
 def input_form(shape: Shape) -> Form:
-    """All byte images: centre 127.5, radius 127.5; a pixel's own group moves it by 1."""
+    """All byte images: centre 127.5, radius 127.5; a pixel's own group moves it by 1.
+
+    A byte is computed exactly: the last group is 0.
+    """
     pixels = int(np.prod(shape))
-    columns = np.concatenate([np.full((pixels, 1), 255.0), 2.0 * np.eye(pixels)], axis=1)
+    ranges, exact = np.full((pixels, 1), 255.0), np.zeros((pixels, 1))
+    columns = np.concatenate([ranges, 2.0 * np.eye(pixels), exact], axis=1)
     e = Fix(columns.reshape(*shape, -1), 1)
     c = Fix(np.full((*shape, 1), 255.0), 1)
     none = Fix(np.zeros((*shape, 1)), 1)

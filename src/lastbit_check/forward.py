@@ -7,12 +7,13 @@ Each returns the node's form and its effects on a difference: ``remainder`` boun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from lastbit_check import enclosure, norms
+from lastbit_check.columns import Spread
 from lastbit_check.exact import Fix, beside, common, least, times, total
 from lastbit_check.forms import Form, finite, layer_underflow, norm, root, underflow, up
 from lastbit_check.hints import Hints
@@ -42,9 +43,9 @@ Step = tuple[Form, Effects]
 
 
 def through(
-    node: Node, layer: Layer | None, hints: Hints, sources: list[Form], spread: Fix
+    node: Node, layer: Layer | None, hints: Hints, sources: list[Form], spread: Spread
 ) -> Step:
-    """The form of any node but the input and softmax; ``spread`` is that of all bases before."""
+    """The form of any node but the input and softmax; ``spread`` is that of all bases before it."""
     if layer:
         return linear(node, layer, hints.norms.get(node.name), sources[0], spread)
     if node.op == "add":
@@ -54,12 +55,13 @@ def through(
     return (silu if node.op == "silu" else sigmoid)(node, hints, sources[0], spread)
 
 
-def _form(c: Fix, terms: list[Fix], noise: Fix, spread: Fix, sizes: Sizes) -> Form:
-    """Adds the noise: that of one execution to the range, of two to every change."""
-    double = np.full(terms[0].n.shape[3], 2.0)
-    double[0] = 1.0
-    error, loss = total(*terms, Fix(noise.n * double, noise.e)), norm(noise)
-    return Form(c, error, spread, up(sizes[0] + loss), up(sizes[1] + 2 * loss))
+def _noisy(form: Form, noise: Fix) -> Form:
+    """Adds the noise: of one execution to the range, of two to a change, of one to what is off."""
+    runs = np.full(form.error.n.shape[3], 2.0)
+    runs[[0, -1]] = 1.0
+    error, loss = total(form.error, Fix(noise.n * runs, noise.e)), norm(noise)
+    size, change = up(form.size + loss), up(form.change + 2 * loss)
+    return replace(form, error=error, size=size, change=change)
 
 
 def _zero(like: Fix) -> Fix:
@@ -76,43 +78,44 @@ def _share(size: Fix) -> Fix:
     return Fix(size.n, size.e + 24)
 
 
-def _sum(parts: list[Fix], wide: Fix, noise: Fix, spread: Fix, sizes: Sizes) -> Form:
+def _sum(parts: list[Fix], wide: Fix, spread: Spread, sizes: Sizes) -> Form:
     """A sum of centres, each within a few units of its grid; ``wide`` bounds the sum of errors."""
     c = _reduced(total(*parts, up=False))
     grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, *parts)))
     first = np.zeros(wide.n.shape)
     first[..., :1] = grid.n
-    return _form(c, [wide, Fix(first, grid.e)], noise, spread, sizes)
+    return Form(c, total(wide, Fix(first, grid.e), spread.slack), spread.spread, *sizes)
 
 
-def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Fix) -> Step:
+def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Spread) -> Step:
     """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
     gain, reach = norms.gain(layer, node, claimed), x.magnitude
     finite(layer.reach * (reach.largest() + 1), node.name)
     bias, heavy = (v.reshape(-1, 1, 1, 1) for v in (layer.bias, layer.bias_size))
     finite(total(layer.spread(reach), heavy).largest(), node.name)
-    noise = total(layer.rounding(reach), layer_underflow(layer, reach, node.name))
     left = layer.left_out(beside(reach, x.moves))
     wide = total(layer.spread(x.error), left)
     pixels = root(Fraction(node.shape[1] * node.shape[2]))
     offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
     sizes = gain * x.size + offset, gain * x.change
-    form = _sum([layer.core(x.c), bias], wide, noise, spread, sizes)
-    return form, Effects(left[..., 1:], noise)
+    form = _sum([layer.core(x.c), bias], wide, spread, sizes)
+    rounding = layer.rounding(reach, form.magnitude)
+    noise = total(rounding, layer_underflow(layer, reach, node.name))
+    return _noisy(form, noise), Effects(left[..., 1:], noise)
 
 
-def add(node: Node, x: Form, y: Form, spread: Fix) -> Step:
+def add(node: Node, x: Form, y: Form, spread: Spread) -> Step:
     """x + y: one rounding of the sum."""
     size = total(x.magnitude, y.magnitude)
     finite(size.largest(), node.name)
     noise = total(_share(size), underflow(Fraction(4), node.name))
     sizes = x.size + y.size, x.change + y.change
     parts = [_reduced(x.c), _reduced(y.c)]
-    form = _sum(parts, total(x.error, y.error), noise, spread, sizes)
-    return form, Effects(_zero(form.c), noise)
+    form = _sum(parts, total(x.error, y.error), spread, sizes)
+    return _noisy(form, noise), Effects(_zero(form.c), noise)
 
 
-def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> Step:
+def silu(node: Node, hints: Hints, x: Form, spread: Spread) -> Step:
     """z sigma(z), core m z: |silu(z)| <= |z|, and it is 0 at 0."""
     rate, reach = _error(SILU_ERROR, x.magnitude), x.magnitude.fit(44)
     noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1), node.name))
@@ -121,7 +124,7 @@ def silu(node: Node, hints: Hints, x: Form, spread: Fix) -> Step:
     return _curved(node, hints, x, spread, *curve, _zero(x.c), noise, sizes)
 
 
-def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> Step:
+def sigmoid(node: Node, hints: Hints, x: Form, spread: Spread) -> Step:
     """1 / (1 + exp(-z)), core m z: it is at most 1, and 1/2 at 0."""
     noise = total(_error(SIGMOID_ERROR, x.magnitude), underflow(Fraction(1), node.name))
     noise = Fix(np.broadcast_to(noise.n, x.c.n.shape), noise.e)
@@ -131,7 +134,7 @@ def sigmoid(node: Node, hints: Hints, x: Form, spread: Fix) -> Step:
 
 
 def _curved(
-    node: Node, hints: Hints, x: Form, spread: Fix, slopes: Enclosure, values: Enclosure,
+    node: Node, hints: Hints, x: Form, spread: Spread, slopes: Enclosure, values: Enclosure,
     at_zero: Fix, noise: Fix, sizes: Sizes,
 ) -> Step:  # fmt: skip
     """A curve by its slopes: on the range for a change, on the hull of the range and 0 for z."""
@@ -148,7 +151,7 @@ def _curved(
     return form, Effects(bend, noise)
 
 
-def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> Step:
+def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Spread) -> Step:
     """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s."""
     reach, factor, s0 = x.magnitude, s.magnitude, hints.slope(node)
     lo, hi = s.interval
@@ -173,7 +176,7 @@ def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Fix) -> Step:
     return form, Effects(bend, noise)
 
 
-def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix, noise: Fix, spread: Fix,
+def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix, noise: Fix, spread: Spread,
           sizes: Sizes) -> Form:  # fmt: skip
     """m z + at_zero +- rest, where a change deviates from m D by at most ``bend``."""
     own = _reduced(x.c)
@@ -181,8 +184,8 @@ def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix, noise: Fix, sprea
     lost = float(own.e != x.c.e)
     slack = total(Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, lost), own.e))
     kept = times(m.abs(), x.error, bits=(21, 31))
-    wide = total(kept, beside(total(rest, slack), bend))
-    return _form(c, [wide], noise, spread, sizes)
+    wide = total(kept, beside(total(rest, slack), bend), spread.slack)
+    return _noisy(Form(c, wide, spread.spread, *sizes), noise)
 
 
 def _boxed(interval: tuple[Fix, Fix], moves: Fix, noise: Fix, sizes: Sizes) -> Form:
@@ -196,7 +199,7 @@ def _boxed(interval: tuple[Fix, Fix], moves: Fix, noise: Fix, sizes: Sizes) -> F
     c = _reduced(Fix(np.floor((low + high) / 2), e))
     half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
     wide = beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))
-    return _form(c, [wide], noise, _zero(c), sizes)
+    return _noisy(Form(c, wide, _zero(c), *sizes), noise)
 
 
 def _deviation(m: Fix, least: Fix, most: Fix) -> Fix:

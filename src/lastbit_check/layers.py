@@ -62,14 +62,16 @@ class Layer:
         y = apply(partial(self._conv, w), heaviest_row(w), x)
         return Fix(y.n, y.e + self.e)
 
-    def rounding(self, reach: Fix) -> Fix:
+    def rounding(self, reach: Fix, whole: Fix) -> Fix:
         """Upper bound of the rounding of one execution (O, H, W, 1) for values |x| <= reach.
 
-        n terms of magnitudes m_1 >= ... >= m_n are added by some tree. Its i-th largest subtree
-        has at most n - i + 1 leaves, so the magnitudes in all its subtrees add up to at most
-        sum_i (n + 1 - max(i, 2)) m_i: a chain in descending order. Each sum errs by u of its
-        subtree, a term by ``extra`` u of itself; (1 + u)^h <= 1 / (1 - h u) covers errors of
-        errors (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
+        ``whole`` bounds the exact sums. n terms of magnitudes m_1 >= ... >= m_n, in all M, are
+        added by some tree. Its i-th largest subtree has at most k = n - i + 1 leaves, so its exact
+        sum is at most the k largest m; and at most (M + F) / 2, because what it leaves out of the
+        whole, which is F at most, has M less its own magnitudes. Each sum errs by u of its
+        subtree's computed sum; a term by ``extra`` u of itself, but a product with a power of two
+        is exact. What subtrees have erred by before is at most h u M / (1 - h u) each (Higham,
+        Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
         """
         w = np.abs(self.w) + self.inexact
         steps = self.terms + 1 + self.extra
@@ -80,16 +82,26 @@ class Layer:
         x = x.at(min(x.e, room - self.e))
         taps = np.stack([part[..., 0] for _, _, part in self._taps(self._pad(x.n))], axis=1)
         taps = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
-        products = w.reshape(self.groups, -1, taps.shape[2], 1) * taps
-        products = products.reshape(self.shape[0], -1, taps.shape[3])
+        exact = (self.inexact == 0) & (np.frexp(np.abs(self.w))[0] == 0.5)
+
+        def products(w: Ints) -> Ints:
+            terms = w.reshape(self.groups, -1, taps.shape[2], 1) * taps
+            return terms.reshape(self.shape[0], -1, taps.shape[3])
+
         bias = self.bias_size.at(x.e + self.e).n[:, None, None]
-        bias = np.broadcast_to(bias, (*products[:, :1].shape,))
-        m = -np.sort(-np.concatenate([products, bias], axis=1), axis=1)
-        rank = np.maximum(np.arange(1.0, m.shape[1] + 1), 2.0)[:, None]
-        count, whole = np.count_nonzero(m, axis=1) + 1.0 + self.extra, np.sum(m, axis=1)
-        require(float(np.max(whole)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
-        sums = count * whole - np.sum(rank * m, axis=1)
-        n = np.ceil(np.maximum(sums, 0.0) / (2.0**24 - steps) * (1 + 2.0**-40))
+        bias = np.broadcast_to(bias, (self.shape[0], 1, taps.shape[3]))
+        m = -np.sort(-np.concatenate([products(w), bias], axis=1), axis=1)
+        largest, count = np.cumsum(m, axis=1), np.count_nonzero(m, axis=1)
+        mass = largest[:, -1]
+        require(float(np.max(mass)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
+        full = np.minimum(mass, whole.at(x.e + self.e).n.reshape(mass.shape))
+        rank = np.arange(1, m.shape[1] + 1)[:, None]
+        partial = np.minimum(largest, np.ceil((mass + full) / 2)[:, None])
+        sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
+        sums += np.where(count > 1, full, 0.0)
+        sums += self.extra * (np.sum(products(w * ~exact), axis=1) + bias[:, 0])
+        later = mass * (steps * steps * 2.0**-24 * (1 + 2.0**-8))
+        n = np.ceil((sums + later) * 2.0**-24 * (1 + 2.0**-40))
         return Fix(n.reshape(*self.shape, 1), x.e + self.e)
 
     def transposed(self, a: Fix) -> Fix:

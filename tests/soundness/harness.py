@@ -155,13 +155,20 @@ class Subject:
             allowed = np.broadcast_to(real(bound)[..., 0], error.shape)
             assert np.all(error <= allowed), (name, float(np.max(error - allowed)))
 
+    def check_exact_group(self, values: Values, exact: Values) -> None:
+        """One execution against float64 on the same image: off by no more than the last group."""
+        for name, form in self.derived.forms.items():
+            off = np.abs(values[name].astype(LONG) - exact[name].astype(LONG))
+            allowed = real(form.moves)[..., -1] + 2.0**-45 * (1 + np.abs(exact[name]))
+            assert np.all(off <= allowed), (name, float(np.max(off - allowed)))
+
     def check_pair(self, values: Values, others: Values, pixel: int) -> None:
         """Two executions on images that differ in one pixel: changes, logits, probabilities."""
         derived, network = self.derived, self.network
         pixels = int(np.prod(network.input_shape))
         for name, form in derived.forms.items():
             change = np.abs(values[name].astype(np.float64) - others[name].astype(np.float64))
-            groups = form.moves.n.shape[3]
+            groups = form.moves.n.shape[3] - 1  # the last one is that of exact values
             group = pixel if groups == pixels else self.group(pixel, groups)
             allowed = real(form.moves)[..., group]
             assert np.all(change <= allowed), (name, "moves", float(np.max(change - allowed)))

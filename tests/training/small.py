@@ -9,7 +9,7 @@ from torch import nn
 
 from lastbit.data import Mnist
 from lastbit.training import RECIPES, Recipe
-from lastbit.training.network import LiveNetwork
+from lastbit.training.network import Copies, LiveNetwork
 
 WIDTHS = (4, 5, 4, 6, 7, 4, 5)
 PLAIN_SIZED = {"head": 9, "squeezed": 3, "batch_size": 20, "recalibration_batches": 2}
@@ -27,7 +27,7 @@ def small_recipe(name: Literal["tight", "plain"], **changes: object) -> Recipe:
         }
     else:
         changes = {"batch_norm_epochs": 1, "epochs": 1, **changes}
-    small = {"widths": WIDTHS, "expansion": 1.5, "warmup_steps": 1, **PLAIN_SIZED}
+    small = {"widths": WIDTHS, "expansion": 1.5, "copies": (), "warmup_steps": 1, **PLAIN_SIZED}
     return replace(RECIPES[name], **{**small, **changes})  # pyright: ignore[reportArgumentType]
 
 
@@ -44,7 +44,11 @@ def random_network(recipe: Recipe, seed: int) -> LiveNetwork:
     torch.manual_seed(seed)
     network = LiveNetwork(recipe)
     with torch.no_grad():
+        copies = [layer for layer in network.modules() if isinstance(layer, Copies)]
+        fixed = {part for layer in copies for part in layer.modules()}
         for layer in network.modules():
+            if layer in fixed:
+                continue
             if isinstance(layer, nn.BatchNorm2d):
                 assert layer.running_mean is not None and layer.running_var is not None
                 uniform(layer.weight, 0.5, 1.5)

@@ -1,6 +1,7 @@
 """The whole EfficientNet-B0 that is written out computes what its live part computes."""
 
 import math
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from lastbit.training import bound
 from lastbit.training.bound import UNIT_ROUNDOFF, Core
 from lastbit.training.full import full_state
 from lastbit.training.network import LiveNetwork, SqueezeExcite
-from lastbit.training.recipe import Recipe
+from lastbit.training.recipe import RECIPES, Recipe
 from training.small import random_images, random_network, small_recipe
 
 TIGHT = small_recipe("tight")
@@ -93,6 +94,33 @@ def test_a_linear_trunk_is_written_as_it_is(tmp_path: Path, fold: bool, activati
     softmax = shifted / shifted.sum(1, keepdims=True)
     # A softmax moves by at most a quarter of the largest change of a difference of logits.
     assert (abs(probabilities - softmax) <= allowed.max() / 4).all()
+
+
+def test_layers_that_copy_are_written_as_powers_of_two(tmp_path: Path):
+    """And as nothing else: a product with one is exact, and there is no bias to add."""
+    recipe = small_recipe("tight", copies=RECIPES["tight"].copies)
+    network = random_network(recipe, 2)
+    state = full_state(network, recipe.activation_range)
+    model = export_efficientnet(
+        state, tmp_path / "model.onnx", fold_batch_norm=True, weight_bits=20
+    )
+    images = random_images(3, 2)
+    _, logits = onnx_values(model, ["classifier"], images)
+    live = live_logits(network, images)
+    assert abs(logits - live).max() <= 2.0**-14 * abs(live).max()
+    written = read_onnx(model)
+    found = [
+        node
+        for node in written
+        if isinstance(node, Linear)
+        and any(fnmatchcase(node.name, pattern) for pattern in recipe.copies)
+        and ".se." not in node.name
+    ]
+    assert len(found) == 15 + 2 + 2 + 1
+    for node in found:
+        weight = node.weight[node.weight != 0]
+        assert (np.frexp(weight)[0] == 0.5).all() and not node.bias.any()
+        assert (np.count_nonzero(node.weight, axis=(1, 2, 3)) <= 1).all()
 
 
 @FOLDING

@@ -62,6 +62,13 @@ def test_what_is_0_is_never_kept():
     assert not mask[3].any() and mask[2].sum() == 2
 
 
+def test_rows_that_copy_have_no_limit():
+    recipe = replace(RECIPE, copies=("blocks.1.1.conv_dw", "conv_head"))
+    limits = sparsity.limits(random_network(recipe, 0), recipe)
+    every = sparsity.limits(random_network(RECIPE, 0), RECIPE)
+    assert every.keys() - limits.keys() == {"blocks.2.depthwise.conv.weight", "head.conv.weight"}
+
+
 @pytest.mark.parametrize("recipe", [replace(RECIPE, pruning_end=0.0), small_recipe("plain")])
 def test_without_pruning_there_are_no_limits(recipe: Recipe):
     assert sparsity.limits(random_network(recipe, 0), recipe) == {}

@@ -2,12 +2,12 @@
 
 R bounds how far one step of one byte moves logit_i - logit_j. It is the separable bound of the
 first two layers (SiLU slopes in [m - e, m + e] over the interval that a value can reach) plus the
-rounding of every layer after them, for any order of summation, in each of the two runs: about
+rounding of every layer, for any order of summation, in each of the two runs: about
 CHAIN n u times the sum of the magnitudes of n nonzero terms.
 
 This steers training; it proves nothing. What is left out here (the curvature of the almost linear
-SiLUs, the gates, the rounding of the first two layers and of residual sums) is small and is in the
-certified bound. So close to 0 as they work, SiLU and gates do not round.
+SiLUs, the gates, the rounding of residual sums) is small and is in the certified bound. So close to
+0 as they work, SiLU and gates do not round.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from lastbit.models.efficientnet import CLASSES
-from lastbit.training.network import LiveNetwork, NormedConv
+from lastbit.training.network import Copies, LiveNetwork, NormedConv
 
 UNIT_ROUNDOFF = 2.0**-24
 
 # A chain in descending order, the worst tree for the certified bound, comes to 0.7 n when the
 # magnitudes are spread like those of normal numbers.
 CHAIN = 0.7
+
+SILU_ERROR = 6.0
+"""Assumed error of SiLU, in units of u |z|."""
 
 # SiLU has its least value at SILU_ARGMIN, its slope has its extrema at -/+ SLOPE_ARGMAX.
 SILU_ARGMIN, SILU_MIN = -1.2785, -0.278465
@@ -56,7 +59,8 @@ def silu_image(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 class FirstLayers:
     """Weights (C, 1, 3, 3) of the stem and of the first depthwise layer with their slopes (C,).
 
-    `centre` and `radius` (C,) enclose what the second layer's SiLU returns.
+    `centre` and `radius` (C,) enclose what the second layer's SiLU returns; `noise1` and `noise2`
+    (C,) bound the rounding of the two sums, `silu1` and `silu2` that of the two SiLUs.
     """
 
     stem: Tensor
@@ -67,6 +71,10 @@ class FirstLayers:
     e2: Tensor
     centre: Tensor
     radius: Tensor
+    noise1: Tensor
+    silu1: Tensor
+    noise2: Tensor
+    silu2: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,24 +108,31 @@ class Core:
 
     @cached_property
     def first(self) -> FirstLayers:
-        weight, bias = self.folded[self.network.stem]
-        w = weight[:, 0]
-        low = bias + w.clamp(max=0).sum((1, 2))
-        high = bias + w.clamp(min=0).sum((1, 2))
+        stem, bias = self.folded[self.network.stem]
+        negative, positive = _signed_sums(stem)
+        low, high = bias + negative, bias + positive
         m1, e1 = silu_slopes(low, high)
+        reach = torch.maximum(low.abs(), high.abs())
+        # A pixel is rounded, too, when its byte is divided.
+        noise1 = UNIT_ROUNDOFF * (_steps(stem, bias) + 1) * (positive - negative + bias.abs())
+        silu1 = SILU_ERROR * UNIT_ROUNDOFF * reach
         low, high = silu_image(low, high)
         depthwise, bias = self.folded[next(self.network.live_blocks()).depthwise]
-        positive = depthwise[:, 0].clamp(min=0).sum((1, 2))
-        negative = depthwise[:, 0].clamp(max=0).sum((1, 2))
+        negative, positive = _signed_sums(depthwise)
         # Padding adds terms 0; with them the sums of the border stay inside these.
         low, high = torch.minimum(low, low * 0), torch.maximum(high, high * 0)
+        sizes = (positive - negative) * torch.maximum(-low, high) + bias.abs()
         low, high = (
             bias + positive * low + negative * high,
             bias + positive * high + negative * low,
         )
         m2, e2 = silu_slopes(low, high)
+        noise2 = UNIT_ROUNDOFF * _steps(depthwise, bias) * sizes
+        silu2 = SILU_ERROR * UNIT_ROUNDOFF * torch.maximum(low.abs(), high.abs())
         low, high = silu_image(low, high)
-        return FirstLayers(weight, depthwise, m1, e1, m2, e2, (low + high) / 2, (high - low) / 2)
+        centre, radius = (low + high) / 2, (high - low) / 2
+        return FirstLayers(stem, depthwise, m1, e1, m2, e2, centre, radius,
+                           noise1, silu1, noise2, silu2)  # fmt: skip
 
     @cached_property
     def adjoints(self) -> tuple[Tensor, list[Tensor]]:
@@ -200,9 +215,11 @@ class Core:
         """The rounding part of R per pair of classes (45,); linear in `magnitudes`."""
         *inputs, last = magnitudes
         layers = self._trunk_layers
-        total = self._like.new_zeros(len(self.i))
+        total = self._first_layers_noise()
         _, adjoints = self.adjoints
         for layer, x, adjoint in zip(layers, inputs, adjoints, strict=True):
+            if isinstance(layer, Copies):
+                continue
             weight, bias = self.folded[layer]
             sums = _convolve(layer, x, weight.abs()) + _channels(bias.abs())
             steps = _channels(_steps(weight, bias))
@@ -212,6 +229,21 @@ class Core:
         sums = (weight.abs() * last.mean((2, 3))).sum(1) + bias.abs()
         sums = sums * _steps(weight, bias)
         return total + 2 * UNIT_ROUNDOFF * (sums[self.i] + sums[self.j])
+
+    def _first_layers_noise(self) -> Tensor:
+        """What the rounding of the first two layers in both runs adds to R, (45,).
+
+        Through the slopes that it meets: m + e where a value is off, of which the duals see m.
+        """
+        f = self.first
+        at_input, _ = self.adjoints
+        difference = at_input[self.i] - at_input[self.j]
+        back = self._back_depthwise(difference * _channels(f.m2), f.depthwise)
+        weight1, weight2 = (x.abs().sum((2, 3)) for x in (back, difference))
+        own1 = f.m1.abs() * f.noise1 + f.silu1
+        stem = weight1 @ (own1 + f.e1 * f.noise1)
+        gathered = f.noise2 + f.depthwise.abs().sum((1, 2, 3)) * (own1 + f.e1 * f.noise1)
+        return 2 * (stem + weight2 @ (f.m2.abs() * f.noise2 + f.silu2 + f.e2 * gathered))
 
     @property
     def _base_shape(self) -> tuple[int, int, int]:
@@ -255,6 +287,11 @@ class Core:
 
     def _back_depthwise(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.conv_transpose2d(x, weight, None, 1, 1, 0, len(weight))
+
+
+def _signed_sums(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of a row's negative and of its positive weights, (O,) each."""
+    return weight.clamp(max=0).sum((1, 2, 3)), weight.clamp(min=0).sum((1, 2, 3))
 
 
 def _steps(weight: Tensor, bias: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ times 2/k tends to x as k tends to 0. The gate then is 2 sigmoid(.), which is 1 
 undecided. `lastbit.training.full` turns both into real SiLUs and gates.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +50,31 @@ class NormedConv(nn.Module):
         return self.conv.weight * factor[:, None, None, None], self.bn.bias - mean * factor
 
 
+class Copies(NormedConv):
+    """A layer that copies: one weight 1 a row (at the kernel's centre), no bias, nothing trained.
+
+    Output k of n copies input k * inputs // n. A product with 1 is exact and there is nothing to
+    add: it does not round.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, group: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, 1, group)
+        source = torch.arange(outputs) * inputs // outputs
+        self.register_buffer("source", source, persistent=False)
+        rows = torch.zeros(outputs, dtype=torch.int64) if group > 1 else source
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.weight[torch.arange(outputs), rows, kernel // 2, kernel // 2] = 1
+            self.bn.weight.fill_(math.sqrt(1 + BATCH_NORM_EPSILON))
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.source]
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        return self.conv.weight, torch.zeros_like(self.bn.bias)
+
+
 class SqueezeExcite(nn.Module):
     """x times the gate; the gate is `gain` * sigmoid(`scale` * ...)."""
 
@@ -72,11 +99,21 @@ class LiveBlock(nn.Module):
         super().__init__()
         self.layout = layout
         linear = recipe.trunk == "linear"
-        self.expand = NormedConv(inputs, expanded) if layout.expand else None
-        self.depthwise = NormedConv(expanded, expanded, layout.kernel, layout.stride, expanded)
+        self.expand = None
+        if layout.expand is not None:
+            self.expand = _layer(recipe, f"{layout.name}.{layout.expand[0]}", inputs, expanded)
+        self.depthwise = _layer(
+            recipe,
+            f"{layout.name}.{layout.depthwise[0]}",
+            expanded,
+            expanded,
+            layout.kernel,
+            layout.stride,
+            expanded,
+        )
         squeezed = min(recipe.squeezed, layout.squeezed)
         self.se = SqueezeExcite(expanded, squeezed, recipe.gate_scale, 2.0 if linear else 1.0)
-        self.project = NormedConv(expanded, outputs)
+        self.project = _layer(recipe, f"{layout.name}.{layout.project[0]}", expanded, outputs)
         self.expand_is_linear = linear
         self.depthwise_is_linear = linear and layout.expand is not None
         if layout.residual:
@@ -108,7 +145,7 @@ class LiveNetwork(nn.Module):
             blocks.append(LiveBlock(layout, recipe, inputs, expanded, outputs))
             inputs = outputs
         self.blocks = nn.ModuleList(blocks)
-        self.head = NormedConv(inputs, recipe.head)
+        self.head = _layer(recipe, "conv_head", inputs, recipe.head)
         self.classifier = nn.Linear(recipe.head, CLASSES)
 
     def live_blocks(self) -> Iterator[LiveBlock]:
@@ -136,6 +173,21 @@ class LiveNetwork(nn.Module):
             h = apply(block.project, apply(block.depthwise, apply(block.expand, y)))
             y = y + h if block.layout.residual else h
         return apply(self.head, y)
+
+
+def _layer(
+    recipe: Recipe,
+    name: str,
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    stride: int = 1,
+    group: int = 1,
+) -> NormedConv:
+    """The layer of that name, trained or copying as the recipe says."""
+    if any(fnmatchcase(name, pattern) for pattern in recipe.copies):
+        return Copies(inputs, outputs, kernel, group)
+    return NormedConv(inputs, outputs, kernel, stride, group)
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

@@ -26,6 +26,8 @@ class Recipe:
         widths: live output channels of the seven stages; all other channels of B0 are exactly 0.
         head: live channels of the last convolution.
         expansion: live channels inside a block, as a multiple of its live inputs (first stage: 1).
+        copies: patterns (as of file names) of the layers' names in EfficientNet-B0 that copy their
+            inputs and are not trained: they do not round. Their strides must be 1.
         squeezed: at most that many live channels inside squeeze-and-excite.
         residual_gain: first scale of the batch norm that ends a residual branch.
         gate_scale: factor on what the gates' sigmoid reads; a power of two.
@@ -68,6 +70,7 @@ class Recipe:
     widths: tuple[int, ...]
     head: int
     expansion: float
+    copies: tuple[str, ...]
     squeezed: int
     residual_gain: float
     gate_scale: float
@@ -143,7 +146,7 @@ class Recipe:
         """
         try:
             fields: dict[str, Any] = json.loads(text)
-            lists = {name: tuple(fields[name]) for name in ("widths", "row_terms")}
+            lists = {name: tuple(fields[name]) for name in ("widths", "copies", "row_terms")}
             return cls(**{**fields, **lists})
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"this is not a recipe: {error}", where=where) from error
@@ -153,9 +156,10 @@ TIGHT = Recipe(
     name="tight",
     seed=0,
     trunk="linear",
-    widths=(16, 24, 40, 80, 112, 96, 96),
+    widths=(16, 24, 40, 80, 80, 96, 96),
     head=96,
-    expansion=3.0,
+    expansion=4.0,
+    copies=("blocks.[1-6].*.conv_pw", "blocks.4.0.*", "blocks.6.0.*", "conv_head"),
     squeezed=8,
     residual_gain=0.2,
     gate_scale=2.0**-40,
@@ -174,15 +178,15 @@ TIGHT = Recipe(
     scaling=0.12,
     shear=0.2,
     shift=1.8,
-    bound_weight=0.05,
+    bound_weight=0.08,
     bound_start=0.1,
     bound_ramp=0.5,
     bound_every=3,
     bound_columns=48,
     attained_images=8,
     first_layer_weight=1.0,
-    first_layer_target=0.3,
-    row_terms=(2, 9, 12, 12, 16),
+    first_layer_target=0.5,
+    row_terms=(2, 9, 12, 12, 24),
     pruning_start=0.05,
     pruning_end=0.6,
     weight_bits=20,
@@ -196,6 +200,7 @@ PLAIN = dataclasses.replace(
     widths=tuple(stage.channels for stage in STAGES),
     head=HEAD_CHANNELS,
     expansion=6.0,
+    copies=(),
     squeezed=80,
     residual_gain=1.0,
     gate_scale=1.0,

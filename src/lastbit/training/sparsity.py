@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lastbit.training.network import LiveNetwork
+from lastbit.training.network import Copies, LiveNetwork, NormedConv
 from lastbit.training.recipe import Recipe
 
 Masks = dict[str, Tensor]
@@ -60,12 +60,16 @@ def _limited(
     if recipe.trunk != "linear" or recipe.pruning_end <= 0:
         return
     expand, depthwise, project, head, classifier = recipe.row_terms
+    layers: list[tuple[str, NormedConv, int]] = []
     for number, block in enumerate(network.live_blocks()):
-        yield f"blocks.{number}.project.conv", block.project.conv, project
+        layers.append((f"blocks.{number}.project", block.project, project))
         if block.expand is not None:
-            yield f"blocks.{number}.expand.conv", block.expand.conv, expand
-            yield f"blocks.{number}.depthwise.conv", block.depthwise.conv, depthwise
-    yield "head.conv", network.head.conv, head
+            layers.append((f"blocks.{number}.expand", block.expand, expand))
+            layers.append((f"blocks.{number}.depthwise", block.depthwise, depthwise))
+    layers.append(("head", network.head, head))
+    for name, layer, limit in layers:
+        if not isinstance(layer, Copies):
+            yield f"{name}.conv", layer.conv, limit
     yield "classifier", network.classifier, classifier
 
 

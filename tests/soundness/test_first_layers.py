@@ -1,0 +1,197 @@
+"""The first layers' exact form: no image exceeds it, and it is what the ends of slopes allow."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lastbit.certificate.write import hints_for
+from lastbit.float32.executor import execute_float64
+from lastbit.graph import Network, OnnxBuilder
+from lastbit_check import enclosure
+from lastbit_check.check import Derived, _Pass, derive
+from lastbit_check.exact import Fix
+from lastbit_check.hints import Hints
+from lastbit_check.layers import Layer, layer_of
+from lastbit_check.network import LINEAR, Shape, normal_form
+from lastbit_check.onnxfile import read
+from lastbit_check.patches import FirstLayers
+from soundness.harness import assault, built, flipped, run, subject_of, ways
+
+SIDE = 8
+
+
+def two_curved_layers(
+    seed: int, *, channels: int = 3, kernel: int = 3, stride: int = 2, after: str = ""
+) -> OnnxBuilder:
+    """Pixels, convolution, SiLU, depthwise convolution, SiLU, then linear; weights of 20 bits."""
+    random = np.random.default_rng(seed)
+
+    def weights(*shape: int, size: float) -> np.ndarray:
+        return np.rint(random.normal(size=shape) * size * 2**12) / 2**12
+
+    b = OnnxBuilder()
+    x = b.div(b.input_bytes((1, SIDE, SIDE)), 255, "pixels")
+    conv = b.conv(x, weights(channels, 1, kernel, kernel, size=4), random.normal(size=channels),
+                  stride=stride, padding=kernel // 2, name="conv")  # fmt: skip
+    stem = b.silu(conv, "stem")
+    y = b.conv(stem, weights(channels, 1, 3, 3, size=1), random.normal(size=channels),
+               padding=1, group=channels, name="depthwise")  # fmt: skip
+    y = b.silu(y, "filtered")
+    if after == "around":
+        y = b.add(y, stem)
+    y = b.conv(y, weights(4, channels, 1, 1, size=0.02), name="mixed")
+    if after == "curved":
+        y = b.silu(y, "late")
+    b.softmax(b.dense(b.flatten(b.mean(y)), weights(3, 4, size=1)))
+    return b
+
+
+def based(network: Network) -> Hints:
+    """The hints, with the second SiLU as the first base, as in `tight`."""
+    hints = hints_for(network)
+    return replace(hints, boxes=hints.boxes | {"stem", "filtered"}, bases=frozenset({"filtered"}))
+
+
+class _Separable(_Pass):
+    """The checker's walk without the first layers' exact form."""
+
+    def _first_layers(self, row: int, pixel: int) -> Fraction | None:
+        return None
+
+
+def separable(model: bytes, hints: Hints) -> Derived:
+    nodes = normal_form(read(model))
+    shapes = {node.name: node.shape for node in nodes}
+    linear = [node for node in nodes if node.op in LINEAR]
+    layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
+    walk = _Separable(nodes, layers, hints, keep=False)
+    for node in nodes[:-1]:
+        walk.visit(node)
+    return walk.conclude()
+
+
+@pytest.mark.parametrize("after", ["", "curved"])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_execution_exceeds_it(tmp_path: Path, seed: int, after: str) -> None:
+    model, network = built(two_curved_layers(seed, after=after), tmp_path)
+    hints = based(network)
+    subject = subject_of(model, network, hints)
+    assert subject.derived.upper < separable(model, hints).upper < 1
+    assault(subject, seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_climb_over_images_stays_below_and_comes_near(tmp_path: Path, seed: int) -> None:
+    """One channel: few slopes to serve at once, so that a simple search comes within a factor."""
+    builder = two_curved_layers(seed, channels=1, stride=1 + seed % 2)
+    model, network = built(builder, tmp_path)
+    derived = derive(model, based(network))
+    c, j, pixel = derived.worst
+
+    def moved(image: np.ndarray) -> float:
+        z = [
+            execute_float64(network, v)[1][network.logits].reshape(-1)
+            for v in (image, flipped(network, image, pixel))
+        ]
+        return abs(float((z[1] - z[0])[c] - (z[1] - z[0])[j]))
+
+    random, best = np.random.default_rng(seed), 0.0
+    for _ in range(3):
+        image = random.integers(0, 256, (1, SIDE, SIDE), dtype=np.uint8)
+        value = moved(image)
+        for k in [*random.permutation(image.size), *random.permutation(image.size)]:
+            for byte in (0, 30, 64, 100, 128, 160, 192, 254):
+                tried = image.copy()
+                tried.reshape(-1)[k] = byte
+                if (other := moved(tried)) > value:
+                    image, value = tried, other
+        best = max(best, value)
+    assert Fraction(best) <= derived.logits["linear-core"] <= 8 * Fraction(best)
+
+
+@pytest.mark.parametrize(("row", "column", "units"), [(4, 4, 1), (3, 4, 2), (0, 7, 1), (5, 3, 4)])
+@pytest.mark.parametrize("seed", range(2))
+def test_it_is_the_largest_of_all_ends_of_the_slopes(
+    seed: int, row: int, column: int, units: int
+) -> None:
+    """Against all 2^(Q + P) ends, channel by channel, in float64 of few bits."""
+    random = np.random.default_rng(seed)
+
+    def ints(*shape: int, most: int = 7) -> Fix:
+        return Fix(random.integers(-most, most + 1, shape).astype(np.float64), 0)
+
+    def layer(groups: int, stride: int, source: Shape) -> Layer:
+        w, none = ints(2, 1, 3, 3).n, ints(2, most=0)
+        return Layer(w, 3, 0 * w, none, none, 1, 9, 1, (stride, stride), (1, 1, 1, 1), groups,
+                     (2, 4, 4), source)  # fmt: skip
+
+    def slopes() -> tuple[Fix, Fix]:
+        low, width = ints(2, 4, 4, 1).n, np.abs(ints(2, 4, 4, 1).n)
+        return Fix(low, enclosure.BITS), Fix(low + width, enclosure.BITS)
+
+    first, second = layer(1, 2, (1, 8, 8)), layer(2, 1, (2, 4, 4))
+    slopes1, slopes2, a = slopes(), slopes(), ints(2, 4, 4, 1)
+    layers = FirstLayers(Fraction(-1, 255), first, slopes1, second, slopes2)
+    step = np.zeros((1, 8, 8, 1))
+    step[0, row, column, 0] = 1
+    moved = first._conv(first.w, step)
+    places = np.argwhere(moved[..., 0].any(0))
+    assert len(places) == units
+    most = {1: 0.0, -1: 0.0}
+    for channel in range(2):
+        values: list[float] = []
+        for ends in itertools.product((0, 1), repeat=units):
+            h = np.zeros((2, 4, 4, 1))
+            for (v, w), end in zip(places, ends, strict=True):
+                h[channel, v, w] = moved[channel, v, w] * slopes1[end].n[channel, v, w]
+            z = second._conv(second.w, h)[channel] * a.n[channel]
+            both = np.stack([(z * s.n[channel])[z != 0] for s in slopes2])
+            choices = np.array([*itertools.product((0, 1), repeat=both.shape[1])])
+            values += np.sum(np.where(choices, both[1], both[0]), axis=1).tolist()
+        most[1] += max(values)
+        most[-1] += max(-v for v in values)
+    found = layers.change(a, row, column)
+    assert found == Fraction(max(most.values())) / 255 / Fraction(2) ** (6 + 2 * enclosure.BITS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"after": "around"}, "the first SiLU has a second reader"),
+        ({"stride": 1, "kernel": 5}, "a pixel moves 25 units of the first convolution"),
+    ],
+)
+def test_where_it_does_not_apply_the_separable_bound_stands(
+    tmp_path: Path, changes: dict[str, object], why: str
+) -> None:
+    model, network = built(two_curved_layers(0, **changes), tmp_path)  # pyright: ignore
+    hints = based(network)
+    subject = subject_of(model, network, hints)
+    assert subject.derived.upper == separable(model, hints).upper, why
+    assault(subject, 0)
+
+
+def test_hints_cannot_pass_a_wrong_chain_off_as_the_first_layers(tmp_path: Path) -> None:
+    """A base that is not the second SiLU: no exact form, whatever the pattern around it."""
+    model, network = built(two_curved_layers(1), tmp_path)
+    for name in ("stem", "depthwise", "conv", "mixed"):
+        hints = replace(based(network), bases=frozenset({name}))
+        assert derive(model, hints).upper == separable(model, hints).upper
+        assault(subject_of(model, network, hints), 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_exact_group_bounds_how_far_an_execution_is_off(tmp_path: Path, seed: int) -> None:
+    model, network = built(two_curved_layers(seed, after="curved"), tmp_path)
+    subject = subject_of(model, network, based(network))
+    random, some = np.random.default_rng(seed), ways(seed)
+    for _ in range(12):
+        image = random.integers(0, 256, (1, SIDE, SIDE), dtype=np.uint8)
+        _, exact = execute_float64(network, image)
+        subject.check_exact_group(run(network, image, next(some)), exact)
