@@ -9,7 +9,7 @@ import torch
 from lastbit.errors import UsageError
 from lastbit.graph import Gate, Linear, Network, OnnxBuilder, Silu, read_onnx
 from lastbit.progress import silent
-from lastbit.witness import Patch
+from lastbit.witness import Patch, balance, patches
 from lastbit.witness.budget import Budget
 from lastbit.witness.patches import PatchSearch
 from lastbit.witness.search import search
@@ -17,6 +17,16 @@ from lastbit.witness.torch_network import TorchNetwork
 from lastbit.witness.trunk import fold_trunk
 from lastbit.witness.windows import Windows
 from networks import random_network
+
+
+@pytest.fixture(autouse=True)
+def less_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small networks need few patches."""
+    for name, value in {"IMAGES": 16, "POOL": 12, "MIXED": 1, "MOVED": 2, "REFINED": 4}.items():
+        monkeypatch.setattr(patches, name, value)
+    for name in ("FIRST", "AGAIN", "LAST"):
+        monkeypatch.setattr(patches, name, (15, *getattr(patches, name)[1:]))
+    monkeypatch.setattr(balance, "IMAGES", 16)
 
 
 def two_layers(path: Path, seed: int, *, later: float = 1e-9, size: int = 12) -> Path:
