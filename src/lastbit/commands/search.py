@@ -20,6 +20,7 @@ from lastbit.progress import Progress
 if TYPE_CHECKING:
     from lastbit.graph import ByteArray
     from lastbit.witness import Witness
+    from lastbit.witness.search import Found
 
 
 def search(
@@ -65,6 +66,7 @@ def search(
             "class": witness.class_index,
             "runtimes": dict(witness.runtimes),
         },
+        "patch": _patch(found),
         "stored": {"before": before, "replaced": better, "path": str(files.witness)},
         "starts": found.starts,
         "interrupted": found.interrupted,
@@ -77,6 +79,13 @@ def search(
     )
     for name, change in witness.runtimes.items():
         table.add_row(f"  {escape(name)}", repr(change))
+    if found.patch is not None and found.share is not None:
+        patch, (c, j) = found.patch, found.patch.classes
+        table.add_row(
+            "patch R",
+            f"{patch.change:.6f} at pixel ({patch.pixel[0]}, {patch.pixel[1]}), classes {c} and "
+            f"{j}: L is {found.share:.3%} of tanh(R/4) = {patch.limit:.6f}",
+        )
     known = "nothing" if before is None else f"L = {before!r}"
     kept = (
         f"{known} before; this is stored in {files.witness}"
@@ -86,6 +95,22 @@ def search(
     table.add_row("stored", escape(kept))
     table.add_row("starts", f"{found.starts} in {found.seconds:.1f} s")
     return Result(payload, table, as_json, EXIT_INTERRUPTED if found.interrupted else EXIT_OK)
+
+
+def _patch(found: Found) -> dict[str, object] | None:
+    """The patch for `--json`."""
+    patch = found.patch
+    if patch is None:
+        return None
+    return {
+        "value": patch.change,
+        "limit": patch.limit,
+        "share": found.share,
+        "pixel": list(patch.pixel),
+        "classes": list(patch.classes),
+        "corner": list(patch.corner),
+        "bytes": patch.values.tolist(),
+    }
 
 
 def _stored(files: ModelFiles) -> Witness | None:

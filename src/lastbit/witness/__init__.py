@@ -5,6 +5,7 @@ from lastbit.witness.files import (
     read_witness as read_witness,
     write_witness as write_witness,
 )
+from lastbit.witness.patch import Patch as Patch
 from lastbit.witness.replay import (
     ReplayResult as ReplayResult,
     measure as measure,

@@ -1,23 +1,39 @@
-"""The rounds of a search.
+"""The course of a search.
 
-In each round: ascent from many images at once, then exact coordinate search from the best result.
-Half of the starts are fresh, half are variations on the best pairs so far. The last part of the
-time goes into coordinate search from the best pairs.
+Where the network becomes linear after a few layers, the patch that lets the last bit move the
+logits most is searched for first, and the rest of the image is steered so that the probabilities
+follow. If that attains what the patch allows, the search is over.
+
+Otherwise, and for all other networks, rounds go on. In each: ascent from many images at once, then
+exact coordinate search from the best results. Half of the starts are fresh, half are variations on
+the best pairs so far. The last part of the time goes into coordinate search from the best pairs.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from lastbit.graph import ByteArray, Network
 from lastbit.witness.ascent import Ascent
+from lastbit.witness.balance import Balance
 from lastbit.witness.budget import Budget, Report
 from lastbit.witness.files import Witness
+from lastbit.witness.patch import Patch
+from lastbit.witness.patches import PatchSearch
 from lastbit.witness.polish import Polisher
 from lastbit.witness.pruning import prune
 from lastbit.witness.scoring import Candidate, IntArray, Scorer
 from lastbit.witness.starts import fresh, varied
+from lastbit.witness.trunk import fold_trunk
 
 KEPT = 8
 """The best pairs that are remembered, each with another pixel."""
+PATCHES = 16
+"""The best patches whose classes are balanced."""
+PATCH_SHARE, BALANCE_SHARE = 0.6, 0.75
+"""The shares of the time after which patches, and the rest of the image, are left as they are."""
+SETTLED = 1 - 1e-4
+"""The share of what the best patch allows with which a search is content."""
 POLISHED = 2
 """How many results of each round go into coordinate search."""
 ROUNDS_SHARE = 0.8
@@ -39,7 +55,7 @@ class Rounds:
 
     Attributes:
         best: the best pairs so far, best first; one at least.
-        climbed: how many images were climbed from.
+        climbed: how many patches and images were climbed from.
     """
 
     def __init__(
@@ -59,36 +75,79 @@ class Rounds:
         self._images = images if images is not None and images.shape[1:] == self._shape else None
         self._random = np.random.default_rng(seed)
         network = prune(network)
+        folded = fold_trunk(network)
+        network = folded or network
+        self._patches = PatchSearch(folded, self._random, budget, PATCH_SHARE) if folded else None
+        self._found: list[Patch] = []
+        self._balance = Balance(network, self._random)
         self._scorer = Scorer(network)
         self._ascent = Ascent(network, self._random)
         self._polisher = Polisher(network, self._scorer, self._random)
         self.best = [self._scorer.candidate(np.zeros(self._shape, np.uint8), 0)]
 
-    def run(self, known: Witness | None, rounds: int | None) -> None:
-        """Search, from `known` as well, until the time is up or so many rounds are done."""
+    def run(self, known: Witness | None, rounds: int | None, given: Sequence[Patch] = ()) -> None:
+        """Search until the time is up, so many rounds are done, or nothing is left to gain.
+
+        Args:
+            known: a pair to start from, too.
+            rounds: as many of those that follow the search for patches; None for any number.
+            given: patches to start from, where the network becomes linear.
+        """
         if known is not None and known.image.shape == self._shape:
             row, col = known.pixel
             self._keep(self._scorer.candidate(known.image, row * self._shape[1] + col))
+        if self._patches is not None:
+            self._from_patches(self._patches, given)
         done = 0
-        while self.budget.lasts(ROUNDS_SHARE) and done != rounds:
+        while self.budget.lasts(ROUNDS_SHARE) and done != rounds and not self._settled:
             done += 1
             images, pixels = self._ascent.climb(*self._round_starts(), self.budget, ROUNDS_SHARE)
             self.climbed += self._starts
-            changes = self._scorer.changes(images, pixels)
-            ends = [
-                Candidate.of(*end) for end in zip(images, pixels.tolist(), changes, strict=True)
-            ]
+            ends = self._ends(images, pixels)
             for end in ends:
                 self._keep(end)
             until = min(1.0, self.budget.spent / self.budget.seconds + POLISH_SHARE)
             for end in sorted(ends, key=lambda end: -end.score)[:POLISHED]:
                 self._polish(end, until)
         for candidate in list(self.best):
+            if self._settled:
+                return
             self._polish(candidate, 1.0)
+
+    @property
+    def patch(self) -> Patch | None:
+        """The patch that moves the logits most, of all that were found."""
+        if self._patches is None:
+            return None
+        best = self.best[0]
+        own = self._patches.of_image(best.image, best.pixel)
+        return max([own, *self._found[:1]], key=lambda patch: patch.change)
+
+    @property
+    def _settled(self) -> bool:
+        patch = self.patch
+        return patch is not None and self.best[0].score >= SETTLED * patch.limit
+
+    def _from_patches(self, search: PatchSearch, given: Sequence[Patch]) -> None:
+        """The best patches, each in images where its two classes balance."""
+        known = [search.of_image(best.image, best.pixel) for best in self.best if best.score > 0]
+        self._found = search.search(self._images, [*given, *known], PATCHES)
+        ends = self._balance.steer(self._found, self._images, self.budget, BALANCE_SHARE)
+        self.climbed += search.climbed + len(ends[0])
+        for end in self._ends(*ends):
+            self._keep(end)
+        if not self._settled:
+            self._polish(self.best[0], BALANCE_SHARE)
+
+    def _ends(self, images: ByteArray, pixels: IntArray) -> list[Candidate]:
+        changes = self._scorer.changes(images, pixels)
+        return [Candidate.of(*end) for end in zip(images, pixels.tolist(), changes, strict=True)]
 
     def _polish(self, candidate: Candidate, until: float) -> None:
         for better in self._polisher.polish(candidate, self.budget, until):
             self._keep(better)
+            if self._settled:
+                return
 
     def _keep(self, candidate: Candidate) -> None:
         """Remember a pair, if it is among the best."""

@@ -4,6 +4,7 @@ The search steers by numbers that prove nothing; what counts at its end is what 
 """
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lastbit.graph import ByteArray, read_onnx
 from lastbit.progress import Progress, silent
 from lastbit.witness.budget import Budget, Report
 from lastbit.witness.files import Witness
+from lastbit.witness.patch import Patch
 from lastbit.witness.replay import measure
 
 MEASURED = 3
@@ -24,15 +26,25 @@ class Found:
 
     Attributes:
         witness: the best pair, as the runtimes show it.
-        starts: how many images were climbed from.
+        patch: the patch that moves the difference of two logits most, as far as the search knows;
+            None where the network does not become linear after a few layers.
+        starts: how many images, and patches of images, were climbed from.
         seconds: how long it searched.
         interrupted: whether Ctrl-C ended it.
     """
 
     witness: Witness
+    patch: Patch | None
     starts: int
     seconds: float
     interrupted: bool
+
+    @property
+    def share(self) -> float | None:
+        """L as a share of what the patch allows, tanh(change / 4)."""
+        if self.patch is None or not self.patch.limit > 0:
+            return None
+        return self.witness.lower / self.patch.limit
 
 
 def search(
@@ -44,10 +56,14 @@ def search(
     rounds: int | None = None,
     images: ByteArray | None = None,
     known: Witness | None = None,
+    patches: Sequence[Patch] = (),
     progress: Progress = silent,
     report: Report = lambda *_: None,
 ) -> Found:
     """Search for a witness until the time is up or Ctrl-C; either way the best so far comes back.
+
+    Where the network becomes linear after a few layers, the search ends by itself once it attains
+    what the best patch it could find allows; the seed then decides the result.
 
     Args:
         model: an ONNX file.
@@ -57,12 +73,15 @@ def search(
         rounds: stop after so many; where the time suffices, the seed then decides the result.
         images: uint8 (N, H, W) to start from, next to random ones.
         known: a pair to start from too; another model's may serve.
+        patches: to start from too, a branch and bound's, say; of use only where the network becomes
+            linear.
         progress: told of whole seconds.
         report: told of each new best.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        UsageError: the images have several channels; a nonsensical limit.
+        UsageError: the images have several channels; a nonsensical limit; a patch that
+            does not fit.
         ModelError: the model cannot be read, or a runtime returns no number.
     """
     if importlib.util.find_spec("torch") is None:
@@ -81,7 +100,7 @@ def search(
     run = Rounds(network, Budget(seconds, progress), starts, seed, images, report)
     interrupted = False
     try:
-        run.run(known, rounds)
+        run.run(known, rounds, patches)
     except KeyboardInterrupt:
         interrupted = True
     spent = run.budget.spent
@@ -90,4 +109,4 @@ def search(
         for found in run.best[:MEASURED]
     ]
     witness = max(witnesses, key=lambda witness: witness.lower)
-    return Found(witness, run.climbed, spent, interrupted)
+    return Found(witness, run.patch, run.climbed, spent, interrupted)

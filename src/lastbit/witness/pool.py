@@ -1,0 +1,55 @@
+"""Patches that are searched on side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Patches (N, h, w) of byte values, their pixels (N,) and what they attain (N,)."""
+
+    patches: Tensor
+    pixels: Tensor
+    values: Tensor
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Tensor | list[int]) -> "Pool":
+        return Pool(self.patches[rows], self.pixels[rows], self.values[rows])
+
+    def best(self, count: int, per_pixel: int) -> "Pool":
+        """The best ones, all of them different, best first."""
+        kept: list[int] = []
+        seen: dict[int, set[bytes]] = {}
+        for k in self.values.argsort(descending=True, stable=True).tolist():
+            same = seen.setdefault(int(self.pixels[k]), set())
+            content = self.patches[k].numpy().tobytes()
+            if len(same) < per_pixel and content not in same:
+                same.add(content)
+                kept.append(k)
+                if len(kept) == count:
+                    break
+        return self[kept]
+
+
+def joined(pools: Sequence[Pool]) -> Pool:
+    """All of them in one, in this order."""
+    return Pool(
+        torch.cat([pool.patches for pool in pools]),
+        torch.cat([pool.pixels for pool in pools]),
+        torch.cat([pool.values for pool in pools]),
+    )
+
+
+def better(one: Pool, other: Pool) -> Pool:
+    """The better of two patches each, the first where they are equal."""
+    gained = other.values > one.values
+    return Pool(
+        torch.where(gained[:, None, None], other.patches, one.patches),
+        one.pixels,
+        torch.where(gained, other.values, one.values),
+    )
