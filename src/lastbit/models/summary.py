@@ -27,9 +27,16 @@ class Summary:
     @property
     def ratio(self) -> float | None:
         """U/L, the figure of merit."""
-        if self.lower is None or self.upper is None or not self.lower > 0:
-            return None
-        return self.upper / self.lower
+        return ratio(self.lower, self.upper)
+
+
+def ratio(lower: float | None, upper: float | None) -> float | None:
+    """U/L: 1 where they are equal, 0 included; None where one is not known, or L alone is 0."""
+    if lower is None or upper is None:
+        return None
+    if lower == upper:
+        return 1.0
+    return upper / lower if lower > 0 else None
 
 
 def summarise(files: ModelFiles) -> Summary:
