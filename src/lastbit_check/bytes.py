@@ -2,10 +2,11 @@
 
 A table holds, for every channel, an interval for each byte, and one (column 256) for units that
 read padding only; None where nothing is. An interval holds whatever an allowed execution returns,
-and as the tensor is stored in binary32 it shrinks to the first and the last binary32 number in it.
-If at a node through which every path from the image leads the intervals of the bytes 2k and 2k + 1
-are one and the same number, then two images that differ in a last bit have bit-identical tensors
-there; so the same program returns the same probabilities (the assumption ``deterministic``).
+and as the tensor is stored in binary32 (the assumption ``binary32-tensors``) it shrinks to the
+first and the last binary32 number in it. If at a node through which every path from the image leads
+the intervals of the bytes 2k and 2k + 1 are one and the same number, then two images that differ in
+a last bit have bit-identical tensors there, and the same program returns the same probabilities
+(the assumption ``deterministic``).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ ASSUMPTIONS = (
     "silu-absolute-6u|z|-3u|z|-u|z|/16",
     "softmax-max-subtracted",
 )
-DETERMINISTIC = "deterministic"  # assumed as well where the field ``absorbed`` is
+ABSORBING = ("binary32-tensors", "deterministic")  # assumed as well where ``absorbed`` is given
 METHODS = ("linear-core", "norms")
 PARTS = ("first_layer", "remainder", "rounding", "softmax")
 ANY = "*"  # stands for every name of an object
@@ -91,7 +91,7 @@ def parse(fields: dict[str, Any]) -> Manifest:
     read = _formed(fields, {**FORM, "absorbed": str} if absorbing else FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
     named = tuple(read["assumptions"])
-    right = named == ASSUMPTIONS + (DETERMINISTIC,) * absorbing
+    right = named == ASSUMPTIONS + ABSORBING * absorbing
     require(right, "certificate.assumptions", f"not the ones in force: {named}")
     node, block = read["coarsen"]["node"], read["coarsen"]["block"]
     require(1 <= block < 2**20, "certificate.fields", "the block is out of range")

@@ -72,12 +72,14 @@ def draft(
     def watch(_: str, done: int, total: int) -> None:
         progress("deriving the bound", done, total)
 
+    without = dataclasses.replace(hints, duals={}, exponents={})
+    hints = without if hints.absorbed else hints
     derived = derive(model, hints, watch=watch)
-    if (derived.upper >= 1 or hints.absorbed) and hints.duals:
-        hints = dataclasses.replace(hints, duals={}, exponents={})
+    if derived.upper >= 1 and hints.duals:
+        hints = without
         derived = derive(model, hints, watch=watch)
     blob = _blob(hints)
-    assumptions = form.ASSUMPTIONS + (form.DETERMINISTIC,) * bool(hints.absorbed)
+    assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
     fields: dict[str, Any] = {
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),

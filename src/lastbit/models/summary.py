@@ -15,12 +15,14 @@ class Summary:
     """The figures of one model; None where no file states them.
 
     `accuracy` is a fraction of the 10,000 test images, `nll` their mean negative log-likelihood
-    in nats; `lower` and `upper` are L and U, changes of a probability.
+    in nats, `certified` the fraction that every allowed execution labels rightly; `lower` and
+    `upper` are L and U, changes of a probability.
     """
 
     sha256: str
     accuracy: float | None
     nll: float | None
+    certified: float | None
     lower: float | None
     upper: float | None
 
@@ -50,6 +52,7 @@ def summarise(files: ModelFiles) -> Summary:
         sha256=files.sha256(),
         accuracy=_figure(files.metrics, "accuracy", "test"),
         nll=_figure(files.metrics, "accuracy", "nll"),
+        certified=_figure(files.decisions, "accuracy", "certified"),
         lower=_figure(files.witness, "lower"),
         upper=_figure(files.certificate, "claim", "upper"),
     )
