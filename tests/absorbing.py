@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a bias of another spacing": ({"bias": 2.0**-27 + SPACING, "bias_at": -(2**23) * 3 // 2},
                                   "absorb.bytes"),
     "ties: the step is half a spacing": ({"weight": 127.5 * SPACING}, "absorb.bytes"),
-    "so near to ties that u|t| reaches": ({"weight": 127.4999 * SPACING}, "absorb.bytes"),
+    "so near to ties that u|t| reaches": ({"weight": (127.5 - 2.0**-17) * SPACING}, "absorb.bytes"),
     "pairs shifted by one byte": ({"weight": 128.5 * SPACING}, "absorb.bytes"),
     "below a power of two": ({"bias": 2.0**-28 - 64 * SPACING}, "absorb.bytes"),
     "no bias": ({"bias": 0.0}, "absorb.bytes"),
