@@ -57,11 +57,9 @@ def absorber(
     x = b.conv(x, back, np.full(count, -(2.0**46) * BIAS), padding=1, group=count, name="back")
     x = b.silu(x, "bent")
     x = b.conv(x, np.random.default_rng(1).normal(size=(3, count, 1, 1)), np.zeros(3), name="mix")
-    x = b.mean(x, reduce=True)
+    x = b.mean(x)
     if around:
-        y = b.mean(pixels, reduce=True)
-        x = b.affine(x, "add", np.zeros(3))
-        x = b.add(x, b.dense(y, np.ones((3, 1)), np.zeros(3)))
+        x = b.add(x, b.conv(b.mean(pixels), np.ones((3, 1, 1, 1)), np.zeros(3)))
     b.softmax(b.dense(x, np.random.default_rng(2).normal(size=(3, 3)), np.zeros(3), "logits"))
     return b.to_bytes()
 

@@ -1,9 +1,10 @@
 """Nodes whose every unit depends on one pixel: what an execution computes, for each of its bytes.
 
 A table holds, for every channel, an interval for each byte, and one (column 256) for units that
-read padding only; None where nothing is. An interval holds whatever an allowed execution returns,
-and as the tensor is stored in binary32 (the assumption ``binary32-tensors``) it shrinks to the
-first and the last binary32 number in it. If at a node through which every path from the image leads
+read padding only; None where nothing is. An interval holds whatever an allowed execution returns.
+Each operation returns a binary32 number, or one of a wider format within 2^-50 |t|, and tensors are
+stored in binary32 (the assumption ``binary32-values``); so an interval shrinks to the first and the
+last binary32 number in it. If at a node through which every path from the image leads
 the intervals of the bytes 2k and 2k + 1 are one and the same number, then two images that differ in
 a last bit have bit-identical tensors there, and the same program returns the same probabilities
 (the assumption ``deterministic``).
@@ -21,7 +22,7 @@ from lastbit_check.verdict import Rejected, require
 
 GRID = 320  # numbers here are integers in units of 2^-320, and what is not is rounded outwards
 SLACK = 64 << GRID - 126  # as in layer_underflow: a rounding, and what was flushed before it
-ROUNDOFF, STRAIGHT_ERROR = 24, 28  # u and u/16, of forward.ERROR_AT_ZERO, as powers of 1/2
+ROUNDOFF, WIDE, STRAIGHT_ERROR = 24, 50, 28  # u, a wider format's, forward.ERROR_AT_ZERO: 2^-n
 STRAIGHT = 1 << GRID - 27  # forward.AT_ZERO
 BYTES, PADDING = 256, 256
 
@@ -111,9 +112,9 @@ def _row(row: Row, w: Interval, b: Interval) -> Row:
 def _scaled(w: Interval, b: Interval, x: Interval) -> Interval:
     products = [p * q for p in w for q in x]
     tiny = SLACK * (1 + (max(map(abs, (*w, *x))) >> GRID) + 1)
-    t = _rounded((min(products) >> GRID, -(-max(products) >> GRID)), tiny)
-    t = _rounded(t, tiny)
-    return _stored(_rounded((t[0] + b[0], t[1] + b[1]), tiny))
+    t = _computed((min(products) >> GRID, -(-max(products) >> GRID)), tiny)
+    t = _computed(t, tiny)
+    return _stored(_computed((t[0] + b[0], t[1] + b[1]), tiny))
 
 
 def _silu(_: Node, x: list[Row], __: object) -> list[Row] | None:
@@ -132,9 +133,14 @@ def _halved(z: Interval, bend: int) -> Interval:
     return _stored(((z[0] >> 1) - error, -(-z[1] >> 1) + bend + error))
 
 
-def _rounded(t: Interval, tiny: int) -> Interval:
-    """All r with |r - t| <= u|t| + tiny for some t in the interval: both ends increase with t."""
-    low, high = ((abs(v) >> ROUNDOFF) + 1 + tiny for v in t)
+def _computed(t: Interval, tiny: int) -> Interval:
+    """What an operation returns: binary32 numbers within u|t|, or any within 2^-50 |t|."""
+    return _hull(_stored(_rounded(t, ROUNDOFF, tiny)), _rounded(t, WIDE, tiny))
+
+
+def _rounded(t: Interval, bits: int, tiny: int) -> Interval:
+    """All r with |r - t| <= 2^-bits |t| + tiny for some t: both ends increase with t."""
+    low, high = ((abs(v) >> bits) + 1 + tiny for v in t)
     return t[0] - low, t[1] + high
 
 

@@ -28,7 +28,7 @@ ASSUMPTIONS = (
     "silu-absolute-6u|z|-3u|z|-u|z|/16",
     "softmax-max-subtracted",
 )
-ABSORBING = ("binary32-tensors", "deterministic")  # assumed as well where ``absorbed`` is given
+ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
 METHODS = ("linear-core", "norms")
 PARTS = ("first_layer", "remainder", "rounding", "softmax")
 ANY = "*"  # stands for every name of an object

@@ -11,7 +11,7 @@ and the rules for |D_k| stay as they are, because they hold for any two executio
 
 Where a layer absorbs the last bit, the layers before it and around it would be bounded badly: their
 rounding is what they are there for. Such nodes have tables of what is computed for each byte
-(`lastbit_check.bytes`, under the assumption ``binary32-tensors``); there x_k and D_k are read off,
+(`lastbit_check.bytes`, under the assumption ``binary32-values``); there x_k and D_k are read off,
 and a_k is 0.
 """
 

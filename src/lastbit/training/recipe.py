@@ -128,9 +128,7 @@ class Recipe:
         if not 1 <= self.live_blocks < len(BLOCKS):
             raise UsageError(f"a recipe needs 1 <= live_blocks < {len(BLOCKS)}")
         if self.bound_weight and (self.trunk == "silu" or self.absorb or self.live_blocks > 1):
-            raise UsageError(
-                "only a linear trunk can be trained on its bound, from layer 3"
-            )
+            raise UsageError("only a linear trunk can be trained on its bound, from layer 3")
         if self.absorb and not self.fold_batch_norm:
             raise UsageError("layers that absorb the last bit need fold_batch_norm")
 
