@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from lastbit.bound import absorbed_node
 from lastbit.certificate import Draft, draft, hints_for, write
 from lastbit.data import load_mnist
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
@@ -37,7 +38,10 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Checked:
-    """The checker's answer; ``rule``, ``node`` and ``reason`` are empty where it accepts."""
+    """The checker's answer; ``rule``, ``node`` and ``reason`` are empty where it accepts.
+
+    ``assumptions`` are the certificate's, empty where it is rejected.
+    """
 
     accepted: bool
     upper: float | None
@@ -46,6 +50,7 @@ class Checked:
     reason: str
     seconds: float
     derived: Derived | None = None
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def prove(files: ModelFiles, *, out: Path | None = None, progress: Progress = si
         progress("replaying the witness", 1, 1)
     model = files.model.read_bytes()
     try:
-        made = draft(model, hints_for(network), witness, progress=progress)
+        hints = replace(hints_for(network), absorbed=absorbed_node(model))
+        made = draft(model, hints, witness, progress=progress)
     except Rejected as error:
         return Proof("not decided", network.sha256, accuracy, None, shown, None, error, target,
                      time.monotonic() - start)  # fmt: skip
@@ -144,7 +150,7 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
         fix = "name the certificate.json, with its .safetensors beside it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     spent = time.monotonic() - start
-    return Checked(True, manifest.claim.upper, "", "", "", spent, derived)
+    return Checked(True, manifest.claim.upper, "", "", "", spent, derived, manifest.assumptions)
 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
@@ -158,7 +164,8 @@ def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) 
         raise CertificateError(done.stderr.strip() or "the checker failed", where=str(certificate))
     said = json.loads(done.stdout)
     if said["accepted"]:
-        return Checked(True, said["upper"], "", "", "", said["seconds"])
+        named = tuple(said["assumptions"])
+        return Checked(True, said["upper"], "", "", "", said["seconds"], assumptions=named)
     return Checked(False, None, said["rule"], said["node"], said["reason"], 0.0)
 
 

@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 
 from lastbit import __version__
-from lastbit.commands import audit, check, data, drift, models, prove, replay, search, train
+from lastbit.commands import (
+    accuracy,
+    audit,
+    check,
+    data,
+    drift,
+    models,
+    prove,
+    replay,
+    search,
+    train,
+)
 from lastbit.commands.terminal import Result, write_json, write_message, write_result
 from lastbit.errors import (
     EXIT_BROKEN_PIPE,
@@ -43,6 +54,7 @@ app.command()(replay.replay)
 app.command()(search.search)
 app.command()(audit.audit)
 app.command()(drift.drift)
+app.command()(accuracy.accuracy)
 app.command()(data.data)
 app.command()(models.models)
 app.command()(train.train)

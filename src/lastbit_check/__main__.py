@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lastbit_check.certificate import ASSUMPTIONS, load, read_bytes
+from lastbit_check.certificate import load, read_bytes
 from lastbit_check.check import check
 from lastbit_check.verdict import Rejected, Unreadable
 
@@ -50,8 +50,8 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
     text = f"""ACCEPTED: no image's last bit changes a probability by more than {upper!r}
   model       {sha256}
   worst       classes {c} and {j}, pixel number {pixel}; checked in {seconds:.1f} s
-  trusted     {", ".join(ASSUMPTIONS)}"""
-    return {"accepted": True, "upper": upper, "model": sha256, "assumptions": ASSUMPTIONS,
+  trusted     {", ".join(manifest.assumptions)}"""
+    return {"accepted": True, "upper": upper, "model": sha256, "assumptions": manifest.assumptions,
             "seconds": seconds}, text  # fmt: skip
 
 

@@ -28,6 +28,7 @@ ASSUMPTIONS = (
     "silu-absolute-6u|z|-3u|z|-u|z|/16",
     "softmax-max-subtracted",
 )
+ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
 METHODS = ("linear-core", "norms")
 PARTS = ("first_layer", "remainder", "rounding", "softmax")
 ANY = "*"  # stands for every name of an object
@@ -55,6 +56,7 @@ class Manifest:
 
     model_sha256: str
     blob_sha256: str
+    assumptions: tuple[str, ...]
     claim: Claim
     nodes: dict[str, dict[str, float]]
     hints: Hints
@@ -85,15 +87,17 @@ def digest(fields: dict[str, Any]) -> str:
 
 def parse(fields: dict[str, Any]) -> Manifest:
     """Check the form of every field, the digest and the assumptions (rules certificate.*)."""
-    read = _formed(fields, FORM, "manifest")
+    absorbing = "absorbed" in fields
+    read = _formed(fields, {**FORM, "absorbed": str} if absorbing else FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
     named = tuple(read["assumptions"])
-    require(named == ASSUMPTIONS, "certificate.assumptions", f"not the ones in force: {named}")
+    right = named == ASSUMPTIONS + ABSORBING * absorbing
+    require(right, "certificate.assumptions", f"not the ones in force: {named}")
     node, block = read["coarsen"]["node"], read["coarsen"]["block"]
     require(1 <= block < 2**20, "certificate.fields", "the block is out of range")
     hints = Hints({}, {}, read["duals"], read["norms"], frozenset(read["boxes"]),
-                  frozenset(read["bases"]), node, block)  # fmt: skip
-    return Manifest(read["model_sha256"], read["blob_sha256"], Claim(**read["claim"]),
+                  frozenset(read["bases"]), node, block, read.get("absorbed", ""))  # fmt: skip
+    return Manifest(read["model_sha256"], read["blob_sha256"], named, Claim(**read["claim"]),
                     read["nodes"], hints)  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check import columns, enclosure, forward, patches
+from lastbit_check.bytes import absorbs
 from lastbit_check.certificate import Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back
 from lastbit_check.exact import Fix, total
@@ -62,7 +63,18 @@ def derive(
         pass_.visit(node)
         if watch:
             watch("check", k + 1, len(nodes) - 1)
-    return pass_.conclude()
+    return _unmoved(pass_.conclude(), nodes, hints.absorbed)
+
+
+def _unmoved(derived: Derived, nodes: list[Node], absorbed: str) -> Derived:
+    """All changes are 0, if a node tells no last bit; that values are finite stands as derived."""
+    if not absorbed:
+        return derived
+    absorbs(nodes, absorbed)
+    zeros, none = (lambda names: dict.fromkeys(names, Fraction(0))), Fraction(0)
+    kept = {name: zeros(entries) for name, entries in derived.nodes.items()}
+    return replace(derived, upper=none, logits=zeros(derived.logits), parts=zeros(derived.parts),
+                   nodes=kept)  # fmt: skip
 
 
 def _known(hints: Hints, nodes: list[Node]) -> None:

@@ -30,6 +30,7 @@ class Hints:
         bases: nodes whose error is carried on as columns of its own.
         coarsen: from which node on pixels are taken in blocks; "" for none.
         block: side of such a block.
+        absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
     slopes: dict[str, NDArray[np.int32]]
@@ -40,6 +41,7 @@ class Hints:
     bases: frozenset[str] = frozenset()
     coarsen: str = ""
     block: int = 1
+    absorbed: str = ""
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""

@@ -200,6 +200,7 @@ def test_models_lists_what_the_files_state(shelf, capsys):
         (shelf / name).mkdir()
         (shelf / name / "model.onnx").write_bytes(b"abc")
     (shelf / "tight" / "metrics.json").write_text('{"accuracy": {"test": 0.991, "nll": 0.04}}')
+    (shelf / "tight" / "accuracy.json").write_text('{"accuracy": {"certified": 0.99}}')
     (shelf / "tight" / "witness.json").write_text(json.dumps({"lower": (0.0625).hex()}))
     (shelf / "tight" / "certificate.json").write_text(
         json.dumps({"claim": {"upper": (0.25).hex()}})
@@ -208,7 +209,7 @@ def test_models_lists_what_the_files_state(shelf, capsys):
     tight, bare = json.loads(capsys.readouterr().out)["models"]
     assert tight["name"] == "tight"
     assert tight["sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert tight["accuracy"] == {"test": 0.991, "nll": 0.04}
+    assert tight["accuracy"] == {"test": 0.991, "certified": 0.99, "nll": 0.04}
     assert (tight["lower"], tight["upper"], tight["ratio"]) == (0.0625, 0.25, 4.0)
     assert (bare["lower"], bare["upper"], bare["ratio"]) == (None, None, None)
 
@@ -222,7 +223,20 @@ def test_models_shows_no_number_for_an_infinite_likelihood(shelf, capsys):
     (shelf / "sure" / "metrics.json").write_text('{"accuracy": {"test": 0.99, "nll": null}}')
     assert cli.main(["models", "--json"]) == 0
     (sure,) = json.loads(capsys.readouterr().out)["models"]
-    assert sure["accuracy"] == {"test": 0.99, "nll": None}
+    assert sure["accuracy"] == {"test": 0.99, "certified": None, "nll": None}
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "ratio"), [(0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.0, 0.5, None)]
+)
+def test_the_ratio_of_an_exact_answer_is_1(shelf, capsys, lower, upper, ratio):
+    (shelf / "m").mkdir()
+    (shelf / "m" / "model.onnx").write_bytes(b"abc")
+    (shelf / "m" / "witness.json").write_text(json.dumps({"lower": lower.hex()}))
+    (shelf / "m" / "certificate.json").write_text(json.dumps({"claim": {"upper": upper.hex()}}))
+    assert cli.main(["models", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["models"]
+    assert (found["lower"], found["upper"], found["ratio"]) == (lower, upper, ratio)
 
 
 @pytest.mark.parametrize("text", ['{"accuracy": 3}', "{", '{"accuracy": {"test": "nan"}}', "[]"])

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from absorbing import absorber
 from lastbit.cli import main
 from lastbit.graph import OnnxBuilder
+from lastbit.witness import measure, write_witness
 from lastbit_check.__main__ import main as check_main
 
 FIELDS = {
@@ -45,6 +47,27 @@ def test_prove_prints_one_object_and_leaves_a_certificate(
     assert Path(found["certificate"]) == certificate
     assert main(["check", str(certificate), "--model", str(model)]) == 0
     assert "ACCEPTED" in capsys.readouterr().out
+
+
+def test_a_layer_that_absorbs_makes_the_answer_exactly_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m" / "model.onnx"
+    path.parent.mkdir()
+    path.write_bytes(absorber())
+    write_witness(path.with_name("witness.json"),
+                  measure(path, np.zeros((1, 4, 4), np.uint8), (1, 2), 0))  # fmt: skip
+    assert main(["prove", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["lower"]["value"], found["upper"]["value"]) == ("proved", 0, 0)
+    assert found["ratio"] == 1
+    assert {"binary32-values", "deterministic"} <= {*found["assumptions"]}
+    assert main(["prove", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "exact" in shown and "deterministic" in shown
+    assert main(["replay", str(path)]) == 0
+    assert main(["check", str(path.with_name("certificate.json")), "--json"]) == 0
+    assert "deterministic" in capsys.readouterr().out
 
 
 def test_the_checker_runs_without_lastbit(tmp_path: Path) -> None:

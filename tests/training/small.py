@@ -15,7 +15,7 @@ WIDTHS = (4, 5, 4, 6, 7, 4, 5)
 PLAIN_SIZED = {"head": 9, "squeezed": 3, "batch_size": 20, "recalibration_batches": 2}
 
 
-def small_recipe(name: Literal["tight", "plain"], **changes: object) -> Recipe:
+def small_recipe(name: Literal["tight", "plain", "zero"], **changes: object) -> Recipe:
     """The recipe of that name with few live channels; a linear trunk sees its bound soon."""
     if name == "tight":
         changes = {

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lastbit.bound import absorbed_node
 from lastbit.graph import Gate, Linear, Network, Sigmoid, Silu, read_onnx
 from lastbit.models.export import export_efficientnet
 from lastbit.training import bound
@@ -136,6 +137,38 @@ def test_every_tensor_of_a_linear_trunk_matters_to_its_last_bits(tmp_path: Path,
         _, logits = onnx_values(model, ["classifier"], images)
         live = live_logits(network, images)
         assert abs(logits - live).max() <= 2.0**-15 * abs(live).max()
+
+
+@pytest.mark.parametrize("absorb", [False, True])
+def test_live_blocks_and_layers_that_absorb_are_written_as_they_are(tmp_path: Path, absorb: bool):
+    """Where the layers absorb, the live network reads 128 levels, and the written one all bytes."""
+    recipe = small_recipe("zero", absorb=absorb, batch_norm_epochs=1, epochs=1)
+    network = random_network(recipe, 4)
+    model = exported(network, recipe, tmp_path, fold=True)
+    images = random_images(6, 4)
+    _, logits = onnx_values(model, ["classifier"], images)
+    live = live_logits(network, images)
+    assert np.ptp(live, axis=0).max() > 2.0**-6 * abs(live).max()
+    assert abs(logits - live).max() <= 2.0**-15 * abs(live).max()
+    other = images ^ np.random.default_rng(0).integers(0, 2, images.shape, dtype=np.uint8)
+    assert np.array_equal(onnx_values(model, [], other)[0], onnx_values(model, [], images)[0]) == (
+        absorb
+    )
+    assert absorbed_node(model.read_bytes()) == ("conv_stem" if absorb else "")
+
+
+def test_the_trunk_s_ranges_hold_after_two_live_blocks(tmp_path: Path):
+    """The scale of the almost linear SiLUs comes from them: no image may leave the range."""
+    recipe = small_recipe("zero", batch_norm_epochs=1, epochs=1)
+    network = random_network(recipe, 5)
+    model = exported(network, recipe, tmp_path, fold=True)
+    nodes = read_onnx(model)
+    straight = [n for n in nodes if isinstance(n, Silu) and n.x.startswith("blocks.")
+                and n.x.split(".")[1:3] > ["1", "0"] and ".se." not in n.x]  # fmt: skip
+    assert len(straight) == 28
+    images = random_images(20, 5)
+    for values in onnx_values(model, [n.x for n in straight], images)[1:]:
+        assert 0 < abs(values).max() <= recipe.activation_range
 
 
 @FOLDING

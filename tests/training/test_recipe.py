@@ -54,6 +54,11 @@ def without(field: str) -> str:
         (changed(activation_range=0.0), "needs an activation_range above 0"),
         (changed(activation_range=float("nan")), "needs an activation_range above 0"),
         (changed(activation_range=float("inf")), "needs an activation_range above 0"),
+        (changed(live_blocks=0), "1 <= live_blocks < 16"),
+        (changed(live_blocks=16), "1 <= live_blocks < 16"),
+        (changed(live_blocks=2), "only a linear trunk can be trained on its bound"),
+        (changed(absorb=True), "only a linear trunk can be trained on its bound"),
+        (changed(absorb=True, bound_weight=0, fold_batch_norm=False), "need fold_batch_norm"),
         (changed(trunk="silu"), "only a linear trunk can be trained on its bound"),
     ],
 )

@@ -1,5 +1,6 @@
 """Untrusted search for hints: what is boxed, which slopes, which dual vectors, which norms."""
 
+from lastbit.bound.absorb import absorbed_node as absorbed_node
 from lastbit.bound.adjoint import adjoints as adjoints
 from lastbit.bound.norms import claimed_norms as claimed_norms
 from lastbit.bound.plan import Plan as Plan, plan as plan

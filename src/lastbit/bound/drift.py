@@ -8,6 +8,11 @@ but a bound of D_0. With the same image D_0 = 0: of
 the first term is gone, and every other D_j is what the roundings before it make of nothing: the
 checker's forms with an input that does not move. Remainders (|nu_k| <= e |D_k|), defects, softmax
 and the rules for |D_k| stay as they are, because they hold for any two executions.
+
+Where a layer absorbs the last bit, the layers before it and around it would be bounded badly: their
+rounding is what they are there for. Such nodes have tables of what is computed for each byte
+(`lastbit_check.bytes`, under the assumption ``binary32-values``); there x_k and D_k are read off,
+and a_k is 0.
 """
 
 from __future__ import annotations
@@ -17,12 +22,16 @@ from fractions import Fraction
 
 import numpy as np
 
+from lastbit.bound.absorb import absorbed_node
+from lastbit_check.bytes import GRID, Row, tables
 from lastbit_check.check import Derived, Watch, _Pass
-from lastbit_check.exact import Fix
-from lastbit_check.forms import Form, input_form
+from lastbit_check.duals import pulled_back
+from lastbit_check.exact import Fix, beside, from_float
+from lastbit_check.forms import Form, input_form, norm
+from lastbit_check.forward import Effects
 from lastbit_check.hints import Hints
-from lastbit_check.layers import layer_of
-from lastbit_check.network import Node, normal_form
+from lastbit_check.layers import Layer, layer_of
+from lastbit_check.network import LINEAR, Node, normal_form
 from lastbit_check.onnxfile import read
 
 
@@ -42,29 +51,78 @@ def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> D
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say).
         lastbit_check.verdict.Unreadable: the model cannot be read.
     """
-    nodes = normal_form(read(model))
-    shapes = {node.name: node.shape for node in nodes}
-    linear = [node for node in nodes if node.op in ("linear", "affine", "mean")]
-    layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
-    walk = _SameImage(nodes, layers, replace(hints, coarsen="", block=1), keep=False)
-    for k, node in enumerate(nodes[:-1]):
-        walk.visit(node)
-        if watch:
-            watch("drift", k + 1, len(nodes) - 1)
+    walk = SameImage(model, hints, keep=False)
+    walk.run(watch)
     return walk.conclude()
 
 
-class _SameImage(_Pass):
-    """The checker's walk through the network, begun with an image that both runs share."""
+class SameImage(_Pass):
+    """The checker's walk through the network, begun with an image that both runs share.
+
+    `tables` holds what is computed for each byte, where a node absorbs the last bit.
+    """
+
+    def __init__(self, model: bytes, hints: Hints, *, keep: bool) -> None:
+        nodes = normal_form(read(model))
+        shapes = {node.name: node.shape for node in nodes}
+        layers: dict[str, Layer] = {
+            node.name: layer_of(node, shapes[node.inputs[0]]) for node in nodes if node.op in LINEAR
+        }
+        self.tables: dict[str, list[Row]] = {}
+        if absorbed_node(model):
+            self.tables = {node.name: table for node, table in tables(nodes)}
+        duals = {name: a for name, a in hints.duals.items() if name not in self.tables}
+        exponents = {name: hints.exponents[name] for name in duals}
+        hints = replace(hints, coarsen="", block=1, duals=duals, exponents=exponents)
+        super().__init__(nodes, layers, hints, keep)
+
+    def run(self, watch: Watch | None) -> None:
+        """Visit every node but the softmax."""
+        for k, node in enumerate(self.nodes[:-1]):
+            self.visit(node)
+            if watch:
+                watch("drift", k + 1, len(self.nodes) - 1)
 
     def visit(self, node: Node) -> None:
-        if node.op != "input":
+        if node.op != "input" and node.name not in self.tables:
             super().visit(node)
             return
-        self.ledger.close(None)
-        form = unmoved(input_form(node.shape))
+        form = unmoved(input_form(node.shape)) if node.op == "input" else self._listed(node)
+        if node.op == "input":
+            self.ledger.close(None)
+        else:
+            dual = self.hints.dual(node, self.classes)
+            pulled = pulled_back(
+                node, self.readers[node.name], self.layers, self.hints, self.classes
+            )
+            none = Fix(np.zeros((*node.shape, 1)), 100)
+            self.ledger.enter(node, dual, pulled, Effects(none, none), form.moves)
         based = node.name in self.hints.bases
         self.forms[node.name] = self._based(node, form) if based else form
+
+    def _listed(self, node: Node) -> Form:
+        """The hull of all bytes, and as a change the width of the widest byte's interval."""
+        table = self.tables[node.name]
+        ends = [np.array([x for x in row if x], dtype=object) / 2**GRID for row in table]
+        low, high = (np.array([[f(e[:, k])] for e in ends], float)
+                     for f, k in ((np.min, 0), (np.max, 1)))  # fmt: skip
+        width = np.array([[np.max((e[:, 1] - e[:, 0]).astype(float))] for e in ends])
+        c, _ = from_float((low + high) / 2, 40)
+        radius = _above((high - low) / 2)
+        wide = beside(Fix(radius.n + 1, radius.e), Fix(np.ones_like(c.n), c.e))
+        wide = Fix(wide.n.sum(axis=1, keepdims=True), wide.e)
+        error = beside(wide, _above(width))
+        filled = [Fix(np.ones((*node.shape, 1)) * v.n[:, None, None, :], v.e) for v in (c, error)]
+        form = Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), 100), Fraction(0),
+                    norm(filled[1][..., 1:]))  # fmt: skip
+        reach = Fix(np.abs(filled[0].n), c.e)
+        return replace(form, size=norm(reach) + norm(filled[1][..., :1]))
+
+
+def _above(x: np.ndarray) -> Fix:
+    """Numbers >= 0 from above, on a grid of 40 bits; 0 stays 0."""
+    near, inexact = from_float(np.where(x > 0, np.nextafter(x, np.inf), 0.0), 40)
+    return Fix(near.n + inexact, near.e)
 
 
 def unmoved(form: Form) -> Form:

@@ -2,7 +2,8 @@
 
 A SiLU or sigmoid that stays close to a line is kept as that line in the ranges (it depends on the
 bases through it); one that bends is boxed. The first base is the last bending SiLU over pixels
-before the first one that does not bend. All of this is a hint: a bad plan costs tightness only.
+before the first straight one that comes after any. All of this is a hint: a bad plan costs
+tightness only.
 """
 
 from __future__ import annotations
@@ -56,10 +57,12 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     curved = [n for n in network if isinstance(n, Silu | Sigmoid)]
     straight = {n.name for n in curved if peaks[n.x][0] <= NEARLY_STRAIGHT}
     names = [n.name for n in network]
-    first = min((names.index(n.name) for n in curved if isinstance(n, Silu) and n.name in straight),
-                default=0)  # fmt: skip
-    bases = [n.name for n in curved if isinstance(n, Silu) and n.shape[1] * n.shape[2] > 1
-             and n.name not in straight and names.index(n.name) < first]  # fmt: skip
+    silus = [n for n in curved if isinstance(n, Silu)]
+    bent = [n.name for n in silus if n.shape[1] * n.shape[2] > 1 and n.name not in straight]
+    start = names.index(bent[0]) if bent else 0
+    later = (names.index(n.name) for n in silus if n.name in straight)
+    first = min((k for k in later if k > start), default=0)
+    bases = [name for name in bent if names.index(name) < first]
     base = bases[-1] if bases else ""
     boxes = {n.name for n in curved if n.name not in straight}
     if not base:
@@ -79,8 +82,7 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
             case _:
                 pass
     side = network.input_shape[1]
-    silus = [n.name for n in curved if isinstance(n, Silu)]
-    coarsen = base or (silus[0] if silus and side > 7 else "")
+    coarsen = base or (silus[0].name if silus and side > 7 else "")
     return Plan(slopes, frozenset(boxes), _bases(network, base), coarsen, max(1, side // 7))
 
 

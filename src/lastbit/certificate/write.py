@@ -37,6 +37,7 @@ class Draft:
     manifest: bytes
     blob: bytes
     derived: Derived
+    assumptions: tuple[str, ...]
 
 
 def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
@@ -60,7 +61,8 @@ def draft(
 ) -> Draft:
     """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
 
-    Where the bound is 1 the dual vectors are left out: it holds without them.
+    Where the bound is 1, or 0 because a node tells no last bit, the dual vectors are left out: it
+    holds without them.
 
     Raises:
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
@@ -70,16 +72,19 @@ def draft(
     def watch(_: str, done: int, total: int) -> None:
         progress("deriving the bound", done, total)
 
+    without = dataclasses.replace(hints, duals={}, exponents={})
+    hints = without if hints.absorbed else hints
     derived = derive(model, hints, watch=watch)
     if derived.upper >= 1 and hints.duals:
-        hints = dataclasses.replace(hints, duals={}, exponents={})
+        hints = without
         derived = derive(model, hints, watch=watch)
     blob = _blob(hints)
+    assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
     fields: dict[str, Any] = {
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "blob_sha256": hashlib.sha256(blob).hexdigest(),
-        "assumptions": list(form.ASSUMPTIONS),
+        "assumptions": list(assumptions),
         "claim": {
             "upper": ceil_float(derived.upper).hex(),
             "logits": {k: ceil_float(v).hex() for k, v in derived.logits.items()},
@@ -96,8 +101,10 @@ def draft(
         "coarsen": {"node": hints.coarsen, "block": hints.block},
         "witness": _witness(witness),
     }
+    if hints.absorbed:
+        fields["absorbed"] = hints.absorbed
     fields["digest"] = form.digest(fields)
-    return Draft(json.dumps(fields, indent=1).encode("ascii") + b"\n", blob, derived)
+    return Draft(json.dumps(fields, indent=1).encode("ascii") + b"\n", blob, derived, assumptions)
 
 
 def _blob(hints: Hints) -> bytes:

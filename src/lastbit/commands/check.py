@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from lastbit.commands.terminal import JsonOption, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED
-from lastbit_check.certificate import ASSUMPTIONS
 
 
 def check(
@@ -28,10 +27,10 @@ def check(
     payload = {
         "accepted": found.accepted, "upper": found.upper, "rule": found.rule or None,
         "node": found.node or None, "reason": found.reason or None,
-        "assumptions": list(ASSUMPTIONS), "seconds": found.seconds,
+        "assumptions": list(found.assumptions), "seconds": found.seconds,
     }  # fmt: skip
     if found.accepted:
-        text = f"ACCEPTED: U = {found.upper!r}, assuming {', '.join(ASSUMPTIONS)}"
+        text = f"ACCEPTED: U = {found.upper!r}, assuming {', '.join(found.assumptions)}"
     else:
         place = f" at {found.node}" if found.node else ""
         text = f"REJECTED by rule {found.rule}{place}: {found.reason}"

@@ -13,12 +13,13 @@ from lastbit.models.summary import summarise
 def models(as_json: JsonOption = False) -> Result:
     """List the shipped models: SHA-256, accuracy, and the bracket L <= Q <= U."""
     rows = [_row(files) for files in shipped_models()]
-    table = Table("model", "SHA-256", "accuracy", "NLL", "L", "U", "U/L", box=None)
+    table = Table("model", "SHA-256", "accuracy", "certified", "NLL", "L", "U", "U/L", box=None)
     for row in rows:
         table.add_row(
             escape(row["name"]),
             row["sha256"][:16],
             _cell(row["accuracy"]["test"], ".2%"),
+            _cell(row["accuracy"]["certified"], ".2%"),
             _cell(row["accuracy"]["nll"], ".4f"),
             _cell(row["lower"], ".6f"),
             _cell(row["upper"], ".6f"),
@@ -34,7 +35,11 @@ def _row(files: ModelFiles) -> dict[str, Any]:
         "name": files.name,
         "sha256": summary.sha256,
         "path": str(files.model),
-        "accuracy": {"test": summary.accuracy, "nll": summary.nll},
+        "accuracy": {
+            "test": summary.accuracy,
+            "certified": summary.certified,
+            "nll": summary.nll,
+        },
         "lower": summary.lower,
         "upper": summary.upper,
         "ratio": summary.ratio,

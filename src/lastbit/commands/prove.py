@@ -14,6 +14,7 @@ from rich.table import Table
 from lastbit.commands.terminal import JsonOption, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
+from lastbit.models.summary import ratio
 from lastbit_check.certificate import ASSUMPTIONS
 from lastbit_check.check import ceil_float
 
@@ -62,8 +63,8 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   if derived else {},
                   "nodes": {name: {k: _finite(ceil_float(v)) for k, v in entries.items()}
                             for name, entries in derived.nodes.items()} if derived else {}},
-        "ratio": upper / lower if upper is not None and lower else None,
-        "assumptions": list(ASSUMPTIONS),
+        "ratio": ratio(lower, upper),
+        "assumptions": list(proof.made.assumptions if proof.made else ASSUMPTIONS),
         "certificate": str(proof.certificate) if proof.made else None,
         "refused": _refused(proof),
         "check": {"accepted": proof.checked.accepted if proof.checked else None,
@@ -113,12 +114,13 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in parts)
         methods = proof.made.derived.logits.items()
         head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in methods)
+    without = data["upper"]["real_ratio"]
     if data["ratio"] is not None:
-        without = data["upper"]["real_ratio"]
-        head["U/L"] = f"{data['ratio']:.3f}; without rounding {without:.3f}"
+        rest = "exact" if without is None else f"without rounding {without:.3f}"
+        head["U/L"] = f"{data['ratio']:.3f}; {rest}"
     if data["refused"]:
         head["not proved"] = "{rule} at {node}: {reason}".format(**data["refused"])
-    head["assumes"] = ", ".join(ASSUMPTIONS)
+    head["assumes"] = ", ".join(data["assumptions"])
     if proof.checked and proof.checked.accepted:
         head["checked"] = f"accepted by lastbit-check in {proof.checked.seconds:.1f} s"
     if proof.made:

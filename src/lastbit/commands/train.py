@@ -29,7 +29,8 @@ def train(
 ) -> Result:
     """Train a network from its recipe: `tight` on its own bound, `plain` in the ordinary way.
 
-    `one` is trained like `tight`; its logits then are so large that softmax saturates.
+    `one` is trained like `tight`; its logits then are so large that softmax saturates. `zero` has
+    two first layers that let no last bit through, and is trained after them.
     Writes model.onnx, recipe.json and metrics.json, and a checkpoint after each epoch. The same
     recipe gives the same bits on the same machine, with as many threads and the same versions.
     """

@@ -211,14 +211,19 @@ class _Execution:
 
 
 def execute_float64(
-    network: Network, image: ByteArray
+    network: Network, image: ByteArray, *, stored: bool = False
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """As `execute(..., keep=True)`, in float64 and as accurately as NumPy does it."""
+    """As `execute(..., keep=True)`, in float64 and as accurately as NumPy does it.
+
+    With `stored` each node's value is rounded to float32 once it is there. Both are executions that
+    the statement allows: it speaks of "binary32 or wider".
+    """
     values: dict[str, NDArray[np.float64]] = {}
     pixels = as_batch(image, network.input_shape)[0].astype(np.float64)
     with np.errstate(over="ignore"):
         for node in network:
-            values[node.name] = _float64_value(node, values, pixels)
+            value = _float64_value(node, values, pixels)
+            values[node.name] = value.astype(np.float32).astype(np.float64) if stored else value
     return values[network.output].reshape(-1), values
 
 

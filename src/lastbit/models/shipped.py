@@ -36,6 +36,11 @@ class ModelFiles:
         return self.folder / "metrics.json"
 
     @property
+    def decisions(self) -> Path:
+        """How many test images every allowed execution labels rightly."""
+        return self.folder / "accuracy.json"
+
+    @property
     def witness(self) -> Path:
         """The pair of images that attains the lower bound."""
         return self.folder / "witness.json"

@@ -15,21 +15,30 @@ class Summary:
     """The figures of one model; None where no file states them.
 
     `accuracy` is a fraction of the 10,000 test images, `nll` their mean negative log-likelihood
-    in nats; `lower` and `upper` are L and U, changes of a probability.
+    in nats, `certified` the fraction that every allowed execution labels rightly; `lower` and
+    `upper` are L and U, changes of a probability.
     """
 
     sha256: str
     accuracy: float | None
     nll: float | None
+    certified: float | None
     lower: float | None
     upper: float | None
 
     @property
     def ratio(self) -> float | None:
         """U/L, the figure of merit."""
-        if self.lower is None or self.upper is None or not self.lower > 0:
-            return None
-        return self.upper / self.lower
+        return ratio(self.lower, self.upper)
+
+
+def ratio(lower: float | None, upper: float | None) -> float | None:
+    """U/L: 1 where they are equal, 0 included; None where one is not known, or L alone is 0."""
+    if lower is None or upper is None:
+        return None
+    if lower == upper:
+        return 1.0
+    return upper / lower if lower > 0 else None
 
 
 def summarise(files: ModelFiles) -> Summary:
@@ -43,6 +52,7 @@ def summarise(files: ModelFiles) -> Summary:
         sha256=files.sha256(),
         accuracy=_figure(files.metrics, "accuracy", "test"),
         nll=_figure(files.metrics, "accuracy", "nll"),
+        certified=_figure(files.decisions, "accuracy", "certified"),
         lower=_figure(files.witness, "lower"),
         upper=_figure(files.certificate, "claim", "upper"),
     )

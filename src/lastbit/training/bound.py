@@ -10,7 +10,7 @@ SiLUs, the gates, the rounding of residual sums) is small and is in the certifie
 0 as they work, SiLU and gates do not round.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lastbit.models.efficientnet import CLASSES
-from lastbit.training.network import Copies, LiveNetwork, NormedConv
+from lastbit.training.network import Copies, LiveNetwork, NormedConv, absorbed
 
 UNIT_ROUNDOFF = 2.0**-24
 
@@ -75,6 +75,15 @@ class FirstLayers:
     silu1: Tensor
     noise2: Tensor
     silu2: Tensor
+
+
+@dataclass(frozen=True)
+class Box:
+    """Intervals centre +- radius (C,) that hold for each of ``side`` x ``side`` places."""
+
+    centre: Tensor
+    radius: Tensor
+    side: int
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,45 @@ class Core:
                            noise1, silu1, noise2, silu2)  # fmt: skip
 
     @cached_property
+    def base(self) -> list[Box]:
+        """What each live depthwise layer's SiLU returns, for all images (gates are 1)."""
+        network = self.network
+        first, *rest = [*network.live_blocks()][: network.live]
+        if network.absorb:
+            bytes_ = torch.arange(256.0, device=self._like.device)[:, None, None, None]
+            values = absorbed((bytes_ / 255).expand(256, 1, 2, 2))[:, :, 0, 0]
+            low, high = values.amin(0), values.amax(0)
+        else:
+            low, high = self.first.centre - self.first.radius, self.first.centre + self.first.radius
+        found, side = [Box((low + high) / 2, (high - low) / 2, 14)], 14
+        previous = first
+        for block in rest:
+            assert block.expand is not None and not previous.layout.residual
+            box = self._boxed(previous.project, found[-1])
+            box = self._boxed(block.expand, box, silu=True)
+            side = -(-side // block.layout.stride)
+            found.append(replace(self._boxed(block.depthwise, box, silu=True), side=side))
+            previous = block
+        return found
+
+    def _boxed(self, layer: NormedConv, x: Box, *, silu: bool = False) -> Box:
+        """Interval by channel through a layer; the hull with 0 holds the zeros of padding."""
+        weight, bias = (v.detach() for v in self.folded[layer])
+        low, high = (x.centre - x.radius).clamp(max=0), (x.centre + x.radius).clamp(min=0)
+        plus, minus = weight.clamp(min=0).sum((2, 3)), weight.clamp(max=0).sum((2, 3))
+        if weight.shape[1] == 1:
+            below, above = (
+                plus[:, 0] * low + minus[:, 0] * high,
+                plus[:, 0] * high + minus[:, 0] * low,
+            )
+        else:
+            below, above = plus @ low + minus @ high, plus @ high + minus @ low
+        low, high = bias + below, bias + above
+        if silu:
+            low, high = silu_image(low, high)
+        return Box((low + high) / 2, (high - low) / 2, x.side)
+
+    @cached_property
     def adjoints(self) -> tuple[Tensor, list[Tensor]]:
         """Derivatives of the ten logits by the trunk's input and by every layer's output.
 
@@ -188,7 +236,7 @@ class Core:
     def magnitudes(self) -> list[Tensor]:
         """Largest absolute value that each layer of the trunk, then the classifier, reads.
 
-        Each (1, C, H, W), over the zonotope that the first depthwise layer's output spans.
+        Each (1, C, H, W), over the zonotope that the last live depthwise layer's output spans.
         """
         with torch.no_grad():
             count = self.columns
@@ -203,7 +251,7 @@ class Core:
 
     @property
     def columns(self) -> int:
-        """Generators of the zonotope: one a value of the first depthwise layer's output."""
+        """Generators of the zonotope: one a value of the last live depthwise layer's output."""
         channels, height, width = self._base_shape
         return channels * height * width
 
@@ -247,12 +295,13 @@ class Core:
 
     @property
     def _base_shape(self) -> tuple[int, int, int]:
-        return len(self.folded[self.network.stem][1]), 14, 14
+        last = self.base[-1]
+        return len(last.centre), last.side, last.side
 
     @property
     def _trunk_layers(self) -> list[NormedConv]:
-        first, *rest = self.network.live_blocks()
-        layers = [first.project]
+        last, *rest = [*self.network.live_blocks()][self.network.live - 1 :]
+        layers = [last.project]
         for block in rest:
             assert block.expand is not None
             layers += [block.expand, block.depthwise, block.project]
@@ -262,10 +311,10 @@ class Core:
         channels, height, width = self._base_shape
         rows = torch.zeros(len(columns), self.columns, device=self._like.device).type_as(self._like)
         rows[torch.arange(len(columns)), columns] = 1
-        rows = rows.view(-1, channels, height, width) * _channels(self.first.radius)
+        rows = rows.view(-1, channels, height, width) * _channels(self.base[-1].radius)
         x = rows
         if centre:
-            middle = _channels(self.first.centre).expand(1, channels, height, width)
+            middle = _channels(self.base[-1].centre).expand(1, channels, height, width)
             x = torch.cat([rows, middle])
         is_centre = torch.zeros(len(x), 1, 1, 1, device=x.device).type_as(x)
         is_centre[len(rows) :] = 1

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lastbit.models.efficientnet import state_shapes
+from lastbit.models import absorb
+from lastbit.models.efficientnet import BATCH_NORM_EPSILON, state_shapes
 from lastbit.training.bound import Core
 from lastbit.training.network import LiveNetwork, NormedConv, SqueezeExcite
 
@@ -33,18 +34,22 @@ def full_state(
     """
     writer = _Writer()
     writer.normed("", ("conv_stem", "bn1"), network.stem)
-    # What the trunk's layers and at last the classifier read.
-    magnitudes = Core(network).magnitudes() if network.linear else []
-    read = iter(magnitudes)
-    for block in network.live_blocks():
+    # What the trunk's layers and at last the classifier read; before it, the live layers' boxes.
+    core = Core(network)
+    read = iter(core.magnitudes() if network.linear else [])
+    for number, block in enumerate(network.live_blocks()):
         prefix, layout = f"{block.layout.name}.", block.layout
         expanded = filtered = None
         gate = block.se.scale
         if network.linear:
-            if layout.expand is not None:
+            if block.is_linear:
                 _, expanded = next(read), _scale(float(next(read).max()), activation_range)
-            gated = next(read)
-            if layout.expand is not None:
+            if number + 1 < network.live:
+                box = core.base[number]
+                gated = (box.centre.abs() + box.radius)[None, :, None, None]
+            else:
+                gated = next(read)
+            if block.is_linear:
                 filtered = _scale(float(gated.max()), activation_range)
             gate = min(gate, _scale(_gate_reach(block.se, gated), activation_range))
         if layout.expand is not None and block.expand is not None:
@@ -59,6 +64,10 @@ def full_state(
     writer.normed("", ("conv_head", "bn2"), network.head, write=features)
     writer.put("classifier.weight", network.classifier.weight, _undone(features) * logit_scale)
     writer.put("classifier.bias", network.classifier.bias, logit_scale)
+    if network.absorb:
+        first = next(network.live_blocks()).layout
+        writer.given("", ("conv_stem", "bn1"), *absorb.stem())
+        writer.given(f"{first.name}.", first.depthwise, *absorb.depthwise())
     return writer.state
 
 
@@ -118,6 +127,17 @@ class _Writer:
         self.put(f"{norm}.bias", layer.bn.bias, write or 1.0)
         self.put(f"{norm}.running_mean", layer.bn.running_mean)
         self.put(f"{norm}.running_var", layer.bn.running_var)
+
+    def given(
+        self, prefix: str, names: tuple[str, str], weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+    ) -> None:  # fmt: skip
+        """A folded layer: batch norm's factor is within 2^-25 of 1, so that folding is exact."""
+        conv, norm = (prefix + name for name in names)
+        ones = np.ones_like(bias)
+        self.state |= {f"{conv}.weight": weight, f"{norm}.weight": ones, f"{norm}.bias": bias,
+                       f"{norm}.running_mean": 0 * bias,
+                       f"{norm}.running_var": ones - np.float32(BATCH_NORM_EPSILON)}  # fmt: skip
 
     def biased(
         self, name: str, layer: nn.Conv2d, *, read: float | None = None, factor: float = 1.0

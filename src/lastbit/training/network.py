@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lastbit.models.absorb import GAINS, LEVELS, THRESHOLDS
 from lastbit.models.efficientnet import (
     BATCH_NORM_EPSILON,
     BLOCKS,
@@ -94,7 +95,7 @@ class LiveBlock(nn.Module):
     """The live part of one MBConv block; `layout` says which one, and names its tensors."""
 
     def __init__(
-        self, layout: Block, recipe: Recipe, inputs: int, expanded: int, outputs: int
+        self, layout: Block, recipe: Recipe, inputs: int, expanded: int, outputs: int, number: int
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -114,8 +115,7 @@ class LiveBlock(nn.Module):
         squeezed = min(recipe.squeezed, layout.squeezed)
         self.se = SqueezeExcite(expanded, squeezed, recipe.gate_scale, 2.0 if linear else 1.0)
         self.project = _layer(recipe, f"{layout.name}.{layout.project[0]}", expanded, outputs)
-        self.expand_is_linear = linear
-        self.depthwise_is_linear = linear and layout.expand is not None
+        self.is_linear = linear and number >= recipe.live_blocks
         if layout.residual:
             nn.init.constant_(self.project.bn.weight, recipe.residual_gain)
 
@@ -123,9 +123,12 @@ class LiveBlock(nn.Module):
         h = x
         if self.expand is not None:
             h = self.expand(h)
-            h = h if self.expand_is_linear else functional.silu(h)
+            h = h if self.is_linear else functional.silu(h)
         h = self.depthwise(h)
-        h = h if self.depthwise_is_linear else functional.silu(h)
+        return self.finish(h if self.is_linear else functional.silu(h), x)
+
+    def finish(self, h: Tensor, x: Tensor) -> Tensor:
+        """What comes after the depthwise layer; `x` is what the block reads."""
         h = self.project(self.se(h))
         return x + h if self.layout.residual else h
 
@@ -138,15 +141,19 @@ class LiveNetwork(nn.Module):
         self.linear = recipe.trunk == "linear"
         self.stem = NormedConv(INPUT_CHANNELS, STEM_CHANNELS, 3, 2)
         full = dict(zip((stage.channels for stage in STAGES), recipe.widths, strict=True))
+        self.absorb, self.live = recipe.absorb, recipe.live_blocks
         blocks, inputs = [], STEM_CHANNELS
-        for layout in BLOCKS:
+        for number, layout in enumerate(BLOCKS):
             expanded = inputs if layout.expand is None else int(inputs * recipe.expansion)
             outputs = full[layout.outputs]
-            blocks.append(LiveBlock(layout, recipe, inputs, expanded, outputs))
+            blocks.append(LiveBlock(layout, recipe, inputs, expanded, outputs, number))
             inputs = outputs
         self.blocks = nn.ModuleList(blocks)
         self.head = _layer(recipe, "conv_head", inputs, recipe.head)
         self.classifier = nn.Linear(recipe.head, CLASSES)
+        if self.absorb:  # the two layers are there, but neither used nor trained
+            for layer in (self.stem, next(self.live_blocks()).depthwise):
+                layer.requires_grad_(False)
 
     def live_blocks(self) -> Iterator[LiveBlock]:
         for block in self.blocks:
@@ -154,25 +161,42 @@ class LiveNetwork(nn.Module):
             yield block
 
     def forward(self, x: Tensor) -> Tensor:
-        h = functional.silu(self.stem(x))
-        for block in self.blocks:
+        first, *rest = self.live_blocks()
+        if self.absorb:
+            h = absorbed(x)
+            h = first.finish(h, h)
+        else:
+            h = first(functional.silu(self.stem(x)))
+        for block in rest:
             h = block(h)
         h = self.head(h)
         h = h if self.linear else functional.silu(h)
         return self.classifier(h.mean((2, 3)))
 
     def trunk(self, y: Tensor, apply: Callable[[NormedConv, Tensor], Tensor]) -> Tensor:
-        """Take the first depthwise layer's output through the linear trunk, gates at 1.
+        """Take the last live depthwise layer's output through the linear trunk, gates at 1.
 
         `apply` is called for every convolution on the way, in order; returns the head's output.
         """
-        first, *rest = self.live_blocks()
-        y = apply(first.project, y)
+        last, *rest = [*self.live_blocks()][self.live - 1 :]
+        y = apply(last.project, y)
         for block in rest:
             assert block.expand is not None
             h = apply(block.project, apply(block.depthwise, apply(block.expand, y)))
             y = y + h if block.layout.residual else h
         return apply(self.head, y)
+
+
+def absorbed(x: Tensor) -> Tensor:
+    """What the first two layers of `lastbit.models.absorb` and their SiLUs make of pixels.
+
+    Pixels between two bytes, which distortions give, are rounded down to a byte.
+    """
+    levels = torch.floor((x * 255 + 0.25) / 2)
+    phases = functional.pixel_unshuffle(levels, 2)
+    gains, thresholds = (x.new_tensor(v)[:, None, None] for v in (GAINS, THRESHOLDS))
+    z = gains * (phases[:, :, None] - thresholds) / LEVELS
+    return functional.silu(z.flatten(1, 2)).contiguous(memory_format=torch.channels_last)
 
 
 def _layer(

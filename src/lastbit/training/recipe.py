@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lastbit.errors import UsageError
-from lastbit.models.efficientnet import HEAD_CHANNELS, STAGES
+from lastbit.models.efficientnet import BLOCKS, HEAD_CHANNELS, STAGES
 
 RECIPE_FILE = "recipe.json"
 
@@ -62,6 +62,8 @@ class Recipe:
             batch norm is folded; 24 leaves them as they are.
         logit_scale: factor on the logits when training is over (the inverse of a temperature):
             no decision changes, every change of a probability shrinks, and so does confidence.
+        absorb: the first two layers are those of `lastbit.models.absorb`, which are not trained.
+        live_blocks: with a linear trunk, in how many blocks SiLU is fully at work.
     """
 
     name: str
@@ -102,6 +104,8 @@ class Recipe:
     pruning_end: float
     weight_bits: int
     logit_scale: float
+    absorb: bool = False
+    live_blocks: int = 1
 
     def __post_init__(self) -> None:
         full = tuple(stage.channels for stage in STAGES)
@@ -124,8 +128,12 @@ class Recipe:
             raise UsageError("a recipe needs 0 <= pruning_start < pruning_end <= 1")
         if not 2 <= self.weight_bits <= 24:
             raise UsageError("a recipe needs 2 <= weight_bits <= 24")
-        if self.trunk == "silu" and self.bound_weight:
-            raise UsageError("only a linear trunk can be trained on its bound")
+        if not 1 <= self.live_blocks < len(BLOCKS):
+            raise UsageError(f"a recipe needs 1 <= live_blocks < {len(BLOCKS)}")
+        if self.bound_weight and (self.trunk == "silu" or self.absorb or self.live_blocks > 1):
+            raise UsageError("only a linear trunk can be trained on its bound, from layer 3")
+        if self.absorb and not self.fold_batch_norm:
+            raise UsageError("layers that absorb the last bit need fold_batch_norm")
 
     def with_epochs(self, epochs: int) -> "Recipe":
         """The recipe in another number of epochs, its phases in proportion."""
@@ -223,7 +231,23 @@ PLAIN = dataclasses.replace(
 # The network of `tight`, so sure of itself that one pair of images has probabilities 0 and 1.
 ONE = dataclasses.replace(TIGHT, name="one", logit_scale=2.0**12)
 
-RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE)}
+# No last bit gets past its first layer. SiLU works in the first two blocks; the rest is linear.
+ZERO = dataclasses.replace(
+    TIGHT,
+    name="zero",
+    widths=(16, 24, 40, 80, 112, 96, 96),
+    expansion=3.0,
+    copies=(),
+    absorb=True,
+    live_blocks=2,
+    epochs=12,
+    batch_norm_epochs=9,
+    bound_weight=0.0,
+    row_terms=(6, 12, 16, 16, 24),
+    logit_scale=1.0,
+)
+
+RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE, ZERO)}
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -1,0 +1,118 @@
+"""Which decisions no allowed execution can change.
+
+One execution of an image gives logits z; any other gives z_c - z_j at least m_j - R_cj, where m_j
+is the margin of class c over j and R_cj bounds the drift. Softmax keeps the order but for its own
+error s: c is what every execution decides, if for all j != c
+
+    d_j = m_j - R_cj > 0   and   p (1 - exp(-d_j)) > 2 s,   p = 1 / (1 + sum_j exp(-d_j)),
+
+because p is at most the exact softmax of c, and p_c - p_j = p_c (1 - exp(z_j - z_c)). A tie is no
+decision.
+
+R_cj for all images is the drift bound. For one image it is smaller by far: any execution's x_k is
+within the bound of |D_k| for all images of the one that was run. With c = that value, and that
+bound as the range and as the change, the checker's rules give r_k and |nu_k| of this image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit.bound.drift import SameImage
+from lastbit_check import forward
+from lastbit_check.check import Watch, softmax_error
+from lastbit_check.enclosure import exp_bounds
+from lastbit_check.exact import Fix, beside, from_float, matmul_up, total
+from lastbit_check.forms import Form
+from lastbit_check.hints import Hints
+from lastbit_check.network import Node
+
+Values = dict[str, NDArray[np.float64]]
+
+UNBOUNDED = Fraction(2) ** 129  # in the place of Euclidean norms, which are not needed here
+
+
+class Decisions:
+    """The drift of a model, for all images and for one.
+
+    Args of the constructor: the bytes of an ONNX file, and hints as for its bound.
+
+    Raises:
+        lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: as `derive_drift`.
+    """
+
+    def __init__(self, model: bytes, hints: Hints, *, watch: Watch | None = None) -> None:
+        walk = SameImage(model, hints, keep=True)
+        walk.run(watch)
+        derived = walk.conclude()
+        self.everywhere = min(derived.logits.values())
+        self.classes = walk.classes
+        self.walk, self.hints = walk, replace(walk.hints, norms={}, bases=frozenset())
+        self.defect = total(*walk.ledger.defect.values())
+
+    def changes(self, values: Values, c: int) -> list[Fraction]:
+        """R_cj for all j on the image of an execution's ``values`` (C, H, W) by node; 0 for c."""
+        walk, sums = self.walk, list[Fix]()
+        for node in walk.nodes[1:-1]:
+            dual = self.hints.dual(node, self.classes)
+            weights = _against(dual, c)
+            if node.name in walk.tables or not weights.n.any():
+                continue
+            effects = self._effects(node, values)
+            both = Fix(2 * effects.rounding.n, effects.rounding.e)
+            moved = total(both, effects.remainder[..., :1])
+            sums.append(matmul_up(weights, moved.reshape(weights.n.shape[1], 1)))
+        found = [Fraction(int(n)) / Fraction(2) ** s.e for s in [total(*sums)] for n in s.n[:, 0]]
+        for (a, b), n in zip(walk.ledger.pairs.tolist(), self.defect.n[:, 0], strict=True):
+            if c in (a, b):
+                found[a + b - c] += Fraction(int(n)) / Fraction(2) ** self.defect.e
+        found[c] = Fraction(0)
+        return found
+
+    def _effects(self, node: Node, values: Values) -> forward.Effects:
+        sources = [self._form(name, values) for name in node.inputs]
+        none = Fix(np.zeros((*node.shape, 1)), 100)
+        return forward.through(node, self.walk.layers.get(node.name), self.hints, sources, none)[1]
+
+    def _form(self, name: str, values: Values) -> Form:
+        """Any execution's value on this image: within the drift of all images of the one run."""
+        known = self.walk.forms[name]
+        c, inexact = from_float(values[name].reshape(*known.c.n.shape), 40)
+        near = total(known.moves, Fix(inexact, c.e))
+        none = Fix(np.zeros((*near.n.shape[:3], 2)), 100)
+        return Form(c, beside(near, known.moves), none, UNBOUNDED, UNBOUNDED)
+
+    def certified(self, values: Values, label: int, *, closely: bool) -> bool:
+        """Whether every allowed execution decides for ``label``.
+
+        With ``closely`` the drift is bounded for this image (a third of a second), else for all.
+        """
+        z = [Fraction(float(v)) for v in values[self.walk.logits].ravel()]
+        margins = [z[label] - v for v in z]
+        others = [j for j in range(self.classes) if j != label]
+        if min(margins[j] for j in others) <= 0:
+            return False
+        bounds = self.changes(values, label) if closely else [self.everywhere] * self.classes
+        return decided([margins[j] - bounds[j] for j in others], self.classes)
+
+
+def decided(left: list[Fraction], classes: int) -> bool:
+    """Whether the computed probability of a class is the largest, if its logit leads by ``left``.
+
+    ``left`` holds lower bounds of the lead over every other class.
+    """
+    if not min(left) > 0:
+        return False
+    behind = [exp_bounds(-min(d, Fraction(60)))[1] for d in left]
+    p = 1 / (1 + sum(behind))
+    return p * (1 - max(behind)) > 2 * softmax_error(classes)
+
+
+def _against(dual: Fix, c: int) -> Fix:
+    """|a_c - a_j| for every j (classes, units) from a (C, H, W, classes)."""
+    flat = dual.n.reshape(-1, dual.n.shape[3]).T
+    return Fix(np.abs(flat[c] - flat), dual.e)

@@ -1,0 +1,159 @@
+"""A decision that is certified is the same in every execution, however hostile; a tie is not."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from absorbing import absorber
+from lastbit.bound.decisions import Decisions, decided
+from lastbit.bound.drift import derive_drift
+from lastbit.certificate.write import hints_for
+from lastbit.float32.executor import execute_float64
+from lastbit.graph import Network, OnnxBuilder, read_onnx
+from lastbit_check import forward
+from lastbit_check.check import softmax_error
+from lastbit_check.exact import Fix
+from lastbit_check.layers import Layer
+from networks import random_images
+from soundness.harness import NearlyLinear, RandomNetwork, Values, built, run, ways
+
+
+def leads(network: Network, values: Values, label: int) -> np.ndarray:
+    z = values[network.logits].astype(np.float64).reshape(-1)
+    return z[label] - z
+
+
+def hold(model: bytes, network: Network, seed: int, images: int = 3) -> int:
+    """Run each image in hostile ways against its bounds; how many decisions were certified."""
+    decisions, how, found = Decisions(model, hints_for(network)), ways(seed), 0
+    for image in random_images(network, seed, images):
+        reference = execute_float64(network, image, stored=True)[1]
+        label = int(reference[network.logits].argmax())
+        bounds = decisions.changes(reference, label)
+        first = leads(network, reference, label)
+        by_all, by_own = (decisions.certified(reference, label, closely=v) for v in (False, True))
+        assert by_own or not by_all
+        found += by_own
+        assert not decisions.certified(reference, 1 - min(label, 1), closely=True)
+        for way in itertools.islice(how, 5):
+            values = run(network, image, way)
+            for j, lead in enumerate(leads(network, values, label)):
+                assert abs(Fraction(float(lead)) - Fraction(float(first[j]))) <= bounds[j], way
+            p = values[network.output].reshape(-1)
+            if by_own:
+                assert all(p[label] > p[j] for j in range(len(p)) if j != label)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_execution_leaves_its_image_s_bound(tmp_path: Path, seed: int) -> None:
+    kind = NearlyLinear if seed % 2 else RandomNetwork
+    model, network = built(kind(seed, adversarial=seed % 4 > 1).b, tmp_path)
+    hold(model, network, seed)
+
+
+def test_most_decisions_of_small_networks_are_certified(tmp_path: Path) -> None:
+    found = 0
+    for seed in range(20, 26):
+        model, network = built(NearlyLinear(seed).b, tmp_path)
+        found += hold(model, network, seed)
+    assert found >= 12
+
+
+def test_layers_that_absorb_are_read_off_their_tables(tmp_path: Path) -> None:
+    """Without tables the rounding of the large bias, which is there to be lost, would count."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(absorber())
+    network = read_onnx(path)
+    drift = derive_drift(path.read_bytes(), hints_for(network))
+    assert 0 < drift.logits["linear-core"] < Fraction(1, 2**12)
+    assert "stem" in drift.nodes
+    assert drift.nodes["stem"]["rounding"] == 0
+    hold(path.read_bytes(), network, 3, images=8)
+
+
+def test_its_own_bound_is_the_sharper_one(tmp_path: Path) -> None:
+    model, network = built(NearlyLinear(21).b, tmp_path)
+    decisions = Decisions(model, hints_for(network))
+    dark = np.zeros(network.input_shape, np.uint8)
+    values = execute_float64(network, dark, stored=True)[1]
+    assert 0 < max(decisions.changes(values, 0)) < decisions.everywhere
+
+
+def test_without_its_roundings_the_bound_would_be_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums that lose 48 products just below half a unit: the harness sees a bound that is less."""
+    weight = np.full((2, 1, 7, 7), 0.499 * 2.0**-15 / 255, np.float32)
+    weight[:, 0, 0, 0] = 1.01
+    weight[1] = -weight[1]
+    b = OnnxBuilder()
+    b.softmax(b.dense(b.conv(b.input_bytes((1, 7, 7)), weight), np.eye(2) * 64, np.zeros(2)))
+    model, network = built(b, tmp_path)
+    white = np.full((1, 7, 7), 255, np.uint8)
+
+    def farthest() -> tuple[Fraction, Fraction]:
+        reference = execute_float64(network, white, stored=True)[1]
+        bound = Decisions(model, hints_for(network)).changes(reference, 0)[1]
+        lost = leads(network, run(network, white, {"order": "forward"}), 0)[1]
+        return abs(Fraction(float(lost)) - Fraction(float(leads(network, reference, 0)[1]))), bound
+
+    moved, bound = farthest()
+    assert bound / 20 < moved <= bound
+    rounding = Layer.rounding
+    monkeypatch.setattr(
+        Layer, "rounding", lambda s, r: Fix(np.floor(rounding(s, r).n / 32), rounding(s, r).e)
+    )
+    moved, bound = farthest()
+    assert moved > bound
+
+
+def tied(apart: float) -> OnnxBuilder:
+    b = OnnxBuilder()
+    x = b.div(b.mean(b.input_bytes((1, 4, 4))), 255)
+    b.softmax(b.dense(x, [[1.0], [1.0], [-1.0]], [apart, 0.0, 0.0]))
+    return b
+
+
+@pytest.mark.parametrize(("apart", "certain"), [(0.0, False), (1e-7, False), (1e-5, False),
+                                                (-1.0, False), (1e-2, True)])  # fmt: skip
+def test_a_tie_is_not_certified_nor_what_is_nearly_one(
+    tmp_path: Path, apart: float, certain: bool
+) -> None:
+    model, network = built(tied(apart), tmp_path)
+    decisions = Decisions(model, hints_for(network))
+    values = execute_float64(network, np.full((1, 4, 4), 99, np.uint8), stored=True)[1]
+    for closely in (False, True):
+        assert decisions.certified(values, 0, closely=closely) == certain
+
+
+def test_the_error_of_softmax_counts() -> None:
+    s = softmax_error(10)
+    assert not decided([Fraction(0)] * 9, 10)
+    assert not decided([Fraction(1)] * 8 + [Fraction(-1, 100)], 10)
+    assert not decided([s] * 9, 10)
+    assert decided([30 * s] * 9, 10)
+    assert decided([Fraction(1000)] * 9, 10)
+
+
+def test_effects_are_those_of_the_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each node but those with tables goes through `forward.through`, once an image."""
+    model, network = built(NearlyLinear(21).b, tmp_path)
+    decisions = Decisions(model, hints_for(network))
+    seen: list[str] = []
+    through = forward.through
+
+    def recorded(node, *arguments):
+        seen.append(node.name)
+        return through(node, *arguments)
+
+    monkeypatch.setattr(forward, "through", recorded)
+    image = np.zeros(network.input_shape, np.uint8)
+    decisions.changes(execute_float64(network, image, stored=True)[1], 0)
+    weighted = {name for name, a in decisions.hints.duals.items() if a.any()}
+    assert {*seen} >= weighted - {network.output}
