@@ -6,15 +6,17 @@ For every linear node the rounding of both runs, weighted by the dual vectors of
 classes, in units of a difference of two logits:
 
     n u         (n + extra) u sum m_i: every term takes part in every rounding
-    any tree    what is certified: the worst tree, a chain in descending order (docs/bound.md, 4)
+    any tree    the worst tree, a chain in descending order
+    certified   the same with every partial sum capped by what the whole can be, and with products
+                by powers of two exact (docs/bound.md, section 4)
     signed      the same with partial sums of one sign at a time: max of the k largest positive and
                 the k largest negative parts of the terms' ranges, for every k
-    products    of `any tree`, the roundings of the products alone: what weights that are powers of
-                two would save
+    products    of `certified`, the roundings of the products alone: what weights that are all powers
+                of two would save
 
-The last table takes the magnitudes of single images instead of those over all images: what `any
-tree` would charge for that image alone. All but `any tree` is computed in float64 and proves
-nothing; docs/rounding.md draws the conclusions.
+The last table takes the magnitudes of single images instead of those over all images: what
+`certified` would charge for that image alone. All is computed in float64 and proves nothing;
+docs/rounding.md draws the conclusions.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from lastbit_check.check import Derived, derive
 from lastbit_check.hints import Hints
 
 U = 2.0**-24
-Rows = dict[str, tuple[float, float, float, float]]
+COLUMNS = ("n u", "any tree", "certified", "signed", "products")
+Rows = dict[str, tuple[float, ...]]
 Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -49,7 +52,7 @@ def ranges_of(derived: Derived) -> Ranges:
 
 
 def rounding_rules(network: Network, hints: Hints, derived: Derived, ranges: Ranges) -> Rows:
-    """Node -> the four columns of the table, for values in these ranges."""
+    """Node -> the columns of the table, for values in these ranges."""
     shapes = {node.name: node.shape for node in network}
     found: Rows = {}
     for node in network:
@@ -70,20 +73,27 @@ def rounding_rules(network: Network, hints: Hints, derived: Derived, ranges: Ran
         sizes = np.maximum(np.abs(most), np.abs(least))
         live = np.count_nonzero(sizes, axis=1)
         extra = 1 if node.bn is None else 11
-        products = extra * sizes.sum(1)
-        sums = {
-            "n u": live * sizes.sum(1),
-            "any tree": _partial(sizes, sizes, live),
-            "signed": _partial(np.maximum(most, 0), np.maximum(-least, 0), live),
-        }
-        totals = [2 * U * float((weights * (v + products)).sum()) for v in sums.values()]
-        found[node.name] = (
-            totals[0],
-            totals[1],
-            totals[2],
-            2 * U * float((weights * products).sum()),
+        mass = sizes.sum(1)
+        whole = np.maximum(*map(np.abs, ranges[node.name])).reshape(mass.shape)
+        rounds = (
+            np.ones(layer.weight.shape) if node.bn else np.frexp(np.abs(layer.weight))[0] != 0.5
         )
+        rounded = sizes_of(w * rounds.reshape(w.shape), lo, hi, count).sum(1) + np.abs(bias)[:, 0]
+        charged = {
+            "n u": (live + extra) * mass,
+            "any tree": _partial(sizes, sizes, live) + extra * mass,
+            "certified": _capped(sizes, np.minimum(whole, mass), live) + extra * rounded,
+            "signed": _partial(np.maximum(most, 0), np.maximum(-least, 0), live) + extra * mass,
+            "products": extra * rounded,
+        }
+        found[node.name] = tuple(2 * U * float((weights * v).sum()) for v in charged.values())
     return found
+
+
+def sizes_of(w: np.ndarray, low: np.ndarray, high: np.ndarray, count: int) -> np.ndarray:
+    """Largest magnitude of each product (rows, terms, places)."""
+    sizes = np.abs(w) * np.maximum(np.abs(low), np.abs(high))
+    return sizes.reshape(count, -1, sizes.shape[-1])
 
 
 def dual_weights(name: str, hints: Hints, derived: Derived, network: Network) -> np.ndarray:
@@ -109,6 +119,15 @@ def _partial(positive: np.ndarray, negative: np.ndarray, live: np.ndarray) -> np
     return (np.maximum(*sums) * inside).sum(1)
 
 
+def _capped(sizes: np.ndarray, whole: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Sum over k = 2..live of the k largest, at most half of all and of the whole (rows, places)."""
+    largest, mass = np.cumsum(-np.sort(-sizes, axis=1), axis=1), sizes.sum(1)
+    rank = np.arange(1, sizes.shape[1] + 1)[None, :, None]
+    inside = (rank >= 2) & (rank < live[:, None])
+    partial = np.minimum(largest, (mass + whole)[:, None] / 2)
+    return (partial * inside).sum(1) + np.where(live > 1, whole, 0)
+
+
 def main(name: str) -> None:
     """Print the table of one model."""
     files = resolve_model(name)
@@ -116,34 +135,34 @@ def main(name: str) -> None:
     hints = hints_for(network)
     derived = derive(files.model.read_bytes(), hints, keep=True)
     rules = rounding_rules(network, hints, derived, ranges_of(derived))
-    table = Table("node", "n u", "any tree", "signed", "products", box=None)
-    for node, row in sorted(rules.items(), key=lambda item: -item[1][1])[:20]:
+    table = Table("node", *COLUMNS, box=None)
+    for node, row in sorted(rules.items(), key=lambda item: -item[1][2])[:20]:
         table.add_row(node, *(f"{value:.4f}" for value in row))
-    totals = [sum(row[k] for row in rules.values()) for k in range(4)]
+    totals = [sum(row[k] for row in rules.values()) for k in range(len(COLUMNS))]
     table.add_row("all sums", *(f"{value:.4f}" for value in totals))
     console = Console()
     console.print(table)
     bound = float(derived.logits["linear-core"])
     lower = read_witness(files.witness).lower if files.witness.exists() else None
-    everything = sum(float(e["rounding"]) for e in derived.nodes.values())
+    shares = {k: float(v / derived.upper) for k, v in derived.parts.items()}
     sums = Table("", "R", "U = tanh(R/4)", "U/L", box=None)
     rows = {
         "as certified": bound,
-        "with n u": bound + totals[0] - totals[1],
-        "with signed partial sums": bound + totals[2] - totals[1],
-        "with exact products": bound - totals[3],
-        "without any rounding": bound - everything,
+        "with n u": bound + totals[0] - totals[2],
+        "with any tree": bound + totals[1] - totals[2],
+        "with exact products": bound - totals[4],
+        "without any rounding": bound * (1 - shares["rounding"]),
     }
     for label, r in rows.items():
         u = float(np.tanh(r / 4))
         sums.add_row(label, f"{r:.4f}", f"{u:.4f}", f"{u / lower:.3f}" if lower else "-")
     console.print(sums)
-    single = Table("image", "any tree", box=None)
+    single = Table("image", "certified", box=None)
     for label, image in images(network.input_shape).items():
         _, values = execute_float64(network, image)
         exact = {name: (value, value) for name, value in values.items()}
         charged = rounding_rules(network, hints, derived, exact).values()
-        single.add_row(label, f"{sum(row[1] for row in charged):.4f}")
+        single.add_row(label, f"{sum(row[2] for row in charged):.4f}")
     console.print(single)
 
 
