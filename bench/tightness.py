@@ -11,8 +11,8 @@ classes, in units of a difference of two logits:
                 by powers of two exact (docs/bound.md, section 4)
     signed      the same with partial sums of one sign at a time: max of the k largest positive and
                 the k largest negative parts of the terms' ranges, for every k
-    products    of `certified`, the roundings of the products alone: what weights that are all powers
-                of two would save
+    products    of `certified`, the roundings of the products alone: what weights that are powers of
+                two throughout would save
 
 The last table takes the magnitudes of single images instead of those over all images: what
 `certified` would charge for that image alone. All is computed in float64 and proves nothing;
@@ -120,7 +120,7 @@ def _partial(positive: np.ndarray, negative: np.ndarray, live: np.ndarray) -> np
 
 
 def _capped(sizes: np.ndarray, whole: np.ndarray, live: np.ndarray) -> np.ndarray:
-    """Sum over k = 2..live of the k largest, at most half of all and of the whole (rows, places)."""
+    """Sum over k = 2..live of the k largest, each capped by what the whole can be (rows, places)."""
     largest, mass = np.cumsum(-np.sort(-sizes, axis=1), axis=1), sizes.sum(1)
     rank = np.arange(1, sizes.shape[1] + 1)[None, :, None]
     inside = (rank >= 2) & (rank < live[:, None])
