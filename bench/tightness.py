@@ -120,7 +120,7 @@ def _partial(positive: np.ndarray, negative: np.ndarray, live: np.ndarray) -> np
 
 
 def _capped(sizes: np.ndarray, whole: np.ndarray, live: np.ndarray) -> np.ndarray:
-    """Sum over k = 2..live of the k largest, each capped by what the whole can be (rows, places)."""
+    """Sum over k = 2..live of the k largest, capped by what the whole can be (rows, places)."""
     largest, mass = np.cumsum(-np.sort(-sizes, axis=1), axis=1), sizes.sum(1)
     rank = np.arange(1, sizes.shape[1] + 1)[None, :, None]
     inside = (rank >= 2) & (rank < live[:, None])
