@@ -71,10 +71,10 @@ def _unmoved(derived: Derived, nodes: list[Node], absorbed: str) -> Derived:
     if not absorbed:
         return derived
     absorbs(nodes, absorbed)
-    zeros, none = (lambda names: dict.fromkeys(names, Fraction(0))), Fraction(0)
-    kept = {name: zeros(entries) for name, entries in derived.nodes.items()}
-    return replace(derived, upper=none, logits=zeros(derived.logits), parts=zeros(derived.parts),
-                   nodes=kept)  # fmt: skip
+    each = derived.logits, derived.parts, *derived.nodes.values()
+    logits, parts, *rest = (dict.fromkeys(entries, Fraction(0)) for entries in each)
+    kept = dict(zip(derived.nodes, rest, strict=True))
+    return replace(derived, upper=Fraction(0), logits=logits, parts=parts, nodes=kept)
 
 
 def _known(hints: Hints, nodes: list[Node]) -> None:

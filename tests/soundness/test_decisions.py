@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from lastbit_check.check import softmax_error
 from lastbit_check.exact import Fix
 from lastbit_check.layers import Layer
 from networks import random_images
-from soundness.harness import NearlyLinear, RandomNetwork, Values, built, run, ways
+from soundness.harness import NearlyLinear, RandomNetwork, built, run, ways
 
 
-def leads(network: Network, values: Values, label: int) -> np.ndarray:
+def leads(network: Network, values: Mapping[str, np.ndarray], label: int) -> np.ndarray:
     z = values[network.logits].astype(np.float64).reshape(-1)
     return z[label] - z
 
