@@ -144,7 +144,7 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
         fix = "name the certificate.json, with its .safetensors beside it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     spent = time.monotonic() - start
-    return Checked(True, manifest.claim.upper, "", "", "", spent, derived)
+    return Checked(True, manifest.claim["upper"], "", "", "", spent, derived)
 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:

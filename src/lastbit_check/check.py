@@ -1,26 +1,24 @@
 """Derive the bound that a certificate's hints give, and compare it with what it claims."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lastbit_check import columns, enclosure, forward
 from lastbit_check.certificate import Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back
-from lastbit_check.exact import Fix, total
+from lastbit_check.exact import ZERO_GRID, Fix, total
 from lastbit_check.forms import UNIT, Form, input_form, root
 from lastbit_check.hints import Hints
-from lastbit_check.layers import Layer, layer_of
+from lastbit_check.layers import layer_of
 from lastbit_check.network import CURVED, LINEAR, Node, normal_form
 from lastbit_check.onnxfile import read
-from lastbit_check.verdict import require
+from lastbit_check.verdict import at, require
 
 EXP_ERROR = Fraction(1, 2**20)
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
@@ -28,8 +26,7 @@ FARTHEST = Fraction(2) ** 129  # no difference of two logits changes by more: fi
 Watch = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Derived:
+class Derived(NamedTuple):
     """What follows from the hints: exact dyadic numbers, all upper bounds.
 
     ``logits`` bounds the change of any difference of two logits, by method; ``parts`` divides
@@ -50,19 +47,7 @@ def derive(
     model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
 ) -> Derived:
     """The bound for the ONNX file ``model``; ``keep`` returns every node's form and rounding."""
-    nodes = normal_form(read(model))
-    few = nodes[-1].shape[0] <= MOST_CLASSES
-    require(few, "model.output", "too many classes for softmax_error")
-    _known(hints, nodes)
-    shapes = {node.name: node.shape for node in nodes}
-    linear = [node for node in nodes if node.op in LINEAR]
-    layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
-    pass_ = _Pass(nodes, layers, hints, keep)
-    for k, node in enumerate(nodes[:-1]):
-        pass_.visit(node)
-        if watch:
-            watch("check", k + 1, len(nodes) - 1)
-    return pass_.conclude()
+    return Pass(model, hints, keep).run(watch)
 
 
 def _known(hints: Hints, nodes: list[Node]) -> None:
@@ -77,27 +62,37 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     require({*hints.bases} | ({hints.coarsen} - {""}) <= names, "hint.node", "base or coarsen")
 
 
-class _Pass:
+class Pass:
     """One walk through the network: forms forward, effects and defects into the ledger."""
 
-    def __init__(
-        self, nodes: list[Node], layers: dict[str, Layer], hints: Hints, keep: bool
-    ) -> None:
-        self.nodes, self.layers, self.keep = nodes, layers, keep
-        self.logits, self.classes = nodes[-1].inputs[0], nodes[-1].shape[0]
+    def __init__(self, model: bytes, hints: Hints, keep: bool = False) -> None:
+        self.nodes, self.keep = normal_form(read(model)), keep
+        self.logits, self.classes = self.nodes[-1].inputs[0], self.nodes[-1].shape[0]
+        require(self.classes <= MOST_CLASSES, "model.output", "too many classes")
+        _known(hints, self.nodes)
+        shapes = {node.name: node.shape for node in self.nodes}
+        self.layers = {node.name: layer_of(node, shapes[node.inputs[0]])
+                       for node in self.nodes if node.op in LINEAR}  # fmt: skip
         unit = np.eye(self.classes, dtype=np.int32).reshape(-1, self.classes, 1, 1)
         self.hints = replace(hints, duals={**hints.duals, self.logits: unit},
                              exponents={**hints.exponents, self.logits: 0})  # fmt: skip
-        self.readers = {n.name: [r for r in nodes if n.name in r.inputs] for n in nodes}
+        self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.forms: dict[str, Form] = {}
         self.roundings: dict[str, Fix] = {}
         self.spreads: dict[str, columns.Spread] = {}
-        pixels = math.prod(nodes[0].shape)
+        pixels = math.prod(self.nodes[0].shape)
         self.ledger = Ledger(self.classes, pixels)
         # of as many columns, the one that a pixel belongs to
-        self.groups: dict[int, NDArray[np.intp]] = {
-            1: np.zeros(pixels, np.intp), pixels: np.arange(pixels)
-        }  # fmt: skip
+        self.groups = {1: np.zeros(pixels, np.intp), pixels: np.arange(pixels, dtype=np.intp)}
+
+    def run(self, watch: Watch | None = None) -> Derived:
+        """Visit every node but softmax, and conclude."""
+        for k, node in enumerate(self.nodes[:-1]):
+            with at(node.name):
+                self.visit(node)
+            if watch:
+                watch("check", k + 1, len(self.nodes) - 1)
+        return self.conclude()
 
     def visit(self, node: Node) -> None:
         """Derive the node's form from those of its inputs, and book its effects."""
@@ -109,45 +104,41 @@ class _Pass:
             form = input_form(node.shape)
             self.ledger.close(pulled)
         else:
-            form, effects = self._forward(node)
-            self.ledger.enter(node, dual, pulled, effects, form.moves)
+            form, made = self._forward(node)
+            self.ledger.enter(node, dual, pulled, made, form.moves)
             if self.keep:
-                self.roundings[node.name] = effects.rounding
+                self.roundings[node.name] = made.noise
         if node.name == self.hints.coarsen:
-            form = self._coarsened(node, form)
+            form = self._coarsened(form)
         if node.name in self.hints.bases:
-            form = self._based(node, form)
+            form = self.based(node, form)
         self.forms[node.name] = form
         for name in {*node.inputs}:
             if node is self.readers[name][-1] and not self.keep:
                 del self.forms[name]
 
-    def _forward(self, node: Node) -> tuple[Form, forward.Effects]:
+    def _forward(self, node: Node) -> tuple[Form, forward.Outcome]:
         sources = [self.forms[name] for name in node.inputs]
         counts = {source.error.n.shape[3] for source in sources}
-        require(len(counts) == 1, "hint.coarsen", "two branches with different groups", node.name)
+        require(len(counts) == 1, "hint.coarsen", "two branches with different groups")
         extra = self.spreads.get(node.name)
-        spread = extra.spread if extra else Fix(np.zeros((*node.shape, 1)), 100)
-        layer = self.layers.get(node.name)
-        form, effects = forward.through(node, layer, self.hints, sources, spread)
-        if extra:
-            form = replace(form, error=total(form.error, extra.slack))
-        return form, effects
+        made = forward.through(node, self.layers.get(node.name), self.hints, sources)
+        form = made.form(extra.spread if extra else Fix(np.zeros((*node.shape, 1)), ZERO_GRID))
+        return replace(form, error=total(form.error, extra.slack)) if extra else form, made
 
-    def _based(self, node: Node, form: Form) -> Form:
+    def based(self, node: Node, form: Form) -> Form:
         """Carry the node's error on as columns of its own: from here on nothing is in error."""
-        radius = form.error
-        flat = radius.reshape(-1, radius.n.shape[3])
+        flat = form.error.reshape(-1, form.error.n.shape[3])
         for name, new in columns.spreads(self.nodes, node, self.layers, self.hints, flat).items():
             self.spreads[name] = self.spreads[name].plus(new) if name in self.spreads else new
-        none = Fix(np.zeros_like(radius.n), radius.e)
-        return replace(form, error=none, spread=total(form.spread, radius))
+        none = Fix(np.zeros_like(form.error.n), form.error.e)
+        return replace(form, error=none, spread=total(form.spread, form.error))
 
-    def _coarsened(self, node: Node, form: Form) -> Form:
+    def _coarsened(self, form: Form) -> Form:
         """Take pixels in blocks from here on."""
-        require(not self.spreads, "hint.coarsen", "after the base", node.name)
+        require(not self.spreads, "hint.coarsen", "after the base")
         channels, height, width = self.nodes[0].shape
-        require(channels == 1, "hint.coarsen", "more than one input channel", node.name)
+        require(channels == 1, "hint.coarsen", "more than one input channel")
         down, across = np.divmod(np.arange(height * width), width)
         side = self.hints.block
         block = (down // side) * -(-width // side) + across // side
@@ -156,49 +147,42 @@ class _Pass:
 
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
-        ledger, early = self.ledger, self._early()
-        remainders = ledger.remainder.items()
+        remainder, rounding, defect = self.ledger.effects.values()
+        # the first layer: up to the first base, or to the first SiLU if there is none
+        names = [n.name for n in self.nodes]
+        stops = self.hints.bases or {n.name for n in self.nodes if n.op == "silu"}
+        early = names[: min((names.index(s) for s in stops), default=-1) + 1]
+        first = [v for k, v in remainder.items() if k in early]
+        later = [v for k, v in remainder.items() if k not in early]
         sums = {
-            "first_layer": self._sum([ledger.direct, *(v for k, v in remainders if k in early)]),
-            "remainder": self._sum([*(v for k, v in remainders if k not in early),
-                                    *ledger.defect.values()]),
-            "rounding": self._sum([*ledger.rounding.values()]),
-        }  # fmt: skip
+            "first_layer": self._sum(self.ledger.direct, *first),
+            "remainder": self._sum(*later, *defect.values()),
+            "rounding": self._sum(*rounding.values()),
+        }
         everything = total(*sums.values())
         row, pixel = divmod(int(np.argmax(everything.n)), everything.n.shape[1])
 
-        def at(x: Fix) -> Fraction:
-            n = x.n[row, self.groups[x.n.shape[1]][pixel]]
-            return Fraction(int(n)) / Fraction(2) ** x.e
+        def worst(x: Fix) -> Fraction:
+            return x[row, self.groups[x.n.shape[1]][pixel]].largest()
 
         change = root(Fraction(2)) * self.forms[self.logits].change
-        logits = {"linear-core": at(everything), "norms": min(change, FARTHEST)}
+        logits = {"linear-core": worst(everything), "norms": min(change, FARTHEST)}
         soft = softmax_error(self.classes)
         upper = min(Fraction(1), enclosure.tanh_upper(min(logits.values()) / 4) + 2 * soft)
         # upper is divided in proportion to what each part adds to the change of the logits
-        moved, whole = max(upper - 2 * soft, Fraction(0)), sum(map(at, sums.values()))
+        moved, whole = max(upper - 2 * soft, Fraction(0)), sum(map(worst, sums.values()))
         rate = moved / whole if whole else Fraction(0)
-        parts = {name: at(x) * rate for name, x in sums.items()}
-        kinds = {"remainder": ledger.remainder, "rounding": ledger.rounding,
-                 "defect": ledger.defect}  # fmt: skip
-        nodes = {
-            name: {kind: at(v[name]) if name in v else Fraction(0) for kind, v in kinds.items()}
-            for name in ledger.rounding
-        }
-        c, j = (int(v) for v in ledger.pairs[row])
+        parts = {name: worst(x) * rate for name, x in sums.items()}
+        effects, none = self.ledger.effects.items(), Fix(np.zeros((len(self.ledger.pairs), 1)), 0)
+        nodes = {k: {kind: worst(v.get(k, none)) for kind, v in effects} for k in rounding}
+        c, j = (int(v) for v in self.ledger.pairs[row])
         return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel),
                        self.forms if self.keep else {}, self.roundings)  # fmt: skip
 
-    def _sum(self, values: list[Fix]) -> Fix:
+    def _sum(self, *values: Fix) -> Fix:
         """Upper sum over all pairs and pixels."""
         none = Fix(np.zeros(self.ledger.direct.n.shape), 0)
         return total(none, *(Fix(v.n[:, self.groups[v.n.shape[1]]], v.e) for v in values))
-
-    def _early(self) -> set[str]:
-        """The first layer: nodes up to the first base, or to the first SiLU if there is none."""
-        names = [n.name for n in self.nodes]
-        stops = self.hints.bases or {n.name for n in self.nodes if n.op == "silu"}
-        return {*names[: min((names.index(s) for s in stops), default=-1) + 1]}
 
 
 def softmax_error(classes: int) -> Fraction:
@@ -216,17 +200,17 @@ def check(model: bytes, manifest: Manifest, blob: bytes, watch: Watch | None = N
     require(sha256(model).hexdigest() == manifest.model_sha256, "model.sha256", "another file")
     require(sha256(blob).hexdigest() == manifest.blob_sha256, "certificate.blob", "another file")
     derived = derive(model, hints_of(manifest, blob), watch=watch)
-    claim = manifest.claim
-    _same("claim.upper", derived.upper, claim.upper)
+    claim, nodes = manifest.claim, manifest.nodes
+    _same("claim.upper", derived.upper, claim["upper"])
     for method, value in derived.logits.items():
-        _same(f"claim.logits.{method}", value, claim.logits[method])
+        _same(f"claim.logits.{method}", value, claim["logits"][method])
     for part, value in derived.parts.items():
-        _same(f"claim.parts.{part}", value, claim.parts[part])
-    require({*manifest.nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
-    for name, entries in derived.nodes.items():
-        require({*manifest.nodes[name]} == {*entries}, "claim.nodes", "not its effects", name)
-        for kind, value in entries.items():
-            _same(f"claim.nodes.{kind}", value, manifest.nodes[name][kind], name)
+        _same(f"claim.parts.{part}", value, claim["parts"][part])
+    require({*nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
+    for name, effects in derived.nodes.items():
+        require({*nodes[name]} == {*effects}, "claim.nodes", "not its effects", name)
+        for kind, value in effects.items():
+            _same(f"claim.nodes.{kind}", value, nodes[name][kind], name)
     return derived
 
 

@@ -17,13 +17,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.check import Derived, Watch, _Pass
+from lastbit_check.check import Derived, Pass, Watch
 from lastbit_check.exact import Fix
 from lastbit_check.forms import Form, input_form
 from lastbit_check.hints import Hints
-from lastbit_check.layers import layer_of
-from lastbit_check.network import Node, normal_form
-from lastbit_check.onnxfile import read
+from lastbit_check.network import Node
 
 
 def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> Derived:
@@ -42,19 +40,10 @@ def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> D
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say).
         lastbit_check.verdict.Unreadable: the model cannot be read.
     """
-    nodes = normal_form(read(model))
-    shapes = {node.name: node.shape for node in nodes}
-    linear = [node for node in nodes if node.op in ("linear", "affine", "mean")]
-    layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
-    walk = _SameImage(nodes, layers, replace(hints, coarsen="", block=1), keep=False)
-    for k, node in enumerate(nodes[:-1]):
-        walk.visit(node)
-        if watch:
-            watch("drift", k + 1, len(nodes) - 1)
-    return walk.conclude()
+    return _SameImage(model, replace(hints, coarsen="", block=1)).run(watch)
 
 
-class _SameImage(_Pass):
+class _SameImage(Pass):
     """The checker's walk through the network, begun with an image that both runs share."""
 
     def visit(self, node: Node) -> None:
@@ -64,7 +53,7 @@ class _SameImage(_Pass):
         self.ledger.close(None)
         form = unmoved(input_form(node.shape))
         based = node.name in self.hints.bases
-        self.forms[node.name] = self._based(node, form) if based else form
+        self.forms[node.name] = self.based(node, form) if based else form
 
 
 def unmoved(form: Form) -> Form:
