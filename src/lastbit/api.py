@@ -9,13 +9,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from lastbit.bound import absorbed_node
 from lastbit.certificate import Draft, draft, hints_for, write
-from lastbit.data import load_mnist
+from lastbit.data import load_mnist, score
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
-from lastbit.graph import read_onnx
+from lastbit.graph import Network, read_onnx
 from lastbit.models.shipped import ModelFiles, shipped_folder
 from lastbit.models.summary import summarise
 from lastbit.progress import Progress, silent
@@ -87,7 +85,7 @@ def prove(files: ModelFiles, *, out: Path | None = None, progress: Progress = si
     start = time.monotonic()
     network = read_onnx(files.model)
     target = (out or _default_folder(files)) / "certificate.json"
-    accuracy = measured_accuracy(files)
+    accuracy = measured_accuracy(files, network)
     witness: Witness | None = None
     shown: ReplayResult | None = None
     if files.witness.exists():
@@ -150,7 +148,7 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
         fix = "name the certificate.json, with its .safetensors beside it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     spent = time.monotonic() - start
-    return Checked(True, manifest.claim.upper, "", "", "", spent, derived, manifest.assumptions)
+    return Checked(True, manifest.claim["upper"], "", "", "", spent, derived, manifest.assumptions)
 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
@@ -169,9 +167,8 @@ def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) 
     return Checked(False, None, said["rule"], said["node"], said["reason"], 0.0)
 
 
-def measured_accuracy(files: ModelFiles) -> Accuracy:
+def measured_accuracy(files: ModelFiles, network: Network) -> Accuracy:
     """Accuracy on the test images, by ONNX Runtime; as stored where there are no images."""
-    network = read_onnx(files.model)
     if network.input_shape != (1, 28, 28) or network.nodes[-1].shape[0] != 10:
         return Accuracy(None, None, "not an MNIST model")
     try:
@@ -179,8 +176,5 @@ def measured_accuracy(files: ModelFiles) -> Accuracy:
     except DataError as error:
         stored = summarise(files)
         return Accuracy(stored.accuracy, stored.nll, f"stored, not measured: {error}")
-    probabilities = OnnxRuntime().probabilities(files.model, test.images).astype(np.float64)
-    right = probabilities.argmax(axis=1) == test.labels
-    with np.errstate(divide="ignore"):
-        nll = -np.log(probabilities[np.arange(len(test.labels)), test.labels])
-    return Accuracy(float(right.mean()), float(nll.mean()), f"measured, images from {test.source}")
+    found = score(OnnxRuntime().probabilities(files.model, test.images), test.labels)
+    return Accuracy(*found, f"measured, images from {test.source}")

@@ -1,7 +1,5 @@
 """Command line of the checker: exit 0 accepted, 1 rejected, 2 unreadable, 130 interrupted."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -46,7 +44,7 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
         fields = {"rule": error.rule, "node": error.node, "reason": error.message}
         return {"accepted": False, **fields}, f"REJECTED: {error}"
     (c, j, pixel), seconds = derived.worst, time.monotonic() - start
-    upper, sha256 = manifest.claim.upper, manifest.model_sha256
+    upper, sha256 = manifest.claim["upper"], manifest.model_sha256
     text = f"""ACCEPTED: no image's last bit changes a probability by more than {upper!r}
   model       {sha256}
   worst       classes {c} and {j}, pixel number {pixel}; checked in {seconds:.1f} s

@@ -5,20 +5,18 @@ type, and ``digest`` is the SHA-256 of the rest, so that no number can change un
 numbers are strings in C99 hexadecimal notation, and exact.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.hints import Hints
-from lastbit_check.verdict import Unreadable, require
+from lastbit_check.verdict import Unreadable, readable, reading, require
 
 FORMAT = "lastbit-certificate-1"
 ASSUMPTIONS = (
@@ -29,35 +27,26 @@ ASSUMPTIONS = (
     "softmax-max-subtracted",
 )
 ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
-METHODS = ("linear-core", "norms")
-PARTS = ("first_layer", "remainder", "rounding", "softmax")
 ANY = "*"  # stands for every name of an object
 FORM = {
     "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list,
-    "claim": {"upper": float, "logits": dict.fromkeys(METHODS, float),
-              "parts": dict.fromkeys(PARTS, float)},
+    "claim": {"upper": float, "logits": dict.fromkeys(("linear-core", "norms"), float),
+              "parts": dict.fromkeys(("first_layer", "remainder", "rounding", "softmax"), float)},
     "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
     "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Claim:
-    """|prob_c(v') - prob_c(v)| <= upper; R bounds per method; parts of upper, summing to it."""
+class Manifest(NamedTuple):
+    """The manifest as read, checked for form only; the arrays of ``hints`` are in the blob.
 
-    upper: float
-    logits: dict[str, float]
-    parts: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The manifest as read, checked for form only; the arrays of ``hints`` are in the blob."""
+    ``claim`` and ``nodes`` hold the numbers that they hold in the file.
+    """
 
     model_sha256: str
     blob_sha256: str
     assumptions: tuple[str, ...]
-    claim: Claim
+    claim: dict[str, Any]
     nodes: dict[str, dict[str, float]]
     hints: Hints
 
@@ -65,8 +54,7 @@ class Manifest:
 def load(path: Path) -> tuple[Manifest, bytes]:
     """The manifest at ``path`` and the bytes of the blob beside it (same name, .safetensors)."""
     fields = _json(read_bytes(path), f"{path} is not a certificate")
-    if fields.get("format") != FORMAT:
-        raise Unreadable(f"{path} is not a certificate of format {FORMAT}")
+    readable(fields.get("format") == FORMAT, f"{path} is not a certificate of format {FORMAT}")
     return parse(fields), read_bytes(path.with_suffix(".safetensors"))
 
 
@@ -93,12 +81,12 @@ def parse(fields: dict[str, Any]) -> Manifest:
     named = tuple(read["assumptions"])
     right = named == ASSUMPTIONS + ABSORBING * absorbing
     require(right, "certificate.assumptions", f"not the ones in force: {named}")
-    node, block = read["coarsen"]["node"], read["coarsen"]["block"]
+    node, block = read["coarsen"].values()
     require(1 <= block < 2**20, "certificate.fields", "the block is out of range")
     hints = Hints({}, {}, read["duals"], read["norms"], frozenset(read["boxes"]),
                   frozenset(read["bases"]), node, block, read.get("absorbed", ""))  # fmt: skip
-    return Manifest(read["model_sha256"], read["blob_sha256"], named, Claim(**read["claim"]),
-                    read["nodes"], hints)  # fmt: skip
+    sha256s = read["model_sha256"], read["blob_sha256"]
+    return Manifest(*sha256s, named, read["claim"], read["nodes"], hints)
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
@@ -119,10 +107,8 @@ def _formed(value: Any, form: Any, where: str) -> Any:
 
 
 def _real(value: str, where: str) -> float:
-    try:
+    with reading(where):
         number = float.fromhex(value)
-    except (ValueError, OverflowError) as error:
-        raise Unreadable(f"{where}: {error}") from error
     right = 0 <= number < math.inf and value == number.hex()
     require(right, "certificate.fields", f"{where} is not finite, >= 0 and in canonical notation")
     return number
@@ -141,34 +127,27 @@ def hints_of(manifest: Manifest, blob: bytes) -> Hints:
 def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:
     """The tensors of a safetensors file, all of type I32, without gaps or overlaps."""
     size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or size > min(len(data) - 8, 2**24):
-        raise Unreadable("truncated safetensors file: the header does not fit")
+    fits = len(data) >= 8 and size <= min(len(data) - 8, 2**24)
+    readable(fits, "truncated safetensors file: the header does not fit")
     header, body = _json(data[8 : 8 + size], "not a safetensors file"), data[8 + size :]
     header.pop("__metadata__", None)
-    found: dict[str, NDArray[np.int32]] = {}
-    end = 0
-    try:
+    found, end = dict[str, NDArray[np.int32]](), 0
+    with reading("not a safetensors file"):
         for (start, stop), name in sorted((header[name]["data_offsets"], name) for name in header):
             kind, shape = header[name]["dtype"], header[name]["shape"]
             whole = all(type(d) is int and d >= 0 for d in (*shape, start, stop))
-            if not whole or kind != "I32" or start != end or stop - start != 4 * math.prod(shape):
-                raise ValueError("not of type I32, or a gap or an overlap")
+            whole = whole and start == end and stop - start == 4 * math.prod(shape)
+            readable(whole and kind == "I32", f"{name} is not of type I32, or a gap or an overlap")
             found[name], end = np.frombuffer(body[start:stop], "<i4").reshape(shape), stop
-        if end != len(body):
-            raise ValueError(f"{len(body) - end} bytes belong to no tensor")
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise Unreadable(f"not a safetensors file: {error!r}") from error
+    readable(end == len(body), f"{len(body) - end} bytes of the safetensors file are of no tensor")
     return found
 
 
 def _json(data: bytes, failure: str) -> dict[str, Any]:
     """A JSON object, all of whose names are distinct."""
-    try:
+    with reading(failure):
         found: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"{failure}: {error}") from error
-    if not isinstance(found, dict):
-        raise Unreadable(f"{failure}: no JSON object")
+    readable(isinstance(found, dict), f"{failure}: no JSON object")
     return cast("dict[str, Any]", found)
 
 

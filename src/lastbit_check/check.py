@@ -1,27 +1,25 @@
 """Derive the bound that a certificate's hints give, and compare it with what it claims."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lastbit_check import columns, enclosure, forward, patches
 from lastbit_check.bytes import absorbs
 from lastbit_check.certificate import Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back
-from lastbit_check.exact import Fix, total
+from lastbit_check.exact import ZERO_GRID, Fix, total
 from lastbit_check.forms import UNIT, Form, input_form, root
 from lastbit_check.hints import Hints
-from lastbit_check.layers import Layer, layer_of
+from lastbit_check.layers import layer_of
 from lastbit_check.network import CURVED, LINEAR, Node, normal_form
 from lastbit_check.onnxfile import read
-from lastbit_check.verdict import require
+from lastbit_check.verdict import at, require
 
 EXP_ERROR = Fraction(1, 2**20)
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
@@ -29,8 +27,7 @@ FARTHEST = Fraction(2) ** 129  # no difference of two logits changes by more: fi
 Watch = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Derived:
+class Derived(NamedTuple):
     """What follows from the hints: exact dyadic numbers, all upper bounds.
 
     ``logits`` bounds the change of any difference of two logits, by method; ``parts`` divides
@@ -51,30 +48,15 @@ def derive(
     model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
 ) -> Derived:
     """The bound for the ONNX file ``model``; ``keep`` returns every node's form and rounding."""
-    nodes = normal_form(read(model))
-    few = nodes[-1].shape[0] <= MOST_CLASSES
-    require(few, "model.output", "too many classes for softmax_error")
-    _known(hints, nodes)
-    shapes = {node.name: node.shape for node in nodes}
-    linear = [node for node in nodes if node.op in LINEAR]
-    layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
-    pass_ = _Pass(nodes, layers, hints, keep)
-    for k, node in enumerate(nodes[:-1]):
-        pass_.visit(node)
-        if watch:
-            watch("check", k + 1, len(nodes) - 1)
-    return _unmoved(pass_.conclude(), nodes, hints.absorbed)
+    return Pass(model, hints, keep).run(watch)
 
 
-def _unmoved(derived: Derived, nodes: list[Node], absorbed: str) -> Derived:
-    """All changes are 0, if a node tells no last bit; that values are finite stands as derived."""
-    if not absorbed:
-        return derived
-    absorbs(nodes, absorbed)
+def _unmoved(derived: Derived) -> Derived:
+    """All changes are 0: a node tells no last bit. That values are finite stands as derived."""
     each = derived.logits, derived.parts, *derived.nodes.values()
     logits, parts, *rest = (dict.fromkeys(entries, Fraction(0)) for entries in each)
     kept = dict(zip(derived.nodes, rest, strict=True))
-    return replace(derived, upper=Fraction(0), logits=logits, parts=parts, nodes=kept)
+    return derived._replace(upper=Fraction(0), logits=logits, parts=parts, nodes=kept)
 
 
 def _known(hints: Hints, nodes: list[Node]) -> None:
@@ -89,31 +71,47 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     require({*hints.bases} | ({hints.coarsen} - {""}) <= names, "hint.node", "base or coarsen")
 
 
-class _Pass:
+class Pass:
     """One walk through the network: forms forward, effects and defects into the ledger."""
 
-    def __init__(
-        self, nodes: list[Node], layers: dict[str, Layer], hints: Hints, keep: bool
-    ) -> None:
-        self.nodes, self.layers, self.keep = nodes, layers, keep
-        self.logits, self.classes = nodes[-1].inputs[0], nodes[-1].shape[0]
+    def __init__(self, model: bytes, hints: Hints, keep: bool = False) -> None:
+        self.nodes, self.keep = normal_form(read(model)), keep
+        self.logits, self.classes = self.nodes[-1].inputs[0], self.nodes[-1].shape[0]
+        require(self.classes <= MOST_CLASSES, "model.output", "too many classes")
+        _known(hints, self.nodes)
+        shapes = {node.name: node.shape for node in self.nodes}
+        self.layers = {node.name: layer_of(node, shapes[node.inputs[0]])
+                       for node in self.nodes if node.op in LINEAR}  # fmt: skip
         unit = np.eye(self.classes, dtype=np.int32).reshape(-1, self.classes, 1, 1)
         self.hints = replace(hints, duals={**hints.duals, self.logits: unit},
                              exponents={**hints.exponents, self.logits: 0})  # fmt: skip
-        self.readers = {n.name: [r for r in nodes if n.name in r.inputs] for n in nodes}
+        self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.forms: dict[str, Form] = {}
         self.roundings: dict[str, Fix] = {}
         self.spreads: dict[str, columns.Spread] = {}
-        self.early = _early(nodes, hints)
-        self.slopes: dict[str, patches.Slopes] = {}  # of the early SiLUs
-        self.first: patches.FirstLayers | None = None
-        pixels = math.prod(nodes[0].shape)
+        # the first layers: up to the first base, or to the first SiLU if there is none
+        stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
+        ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
+        self.early = self.nodes[: ends[0] + 1] if ends else []
+        self.slopes: dict[str, patches.Slopes] = {}  # of every SiLU
+        pixels = math.prod(self.nodes[0].shape)
         self.ledger = Ledger(self.classes, pixels)
         # of as many columns, the one that a pixel belongs to
-        self.groups: dict[int, NDArray[np.intp]] = {
-            1: np.zeros(pixels, np.intp), 2: np.zeros(pixels, np.intp),
-            pixels + 1: np.arange(pixels),
-        }  # fmt: skip
+        one = np.zeros(pixels, np.intp)
+        self.groups = {1: one, 2: one, pixels + 1: np.arange(pixels, dtype=np.intp)}
+
+    def run(self, watch: Watch | None = None) -> Derived:
+        """Visit every node but softmax, and conclude."""
+        for k, node in enumerate(self.nodes[:-1]):
+            with at(node.name):
+                self.visit(node)
+            if watch:
+                watch("check", k + 1, len(self.nodes) - 1)
+        derived = self.conclude()
+        if not self.hints.absorbed:
+            return derived
+        absorbs(self.nodes, self.hints.absorbed)
+        return _unmoved(derived)
 
     def visit(self, node: Node) -> None:
         """Derive the node's form from those of its inputs, and book its effects."""
@@ -125,45 +123,43 @@ class _Pass:
             form = input_form(node.shape)
             self.ledger.close(pulled)
         else:
-            form, effects = self._forward(node)
-            self.ledger.enter(node, dual, pulled, effects, form.moves)
+            form, made = self._forward(node)
+            self.ledger.enter(node, dual, pulled, made, form.moves)
             if self.keep:
-                self.roundings[node.name] = effects.rounding
+                self.roundings[node.name] = made.noise
         if node.name == self.hints.coarsen:
-            form = self._coarsened(node, form)
-        if self.early and node is self.early[-1]:
-            self.first = patches.first_layers(self.early, self.readers, self.layers, self.slopes)
+            form = self._coarsened(form)
         if node.name in self.hints.bases:
-            form = self._based(node, form)
+            form = self.based(node, form)
         self.forms[node.name] = form
         for name in {*node.inputs}:
             if node is self.readers[name][-1] and not self.keep:
                 del self.forms[name]
 
-    def _forward(self, node: Node) -> tuple[Form, forward.Effects]:
+    def _forward(self, node: Node) -> tuple[Form, forward.Outcome]:
         sources = [self.forms[name] for name in node.inputs]
-        if node.op == "silu" and any(node is other for other in self.early):
-            self.slopes[node.name] = enclosure.silu_slopes(*sources[0].interval)
         counts = {source.error.n.shape[3] for source in sources}
-        require(len(counts) == 1, "hint.coarsen", "two branches with different groups", node.name)
-        none = Fix(np.zeros((*node.shape, 1)), 100)
+        require(len(counts) == 1, "hint.coarsen", "two branches with different groups")
+        if node.op == "silu":
+            self.slopes[node.name] = enclosure.silu_slopes(*sources[0].interval)
+        none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
         spread = self.spreads.get(node.name, columns.Spread(none, none))
-        return forward.through(node, self.layers.get(node.name), self.hints, sources, spread)
+        made = forward.through(node, self.layers.get(node.name), self.hints, sources, spread)
+        return made.form(spread), made
 
-    def _based(self, node: Node, form: Form) -> Form:
+    def based(self, node: Node, form: Form) -> Form:
         """Carry the node's error on as columns of its own: from here on nothing is in error."""
-        radius = form.error
-        flat = radius.reshape(-1, radius.n.shape[3])
+        flat = form.error.reshape(-1, form.error.n.shape[3])
         for name, new in columns.spreads(self.nodes, node, self.layers, self.hints, flat).items():
             self.spreads[name] = self.spreads[name].plus(new) if name in self.spreads else new
-        none = Fix(np.zeros_like(radius.n), radius.e)
-        return replace(form, error=none, spread=total(form.spread, radius))
+        none = Fix(np.zeros_like(form.error.n), form.error.e)
+        return replace(form, error=none, spread=total(form.spread, form.error))
 
-    def _coarsened(self, node: Node, form: Form) -> Form:
+    def _coarsened(self, form: Form) -> Form:
         """Take pixels in blocks from here on."""
-        require(not self.spreads, "hint.coarsen", "after the base", node.name)
+        require(not self.spreads, "hint.coarsen", "after the base")
         channels, height, width = self.nodes[0].shape
-        require(channels == 1, "hint.coarsen", "more than one input channel", node.name)
+        require(channels == 1, "hint.coarsen", "more than one input channel")
         down, across = np.divmod(np.arange(height * width), width)
         side = self.hints.block
         block = (down // side) * -(-width // side) + across // side
@@ -172,88 +168,79 @@ class _Pass:
 
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
-        ledger, names = self.ledger, {node.name for node in self.early}
-        inner = names - {self.early[-1].name} if self.early else names
-        early = [v for k, v in ledger.remainder.items() if k in names]
-        early += [v for k, v in ledger.defect.items() if k in inner]
-        late = [v for k, v in ledger.remainder.items() if k not in names]
-        late += [v for k, v in ledger.defect.items() if k not in inner]
-        none = Fix(np.zeros(ledger.direct.n.shape), 0)
+        remainder, rounding, defect = self.ledger.effects.values()
+        first, names = self.early[-1:], {node.name for node in self.early}
+        inner = names - {node.name for node in first}
+        early = [v for k, v in remainder.items() if k in names]
+        early += [v for k, v in defect.items() if k in inner]
+        late = [v for k, v in remainder.items() if k not in names]
+        late += [v for k, v in defect.items() if k not in inner]
         sums = {
-            "first_layer": total(ledger.direct, *map(self._of_pixels, early)),
-            "remainder": total(none, *map(self._of_pixels, late)),
-            "rounding": total(none, *ledger.rounding.values()),
+            "first_layer": self._sum(self.ledger.direct, *early),
+            "remainder": self._sum(*late),
+            "rounding": self._sum(*rounding.values()),
         }
-        off = [Fix(2 * v.n[:, -1:], v.e) for v in early if v.n.shape[1] > 1]
-        (row, pixel), parts = self._worst(sums, total(none[:, :1], *off))
+        # what the first layers' roundings do through their slopes, in two runs
+        none = Fix(np.zeros((len(self.ledger.pairs), 1)), 0)
+        off = total(none, *(Fix(2 * v.n[:, -1:], v.e) for v in early if v.n.shape[1] > 1))
+        (row, pixel), parts = self._worst(sums, off)
 
-        def at(x: Fix) -> Fraction:
+        def worst(x: Fix) -> Fraction:
             return _entry(x, row, self.groups[x.n.shape[1]][pixel])
 
         change = root(Fraction(2)) * self.forms[self.logits].change
-        logits = {"linear-core": sum(parts.values(), Fraction(0)), "norms": min(change, FARTHEST)}
+        moves = sum(parts.values(), Fraction(0))
+        logits = {"linear-core": moves, "norms": min(change, FARTHEST)}
         soft = softmax_error(self.classes)
         upper = min(Fraction(1), enclosure.tanh_upper(min(logits.values()) / 4) + 2 * soft)
         # upper is divided in proportion to what each part adds to the change of the logits
-        moved, whole = max(upper - 2 * soft, Fraction(0)), sum(parts.values())
-        rate = moved / whole if whole else Fraction(0)
-        kinds = {"remainder": ledger.remainder, "rounding": ledger.rounding,
-                 "defect": ledger.defect}  # fmt: skip
-        nodes = {
-            name: {kind: at(v[name]) if name in v else Fraction(0) for kind, v in kinds.items()}
-            for name in ledger.rounding
-        }
-        c, j = (int(v) for v in ledger.pairs[row])
-        shares = {name: value * rate for name, value in parts.items()}
-        return Derived(upper, logits, {**shares, "softmax": upper - moved}, nodes, (c, j, pixel),
+        moved = max(upper - 2 * soft, Fraction(0))
+        rate = moved / moves if moves else Fraction(0)
+        parts = {name: x * rate for name, x in parts.items()}
+        effects = self.ledger.effects.items()
+        nodes = {k: {kind: worst(v.get(k, none)) for kind, v in effects} for k in rounding}
+        c, j = (int(v) for v in self.ledger.pairs[row])
+        return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel),
                        self.forms if self.keep else {}, self.roundings)  # fmt: skip
 
-    def _worst(
-        self, sums: dict[str, Fix], noise: Fix
-    ) -> tuple[tuple[int, int], dict[str, Fraction]]:
+    def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[tuple[int, int], dict[str, Fraction]]:
         """The pair and the pixel where the bound is largest, and its parts there.
 
         From the largest sum down each is derived once more with the first layers' exact form, until
         no sum that is left is larger than the largest bound so far.
         """
-        everything = total(*sums.values())
-        worst, parts, most = (0, 0), dict.fromkeys(sums, Fraction(0)), Fraction(-1)
+        everything, first = total(*sums.values()), self.first_layers()
+        at_worst, parts, most = (0, 0), dict.fromkeys(sums, Fraction(0)), Fraction(-1)
         for k in np.argsort(-everything.n, axis=None, kind="stable").tolist():
             row, pixel = divmod(k, everything.n.shape[1])
             if _entry(everything, row, pixel) <= most:
                 break
-            found = {name: _entry(x, row, pixel) for name, x in sums.items()}
-            once_more = self._first_layers(row, pixel)
-            off = _entry(noise, row, 0)
-            if once_more is not None and once_more + off < found["first_layer"]:
-                found["first_layer"] = once_more + off
-            found["rounding"] += off
-            found["first_layer"] = max(found["first_layer"] - off, Fraction(0))
+            found, noise = {n: _entry(x, row, pixel) for n, x in sums.items()}, _entry(off, row, 0)
+            exact = first and first.change(self._pair(row), *divmod(pixel, self.nodes[0].shape[2]))
+            if exact is None or exact + noise > found["first_layer"]:
+                exact = max(found["first_layer"] - noise, Fraction(0))
+            found |= {"first_layer": exact, "rounding": found["rounding"] + noise}
             if sum(found.values()) > most:
-                worst, parts, most = (row, pixel), found, sum(found.values(), Fraction(0))
-        return worst, parts
+                at_worst, parts, most = (row, pixel), found, sum(found.values(), Fraction(0))
+        return at_worst, parts
 
-    def _first_layers(self, row: int, pixel: int) -> Fraction | None:
-        if self.first is None:
-            return None
+    def first_layers(self) -> patches.FirstLayers | None:
+        """The first layers, if they have an exact form."""
+        return patches.first_layers(self.early, self.readers, self.layers, self.slopes)
+
+    def _pair(self, row: int) -> Fix:
+        """The difference of a pair's two dual vectors at the end of the first layers."""
         (c, j), dual = self.ledger.pairs[row], self.hints.dual(self.early[-1], self.classes)
-        a = Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
-        return self.first.change(a, *divmod(pixel, self.nodes[0].shape[2]))
+        return Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
 
-    def _of_pixels(self, x: Fix) -> Fix:
-        """By group -> by pixel."""
-        return Fix(x.n[:, self.groups[x.n.shape[1]]], x.e)
+    def _sum(self, *values: Fix) -> Fix:
+        """Upper sum over all pairs and pixels."""
+        none = Fix(np.zeros((len(self.ledger.pairs), self.groups[1].size)), 0)
+        return total(none, *(Fix(v.n[:, self.groups[v.n.shape[1]]], v.e) for v in values))
 
 
 def _entry(x: Fix, row: int, column: int) -> Fraction:
-    return Fraction(int(x.n[row, column])) / Fraction(2) ** x.e
-
-
-def _early(nodes: list[Node], hints: Hints) -> list[Node]:
-    """The first layers: nodes up to the first base, or to the first SiLU if there is none."""
-    stops = hints.bases or {n.name for n in nodes if n.op == "silu"}
-    ends = [k for k, node in enumerate(nodes) if node.name in stops]
-    return nodes[: ends[0] + 1] if ends else []
+    return x[row, column].largest()
 
 
 def softmax_error(classes: int) -> Fraction:
@@ -271,17 +258,17 @@ def check(model: bytes, manifest: Manifest, blob: bytes, watch: Watch | None = N
     require(sha256(model).hexdigest() == manifest.model_sha256, "model.sha256", "another file")
     require(sha256(blob).hexdigest() == manifest.blob_sha256, "certificate.blob", "another file")
     derived = derive(model, hints_of(manifest, blob), watch=watch)
-    claim = manifest.claim
-    _same("claim.upper", derived.upper, claim.upper)
+    claim, nodes = manifest.claim, manifest.nodes
+    _same("claim.upper", derived.upper, claim["upper"])
     for method, value in derived.logits.items():
-        _same(f"claim.logits.{method}", value, claim.logits[method])
+        _same(f"claim.logits.{method}", value, claim["logits"][method])
     for part, value in derived.parts.items():
-        _same(f"claim.parts.{part}", value, claim.parts[part])
-    require({*manifest.nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
-    for name, entries in derived.nodes.items():
-        require({*manifest.nodes[name]} == {*entries}, "claim.nodes", "not its effects", name)
-        for kind, value in entries.items():
-            _same(f"claim.nodes.{kind}", value, manifest.nodes[name][kind], name)
+        _same(f"claim.parts.{part}", value, claim["parts"][part])
+    require({*nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
+    for name, effects in derived.nodes.items():
+        require({*nodes[name]} == {*effects}, "claim.nodes", "not its effects", name)
+        for kind, value in effects.items():
+            _same(f"claim.nodes.{kind}", value, nodes[name][kind], name)
     return derived
 
 

@@ -8,7 +8,7 @@ matrix A of a node is never held whole. Re-gridding changes an entry of A by at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from lastbit_check.network import CURVED, Node
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 25
 RADIUS_BITS = 19
+Narrow = tuple[Layer, Rows, Rows]
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """|A| radius and what re-gridding may add, both (C, H, W, 1 + groups), upper bounds."""
 
     spread: Fix
@@ -34,8 +34,7 @@ class Spread:
         return Spread(total(self.spread, other.spread), total(self.slack, other.slack))
 
 
-@dataclass(frozen=True)
-class _Columns:
+class _Columns(NamedTuple):
     """Columns (rows, H, W, K) of the channels that are not 0, and whether they are exact."""
 
     rows: Rows
@@ -50,17 +49,16 @@ def spreads(
     after = nodes[nodes.index(base) + 1 :]
     ranges, moves = radius[:, :1].fit(RADIUS_BITS), radius[:, 1:].fit(RADIUS_BITS)
     last = {name: node.name for node in after for name in node.inputs}
-    walk, sums = _Walk(layers, hints), dict[str, Spread]()
-    live = np.flatnonzero(np.any(radius.n, axis=1))
+    sums, narrowed = dict[str, Spread](), dict[tuple[str, bytes], Narrow]()
+    live, units = np.flatnonzero(np.any(radius.n, axis=1)), radius.n.shape[0]
     for start in range(0, live.size, CHUNK):
         here = live[start : start + CHUNK]
-        channels, units = base.shape[0], radius.n.shape[0]
         eye = np.zeros((units, here.size))
         eye[here, np.arange(here.size)] = 1.0
-        rows = np.unique(here * channels // units)
+        rows = np.unique(here * base.shape[0] // units)
         held = {base.name: _Columns(rows, Fix(eye.reshape(*base.shape, -1)[rows], 0))}
         for node in after:
-            columns = walk.step(node, held)
+            columns = _step(node, held, layers, hints, narrowed)
             if columns is not None:
                 held[node.name] = columns
                 new = _gathered(columns, node.shape[0], ranges[here], moves[here])
@@ -71,38 +69,37 @@ def spreads(
     return sums
 
 
-class _Walk:
-    """Columns through one node after the other; layers are narrowed once to what is not 0."""
+def _step(
+    node: Node, held: dict[str, _Columns], layers: dict[str, Layer], hints: Hints,
+    narrowed: dict[tuple[str, bytes], Narrow],
+) -> _Columns | None:  # fmt: skip
+    """The node's columns, or None where it does not depend on the base.
 
-    def __init__(self, layers: dict[str, Layer], hints: Hints) -> None:
-        self.layers, self.hints = layers, hints
-        self.narrow: dict[tuple[str, bytes], tuple[Layer, Rows, Rows]] = {}
-
-    def step(self, node: Node, held: dict[str, _Columns]) -> _Columns | None:
-        """The node's columns, or None where it does not depend on the base."""
-        sources = [held[name] for name in node.inputs if name in held]
-        curved = node.op in CURVED
-        forgotten = node.name in self.hints.boxes or (curved and node.inputs[0] not in held)
-        if not sources or forgotten or node.op == "softmax":
+    Layers are narrowed to what is not 0 once, and kept in ``narrowed``.
+    """
+    sources = [held[name] for name in node.inputs if name in held]
+    curved = node.op in CURVED
+    forgotten = node.name in hints.boxes or (curved and node.inputs[0] not in held)
+    if not sources or forgotten or node.op == "softmax":
+        return None
+    rows, x = sources[0].rows, sources[0].a
+    if curved:
+        m = hints.slope(node)
+        a, e = Fix(x.n * m.n[rows], x.e + m.e), x.e + m.e
+    elif node.op == "add":
+        rows = np.unique(np.concatenate([s.rows for s in sources]))
+        wide = [_widened(s.rows, s.a, rows) for s in sources]
+        a, e = total(*wide, up=False), max(s.e for s in wide)
+    else:
+        key = (node.name, rows.tobytes())
+        if key not in narrowed:
+            narrowed[key] = layers[node.name].narrowed(rows)
+        layer, take, rows = narrowed[key]
+        if not rows.size:
             return None
-        rows, x = sources[0].rows, sources[0].a
-        if curved:
-            m = self.hints.slope(node)
-            a, e = Fix(x.n * m.n[rows], x.e + m.e), x.e + m.e
-        elif node.op == "add":
-            rows = np.unique(np.concatenate([s.rows for s in sources]))
-            wide = [_widened(s.rows, s.a, rows) for s in sources]
-            a, e = total(*wide, up=False), max(s.e for s in wide)
-        else:
-            key = (node.name, rows.tobytes())
-            if key not in self.narrow:
-                self.narrow[key] = self.layers[node.name].narrowed(rows)
-            layer, take, rows = self.narrow[key]
-            if not rows.size:
-                return None
-            a, e = layer.core(x[take]), x.e + layer.e
-        a = a.fit(CORE_BITS, up=False)
-        return _Columns(rows, a, a.e == e)
+        a, e = layer.core(x[take]), x.e + layer.e
+    a = a.fit(CORE_BITS, up=False)
+    return _Columns(rows, a, a.e == e)
 
 
 def _widened(rows: Rows, x: Fix, more: Rows) -> Fix:

@@ -12,19 +12,27 @@ values to arrays; between grid points monotonicity is used:
 (silu'' = sigma'(z) (2 - z tanh(z/2)) vanishes where z tanh(z/2) = 2, and |silu''| <= 1/2.)
 """
 
-from __future__ import annotations
-
-import math
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lastbit_check.exact import Fix, Ints
+from lastbit_check.exact import Fix, Ints, rounded
 
 BITS = 24  # slopes and sigmoid values are tabulated as integers over 2^24
 STEP = 64  # table points per unit
 END = 24 * STEP  # the tables cover [-24, 24]
+Bounds = tuple[NDArray[Any], NDArray[Any]]  # of Python integers
+# Values that a function may come near from the first of two points k/64 to the second: where it
+# turns, and its limit on its monotone tail beyond the table (silu grows: see silu_values).
+EXTREMES = {
+    "sigmoid": [(-END, -END, 0.0), (END, END, 1.0)],
+    "sigmoid'": [(-END, -END, 0.0), (0, 0, 0.25), (END, END, 0.0)],
+    "silu": [(-END, -END, 0.0), (-82, -81, -0.27847)],
+    "silu'": [(-END, -END, 0.0), (-154, -153, -0.09984), (153, 154, 1.09984), (END, END, 1.0)],
+}
 
 
 def exp_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
@@ -38,18 +46,10 @@ def exp_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
     for k in range(1, 14):
         term = term * y / k
         lo += term
-    lo, hi = _round(lo, down=True), _round(lo + 2 * term * y / 14, down=False)
+    lo, hi = rounded(lo, 100, down=True), rounded(lo + 2 * term * y / 14, 100)
     for _ in range(halvings):
-        lo, hi = _round(lo * lo, down=True), _round(hi * hi, down=False)
+        lo, hi = rounded(lo * lo, 100, down=True), rounded(hi * hi, 100)
     return lo, hi
-
-
-def _round(x: Fraction, *, down: bool) -> Fraction:
-    """x rounded to 100 significant bits, down or up, so that fractions stay short."""
-    bits = 100 - (x.numerator.bit_length() - x.denominator.bit_length())
-    scaled = x * Fraction(2) ** bits
-    n = math.floor(scaled) if down else math.ceil(scaled)
-    return Fraction(n) / Fraction(2) ** bits
 
 
 def tanh_upper(x: Fraction) -> Fraction:
@@ -66,49 +66,49 @@ def tables() -> dict[str, tuple[Ints, Ints]]:
     Integers over 2^200 enclose exp(k/64), by powers of exp(1/64); then with s = sigma(z),
     silu(z) = z s and silu'(z) = s (1 + z (1 - s)), over 2^60.
     """
-    one, unit = 1 << 200, 1 << 60
+    one, unit, coarse = 1 << 200, 1 << 60, 1 << 60 - BITS
     base = [int(bound * one) + k for k, bound in enumerate(exp_bounds(Fraction(1, STEP)))]
-    low, high = [one], [one]
+    powers = [(one, one)]
     for _ in range(END):
-        low.append(low[-1] * base[0] // one)
-        high.append(high[-1] * base[1] // one + 1)
-    rows: dict[str, list[tuple[int, int]]] = {
-        name: [] for name in ("sigmoid", "sigmoid'", "silu", "silu'")
+        low, high = powers[-1]
+        powers.append((low * base[0] // one, high * base[1] // one + 1))
+    k = np.arange(-END, END + 1)
+    low, high = np.array(powers, object)[abs(k)].T
+    left: NDArray[Any] = low * unit // (one + low)
+    right: NDArray[Any] = high * unit // (one + high) + 1
+    s = np.where(k < 0, unit - right, left), np.where(k < 0, unit - left, right)
+    z, complement = k.astype(object) * unit // STEP, (unit - s[1], unit - s[0])
+    inner = _product((z, z), complement, unit)
+    rows: dict[str, Bounds] = {
+        "sigmoid": s,
+        "sigmoid'": _product(s, complement, unit),
+        "silu": _product((z, z), s, unit),
+        "silu'": _product(s, (unit + inner[0], unit + inner[1]), unit),
     }
-    for k in range(-END, END + 1):
-        below, above = low[abs(k)], high[abs(k)]
-        right = (below * unit // (one + below), above * unit // (one + above) + 1)
-        s = right if k >= 0 else (unit - right[1], unit - right[0])
-        c = (unit - s[1], unit - s[0])
-        z = (k * unit // STEP, k * unit // STEP)
-        inner = _product(z, c, unit)
-        rows["sigmoid"].append(s)
-        rows["sigmoid'"].append(_product(s, c, unit))
-        rows["silu"].append(_product(z, s, unit))
-        rows["silu'"].append(_product(s, (unit + inner[0], unit + inner[1]), unit))
-    coarse = unit >> BITS
-    return {
-        name: (np.array([float(r[0] // coarse) for r in values]),
-               np.array([float(-(-r[1] // coarse)) for r in values]))
-        for name, values in rows.items()
-    }  # fmt: skip
+    return {name: ((lo // coarse).astype(np.float64), -(-hi // coarse).astype(np.float64))
+            for name, (lo, hi) in rows.items()}  # fmt: skip
 
 
-def _product(a: tuple[int, int], b: tuple[int, int], unit: int) -> tuple[int, int]:
+def _product(a: Bounds, b: Bounds, unit: int) -> Bounds:
     """Enclosure of the product of two intervals of integers over ``unit``."""
     corners = [p * q for p in a for q in b]
-    return min(corners) // unit, -(-max(corners) // unit)
+    return np.minimum.reduce(corners) // unit, -(-np.maximum.reduce(corners) // unit)
 
 
-def _ends(name: str, lo: Fix, hi: Fix) -> tuple[Ints, Ints, Ints, Ints]:
-    """The last table point <= lo and the first one >= hi, clipped to the table (their indices).
+def _enclosed(name: str, lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
+    """Enclosure of a tabulated function on [lo, hi], elementwise: its ends, its EXTREMES between.
 
-    Then the smaller of the table's lower bounds at the two, and the larger of its upper ones.
+    The ends are the last table point <= lo and the first one >= hi, clipped to the table.
     """
     low = np.clip(np.floor(np.ldexp(lo.n, 6 - lo.e)), -END, END)
     high = np.clip(np.ceil(np.ldexp(hi.n, 6 - hi.e)), -END, END)
     (down, up), i, j = tables()[name], (low + END).astype(np.intp), (high + END).astype(np.intp)
-    return low, high, np.minimum(down[i], down[j]), np.maximum(up[i], up[j])
+    least, most = np.minimum(down[i], down[j]), np.maximum(up[i], up[j])
+    for first, last, value in EXTREMES[name]:
+        met, bound = (low <= last) & (high >= first), value * 2**BITS
+        least = np.where(met, np.minimum(least, np.floor(bound)), least)
+        most = np.where(met, np.maximum(most, np.ceil(bound)), most)
+    return least, most
 
 
 def _magnitude(lo: Fix, hi: Fix, bits: int) -> Ints:
@@ -118,47 +118,29 @@ def _magnitude(lo: Fix, hi: Fix, bits: int) -> Ints:
 
 
 def silu_slopes(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
-    """Enclosure of silu' on [lo, hi], elementwise.
-
-    Beyond the table silu' lies within 2^-24 * 64 of 0 (left) or 1 (right), on its monotone tails:
-    the value at the table's end, which is the extreme one there, and the limit enclose it.
-    """
-    unit = float(2**BITS)
-    low, high, least, most = _ends("silu'", lo, hi)
-    valley, hill = (low <= -153) & (high >= -154), (low <= 154) & (high >= 153)
-    least = np.where(valley, np.floor(-0.09984 * unit), least)
-    most = np.where(hill, np.ceil(1.09984 * unit), most)
-    most = np.where(low <= -END, np.maximum(most, 0.0), most)
-    least = np.where(high >= END, np.minimum(least, unit), least)
-    near = np.minimum(_magnitude(lo, hi, BITS - 1), unit)
-    least, most = np.maximum(least, unit / 2 - near), np.minimum(most, unit / 2 + near)
-    return Fix(least, BITS), Fix(most, BITS)
+    """Enclosure of silu' on [lo, hi], elementwise; it is within |z|/2 of 1/2."""
+    (least, most), half = _enclosed("silu'", lo, hi), 2.0 ** (BITS - 1)
+    near = np.minimum(_magnitude(lo, hi, BITS - 1), 2 * half)
+    return Fix(np.maximum(least, half - near), BITS), Fix(np.minimum(most, half + near), BITS)
 
 
 def silu_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
-    """Enclosure of silu on [lo, hi], elementwise: least is -0.2785, and silu(z) <= max(z, 0)."""
-    low, high, least, most = _ends("silu", lo, hi)
-    valley = (low <= -81) & (high >= -82)
-    least = np.where(valley, np.floor(-0.27847 * 2**BITS), least)
-    most = np.where(low <= -END, np.maximum(most, 0.0), most)
-    e = min(BITS, hi.e)  # right of the table silu(z) <= z
-    top = np.where(high >= END, np.maximum(hi.at(e).n, 0.0), Fix(most, BITS).at(e).n)
-    return Fix(least, BITS), Fix(top, e)
+    """Enclosure of silu on [lo, hi], elementwise: silu(z) <= z to the right of the table."""
+    least, most = _enclosed("silu", lo, hi)
+    e = min(BITS, hi.e)
+    beyond = np.ceil(np.ldexp(hi.n, 6 - hi.e)) >= END
+    return Fix(least, BITS), Fix(np.where(beyond, hi.at(e).n, Fix(most, BITS).at(e).n), e)
 
 
 def sigmoid_values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
     """Enclosure of sigma on [lo, hi], elementwise."""
-    low, high, least, most = _ends("sigmoid", lo, hi)
-    least = np.where(low <= -END, 0.0, least)
-    return Fix(least, BITS), Fix(np.where(high >= END, float(2**BITS), most), BITS)
+    least, most = _enclosed("sigmoid", lo, hi)
+    return Fix(least, BITS), Fix(most, BITS)
 
 
 def sigmoid_slopes(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
     """Enclosure of sigma' on [lo, hi], elementwise; it is between 1/4 - z^2/16 and 1/4."""
-    quarter = float(2 ** (BITS - 2))
-    low, high, least, most = _ends("sigmoid'", lo, hi)
-    least = np.where((low <= -END) | (high >= END), 0.0, least)
-    most = np.where((low <= 0) & (high >= 0), quarter, most)
+    (least, most), quarter = _enclosed("sigmoid'", lo, hi), 2.0 ** (BITS - 2)
     reach = np.minimum(_magnitude(lo, hi, 12), 2.0**13)
     least = np.maximum(least, quarter - np.ceil(reach * reach / 16))
     return Fix(least, BITS), Fix(np.minimum(most, quarter), BITS)

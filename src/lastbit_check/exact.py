@@ -143,10 +143,11 @@ def matmul_up(a: Fix, b: Fix) -> Fix:
     return Fix(y.n, y.e + a.e)
 
 
-def dyadic(value: float) -> tuple[int, int]:
-    """The finite float ``value`` as (n, e) with value == n * 2^-e exactly."""
-    numerator, denominator = value.as_integer_ratio()
-    return numerator, denominator.bit_length() - 1
+def rounded(x: Fraction, bits: int = 64, *, down: bool = False) -> Fraction:
+    """x >= 0 rounded up (or down) to so many significant bits, so that fractions stay short."""
+    e = bits - x.numerator.bit_length() + x.denominator.bit_length()
+    n = x * Fraction(2) ** e
+    return Fraction(math.floor(n) if down else math.ceil(n)) / Fraction(2) ** e
 
 
 def grid(largest: float, bits: int) -> int:

@@ -11,15 +11,13 @@ real arithmetic on the same image.
 Independently |x|_2 <= size and |x' - x|_2 <= change, in the Euclidean norm.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import Fix, common, total
+from lastbit_check.exact import Fix, common, rounded, total
 from lastbit_check.layers import Layer
 from lastbit_check.network import Shape
 from lastbit_check.verdict import require
@@ -47,8 +45,7 @@ class Form:
     def interval(self) -> tuple[Fix, Fix]:
         """Lower and upper bound of the computed value (C, H, W, 1)."""
         r = self.radius[..., :1]
-        upper = total(self.c, r)
-        lower = total(Fix(-self.c.n, self.c.e), r)
+        lower, upper = total(Fix(-self.c.n, self.c.e), r), total(self.c, r)
         return _within(lower, self.size, -1), _within(upper, self.size, 1)
 
     @property
@@ -70,19 +67,11 @@ def _within(bound: Fix, size: Fraction, sign: int) -> Fix:
     return Fix(sign * np.minimum(bound.n, float(limit)), bound.e)
 
 
-def up(value: Fraction) -> Fraction:
-    """A scalar rounded up to 64 significant bits, so that fractions stay short."""
-    if value == 0:
-        return value
-    bits = 64 - value.numerator.bit_length() + value.denominator.bit_length()
-    return Fraction((value * Fraction(2) ** bits).__ceil__()) / Fraction(2) ** bits
-
-
 def root(value: Fraction) -> Fraction:
     """An upper bound of the square root, with 64 bits."""
     k = max(0, 128 - value.numerator.bit_length() + value.denominator.bit_length())
     k += k % 2
-    return up(Fraction(math.isqrt(math.ceil(value * 2**k)) + 1) / 2 ** (k // 2))
+    return rounded(Fraction(math.isqrt(math.ceil(value * 2**k)) + 1) / 2 ** (k // 2))
 
 
 def norm(x: Fix) -> Fraction:
@@ -93,27 +82,27 @@ def norm(x: Fix) -> Fraction:
     return root(Fraction(squares)) / Fraction(2) ** n.e
 
 
-def underflow(gain: Fraction, name: str) -> Fix:
+def underflow(gain: Fraction) -> Fix:
     """One unit of a grid that bounds gain * 2^-126: what underflow and flush-to-zero add."""
     value, e = gain * Fraction(1, 2**126), 100
     while value * Fraction(2) ** e > 1:
         e -= 1
-        require(e > -128, "rounding.underflow", "the underflow term is out of reach", name)
+        require(e > -128, "rounding.underflow", "the underflow term is out of reach")
     return Fix(np.array(1.0), e)
 
 
-def layer_underflow(layer: Layer, size: Fix, name: str) -> Fix:
+def layer_underflow(layer: Layer, size: Fix) -> Fix:
     """Underflow in a sum of products: every operand read and every result may be off by 2^-126.
 
     The magnitudes of weights and values multiply that; 64 (terms + 1) operations cover a sum, where
     zeros added to a partial sum count once: a chain of them flushes it once at most.
     """
-    return underflow(64 * (layer.terms + 1) * layer.reach * (size.largest() + 1), name)
+    return underflow(64 * (layer.terms + 1) * layer.reach * (size.largest() + 1))
 
 
-def finite(size: Fraction, name: str) -> None:
+def finite(size: Fraction) -> None:
     """Rule finite.values: no computed value, nor partial sum, reaches 2^127."""
-    require(2 * size < CEILING, "finite.values", "a value may overflow", name)
+    require(2 * size < CEILING, "finite.values", "a value may overflow")
 
 
 def input_form(shape: Shape) -> Form:
@@ -121,10 +110,9 @@ def input_form(shape: Shape) -> Form:
 
     A byte is computed exactly: the last group is 0.
     """
-    pixels = int(np.prod(shape))
+    pixels = math.prod(shape)
     ranges, exact = np.full((pixels, 1), 255.0), np.zeros((pixels, 1))
     columns = np.concatenate([ranges, 2.0 * np.eye(pixels), exact], axis=1)
-    e = Fix(columns.reshape(*shape, -1), 1)
-    c = Fix(np.full((*shape, 1), 255.0), 1)
-    none = Fix(np.zeros((*shape, 1)), 1)
-    return Form(c, e, none, up(root(Fraction(pixels)) * 255), Fraction(1))
+    c, none = (Fix(np.full((*shape, 1), value), 1) for value in (255.0, 0.0))
+    size = rounded(root(Fraction(pixels)) * 255)
+    return Form(c, Fix(columns.reshape(*shape, -1), 1), none, size, Fraction(1))

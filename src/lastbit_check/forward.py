@@ -1,21 +1,19 @@
 """The rules that carry a form through one node.
 
-Each returns the node's form and its effects on a difference: ``remainder`` bounds |nu| by group,
-``rounding`` bounds |rho| of one execution (docs/bound.md, sections 3 and 4).
+Each returns an Outcome: the node's form, and its effects on a difference (docs/bound.md, sections
+3 and 4).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
 from lastbit_check import enclosure, norms
 from lastbit_check.columns import Spread
-from lastbit_check.exact import Fix, beside, common, least, times, total
-from lastbit_check.forms import Form, finite, layer_underflow, norm, root, underflow, up
+from lastbit_check.exact import ZERO_GRID, Fix, beside, common, least, rounded, times, total
+from lastbit_check.forms import Form, finite, layer_underflow, norm, root, underflow
 from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
@@ -27,45 +25,182 @@ SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
 NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
 ERROR_AT_ZERO = Fraction(1, 16)
 
-Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
-Sizes = tuple[Fraction, Fraction]  # bounds of |x|_2 and |x' - x|_2, as in Form
+Interval = tuple[Fix, Fix]
+Enclosure = Callable[[Fix, Fix], Interval]
 
 
-@dataclass(frozen=True)
-class Effects:
-    """remainder (C, H, W, groups or 1) and rounding (C, H, W, 1), both upper bounds."""
+class Outcome(NamedTuple):
+    """What a rule makes of a node.
 
-    remainder: Fix
-    rounding: Fix
+    Its values are c +- the sum of ``errors`` (C, H, W, 1 + groups), but for the bases and for the
+    ``noise`` (C, H, W, 1), which bounds the rounding |rho| of one execution. ``bend`` (C, H, W,
+    groups or 1) bounds |nu|; ``size`` and ``change`` are as in Form, without the noise.
+    """
 
+    c: Fix
+    errors: list[Fix]
+    bend: Fix
+    noise: Fix
+    size: Fraction
+    change: Fraction
 
-Step = tuple[Form, Effects]
+    def form(self, spread: Spread) -> Form:
+        """The node's form; ``spread`` is that of all bases before it.
+
+        The noise of one run is on its range and on how far it is off, that of two on a change.
+        """
+        runs = np.full(self.errors[0].n.shape[3], 2.0)
+        runs[[0, -1]] = 1.0
+        error = total(*self.errors, spread.slack, Fix(self.noise.n * runs, self.noise.e))
+        loss = norm(self.noise)
+        size, change = rounded(self.size + loss), rounded(self.change + 2 * loss)
+        return Form(self.c, error, spread.spread, size, change)
 
 
 def through(
     node: Node, layer: Layer | None, hints: Hints, sources: list[Form], spread: Spread
-) -> Step:
-    """The form of any node but the input and softmax; ``spread`` is that of all bases before it."""
+) -> Outcome:
+    """What becomes of ``sources`` in any node but the input and softmax."""
     if layer:
         return linear(node, layer, hints.norms.get(node.name), sources[0], spread)
     if node.op == "add":
-        return add(node, sources[0], sources[1], spread)
-    if node.op == "gate":
-        return gate(node, hints, sources[0], sources[1], spread)
-    return (silu if node.op == "silu" else sigmoid)(node, hints, sources[0], spread)
+        return add(sources[0], sources[1])
+    return CURVES[node.op](hints.slope(node), node.name in hints.boxes, *sources)
 
 
-def _noisy(form: Form, noise: Fix) -> Form:
-    """Adds the noise: of one execution to the range, of two to a change, of one to what is off."""
-    runs = np.full(form.error.n.shape[3], 2.0)
-    runs[[0, -1]] = 1.0
-    error, loss = total(form.error, Fix(noise.n * runs, noise.e)), norm(noise)
-    size, change = up(form.size + loss), up(form.change + 2 * loss)
-    return replace(form, error=error, size=size, change=change)
+def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Spread) -> Outcome:
+    """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
+    gain, reach = norms.gain(layer, node, claimed), x.magnitude
+    finite(layer.reach * (reach.largest() + 1))
+    bias, heavy = (v.reshape(-1, 1, 1, 1) for v in (layer.bias, layer.bias_size))
+    finite(total(layer.spread(reach), heavy).largest())
+    left = layer.left_out(beside(reach, x.moves))
+    c, errors = _sum([layer.core(x.c), bias], total(layer.spread(x.error), left))
+    pixels = root(Fraction(node.shape[1] * node.shape[2]))
+    offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
+    exact = Outcome(c, errors, left[..., 1:], _zero(c), gain * x.size + offset, gain * x.change)
+    rounding = layer.rounding(reach, exact.form(spread).magnitude)
+    return exact._replace(noise=total(rounding, layer_underflow(layer, reach)))
+
+
+def add(x: Form, y: Form) -> Outcome:
+    """x + y: one rounding of the sum."""
+    size = total(x.magnitude, y.magnitude)
+    finite(size.largest())
+    noise = total(_share(size), underflow(Fraction(4)))
+    c, errors = _sum([_reduced(x.c), _reduced(y.c)], total(x.error, y.error))
+    return Outcome(c, errors, _zero(c), noise, x.size + y.size, x.change + y.change)
+
+
+def silu(m: Fix, boxed: bool, z: Form) -> Outcome:
+    """z sigma(z), core m z: |silu(z)| <= |z|, and it is 0 at 0."""
+    rate, reach = _error(SILU_ERROR, z.magnitude), z.magnitude.fit(44)
+    noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1)))
+    curve = enclosure.silu_slopes, enclosure.silu_values, _zero(z.c)
+    steepest = Fraction(109984, 100000)
+    return Outcome(*_curved(m, boxed, z, *curve), noise, z.size, steepest * z.change)
+
+
+def sigmoid(m: Fix, boxed: bool, z: Form) -> Outcome:
+    """1 / (1 + exp(-z)), core m z: it is at most 1, and 1/2 at 0."""
+    noise = total(_error(SIGMOID_ERROR, z.magnitude), underflow(Fraction(1)))
+    noise = Fix(np.broadcast_to(noise.n, z.c.n.shape), noise.e)
+    half = Fix(np.full_like(z.c.n, 2.0**39), 40)
+    curve = enclosure.sigmoid_slopes, enclosure.sigmoid_values, half
+    size = root(Fraction(z.c.n.size))
+    return Outcome(*_curved(m, boxed, z, *curve), noise, size, z.change / 4)
+
+
+def gate(s0: Fix, boxed: bool, x: Form, s: Form) -> Outcome:
+    """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s."""
+    reach, factor = x.magnitude, s.magnitude
+    away, size = _deviation(s0, *s.interval), times(reach, factor)
+    finite(size.largest())
+    noise = total(_share(size), underflow(reach.largest() + factor.largest() + 4))
+    carried = times(reach, s.moves)
+    bend = total(times(away, x.moves), carried)
+    if boxed:
+        moves = total(times(factor, x.moves), carried)
+        c, errors = _box(_product(x.interval, s.interval), moves)
+    else:
+        c, errors = _bent(x, s0, _zero(x.c), times(away, reach), bend)
+    pixels = root(Fraction(x.c.n[0].size))
+    change = factor.largest() * x.change + pixels * reach.largest() * s.change
+    return Outcome(c, errors, bend, noise, factor.largest() * x.size, change)
+
+
+CURVES: dict[str, Callable[..., Outcome]] = {"silu": silu, "sigmoid": sigmoid, "gate": gate}
+
+
+def _curved(
+    m: Fix, boxed: bool, z: Form, slopes: Enclosure, values: Enclosure, at_zero: Fix
+) -> tuple[Fix, list[Fix], Fix]:
+    """A curve by its slopes: on the range for a change, on the hull of the range and 0 for z."""
+    lo, hi = z.interval
+    least, most = slopes(lo, hi)
+    bend = times(_deviation(m, least, most), z.moves)
+    if boxed:
+        steepest = _deviation(Fix(0 * m.n, m.e), least, most)
+        return *_box(values(lo, hi), times(steepest, z.moves)), bend
+    hull = slopes(Fix(np.minimum(lo.n, 0.0), lo.e), _above_zero(hi))
+    rest = times(_deviation(m, *hull), z.magnitude)
+    return *_bent(z, m, at_zero, rest, bend), bend
+
+
+def _sum(parts: list[Fix], error: Fix) -> tuple[Fix, list[Fix]]:
+    """A sum of centres, each within a few units of its grid; ``error`` bounds all else."""
+    c = _reduced(total(*parts, up=False))
+    grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, *parts)))
+    first = np.zeros(error.n.shape)
+    first[..., :1] = grid.n
+    return c, [error, Fix(first, grid.e)]
+
+
+def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix) -> tuple[Fix, list[Fix]]:
+    """m x + at_zero +- rest, where a change deviates from m D by at most ``bend``."""
+    own = _reduced(x.c)
+    c = _reduced(total(Fix(own.n * m.n, own.e + m.e), at_zero, up=False))
+    lost = float(own.e != x.c.e)
+    slack = total(Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, lost), own.e))
+    kept = times(m.abs(), x.error, bits=(21, 31))
+    return c, [total(kept, beside(total(rest, slack), bend))]
+
+
+def _box(interval: Interval, moves: Fix) -> tuple[Fix, list[Fix]]:
+    """An interval and bounded changes: how the value depends on the bases is forgotten.
+
+    Both runs stay in the interval, so none changes by more than its width.
+    """
+    lo, hi = interval
+    e = common(lo, hi)
+    low, high = lo.at_down(e).n, hi.at(e).n
+    c = _reduced(Fix(np.floor((low + high) / 2), e))
+    half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
+    return c, [beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))]
+
+
+def _deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
+    """max |s - m| over all s from ``lo`` to ``hi``; one unit more where m is off their grid."""
+    e = min(common(lo, hi), m.e + 20)
+    centre = m.at(e, up=False).n
+    away = np.maximum(np.abs(hi.at(e).n - centre), np.abs(lo.at_down(e).n - centre))
+    return Fix(away + float(e < m.e), e)
+
+
+def _product(x: Interval, s: Interval) -> Interval:
+    """Interval of a product, from the positive and the negative parts of its factors."""
+    x_minus, x_plus = _above_zero(Fix(-x[0].n, x[0].e)), _above_zero(x[1])
+    s_minus, s_plus = _above_zero(Fix(-s[0].n, s[0].e)), _above_zero(s[1])
+    below = total(times(x_plus, s_minus), times(x_minus, s_plus))
+    return Fix(-below.n, below.e), total(times(x_plus, s_plus), times(x_minus, s_minus))
+
+
+def _above_zero(hi: Fix) -> Fix:
+    return Fix(np.maximum(hi.n, 0.0), hi.e)
 
 
 def _zero(like: Fix) -> Fix:
-    return Fix(np.zeros_like(like.n), 100)
+    return Fix(np.zeros_like(like.n), ZERO_GRID)
 
 
 def _reduced(c: Fix) -> Fix:
@@ -76,148 +211,6 @@ def _reduced(c: Fix) -> Fix:
 def _share(size: Fix) -> Fix:
     """u * size: one rounding."""
     return Fix(size.n, size.e + 24)
-
-
-def _sum(parts: list[Fix], wide: Fix, spread: Spread, sizes: Sizes) -> Form:
-    """A sum of centres, each within a few units of its grid; ``wide`` bounds the sum of errors."""
-    c = _reduced(total(*parts, up=False))
-    grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, *parts)))
-    first = np.zeros(wide.n.shape)
-    first[..., :1] = grid.n
-    return Form(c, total(wide, Fix(first, grid.e), spread.slack), spread.spread, *sizes)
-
-
-def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Spread) -> Step:
-    """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
-    gain, reach = norms.gain(layer, node, claimed), x.magnitude
-    finite(layer.reach * (reach.largest() + 1), node.name)
-    bias, heavy = (v.reshape(-1, 1, 1, 1) for v in (layer.bias, layer.bias_size))
-    finite(total(layer.spread(reach), heavy).largest(), node.name)
-    left = layer.left_out(beside(reach, x.moves))
-    wide = total(layer.spread(x.error), left)
-    pixels = root(Fraction(node.shape[1] * node.shape[2]))
-    offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
-    sizes = gain * x.size + offset, gain * x.change
-    form = _sum([layer.core(x.c), bias], wide, spread, sizes)
-    rounding = layer.rounding(reach, form.magnitude)
-    noise = total(rounding, layer_underflow(layer, reach, node.name))
-    return _noisy(form, noise), Effects(left[..., 1:], noise)
-
-
-def add(node: Node, x: Form, y: Form, spread: Spread) -> Step:
-    """x + y: one rounding of the sum."""
-    size = total(x.magnitude, y.magnitude)
-    finite(size.largest(), node.name)
-    noise = total(_share(size), underflow(Fraction(4), node.name))
-    sizes = x.size + y.size, x.change + y.change
-    parts = [_reduced(x.c), _reduced(y.c)]
-    form = _sum(parts, total(x.error, y.error), spread, sizes)
-    return _noisy(form, noise), Effects(_zero(form.c), noise)
-
-
-def silu(node: Node, hints: Hints, x: Form, spread: Spread) -> Step:
-    """z sigma(z), core m z: |silu(z)| <= |z|, and it is 0 at 0."""
-    rate, reach = _error(SILU_ERROR, x.magnitude), x.magnitude.fit(44)
-    noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1), node.name))
-    sizes = x.size, Fraction(109984, 100000) * x.change
-    curve = (enclosure.silu_slopes, enclosure.silu_values)
-    return _curved(node, hints, x, spread, *curve, _zero(x.c), noise, sizes)
-
-
-def sigmoid(node: Node, hints: Hints, x: Form, spread: Spread) -> Step:
-    """1 / (1 + exp(-z)), core m z: it is at most 1, and 1/2 at 0."""
-    noise = total(_error(SIGMOID_ERROR, x.magnitude), underflow(Fraction(1), node.name))
-    noise = Fix(np.broadcast_to(noise.n, x.c.n.shape), noise.e)
-    sizes, half = (root(Fraction(x.c.n.size)), x.change / 4), Fix(np.full_like(x.c.n, 2.0**39), 40)
-    curve = (enclosure.sigmoid_slopes, enclosure.sigmoid_values)
-    return _curved(node, hints, x, spread, *curve, half, noise, sizes)
-
-
-def _curved(
-    node: Node, hints: Hints, x: Form, spread: Spread, slopes: Enclosure, values: Enclosure,
-    at_zero: Fix, noise: Fix, sizes: Sizes,
-) -> Step:  # fmt: skip
-    """A curve by its slopes: on the range for a change, on the hull of the range and 0 for z."""
-    (lo, hi), m = x.interval, hints.slope(node)
-    least, most = slopes(lo, hi)
-    bend = times(_deviation(m, least, most), x.moves)
-    if node.name in hints.boxes:
-        steep = Fix(np.maximum(np.abs(least.n), np.abs(most.n)), enclosure.BITS)
-        form = _boxed(values(lo, hi), times(steep, x.moves), noise, sizes)
-    else:
-        hull = slopes(Fix(np.minimum(lo.n, 0.0), lo.e), _above_zero(hi))
-        rest = times(_deviation(m, *hull), x.magnitude)
-        form = _bent(x, m, at_zero, rest, bend, noise, spread, sizes)
-    return form, Effects(bend, noise)
-
-
-def gate(node: Node, hints: Hints, x: Form, s: Form, spread: Spread) -> Step:
-    """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s."""
-    reach, factor, s0 = x.magnitude, s.magnitude, hints.slope(node)
-    lo, hi = s.interval
-    e = min(common(lo, hi), s0.e + 20)
-    centre = s0.at(e, up=False).n
-    away = np.maximum(np.abs(hi.at(e).n - centre), np.abs(lo.at_down(e).n - centre))
-    away = Fix(away + float(e < s0.e), e)
-    size = times(reach, factor)
-    finite(size.largest(), node.name)
-    tiny = underflow(reach.largest() + factor.largest() + 4, node.name)
-    noise = total(_share(size), tiny)
-    carried = times(reach, s.moves)
-    bend = total(times(away, x.moves), carried)
-    pixels = root(Fraction(node.shape[1] * node.shape[2]))
-    change = factor.largest() * x.change + pixels * reach.largest() * s.change
-    sizes = factor.largest() * x.size, change
-    if node.name in hints.boxes:
-        moves = total(times(factor, x.moves), carried)
-        form = _boxed(_product(x.interval, s.interval), moves, noise, sizes)
-    else:
-        form = _bent(x, s0, _zero(x.c), times(away, reach), bend, noise, spread, sizes)
-    return form, Effects(bend, noise)
-
-
-def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix, noise: Fix, spread: Spread,
-          sizes: Sizes) -> Form:  # fmt: skip
-    """m z + at_zero +- rest, where a change deviates from m D by at most ``bend``."""
-    own = _reduced(x.c)
-    c = _reduced(total(Fix(own.n * m.n, own.e + m.e), at_zero, up=False))
-    lost = float(own.e != x.c.e)
-    slack = total(Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, lost), own.e))
-    kept = times(m.abs(), x.error, bits=(21, 31))
-    wide = total(kept, beside(total(rest, slack), bend), spread.slack)
-    return _noisy(Form(c, wide, spread.spread, *sizes), noise)
-
-
-def _boxed(interval: tuple[Fix, Fix], moves: Fix, noise: Fix, sizes: Sizes) -> Form:
-    """A form that forgets how the value depends on the base: an interval, and bounded changes.
-
-    Both runs stay in the interval, so none changes by more than its width.
-    """
-    lo, hi = interval
-    e = common(lo, hi)
-    low, high = lo.at_down(e).n, hi.at(e).n
-    c = _reduced(Fix(np.floor((low + high) / 2), e))
-    half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
-    wide = beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))
-    return _noisy(Form(c, wide, _zero(c), *sizes), noise)
-
-
-def _deviation(m: Fix, least: Fix, most: Fix) -> Fix:
-    """max |s - m| over the slopes s from ``least`` to ``most``."""
-    centre = m.at(enclosure.BITS).n
-    return Fix(np.maximum(np.abs(most.n - centre), np.abs(least.n - centre)), enclosure.BITS)
-
-
-def _product(x: tuple[Fix, Fix], s: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
-    """Interval of a product, from the positive and the negative parts of its factors."""
-    x_minus, x_plus = _above_zero(Fix(-x[0].n, x[0].e)), _above_zero(x[1])
-    s_minus, s_plus = _above_zero(Fix(-s[0].n, s[0].e)), _above_zero(s[1])
-    below = total(times(x_plus, s_minus), times(x_minus, s_plus))
-    return Fix(-below.n, below.e), total(times(x_plus, s_plus), times(x_minus, s_minus))
-
-
-def _above_zero(hi: Fix) -> Fix:
-    return Fix(np.maximum(hi.n, 0.0), hi.e)
 
 
 def _error(anywhere: Fraction, reach: Fix) -> Fix:

@@ -1,7 +1,5 @@
 """The certificate's hints: whatever they are, the bound that follows from them holds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

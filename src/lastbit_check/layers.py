@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.exact import LIMIT, Fix, Ints, apply_near, apply_up, common, from_float, grid
-from lastbit_check.network import F32, BatchNorm, Node, Shape, Weights
+from lastbit_check.network import BatchNorm, Node, Shape, Weights
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
@@ -40,8 +40,8 @@ class Layer:
     extra: int
     terms: int
     reach: int
-    strides: tuple[int, int]
-    pads: tuple[int, int, int, int]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
     groups: int
     shape: Shape
     source: Shape
@@ -95,7 +95,7 @@ class Layer:
         mass = largest[:, -1]
         require(float(np.max(mass)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
         full = np.minimum(mass, whole.at(x.e + self.e).n.reshape(mass.shape))
-        rank = np.arange(1, m.shape[1] + 1)[:, None]
+        rank = np.arange(1.0, m.shape[1] + 1)[:, None]
         partial = np.minimum(largest, np.ceil((mass + full) / 2)[:, None])
         sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
         sums += np.where(count > 1, full, 0.0)
@@ -133,8 +133,7 @@ class Layer:
         (sh, sw), kernel = self.strides, self.w.shape[2:]
         return [
             (i, j, x[:, i : i + sh * height : sh, j : j + sw * width : sw][:, :height, :width])
-            for i in range(kernel[0])
-            for j in range(kernel[1])
+            for i, j in np.ndindex(*kernel)
         ]
 
     def _pad(self, x: Ints) -> Ints:
@@ -159,8 +158,7 @@ class Layer:
         ins, outs = self.w.shape[1], self.w.shape[0] // self.groups
         for i, j, part in self._taps(out):
             tap = self.w[:, :, i, j].reshape(self.groups, outs, ins).transpose(0, 2, 1)
-            flat = a.reshape(self.groups, outs, -1)
-            part += (tap @ flat).reshape(part.shape)
+            part += (tap @ a.reshape(self.groups, outs, -1)).reshape(part.shape)
         return out[:, top : top + height, left : left + width]
 
 
@@ -171,42 +169,58 @@ def heaviest_row(w: Ints) -> int:
 
 def layer_of(node: Node, source: Shape) -> Layer:
     """The integer form of a linear, affine or mean node."""
-    layer = {"linear": _linear, "affine": _affine, "mean": _mean}[node.op](node, source)
-    heaviest = max(Fix(layer.w, layer.e).largest(), layer.bias_size.largest())
-    require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
-    require(layer.terms + layer.extra < 2**15, "rounding.depth", "too many terms", node.name)
-    return layer
-
-
-def _linear(node: Node, source: Shape) -> Layer:
-    w = node.weights
-    assert w is not None
-    weight = w.weight.astype(np.float64)
-    terms = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3))))
+    w = node.weights or _diagonal(node, source)
+    weight, offset = w.weight.astype(np.float64), w.bias.astype(np.float64)
+    if node.weights:
+        terms, reach = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3)))), _reach(w)
+    else:  # a mean's sum is as large as all its terms before it is divided
+        terms, steepest = math.prod(weight.shape[2:]), max(np.max(np.abs(weight)), 1.0)
+        reach = math.ceil(steepest * terms + np.max(np.abs(offset))) + 1
     if w.bn is None:
         core, inexact = from_float(weight, WEIGHT_BITS)
-        bias, size = _offset(w.bias.astype(np.float64))
-        extra = 1
+        bias, _ = from_float(offset, 40)
+        # adding an exact 0 does not round
+        size = Fix(np.abs(bias.n) + (offset != 0), bias.e)
+        extra = 2 if node.op == "mean" or node.kind == "div" else 1
     else:
         # w has 24 significant bits and the scale 28: the product is exact in float64, and off
         # the true one by less than 2^-27 of it, which is below a quarter of a unit
         scales = _scales(w.bn)
-        factor = np.array([_to_bits(scale, 28) for scale in scales])
+        mantissa, exponent = np.frexp([float(scale) for scale in scales])
+        factor = np.ldexp(np.rint(np.ldexp(mantissa, 28)), exponent - 28)
         core, _ = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
         inexact = (weight != 0).astype(np.float64)
-        bias, size = _folded_offset(w.bias, w.bn, scales)
+        bias, size = _folded_offset(offset, w.bn, scales)
         extra = 11
-    return Layer(core.n, core.e, inexact, bias, size, extra, terms, _reach(w),
+    heaviest = max(core.largest(), size.largest())
+    require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
+    require(terms + extra < 2**15, "rounding.depth", "too many terms", node.name)
+    return Layer(core.n, core.e, inexact, bias, size, extra, terms, reach,
                  w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
 
 
-def _offset(bias: Ints) -> tuple[Fix, Fix]:
-    """A bias and its magnitude: adding an exact 0 does not round."""
-    offset, _ = from_float(bias, 40)
-    return offset, Fix(np.abs(offset.n) + (bias != 0), offset.e)
+def _diagonal(node: Node, source: Shape) -> Weights:
+    """Scaling, shift or mean, a sum that is divided, as weights at every place of a kernel.
+
+    A reciprocal that is no float64 is not on the grid, too.
+    """
+    kernel = (1, 1) if node.op == "affine" else source[1:]
+    c = np.full(source[0], float(math.prod(kernel)))
+    if node.constant is not None:
+        c = node.constant.astype(np.float64)
+    weight, bias = np.ones_like(c), np.zeros_like(c)
+    if node.kind in ("add", "sub"):
+        bias = c if node.kind == "add" else -c
+    elif node.kind == "mul":
+        weight = c
+    else:
+        require(np.min(np.abs(c)) >= 2.0**-126, "finite.values", "a subnormal divisor", node.name)
+        weight = 1 / c
+    wide = np.broadcast_to(weight[:, None, None, None], (len(c), 1, *kernel))
+    return Weights(wide, bias, groups=len(c))
 
 
-def _folded_offset(bias: F32, bn: BatchNorm, scales: list[Fraction]) -> tuple[Fix, Fix]:
+def _folded_offset(bias: Ints, bn: BatchNorm, scales: list[Fraction]) -> tuple[Fix, Fix]:
     """(bias - mean) scale + beta, and the sum of the magnitudes in it, on one grid of 40 bits."""
     columns = ([Fraction(v) for v in x.tolist()] for x in (bias, bn.mean, bn.beta))
     rows = list(zip(*columns, scales, strict=True))
@@ -237,38 +251,3 @@ def _scales(bn: BatchNorm) -> list[Fraction]:
         root = math.isqrt(math.floor(spread * Fraction(4) ** (k // 2)))
         found.append(Fraction(gamma) * Fraction(2) ** (k // 2) / root)
     return found
-
-
-def _to_bits(x: Fraction, bits: int) -> float:
-    """x rounded to ``bits`` significant bits, as a float64 (which holds it exactly)."""
-    mantissa, exponent = math.frexp(float(x))
-    return math.ldexp(round(math.ldexp(mantissa, bits)), exponent - bits)
-
-
-def _affine(node: Node, source: Shape) -> Layer:
-    assert node.constant is not None
-    c = node.constant.astype(np.float64)
-    if node.kind == "div":
-        least = float(np.min(np.abs(c)))
-        require(least >= 2.0**-126, "finite.values", "a subnormal divisor", node.name)
-        return _diagonal(node, source, 1 / c, 0 * c, extra=2)
-    if node.kind == "mul":
-        return _diagonal(node, source, c, 0 * c, extra=1)
-    return _diagonal(node, source, c * 0 + 1, c if node.kind == "add" else -c, extra=1)
-
-
-def _mean(node: Node, source: Shape) -> Layer:
-    share = np.full(source[0], 1 / (source[1] * source[2]))
-    return _diagonal(node, source, share, 0 * share, extra=2, kernel=source[1:])
-
-
-def _diagonal(node: Node, source: Shape, w: Ints, bias: Ints, *, extra: int,
-              kernel: tuple[int, int] = (1, 1)) -> Layer:  # fmt: skip
-    """Weights (C,) at every place of a kernel (one that is no float64 is not on the grid, too)."""
-    wide = np.broadcast_to(w[:, None, None, None], (len(w), 1, *kernel))
-    core, inexact = from_float(wide, WEIGHT_BITS)
-    terms = kernel[0] * kernel[1]
-    # a mean's sum is as large as all its terms before it is divided
-    reach = math.ceil(max(np.max(np.abs(w)), 1.0) * terms + np.max(np.abs(bias))) + 1
-    return Layer(core.n, core.e, inexact, *_offset(bias), extra, terms, reach,
-                 (1, 1), (0, 0, 0, 0), len(w), node.shape, source)  # fmt: skip

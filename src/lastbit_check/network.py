@@ -5,28 +5,26 @@ convolution before it (if that is its only reader), because a runtime may fold i
 Mul(x, Sigmoid(x)). Operators that only rename or reshape leave no node.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.onnxfile import Attribute, OnnxGraph, Operator, Tensor
-from lastbit_check.verdict import Rejected, Unreadable, require
+from lastbit_check.verdict import Rejected, at, reading, require
 
 F32 = NDArray[np.float32]
+Floats = F32 | NDArray[np.float64]
 Shape = tuple[int, int, int]
 LINEAR = ("linear", "affine", "mean")
 CURVED = ("silu", "sigmoid", "gate")
 
 
-@dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm(NamedTuple):
     """gamma (x - mean) / sqrt(var + epsilon) + beta, per channel."""
 
     gamma: F32
@@ -40,10 +38,10 @@ class BatchNorm:
 class Weights:
     """A convolution: weight (O, I / groups, kh, kw), bias (O,); pads top, left, bottom, right."""
 
-    weight: F32
-    bias: F32
-    strides: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    weight: Floats
+    bias: Floats
+    strides: tuple[int, ...] = (1, 1)
+    pads: tuple[int, ...] = (0, 0, 0, 0)
     groups: int = 1
     bn: BatchNorm | None = None
 
@@ -68,20 +66,20 @@ class Node:
 
 def normal_form(graph: OnnxGraph) -> list[Node]:
     """The nodes in file order. Raises Rejected (rules model.*) for what is not covered."""
-    dims = graph.input_dims
     require(13 <= graph.opset <= 25, "model.opset", f"operator set {graph.opset}")
-    require(graph.input_type == 2, "model.input", "the input is not a uint8 image")
-    right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and graph.input_name
-    require(right, "model.input", f"input dimensions {dims}")
+    name, kind = graph.image["name"], graph.image["type"]["tensor_type"]
+    require(kind["elem_type"] == 2, "model.input", "the input is not a uint8 image")
+    dims = [dim["dim_value"] for dim in kind["shape"]["dim"]]
+    right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and name
+    require(right, "model.input", f"the image's name {name!r} or dimensions {dims}")
     reader = _Reader(_readers(graph))
-    reader.keep(graph.input_name, Node(graph.input_name, "input", (), (dims[1], dims[2], dims[3])))
+    reader.keep(name, Node(name, "input", (), (dims[1], dims[2], dims[3])))
     for name, tensor in graph.constants.items():
         reader.keep(name, tensor)
-    try:
-        for operator in graph.operators:
-            reader.read(operator)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise Unreadable(f"an operator of the ONNX file is malformed: {error!r}") from error
+    for o in graph.operators:
+        require(len(o.outputs) == 1, "model.operator", "not one output", o.op)
+        with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
+            reader.read(o)
     nodes, last = list(reader.nodes.values()), reader.value(graph.output_name)
     softmaxes = [node.name for node in nodes if node.op == "softmax"]
     right = softmaxes == [last.name] and nodes[-1].name == last.name
@@ -124,26 +122,27 @@ class _Reader:
     constants: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def read(self, o: Operator) -> None:
-        require(len(o.outputs) == 1, "model.operator", "not one output", o.op)
         made = o.name in {"", *self.values, *self.constants}
-        require(not made, "model.graph", "no name, or made twice", o.name)
-        require(o.op in RULES, "model.operator", f"operator {o.op} has no rule", o.name)
+        require(not made, "model.graph", "no name, or made twice")
+        require(o.op in RULES, "model.operator", f"operator {o.op} has no rule")
         rule = RULES[o.op]
-        require(len(o.inputs) in rule.inputs, "model.operator", "number of inputs", o.name)
+        require(len(o.inputs) in rule.inputs, "model.operator", "number of inputs")
         for name, value in rule.only.items():
             right = o.attributes.get(name, value) == value
-            require(right, "model.operator", f"{name} is not {value}", o.name)
-        ranks = {self.values[name].rank for name in o.inputs if name in self.values}
-        right = len(ranks) <= 1 and ranks <= {*rule.ranks}
-        require(right, "model.shape", "the rank of an input", o.name)
-        self.keep(o.name, rule.make(self, o))
+            require(right, "model.operator", f"{name} is not {value}")
+        sources = [self.value(name) for name in o.inputs if name not in self.constants]
+        require(len(sources) in rule.sources, "model.graph", "a constant, or none, is read here")
+        ranks = {x.rank for x in sources}
+        fits = len(ranks) <= 1 and ranks <= {*rule.ranks}
+        require(fits, "model.shape", "the rank of an input")
+        self.keep(o.name, rule.make(self, o, *sources))
 
     def keep(self, name: str, made: Node | Tensor) -> None:
         if not isinstance(made, Node):
             require(np.all(np.isfinite(made)), "model.weights", "a weight is not finite", name)
             self.constants[name] = made
             return
-        require(0 < math.prod(made.shape) < 2**24, "model.shape", "empty or too large", name)
+        require(0 < math.prod(made.shape) < 2**24, "model.shape", "empty or too large")
         self.values[name] = made
         if name == made.name:
             self.nodes[name] = made
@@ -173,84 +172,78 @@ class _Reader:
     def constant(self, o: Operator) -> Tensor:
         value = o.attributes.get("value")
         if not isinstance(value, np.ndarray):
-            raise Rejected("model.operator", "not a tensor", o.name)
+            raise Rejected("model.operator", "not a tensor")
         return value
 
-    def same(self, o: Operator) -> Node:
-        return self.value(o.inputs[0])
-
-    def cast(self, o: Operator) -> Node:
-        x = self.value(o.inputs[0])
-        right = o.attributes.get("to") == 1 and x.op == "input"
-        require(right, "model.operator", "only bytes to float32", o.name)
+    def same(self, _: Operator, x: Node) -> Node:
         return x
 
-    def flatten(self, o: Operator) -> Node:
-        x = self.value(o.inputs[0])
-        require(x.shape[1:] == (1, 1), "model.operator", "reshapes pixels", o.name)
+    def sigmoid(self, o: Operator, x: Node) -> Node:
+        return _node(o, "sigmoid", x)
+
+    def cast(self, o: Operator, x: Node) -> Node:
+        right = o.attributes.get("to") == 1 and x.op == "input"
+        require(right, "model.operator", "only bytes to float32")
+        return x
+
+    def flatten(self, o: Operator, x: Node) -> Node:
+        require(x.shape[1:] == (1, 1), "model.operator", "reshapes pixels")
         target = self.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else [0, -1]
         right = target in ([-1, x.shape[0]], [0, -1], [0, x.shape[0]])
-        require(right, "model.operator", "a reshape other than to (N, C)", o.name)
+        require(right, "model.operator", "a reshape other than to (N, C)")
         return replace(x, rank=2)
 
-    def conv(self, o: Operator) -> Node:
+    def conv(self, o: Operator, x: Node) -> Node:
         weight = self.floats(o.inputs[1])
-        require(weight.ndim == 4, "model.operator", "not a 2-dimensional convolution", o.name)
+        require(weight.ndim == 4, "model.operator", "not a 2-dimensional convolution")
         kernel = [*weight.shape[2:]]
-        fits = o.attributes.get("kernel_shape", kernel) == kernel
-        require(fits, "model.operator", "kernel_shape is not the kernel's", o.name)
-        top, left, bottom, right = o.attribute("pads", [0, 0, 0, 0])
-        down, across = o.attribute("strides", [1, 1])
-        return self.linear(o, Weights(weight, self.bias(o, len(weight)), (down, across),
-                           (top, left, bottom, right), o.attribute("group", 1)))  # fmt: skip
+        right = o.attributes.get("kernel_shape", kernel) == kernel
+        require(right, "model.operator", "kernel_shape is not the kernel's")
+        steps = tuple(o.attribute("strides", [1, 1])), tuple(o.attribute("pads", [0, 0, 0, 0]))
+        weights = Weights(weight, self.bias(o, len(weight)), *steps, o.attribute("group", 1))
+        return self.linear(o, x, weights)
 
-    def dense(self, o: Operator) -> Node:
+    def dense(self, o: Operator, x: Node) -> Node:
         weight = self.floats(o.inputs[1])
-        require(weight.ndim == 2, "model.shape", "dense weights", o.name)
+        require(weight.ndim == 2, "model.shape", "dense weights")
         rows = weight if o.attribute("transB", 0) else weight.T
         bias = self.bias(o, len(rows))
         bias = bias[0] if bias.shape == (1, len(rows)) else bias
-        node = self.linear(o, Weights(rows[:, :, None, None], bias))
+        node = self.linear(o, x, Weights(rows[:, :, None, None], bias))
         return replace(node, kind="product") if o.op == "MatMul" else node
 
     def bias(self, o: Operator, outs: int) -> F32:
         return self.floats(o.inputs[2]) if len(o.inputs) > 2 else np.zeros(outs, np.float32)
 
-    def linear(self, o: Operator, w: Weights) -> Node:
-        x, (outs, ins, high, wide) = self.value(o.inputs[0]), w.weight.shape
+    def linear(self, o: Operator, x: Node, w: Weights) -> Node:
+        outs, ins, high, wide = w.weight.shape
         (down, across), (top, left, bottom, right) = w.strides, w.pads
         fits = w.groups > 0 and ins * w.groups == x.shape[0] and outs % w.groups == 0
         fits = fits and w.bias.shape == (outs,) and min(high, wide, down, across) > 0
-        require(fits and min(w.pads) >= 0, "model.shape", "weights do not fit their input", o.name)
+        require(fits and min(w.pads) >= 0, "model.shape", "weights do not fit their input")
         rows = (x.shape[1] + top + bottom - high) // down + 1
         columns = (x.shape[2] + left + right - wide) // across + 1
-        require(min(rows, columns) > 0, "model.shape", "empty output", o.name)
+        require(min(rows, columns) > 0, "model.shape", "empty output")
         return _node(o, "linear", x, shape=(outs, rows, columns), weights=w)
 
-    def batch_norm(self, o: Operator) -> Node:
-        x, w = self.value(o.inputs[0]), self.value(o.inputs[0]).weights
+    def batch_norm(self, o: Operator, x: Node) -> Node:
         gamma, beta, mean, var = (self.floats(name) for name in o.inputs[1:])
         fits = all(v.shape == x.shape[:1] for v in (gamma, beta, mean, var)) and np.all(var >= 0)
         epsilon = o.attribute("epsilon", float(np.float32(1e-5)))
         right = 2.0**-100 <= epsilon < math.inf and not o.attribute("training_mode", 0)
-        require(fits and right, "model.shape", "batch norm parameters", o.name)
-        bn = BatchNorm(gamma, beta, mean, var, epsilon)
+        require(fits and right, "model.shape", "batch norm parameters")
+        bn, w = BatchNorm(gamma, beta, mean, var, epsilon), x.weights
         if w and w.bn is None and self.only_reader(x):
             return self.extended(o, x, replace(w, bn=bn))
         ones, zeros = np.ones((len(var), 1, 1, 1), np.float32), np.zeros(len(var), np.float32)
         return _node(o, "linear", x, weights=Weights(ones, zeros, groups=len(var), bn=bn))
 
-    def sigmoid(self, o: Operator) -> Node:
-        return _node(o, "sigmoid", self.value(o.inputs[0]))
-
-    def elementwise(self, o: Operator) -> Node:
-        if any(name in self.constants for name in o.inputs):
-            return self.affine(o)
-        a, b = (self.value(name) for name in o.inputs)
+    def elementwise(self, o: Operator, a: Node, b: Node | None = None) -> Node:
+        if b is None:
+            return self.affine(o, a)
         if o.op == "Mul":
             return self.product(o, a, b)
-        right = o.op == "Add" and a.shape == b.shape
-        require(right, "model.shape", "terms do not match", o.name)
+        require(o.op == "Add" and a.shape == b.shape, "model.shape", "terms do not match")
         return _node(o, "add", a, b)
 
     def product(self, o: Operator, a: Node, b: Node) -> Node:
@@ -259,61 +252,58 @@ class _Reader:
                 del self.nodes[s.name]
                 return _node(o, "silu", x)
         x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
-        require(s.shape == (x.shape[0], 1, 1), "model.shape", "factors do not match", o.name)
+        require(s.shape == (x.shape[0], 1, 1), "model.shape", "factors do not match")
         return _node(o, "gate", x, s)
 
-    def affine(self, o: Operator) -> Node:
+    def affine(self, o: Operator, x: Node) -> Node:
         first = o.inputs[0] in self.constants
-        require(not first or o.op in ("Mul", "Add"), "model.operator", f"constant {o.op} x", o.name)
-        x, constant = self.value(o.inputs[first]), self.floats(o.inputs[not first])
-        full = (1, x.shape[0], 1, 1)[: x.rank]
+        require(not first or o.op in ("Mul", "Add"), "model.operator", f"constant {o.op} x")
+        constant, full = self.floats(o.inputs[not first]), (1, x.shape[0], 1, 1)[: x.rank]
         shapes = ((), (1,), (1,) * x.rank, full, full[1:])
-        require(constant.shape in shapes, "model.shape", "constant's shape", o.name)
+        require(constant.shape in shapes, "model.shape", "constant's shape")
         values = np.broadcast_to(constant.reshape(-1), x.shape[:1]).astype(np.float32)
-        require(o.op != "Div" or np.all(values != 0), "model.weights", "division by 0", o.name)
+        require(o.op != "Div" or np.all(values != 0), "model.weights", "division by 0")
         if x.weights and o.op == "Add" and x.kind == "product" and self.only_reader(x):
             return self.extended(o, x, replace(x.weights, bias=values))
         return _node(o, "affine", x, kind=o.op.lower(), constant=values)
 
-    def mean(self, o: Operator) -> Node:
-        x = self.value(o.inputs[0])
+    def mean(self, o: Operator, x: Node) -> Node:
         given = self.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else []
         axes = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
         right = isinstance(axes, list) and sorted(axis % 4 for axis in axes) == [2, 3]
-        require(right, "model.operator", "mean over other axes", o.name)
+        require(right, "model.operator", "mean over other axes")
         rank = 4 if o.attribute("keepdims", 1) else 2
         return _node(o, "mean", x, shape=(x.shape[0], 1, 1), rank=rank)
 
-    def softmax(self, o: Operator) -> Node:
-        x = self.value(o.inputs[0])
+    def softmax(self, o: Operator, x: Node) -> Node:
         axes = (-1, 1) if x.rank == 2 else (1, -3)
         right = x.shape[1:] == (1, 1) and x.shape[0] > 1 and o.attributes.get("axis", -1) in axes
-        require(right, "model.operator", "softmax over another axis", o.name)
+        require(right, "model.operator", "softmax over another axis")
         return _node(o, "softmax", x)
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """The numbers of inputs and their ranks, and attributes that have one value, if any."""
+    """How many inputs, how many of them no constants, their ranks; attributes of one value."""
 
-    make: Callable[[_Reader, Operator], Node | Tensor]
+    make: Callable[..., Node | Tensor]
     inputs: tuple[int, ...] = (1,)
     ranks: tuple[int, ...] = (2, 4)
     only: dict[str, Attribute] = field(default_factory=dict[str, Attribute])
+    sources: tuple[int, ...] = (1,)
     renames: bool = False
 
 
 RULES = {
-    **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _Rule(_Reader.elementwise, (2,))),
+    **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _Rule(_Reader.elementwise, (2,), sources=(1, 2))),
+    **dict.fromkeys(("Dropout", "Identity"), _Rule(_Reader.same, renames=True)),
     "BatchNormalization": _Rule(_Reader.batch_norm, (5,)),
     "Cast": _Rule(_Reader.cast, renames=True),
-    "Constant": _Rule(_Reader.constant, (0,)),
+    "Constant": _Rule(_Reader.constant, (0,), sources=(0,)),
     "Conv": _Rule(_Reader.conv, (2, 3), (4,), {"auto_pad": "NOTSET", "dilations": [1, 1]}),
-    "Dropout": _Rule(_Reader.same, renames=True),
     "Flatten": _Rule(_Reader.flatten, only={"axis": 1}, renames=True),
     "Gemm": _Rule(_Reader.dense, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
     "GlobalAveragePool": _Rule(_Reader.mean, ranks=(4,), only={"keepdims": 1}),
-    "Identity": _Rule(_Reader.same, renames=True),
     "MatMul": _Rule(_Reader.dense, (2,), (2,), {"transB": 0}),
     "ReduceMean": _Rule(_Reader.mean, (1, 2), (4,)),
     "Reshape": _Rule(_Reader.flatten, (2,), renames=True),

@@ -6,15 +6,13 @@ with integers and small E (proofs: opn_gram, chol_cert). Others: Schur's test, s
 the largest absolute row and column sums.
 """
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import LIMIT, Ints, peak
-from lastbit_check.forms import root, up
+from lastbit_check.exact import LIMIT, Ints, peak, rounded
+from lastbit_check.forms import root
 from lastbit_check.layers import Layer, heaviest_row
 from lastbit_check.network import Node
 from lastbit_check.verdict import Rejected, require
@@ -25,24 +23,24 @@ def gain(layer: Layer, node: Node, claimed: float | None) -> Fraction:
     weight = np.abs(layer.w) + layer.inexact
     unit = Fraction(1) / Fraction(2) ** layer.e
     if node.op == "mean":
-        return up(root(Fraction(1, layer.source[1] * layer.source[2])))
+        return rounded(root(Fraction(1, layer.source[1] * layer.source[2])))
     rows, columns = heaviest_row(weight), int(np.max(layer.columns(weight)))
     if weight.shape[1] == 1 and layer.groups == weight.shape[0]:
-        return up(rows * unit)
+        return rounded(rows * unit)
     schur = root(Fraction(rows * columns)) * unit
     if claimed is None or weight.shape[2:] != (1, 1) or layer.groups != 1:
-        return up(schur)
-    require(math.isfinite(claimed) and claimed >= 0, "norm.claim", "not a number", node.name)
+        return rounded(schur)
+    require(math.isfinite(claimed) and claimed >= 0, "norm.claim", "not a number")
     rest = root(Fraction(int(np.sum(layer.inexact)))) * unit
-    _verify_gram(layer.w[:, :, 0, 0], Fraction(claimed) / unit, node.name)
-    return min(up(schur), up(Fraction(claimed) + rest))
+    _verify_gram(layer.w[:, :, 0, 0], Fraction(claimed) / unit)
+    return min(rounded(schur), rounded(Fraction(claimed) + rest))
 
 
-def _verify_gram(a: Ints, s: Fraction, name: str) -> None:
+def _verify_gram(a: Ints, s: Fraction) -> None:
     """Rule norm.gram: s^2 I - A^T A (or A A^T, if smaller) is positive semidefinite."""
     m = a if a.shape[0] <= a.shape[1] else a.T
     bound = math.floor(s * s)
-    require(bound < 2**80, "norm.gram", "the claimed norm is out of reach", name)
+    require(bound < 2**80, "norm.gram", "the claimed norm is out of reach")
     margin = max(1, bound >> 22)
     # c I - G = L L^T + E on the grid 2^-2t, with c = bound - margin, every row of |E| <= margin
     c = bound - margin
@@ -51,12 +49,12 @@ def _verify_gram(a: Ints, s: Fraction, name: str) -> None:
     try:
         factor = np.linalg.cholesky(target.astype(np.float64))
     except np.linalg.LinAlgError as error:
-        raise Rejected("norm.gram", "the claimed norm is too small", name) from error
-    require(np.all(np.isfinite(factor)), "norm.gram", "the factor is not finite", name)
+        raise Rejected("norm.gram", "the claimed norm is too small") from error
+    require(np.all(np.isfinite(factor)), "norm.gram", "the factor is not finite")
     t = max(0, 33 - math.isqrt(c).bit_length())
     residual = np.abs(target * 4**t - _gram(np.rint(np.ldexp(factor, t))))
     worst = max(int(v) for v in np.sum(residual, axis=1))
-    require(worst <= margin * 4**t, "norm.gram", "the claimed norm is too small", name)
+    require(worst <= margin * 4**t, "norm.gram", "the claimed norm is too small")
 
 
 def _gram(m: Ints) -> np.ndarray:

@@ -1,17 +1,14 @@
 """An ONNX file as plain data: operators, constants, one input, one output. Nothing is computed."""
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.verdict import Unreadable
+from lastbit_check.verdict import readable, reading
 
 Tensor = NDArray[np.float32] | NDArray[np.int64]
 Attribute = float | int | str | list[int] | Tensor
@@ -39,8 +36,7 @@ TYPES = {1: ("float_data", "<f4"), 7: ("int64_data", "<i8")}
 DOMAINS = ("", "ai.onnx")
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(NamedTuple):
     """One node of the ONNX graph; ``name`` is that of its first output."""
 
     op: str
@@ -55,77 +51,64 @@ class Operator:
     def attribute(self, name: str, default: A) -> A:
         """The attribute, which must be of the type of its default."""
         value = self.attributes.get(name, default)
-        if type(value) is not type(default):
-            raise Unreadable(f"attribute {name!r} of {self.op} is of another type")
+        same = type(value) is type(default)
+        readable(same, f"attribute {name!r} of {self.op} is of another type")
         return cast("A", value)
 
 
-@dataclass(frozen=True)
-class OnnxGraph:
-    """The graph: ``input_dims`` holds -1 where a dimension is symbolic."""
+class OnnxGraph(NamedTuple):
+    """The graph; ``image`` is its one input, of the form VALUE."""
 
     operators: list[Operator]
     constants: dict[str, Tensor]
-    input_name: str
-    input_type: int
-    input_dims: tuple[int, ...]
+    image: dict[str, Any]
     output_name: str
     opset: int
 
 
 def read(data: bytes) -> OnnxGraph:
     """The graph in the bytes of an ONNX file. Raises Unreadable with the reason otherwise."""
-    try:
-        return _graph(_message(data, MODEL))
-    except ValueError as error:
-        raise Unreadable(f"not an ONNX file: {error}") from error
-
-
-def _graph(model: dict[str, Any]) -> OnnxGraph:
-    graph = model["graph"]
-    if model["functions"] or graph["sparse_initializer"]:
-        raise ValueError("local functions or sparse tensors")
-    versions = [opset["version"] for opset in model["opset_import"] if opset["domain"] in DOMAINS]
-    if len(versions) != 1:
-        raise ValueError("it does not name one operator set")
-    constants = {tensor["name"]: _tensor(tensor) for tensor in graph["initializer"]}
-    if len(constants) < len(graph["initializer"]) or "" in constants:
-        raise ValueError("a constant has no name, or two share one")
-    inputs = [value for value in graph["input"] if value["name"] not in constants]
-    if len(inputs) != 1 or len(graph["output"]) != 1:
-        raise ValueError(f"{len(inputs)} inputs and {len(graph['output'])} outputs, not one each")
-    kind = inputs[0]["type"]["tensor_type"]
-    dims = tuple(dim["dim_value"] for dim in kind["shape"]["dim"])
-    operators = [_operator(node) for node in graph["node"]]
-    return OnnxGraph(operators, constants, inputs[0]["name"], kind["elem_type"], dims,
-                     graph["output"][0]["name"], versions[0])  # fmt: skip
+    with reading("not an ONNX file"):
+        model = _message(data, MODEL)
+        graph = model["graph"]
+        plain = not model["functions"] and not graph["sparse_initializer"]
+        readable(plain, "the ONNX file has local functions or sparse tensors")
+        versions = [o["version"] for o in model["opset_import"] if o["domain"] in DOMAINS]
+        readable(len(versions) == 1, "the ONNX file does not name one operator set")
+        constants = {tensor["name"]: _tensor(tensor) for tensor in graph["initializer"]}
+        distinct = len(constants) == len(graph["initializer"]) and "" not in constants
+        readable(distinct, "a constant of the ONNX file has no name, or two share one")
+        inputs = [value for value in graph["input"] if value["name"] not in constants]
+        readable(len(inputs) == len(graph["output"]) == 1, "not one input and one output")
+        operators = [_operator(node) for node in graph["node"]]
+        return OnnxGraph(operators, constants, inputs[0], graph["output"][0]["name"], versions[0])
 
 
 def _operator(node: dict[str, Any]) -> Operator:
     op, attributes = node["op_type"], {a["name"]: _attribute(a) for a in node["attribute"]}
-    if node["domain"] not in DOMAINS or len(attributes) < len(node["attribute"]):
-        raise ValueError(f"operator {op} is of another domain, or an attribute stands twice")
+    known = node["domain"] in DOMAINS and len(attributes) == len(node["attribute"])
+    readable(known, f"operator {op} is of another domain, or an attribute stands twice")
     return Operator(op, tuple(node["input"]), tuple(node["output"]), attributes)
 
 
 def _attribute(attribute: dict[str, Any]) -> Attribute:
-    if attribute["type"] not in KINDS:
-        raise ValueError(f"attribute {attribute['name']!r} is of a kind that is not read")
+    known = attribute["type"] in KINDS
+    readable(known, f"attribute {attribute['name']!r} is of a kind that is not read")
     field = KINDS[attribute["type"]]
     return _tensor(attribute[field]) if field == "t" else attribute[field]
 
 
 def _tensor(tensor: dict[str, Any]) -> Tensor:
     name, dims, kind = tensor["name"], tensor["dims"], tensor["data_type"]
-    if tensor["external_data"] or tensor["data_location"]:
-        raise ValueError(f"tensor {name!r} lies outside: the file's SHA-256 would not cover it")
-    if kind not in TYPES or min([0, *dims]) < 0:
-        raise ValueError(f"tensor {name!r} is of element type {kind} or of shape {dims}")
+    inside = not tensor["external_data"] and not tensor["data_location"]
+    readable(inside, f"tensor {name!r} lies outside: the file's SHA-256 would not cover it")
+    known = kind in TYPES and min([0, *dims]) >= 0
+    readable(known, f"tensor {name!r} is of element type {kind} or of shape {dims}")
     field, dtype = TYPES[kind]
     raw = tensor["raw_data"]
     values = np.frombuffer(raw, dtype) if raw else np.array(tensor[field], dtype)
-    if values.size != math.prod(dims):
-        raise ValueError(f"tensor {name!r} holds {values.size} numbers, not those of shape {dims}")
+    full = values.size == math.prod(dims)
+    readable(full, f"tensor {name!r} holds {values.size} numbers, not those of shape {dims}")
     return values.reshape(dims)
 
 

@@ -1,6 +1,7 @@
 """What a check can end in: a report, or a rejection that names its rule and its node."""
 
-from __future__ import annotations
+from collections.abc import Generator
+from contextlib import contextmanager
 
 
 class Rejected(Exception):  # noqa: N818 - it is a verdict
@@ -27,3 +28,27 @@ def require(condition: object, rule: str, message: str, node: str = "") -> None:
     """Raise :class:`Rejected` unless ``condition`` is exactly true (a NaN comparison is not)."""
     if not bool(condition):
         raise Rejected(rule, message, node)
+
+
+@contextmanager
+def at(node: str) -> Generator[None]:
+    """What is rejected in this block, and names no node, is rejected at ``node``."""
+    try:
+        yield
+    except Rejected as error:
+        raise Rejected(error.rule, error.message, error.node or node) from error
+
+
+@contextmanager
+def reading(failure: str) -> Generator[None]:
+    """A file that makes Python's own functions fail in this block is Unreadable."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise Unreadable(f"{failure}: {error!r}") from error
+
+
+def readable(condition: object, message: str) -> None:
+    """Raise :class:`Unreadable` unless ``condition`` is true."""
+    if not bool(condition):
+        raise Unreadable(message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -155,7 +155,7 @@ class Subject:
             allowed = np.broadcast_to(real(bound)[..., 0], error.shape)
             assert np.all(error <= allowed), (name, float(np.max(error - allowed)))
 
-    def check_exact_group(self, values: Values, exact: Values) -> None:
+    def check_exact_group(self, values: Values, exact: Mapping[str, NDArray[np.float64]]) -> None:
         """One execution against float64 on the same image: off by no more than the last group."""
         for name, form in self.derived.forms.items():
             off = np.abs(values[name].astype(LONG) - exact[name].astype(LONG))

@@ -108,7 +108,7 @@ def test_without_its_roundings_the_bound_would_be_wrong(
     assert bound / 20 < moved <= bound
     rounding = Layer.rounding
     monkeypatch.setattr(
-        Layer, "rounding", lambda s, r: Fix(np.floor(rounding(s, r).n / 32), rounding(s, r).e)
+        Layer, "rounding", lambda s, *r: Fix(np.floor(rounding(s, *r).n / 32), rounding(s, *r).e)
     )
     moved, bound = farthest()
     assert moved > bound
@@ -147,13 +147,13 @@ def test_effects_are_those_of_the_checker(tmp_path: Path, monkeypatch: pytest.Mo
     model, network = built(NearlyLinear(21).b, tmp_path)
     decisions = Decisions(model, hints_for(network))
     seen: list[str] = []
-    through = forward.through
+    through = decisions_module.through
 
     def recorded(node, *arguments):
         seen.append(node.name)
         return through(node, *arguments)
 
-    monkeypatch.setattr(forward, "through", recorded)
+    monkeypatch.setattr(decisions_module, "through", recorded)
     image = np.zeros(network.input_shape, np.uint8)
     decisions.changes(execute_float64(network, image, stored=True)[1], 0)
     weighted = {name for name, a in decisions.hints.duals.items() if a.any()}

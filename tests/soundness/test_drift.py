@@ -112,8 +112,8 @@ def test_without_its_roundings_the_bound_would_be_wrong(
     model, subject, forward, reverse = losing(tmp_path)
     rounding = Layer.rounding
 
-    def less(self: Layer, reach: Fix) -> Fix:
-        true = rounding(self, reach)
+    def less(self: Layer, reach: Fix, whole: Fix) -> Fix:
+        true = rounding(self, reach, whole)
         return Fix(true.n // 16, true.e)
 
     monkeypatch.setattr(Layer, "rounding", less)

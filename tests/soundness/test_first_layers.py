@@ -14,12 +14,11 @@ from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder
 from lastbit_check import enclosure
-from lastbit_check.check import Derived, _Pass, derive
+from lastbit_check.check import Derived, Pass, derive
 from lastbit_check.exact import Fix
 from lastbit_check.hints import Hints
-from lastbit_check.layers import Layer, layer_of
-from lastbit_check.network import LINEAR, Shape, normal_form
-from lastbit_check.onnxfile import read
+from lastbit_check.layers import Layer
+from lastbit_check.network import Shape
 from lastbit_check.patches import FirstLayers
 from soundness.harness import assault, built, flipped, run, subject_of, ways
 
@@ -58,22 +57,15 @@ def based(network: Network) -> Hints:
     return replace(hints, boxes=hints.boxes | {"stem", "filtered"}, bases=frozenset({"filtered"}))
 
 
-class _Separable(_Pass):
+class _Separable(Pass):
     """The checker's walk without the first layers' exact form."""
 
-    def _first_layers(self, row: int, pixel: int) -> Fraction | None:
-        return None
+    def first_layers(self) -> None:
+        pass
 
 
 def separable(model: bytes, hints: Hints) -> Derived:
-    nodes = normal_form(read(model))
-    shapes = {node.name: node.shape for node in nodes}
-    linear = [node for node in nodes if node.op in LINEAR]
-    layers = {node.name: layer_of(node, shapes[node.inputs[0]]) for node in linear}
-    walk = _Separable(nodes, layers, hints, keep=False)
-    for node in nodes[:-1]:
-        walk.visit(node)
-    return walk.conclude()
+    return _Separable(model, hints).run()
 
 
 @pytest.mark.parametrize("after", ["", "curved"])

@@ -302,7 +302,7 @@ def a_sum_of_a_million_terms(folder: Path) -> None:
 
 @case("rounding.underflow")
 def underflow_beyond_the_range_of_grids(folder: Path) -> None:
-    underflow(Fraction(2) ** 300, "node")
+    underflow(Fraction(2) ** 300)
 
 
 @case("precision")

@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.bound.drift import SameImage
-from lastbit_check import forward
 from lastbit_check.check import Watch, softmax_error
+from lastbit_check.columns import Spread
 from lastbit_check.enclosure import exp_bounds
-from lastbit_check.exact import Fix, beside, from_float, matmul_up, total
+from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, matmul_up, total
 from lastbit_check.forms import Form
+from lastbit_check.forward import Outcome, through
 from lastbit_check.hints import Hints
 from lastbit_check.network import Node
 
@@ -47,12 +48,11 @@ class Decisions:
 
     def __init__(self, model: bytes, hints: Hints, *, watch: Watch | None = None) -> None:
         walk = SameImage(model, hints, keep=True)
-        walk.run(watch)
-        derived = walk.conclude()
+        derived = walk.run(watch)
         self.everywhere = min(derived.logits.values())
         self.classes = walk.classes
         self.walk, self.hints = walk, replace(walk.hints, norms={}, bases=frozenset())
-        self.defect = total(*walk.ledger.defect.values())
+        self.defect = total(*walk.ledger.effects["defect"].values())
 
     def changes(self, values: Values, c: int) -> list[Fraction]:
         """R_cj for all j on the image of an execution's ``values`` (C, H, W) by node; 0 for c."""
@@ -62,9 +62,8 @@ class Decisions:
             weights = _against(dual, c)
             if node.name in walk.tables or not weights.n.any():
                 continue
-            effects = self._effects(node, values)
-            both = Fix(2 * effects.rounding.n, effects.rounding.e)
-            moved = total(both, effects.remainder[..., :1])
+            made = self._through(node, values)
+            moved = total(Fix(2 * made.noise.n, made.noise.e), made.bend[..., :1])
             sums.append(matmul_up(weights, moved.reshape(weights.n.shape[1], 1)))
         found = [Fraction(int(n)) / Fraction(2) ** s.e for s in [total(*sums)] for n in s.n[:, 0]]
         for (a, b), n in zip(walk.ledger.pairs.tolist(), self.defect.n[:, 0], strict=True):
@@ -73,17 +72,18 @@ class Decisions:
         found[c] = Fraction(0)
         return found
 
-    def _effects(self, node: Node, values: Values) -> forward.Effects:
+    def _through(self, node: Node, values: Values) -> Outcome:
         sources = [self._form(name, values) for name in node.inputs]
-        none = Fix(np.zeros((*node.shape, 1)), 100)
-        return forward.through(node, self.walk.layers.get(node.name), self.hints, sources, none)[1]
+        none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
+        layer, spread = self.walk.layers.get(node.name), Spread(none, none)
+        return through(node, layer, self.hints, sources, spread)
 
     def _form(self, name: str, values: Values) -> Form:
         """Any execution's value on this image: within the drift of all images of the one run."""
         known = self.walk.forms[name]
         c, inexact = from_float(values[name].reshape(*known.c.n.shape), 40)
-        near = total(known.moves, Fix(inexact, c.e))
-        none = Fix(np.zeros((*near.n.shape[:3], 2)), 100)
+        near = total(known.moves[..., :1], Fix(inexact, c.e))
+        none = Fix(np.zeros((*near.n.shape[:3], 1)), ZERO_GRID)
         return Form(c, beside(near, known.moves), none, UNBOUNDED, UNBOUNDED)
 
     def certified(self, values: Values, label: int, *, closely: bool) -> bool:

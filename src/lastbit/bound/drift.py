@@ -24,14 +24,13 @@ import numpy as np
 
 from lastbit.bound.absorb import absorbed_node
 from lastbit_check.bytes import GRID, Row, tables
-from lastbit_check.check import Derived, Watch, _Pass
+from lastbit_check.check import Derived, Pass, Watch
 from lastbit_check.duals import pulled_back
-from lastbit_check.exact import Fix, beside, from_float
+from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
 from lastbit_check.forms import Form, input_form, norm
-from lastbit_check.forward import Effects
+from lastbit_check.forward import Outcome
 from lastbit_check.hints import Hints
-from lastbit_check.layers import Layer, layer_of
-from lastbit_check.network import LINEAR, Node, normal_form
+from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
 
 
@@ -51,37 +50,23 @@ def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> D
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say).
         lastbit_check.verdict.Unreadable: the model cannot be read.
     """
-    walk = SameImage(model, hints, keep=False)
-    walk.run(watch)
-    return walk.conclude()
+    return SameImage(model, hints).run(watch)
 
 
-class SameImage(_Pass):
+class SameImage(Pass):
     """The checker's walk through the network, begun with an image that both runs share.
 
     `tables` holds what is computed for each byte, where a node absorbs the last bit.
     """
 
-    def __init__(self, model: bytes, hints: Hints, *, keep: bool) -> None:
-        nodes = normal_form(read(model))
-        shapes = {node.name: node.shape for node in nodes}
-        layers: dict[str, Layer] = {
-            node.name: layer_of(node, shapes[node.inputs[0]]) for node in nodes if node.op in LINEAR
-        }
-        self.tables: dict[str, list[Row]] = {}
-        if absorbed_node(model):
-            self.tables = {node.name: table for node, table in tables(nodes)}
+    def __init__(self, model: bytes, hints: Hints, *, keep: bool = False) -> None:
+        absorbed = absorbed_node(model)
+        listed = tables(normal_form(read(model))) if absorbed else ()
+        self.tables: dict[str, list[Row]] = {node.name: table for node, table in listed}
         duals = {name: a for name, a in hints.duals.items() if name not in self.tables}
         exponents = {name: hints.exponents[name] for name in duals}
-        hints = replace(hints, coarsen="", block=1, duals=duals, exponents=exponents)
-        super().__init__(nodes, layers, hints, keep)
-
-    def run(self, watch: Watch | None) -> None:
-        """Visit every node but the softmax."""
-        for k, node in enumerate(self.nodes[:-1]):
-            self.visit(node)
-            if watch:
-                watch("drift", k + 1, len(self.nodes) - 1)
+        shared = replace(hints, coarsen="", block=1, duals=duals, exponents=exponents, absorbed="")
+        super().__init__(model, shared, keep)
 
     def visit(self, node: Node) -> None:
         if node.op != "input" and node.name not in self.tables:
@@ -95,13 +80,20 @@ class SameImage(_Pass):
             pulled = pulled_back(
                 node, self.readers[node.name], self.layers, self.hints, self.classes
             )
-            none = Fix(np.zeros((*node.shape, 1)), 100)
-            self.ledger.enter(node, dual, pulled, Effects(none, none), form.moves)
+            none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
+            exact = Outcome(form.c, [], none, none, Fraction(0), Fraction(0))
+            self.ledger.enter(node, dual, pulled, exact, form.moves)
         based = node.name in self.hints.bases
-        self.forms[node.name] = self._based(node, form) if based else form
+        self.forms[node.name] = self.based(node, form) if based else form
+
+    def first_layers(self) -> None:
+        """None: the images are the same."""
 
     def _listed(self, node: Node) -> Form:
-        """The hull of all bytes, and as a change the width of the widest byte's interval."""
+        """The hull of all bytes, and as a change the width of the widest byte's interval.
+
+        Its exact group is of no use, because `first_layers` is not; the same width stands there.
+        """
         table = self.tables[node.name]
         ends = [np.array([x for x in row if x], dtype=object) / 2**GRID for row in table]
         low, high = (np.array([[f(e[:, k])] for e in ends], float)
@@ -111,10 +103,10 @@ class SameImage(_Pass):
         radius = _above((high - low) / 2)
         wide = beside(Fix(radius.n + 1, radius.e), Fix(np.ones_like(c.n), c.e))
         wide = Fix(wide.n.sum(axis=1, keepdims=True), wide.e)
-        error = beside(wide, _above(width))
+        error = beside(beside(wide, _above(width)), _above(width))
         filled = [Fix(np.ones((*node.shape, 1)) * v.n[:, None, None, :], v.e) for v in (c, error)]
         form = Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), 100), Fraction(0),
-                    norm(filled[1][..., 1:]))  # fmt: skip
+                    norm(filled[1][..., 1:2]))  # fmt: skip
         reach = Fix(np.abs(filled[0].n), c.e)
         return replace(form, size=norm(reach) + norm(filled[1][..., :1]))
 
@@ -126,7 +118,7 @@ def _above(x: np.ndarray) -> Fix:
 
 
 def unmoved(form: Form) -> Form:
-    """The same range, and no change: one group of pixels, whose bound is 0."""
+    """The same range, and no change: one group of pixels, whose bound is 0, and the exact one."""
     ranges = form.error.n[..., :1]
-    error = Fix(np.concatenate([ranges, np.zeros_like(ranges)], axis=3), form.error.e)
+    error = Fix(np.concatenate([ranges, 0 * ranges, 0 * ranges], axis=3), form.error.e)
     return Form(form.c, error, form.spread, form.size, Fraction(0))

@@ -2,3 +2,4 @@
 
 from lastbit.data.fetch import Fetched as Fetched, fetch as fetch
 from lastbit.data.mnist import Mnist as Mnist, load_mnist as load_mnist
+from lastbit.data.score import score as score

@@ -10,23 +10,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from lastbit.data import Mnist
+from lastbit.data import Mnist, score
 from lastbit.graph import Add, Gate, Network, Sigmoid, Silu, read_onnx
 from lastbit.progress import Progress
 
 _BATCH = 200
-
-
-def accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, Any]:
-    """Accuracy and mean negative log-likelihood (nats) of probabilities (N, classes).
-
-    The logarithm is of the float32 probability as it is. Where one of them is 0 the likelihood is
-    infinite, which JSON cannot say: `nll` is None.
-    """
-    correct = probabilities.argmax(1) == labels
-    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    nll = -np.log(chosen).mean() if (chosen > 0).all() else math.inf
-    return {"test": float(correct.mean()), "nll": float(nll) if math.isfinite(nll) else None}
 
 
 def measure(model: Path, test: Mnist, progress: Progress) -> dict[str, Any]:
@@ -54,8 +42,10 @@ def measure(model: Path, test: Mnist, progress: Progress) -> dict[str, Any]:
     nonlinearity: dict[str, dict[str, float]] = {"silu": {}, "gate": {}, "residual": {}}
     for meter in meters:
         nonlinearity[meter.kind][meter.name] = meter.value()
+    accuracy, nll = score(np.concatenate(probabilities), test.labels)
     return {
-        "accuracy": accuracy(np.concatenate(probabilities), test.labels),
+        # JSON cannot say that a likelihood is infinite
+        "accuracy": {"test": accuracy, "nll": nll if math.isfinite(nll) else None},
         "nonlinearity": nonlinearity,
     }
 
