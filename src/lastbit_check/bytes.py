@@ -77,7 +77,8 @@ def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
 
 
 def _number(x: float) -> Interval:
-    return (int(Fraction(x) * 2**GRID),) * 2  # exact: binary32 numbers are multiples of 2^-149
+    n = int(Fraction(x) * 2**GRID)  # exact: binary32 numbers are multiples of 2^-149
+    return n, n
 
 
 def _hull(a: Interval, b: Interval) -> Interval:
