@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from absorbing import absorber
+from lastbit.bound import decisions as decisions_module
 from lastbit.bound.decisions import Decisions, decided
 from lastbit.bound.drift import derive_drift
 from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder, read_onnx
-from lastbit_check import forward
 from lastbit_check.check import softmax_error
 from lastbit_check.exact import Fix
 from lastbit_check.layers import Layer

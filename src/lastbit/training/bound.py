@@ -2,12 +2,12 @@
 
 R bounds how far one step of one byte moves logit_i - logit_j. It is the separable bound of the
 first two layers (SiLU slopes in [m - e, m + e] over the interval that a value can reach) plus the
-rounding of every layer, for any order of summation, in each of the two runs: about
+rounding of every layer after them, for any order of summation, in each of the two runs: about
 CHAIN n u times the sum of the magnitudes of n nonzero terms.
 
 This steers training; it proves nothing. What is left out here (the curvature of the almost linear
-SiLUs, the gates, the rounding of residual sums) is small and is in the certified bound. So close to
-0 as they work, SiLU and gates do not round.
+SiLUs, the gates, the rounding of the first two layers and of residual sums) is small and is in the
+certified bound. So close to 0 as they work, SiLU and gates do not round.
 """
 
 from dataclasses import dataclass, replace
@@ -25,9 +25,6 @@ UNIT_ROUNDOFF = 2.0**-24
 # A chain in descending order, the worst tree for the certified bound, comes to 0.7 n when the
 # magnitudes are spread like those of normal numbers.
 CHAIN = 0.7
-
-SILU_ERROR = 6.0
-"""Assumed error of SiLU, in units of u |z|."""
 
 # SiLU has its least value at SILU_ARGMIN, its slope has its extrema at -/+ SLOPE_ARGMAX.
 SILU_ARGMIN, SILU_MIN = -1.2785, -0.278465
@@ -59,8 +56,7 @@ def silu_image(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 class FirstLayers:
     """Weights (C, 1, 3, 3) of the stem and of the first depthwise layer with their slopes (C,).
 
-    `centre` and `radius` (C,) enclose what the second layer's SiLU returns; `noise1` and `noise2`
-    (C,) bound the rounding of the two sums, `silu1` and `silu2` that of the two SiLUs.
+    `centre` and `radius` (C,) enclose what the second layer's SiLU returns.
     """
 
     stem: Tensor
@@ -71,10 +67,6 @@ class FirstLayers:
     e2: Tensor
     centre: Tensor
     radius: Tensor
-    noise1: Tensor
-    silu1: Tensor
-    noise2: Tensor
-    silu2: Tensor
 
 
 @dataclass(frozen=True)
@@ -121,27 +113,18 @@ class Core:
         negative, positive = _signed_sums(stem)
         low, high = bias + negative, bias + positive
         m1, e1 = silu_slopes(low, high)
-        reach = torch.maximum(low.abs(), high.abs())
-        # A pixel is rounded, too, when its byte is divided.
-        noise1 = UNIT_ROUNDOFF * (_steps(stem, bias) + 1) * (positive - negative + bias.abs())
-        silu1 = SILU_ERROR * UNIT_ROUNDOFF * reach
         low, high = silu_image(low, high)
         depthwise, bias = self.folded[next(self.network.live_blocks()).depthwise]
         negative, positive = _signed_sums(depthwise)
         # Padding adds terms 0; with them the sums of the border stay inside these.
         low, high = torch.minimum(low, low * 0), torch.maximum(high, high * 0)
-        sizes = (positive - negative) * torch.maximum(-low, high) + bias.abs()
         low, high = (
             bias + positive * low + negative * high,
             bias + positive * high + negative * low,
         )
         m2, e2 = silu_slopes(low, high)
-        noise2 = UNIT_ROUNDOFF * _steps(depthwise, bias) * sizes
-        silu2 = SILU_ERROR * UNIT_ROUNDOFF * torch.maximum(low.abs(), high.abs())
         low, high = silu_image(low, high)
-        centre, radius = (low + high) / 2, (high - low) / 2
-        return FirstLayers(stem, depthwise, m1, e1, m2, e2, centre, radius,
-                           noise1, silu1, noise2, silu2)  # fmt: skip
+        return FirstLayers(stem, depthwise, m1, e1, m2, e2, (low + high) / 2, (high - low) / 2)
 
     @cached_property
     def base(self) -> list[Box]:
@@ -263,7 +246,7 @@ class Core:
         """The rounding part of R per pair of classes (45,); linear in `magnitudes`."""
         *inputs, last = magnitudes
         layers = self._trunk_layers
-        total = self._first_layers_noise()
+        total = self._like.new_zeros(len(self.i))
         _, adjoints = self.adjoints
         for layer, x, adjoint in zip(layers, inputs, adjoints, strict=True):
             if isinstance(layer, Copies):
@@ -277,21 +260,6 @@ class Core:
         sums = (weight.abs() * last.mean((2, 3))).sum(1) + bias.abs()
         sums = sums * _steps(weight, bias)
         return total + 2 * UNIT_ROUNDOFF * (sums[self.i] + sums[self.j])
-
-    def _first_layers_noise(self) -> Tensor:
-        """What the rounding of the first two layers in both runs adds to R, (45,).
-
-        Through the slopes that it meets: m + e where a value is off, of which the duals see m.
-        """
-        f = self.first
-        at_input, _ = self.adjoints
-        difference = at_input[self.i] - at_input[self.j]
-        back = self._back_depthwise(difference * _channels(f.m2), f.depthwise)
-        weight1, weight2 = (x.abs().sum((2, 3)) for x in (back, difference))
-        own1 = f.m1.abs() * f.noise1 + f.silu1
-        stem = weight1 @ (own1 + f.e1 * f.noise1)
-        gathered = f.noise2 + f.depthwise.abs().sum((1, 2, 3)) * (own1 + f.e1 * f.noise1)
-        return 2 * (stem + weight2 @ (f.m2.abs() * f.noise2 + f.silu2 + f.e2 * gathered))
 
     @property
     def _base_shape(self) -> tuple[int, int, int]:
