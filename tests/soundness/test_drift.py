@@ -151,7 +151,7 @@ def test_the_image_does_not_move_and_its_range_stays() -> None:
     still = unmoved(form)
     assert not still.moves.n.any()
     assert still.change == 0
-    assert still.moves.n.shape == (1, 3, 3, 1)
+    assert still.moves.n.shape == (1, 3, 3, 2)
     assert [v.n.tolist() for v in still.interval] == [v.n.tolist() for v in form.interval]
 
 

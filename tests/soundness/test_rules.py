@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 import lastbit_check
+from absorbing import absorber
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import load, parse
 from lastbit_check.check import check, derive
@@ -191,6 +192,21 @@ hints("hint.dual", "an_exponent_out_of_range", duals={"m": ints(2, 1, 1, 1)}, ex
 hints("hint.coarsen", "after_the_base", bases=frozenset({"m"}), coarsen="s", block=2)
 hints("norm.claim", "a_norm_that_is_no_number", norms={"logits": float("nan")})
 hints("norm.claim", "a_norm_that_is_infinite", norms={"logits": float("inf")})
+
+
+@case("absorb.table")
+def a_node_of_several_pixels(folder: Path) -> None:
+    derive(absorber(), Hints({}, {}, {}, absorbed="mix"))
+
+
+@case("absorb.bytes")
+def a_node_that_tells_the_last_bit(folder: Path) -> None:
+    derive(absorber(), Hints({}, {}, {}, absorbed="pixels"))
+
+
+@case("absorb.around")
+def a_path_around_the_node(folder: Path) -> None:
+    derive(absorber(around=True), Hints({}, {}, {}, absorbed="stem"))
 
 
 @case("hint.dual")
