@@ -358,7 +358,7 @@ Definition pair_bound (units : list (positive * cunit)) : list Z :=
   vup (vadd (vadd bends defects) (repeat fixed (cpixels net))).
 End Pair.
 
-Definition pairs (n : nat) : list (nat * nat) := flat_map (fun c => map (pair c) (seq 0 c)) (seq 0 n).
+Definition pairs (n : nat) : list (nat * nat) := flat_map (fun c => map (pair c) (seq 0 (S c))) (seq 0 n).
 
 (** ** From logits to probabilities *)
 

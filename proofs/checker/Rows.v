@@ -12,6 +12,9 @@ From Lastbit Require Import checker.Program checker.Numbers checker.Annotation c
 Import ListNotations.
 Open Scope R_scope.
 
+Lemma zsum_scale {A} s (f : A -> Z) l : zsum (map (fun x => s * f x)%Z l) = (s * zsum (map f l))%Z.
+Proof. unfold zsum. induction l as [|x l IH]; cbn [map fold_right]; [lia|]. rewrite IH. ring. Qed.
+
 Section Rows.
 Variables (net : cnet) (crt : cert).
 Hypothesis Hcap : (0 <= c_cap crt)%Z.
@@ -117,7 +120,7 @@ Proof.
     + apply linear_affine. intros j Hj. unfold entries in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
       destruct Hj as (x & <- & Hx). apply Rd. apply in_map_iff. now exists x.
     + intros j. unfold coef. rewrite Rminus_diag_eq by reflexivity. reflexivity.
-    + intros f _. rewrite Rabs_R0, real_0. lra.
+    + intros f _. rewrite Rabs_R0, ?real_0. lra.
     + reflexivity.
   - apply Z.leb_le in Fi. assert (Lj := Rd j (or_introl eq_refl)).
     exists (fun i => if (i =? num j)%nat then / real c else 0), (/ real c - real (r_slope r)), [j].
@@ -144,7 +147,7 @@ Proof.
   - exists (Rules.weight [(1, num i); (1, num j)]), 0, []. rewrite real_0. split; [|split; [|split; [easy|split]]].
     + apply add_affine; apply Rd; [now left|right; now left].
     + intros m. unfold coef, entries. cbn [map fst snd]. rewrite real_one. rewrite Rminus_diag_eq by reflexivity. reflexivity.
-    + intros f _. rewrite Rabs_R0, real_0. lra.
+    + intros f _. rewrite Rabs_R0, ?real_0. lra.
     + reflexivity.
 Qed.
 
@@ -245,8 +248,7 @@ Proof.
       destruct u; try easy; subst js; cbn [change_rest map zsum fold_right].
       - rewrite entry_nil. apply Rle_refl.
       - rewrite vsum_1, Z.add_0_r. apply Rle_refl.
-      - rewrite nth_vup, nth_vsum, map_map. cbn [fst snd]. set (s := slack _ _). apply real_le.
-        apply Z.eq_le_incl. f_equal. clear. induction js0 as [|j js IH]; simpl; [lia|]. unfold zsum in *. lia.
+      - rewrite nth_vup, nth_vsum, map_map. cbn [fst snd]. rewrite (zsum_scale (slack (r_slope r) (length_of js0))). apply Rle_refl.
       - rewrite entry_nil. apply Rle_refl. }
     split; exact G. }
   destruct u as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote change_rest reads_of core_of] in *; try (now apply Aff).
