@@ -124,7 +124,7 @@ Proof.
   replace (total (map (fun w => real (fst w) * real (r_centre (row_nat crt (num (snd w))))) (core_at net crt k))) with
     (IZR (zsum (map (fun w => (fst w * r_centre (at_ (snd w)))%Z) (core_of o (r_slope r)))) / 2 ^ 100 / 2 ^ 100).
   - unfold centre_gap. rewrite minus_IZR, plus_IZR, !mult_IZR, one_is.
-    set (s := zsum _). set (a := offset_of o). set (c := r_centre r). unfold real.
+    set (s := zsum _). set (a := offset_of _ _). set (c := r_centre r). unfold real.
     replace (IZR a / 2 ^ 100 + IZR s / 2 ^ 100 / 2 ^ 100 - IZR c / 2 ^ 100) with
       ((IZR a * 2 ^ 100 + IZR s - IZR c * 2 ^ 100) * (/ 2 ^ 100 * / 2 ^ 100)) by (field).
     rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100 * / 2 ^ 100)) by lra. lra.

@@ -1,6 +1,7 @@
 (** * The checker's slopes, and its tanh
 
     - [power_up], [power_down]: powers of an exponential by repeated squaring, rounded outward;
+    - [silu_value_at_ok], [sigmoid_value_at_ok]: values at the points k/64;
     - [silu_dev_ok], [sigmoid_dev_ok]: every slope on a range is within the number of Program.v;
     - [tanh_part_ok]: tanh(r/4) is at most the number of Program.v.
 
@@ -174,6 +175,38 @@ Proof.
     + generalize (shift_up (h * (fine - l)) 28 ltac:(lia)). rewrite mult_IZR, minus_IZR, fine_is.
       change (IZR (2 ^ 28)) with 268435456. unfold real, x, y. intros K. nra.
 Qed.
+
+Lemma shift_left a n : (0 <= n)%Z -> IZR (Z.shiftl a n) = IZR a * IZR (2 ^ n).
+Proof. intros H. rewrite Z.shiftl_mul_pow2 by exact H. apply mult_IZR. Qed.
+
+Lemma sigmoid_value_at_ok k : let (l, h) := sigmoid_value_at k in real l <= sigmoid (point k) <= real h.
+Proof.
+  unfold sigmoid_value_at. generalize (sigmoid_at_ok (Z.abs k) (Z.abs_nonneg k)).
+  destruct (sigmoid_at (Z.abs k)) as [l h]. intros (_ & L & H).
+  assert (E : forall a, real (Z.shiftl a 36) = IZR a / 2 ^ 64).
+  { intros a. unfold real. rewrite shift_left by lia. change (IZR (2 ^ 36)) with 68719476736. lra. }
+  destruct (Z.ltb_spec k 0) as [N|N].
+  - replace (Z.abs k) with (- k)%Z in * by lia. rewrite point_opp, sigmoid_opp in L, H.
+    rewrite !real_minus, real_one, !E. lra.
+  - replace (Z.abs k) with k in * by lia. rewrite !E. lra.
+Qed.
+
+Lemma silu_value_at_ok k : let (l, h) := silu_value_at k in real l <= silu (point k) <= real h.
+Proof.
+  unfold silu_value_at. generalize (sigmoid_value_at_ok k). destruct (sigmoid_value_at k) as [l h]. intros [L H].
+  assert (B : forall a b x, real a <= 64 * x <= real b -> real (Z.shiftr a 6) <= x <= real (- Z.shiftr (- b) 6)).
+  { intros a b x. generalize (shift_down a 6 ltac:(lia)) (shift_up b 6 ltac:(lia)). change (IZR (2 ^ 6)) with 64.
+    unfold real. lra. }
+  assert (E : 64 * silu (point k) = IZR k * sigmoid (point k)) by (unfold silu, point; field).
+  destruct (Z.ltb_spec k 0) as [N|N]; apply B; rewrite !real_scale, E.
+  - apply IZR_lt in N. assert (IZR (- k) * sigmoid (point k) <= IZR (- k) * real h) by (apply Rmult_le_compat_l; [rewrite opp_IZR; lra|lra]).
+    assert (IZR (- k) * real l <= IZR (- k) * sigmoid (point k)) by (apply Rmult_le_compat_l; [rewrite opp_IZR; lra|lra]).
+    rewrite !opp_IZR in *. lra.
+  - apply IZR_le in N. split; apply Rmult_le_compat_l; lra.
+Qed.
+
+Lemma grid_point_ok k : real (grid_point k) = point k.
+Proof. unfold real, grid_point, point. rewrite shift_left by lia. change (IZR (2 ^ 94)) with 19807040628566084398385987584. lra. Qed.
 
 (** ** On a cell *)
 

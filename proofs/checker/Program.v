@@ -133,6 +133,22 @@ Definition sigmoid_dev (m lo hi : Z) : Z :=
   let near := ceil_div (up (reach * reach)) 16 in
   Z.max (Z.min most quarter - m) (m - Z.max least (quarter - near)).
 
+(** Values at k/64, over 2^100. *)
+Definition sigmoid_value_at (k : Z) : Z * Z :=
+  let (l, h) := sigmoid_at (Z.abs k) in
+  let low := Z.shiftl l 36 in let high := Z.shiftl h 36 in
+  if k <? 0 then (one - high, one - low) else (low, high).
+
+Definition silu_value_at (k : Z) : Z * Z :=
+  let (l, h) := sigmoid_value_at k in
+  let a := if k <? 0 then k * h else k * l in let b := if k <? 0 then k * l else k * h in
+  (Z.shiftr a 6, - Z.shiftr (- b) 6).
+
+(** Where a curve is expanded: the point k/64 next to [z], or 0 far away. *)
+Definition anchor (z : Z) : Z :=
+  let k := cell_below (z + Z.shiftr one 7) in if tabulated k k then k else 0.
+Definition grid_point (k : Z) : Z := Z.shiftl k 94.
+
 (** ** Networks and certificates *)
 
 Inductive cunit :=
@@ -150,6 +166,7 @@ Record cnet := { cpixels : nat; cunits : list cunit; clogits : list positive }.
 Record row := {
   r_slope : Z;              (* of the linear core, where the unit has one to choose *)
   r_centre : Z;
+  r_off : Z;              (* of the affine form, where the unit has one to choose *)
   r_cols : sparse;          (* columns for earlier units *)
   r_rest : Z;               (* what the affine form leaves, for a value *)
   r_rho : Z;                (* rounding *)
@@ -161,7 +178,7 @@ Record row := {
   r_duals : list Z          (* by class *)
 }.
 
-Definition blank : row := {| r_slope := 0; r_centre := 0; r_cols := []; r_rest := 0; r_rho := 0; r_err := 0;
+Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_rest := 0; r_rho := 0; r_err := 0;
   r_rad := 0; r_bend := []; r_own := []; r_move := []; r_duals := [] |}.
 
 (** [c_cap] bounds every [r_own]; [c_bound] is R, and [c_upper] is U. *)
@@ -193,11 +210,11 @@ Definition core_of (o : cunit) (m : Z) : sparse :=
   | CAdd i j => [(one, i); (one, j)]
   end.
 
-Definition offset_of (o : cunit) : Z :=
+Definition offset_of (o : cunit) (b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
   | CLinear _ bs => zsum bs
-  | CSigmoid _ => half
+  | CSigmoid _ | CSilu _ => b
   | _ => 0
   end.
 
@@ -268,14 +285,20 @@ Definition fits (o : cunit) : bool :=
   | _ => true
   end.
 
-Definition value_rest (o : cunit) (m : Z) : Z :=
+(** [f(z) - m z - b] on the range of unit [j], from its value and slopes around a point. *)
+Definition curve_rest (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (j : positive) : Z :=
+  let k := anchor (r_centre (at_ j)) in let p := grid_point k in let (l, h) := value k in
+  up (dev m (Z.min p (low j)) (Z.max p (high j)) * Z.max (high j - p) (p - low j)) +
+  up (Z.max (h * one - m * p - b * one) (b * one + m * p - l * one)).
+
+Definition value_rest (o : cunit) (m b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
   | CLinear _ _ | CAdd _ _ => 0
   | CQuotient j c => up (slack m c * mag j)
   | CMean js => up (slack m (length_of js) * zsum (map mag js))
-  | CSigmoid j => up (sigmoid_dev m (Z.min 0 (low j)) (Z.max 0 (high j)) * mag j)
-  | CSilu j => up (silu_dev m (Z.min 0 (low j)) (Z.max 0 (high j)) * mag j)
+  | CSigmoid j => curve_rest sigmoid_dev sigmoid_value_at m b j
+  | CSilu j => curve_rest silu_dev silu_value_at m b j
   | CGate i j => up (away m j * mag i)
   end.
 
@@ -303,7 +326,7 @@ Definition weigh (f : positive -> Z) (l : sparse) : Z := zsum (map (fun x => Z.a
 Definition vweigh (f : positive -> list Z) (l : sparse) : list Z := vsum (map (fun x => (Z.abs (fst x), f (snd x))) l).
 
 Definition centre_gap (o : cunit) (r : row) : Z :=
-  offset_of o * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o (r_slope r))) - r_centre r * one.
+  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o (r_slope r))) - r_centre r * one.
 
 Definition own_error (o : cunit) (r : row) : Z :=
   up (Z.abs (centre_gap o r)) + up (weigh (fun g => r_err (at_ g)) (misfit_of o r)) + r_rest r + r_rho r.
@@ -322,7 +345,7 @@ Definition moves_of (r : row) : list Z := vadd (vup (vweigh (fun g => r_own (at_
 Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   let (k, o) := ko in let r := at_ k in
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
-  fits o && (rounding_of o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) <=? r_rest r) &&
+  fits o && (rounding_of o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) (r_off r) <=? r_rest r) &&
   vle (change_rest o (r_slope r)) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
   forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).
@@ -404,16 +427,20 @@ Definition propose (pixels : nat) (cap : Z) (bases : positive -> bool)
     (c_rows : PositiveMap.t row) (koh : positive * (cunit * hint)) : PositiveMap.t row :=
   let k := fst koh in let o := fst (snd koh) in let h := snd (snd koh) in let at_ := row_of c_rows in
   let m := match o with CQuotient _ c => one * one / c | CMean js => one * one / length_of js | _ => hslope h end in
-  let middle := Z.shiftr (offset_of o * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o m))) 100 in
+  let b := match o with
+    | CSigmoid j => let p := anchor (r_centre (at_ j)) in fst (sigmoid_value_at p) - up (m * grid_point p)
+    | CSilu j => let p := anchor (r_centre (at_ j)) in fst (silu_value_at p) - up (m * grid_point p)
+    | _ => 0 end in
+  let middle := Z.shiftr (offset_of o b * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o m))) 100 in
   let columns := map (fun x => (Z.shiftr (fst x) 100, snd x))
     (filter (fun x => bases (snd x) && negb (fst x =? 0)) (image_of at_ (core_of o m) [])) in
-  let r := {| r_slope := m; r_centre := middle; r_cols := columns; r_rest := value_rest at_ o m;
+  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := value_rest at_ o m b;
     r_rho := rounding_of at_ o; r_err := 0; r_rad := 0; r_bend := change_rest at_ o m; r_own := []; r_move := [];
     r_duals := hduals h |} in
   let e := own_error at_ o r in let w := own_change at_ pixels cap o r in
-  let r := {| r_slope := m; r_centre := middle; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
+  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
     r_rad := 0; r_bend := r_bend r; r_own := w; r_move := []; r_duals := hduals h |} in
-  let r := {| r_slope := m; r_centre := middle; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
+  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
     r_rad := radius_of at_ r; r_bend := r_bend r; r_own := w; r_move := moves_of at_ r; r_duals := hduals h |} in
   PositiveMap.add k r c_rows.
 

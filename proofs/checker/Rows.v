@@ -6,7 +6,7 @@
     Rests on Annotation.v, Curves.v and Rules.v. Stands behind the rules of forward.py and columns.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
-From Lastbit Require Import Statement Totals curves.Slopes operations.Units.
+From Lastbit Require Import Statement Totals curves.Slopes curves.Enclosure operations.Units.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Curves.
 Import ListNotations.
@@ -153,7 +153,7 @@ Qed.
 
 (** ** Values *)
 
-Lemma rest_ok : real (value_rest at_ o (r_slope r)) <= rest ann k.
+Lemma rest_ok : real (value_rest at_ o (r_slope r) (r_off r)) <= rest ann k.
 Proof. cbn [rest annotation_of]. apply real_le, (f_rest _ _ _ _ _ F). Qed.
 
 Lemma bend_ok q : real (entry q (change_rest at_ o (r_slope r))) <= bend ann q k.
@@ -165,11 +165,39 @@ Proof.
   destruct Hz as (j & <- & Hj). generalize (mag_operand j (H j Hj)). lra.
 Qed.
 
-Lemma hull j t s : (num j < k)%nat -> within ann (num j) t -> Rmin 0 t <= s <= Rmax 0 t ->
-  real (Z.min 0 (low at_ j)) <= s <= real (Z.max 0 (high at_ j)).
+(** A curve on the range of its operand, from its value and slopes around one point. *)
+Lemma curve_value (f df : R -> R) (op : operation) (dev : Z -> Z -> Z -> Z) (val : Z -> Z * Z) (j : positive) : slope_of f df -> (forall v x, ideal op v x = f (x (num j))) ->
+  (forall m lo hi t, real lo <= t <= real hi -> Rabs (df t - real m) <= real (dev m lo hi)) ->
+  (forall p, let (l, h) := val p in real l <= f (point p) <= real h) ->
+  core_at net crt k = [(r_slope r, j)] -> (num j < k)%nat -> offset ann k = real (r_off r) ->
+  real (curve_rest at_ dev val (r_slope r) (r_off r) j) <= rest ann k -> value_rule ann k op.
 Proof.
-  intros H W B. assert (Q := range_operand j t H W). rewrite real_min, real_max, real_0.
-  revert B. unfold Rmin, Rmax. repeat destruct Rle_dec; lra.
+  intros D I Dev Val Co L Of Rs v x _ Hx. rewrite I, (slope_read _ _ _ _ _ (one_slope j Co L)), Of.
+  assert (W := range_operand j _ L (Hx _ L)). set (t := x (num j)) in *. unfold curve_rest in Rs.
+  set (p := anchor (r_centre (at_ j))) in *. specialize (Val p). destruct (val p) as [l h].
+  set (m := r_slope r) in *. set (b := r_off r) in *. set (q := grid_point p) in *.
+  assert (Q : real q = point p) by apply grid_point_ok. rewrite <- Q in Val.
+  assert (K := change f df (real m) (real (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j)))) (real q) t D).
+  assert (Re : Rabs (t - real q) <= real (Z.max (high at_ j - q) (q - low at_ j))).
+  { rewrite real_max, !real_minus. apply Rabs_le.
+    generalize (Rmax_l (real (high at_ j) - real q) (real q - real (low at_ j))) (Rmax_r (real (high at_ j) - real q) (real q - real (low at_ j))). lra. }
+  assert (S : forall s, Rmin (real q) t <= s <= Rmax (real q) t ->
+    Rabs (df s - real m) <= real (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j)))).
+  { intros s B. apply Dev. rewrite real_min, real_max. revert B. unfold Rmin, Rmax. repeat destruct Rle_dec; lra. }
+  specialize (K S). assert (E0 := Rle_trans _ _ _ (Rabs_pos _) (S (real q) ltac:(unfold Rmin, Rmax; repeat destruct Rle_dec; lra))).
+  assert (P := up_product (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j))) (Z.max (high at_ j - q) (q - low at_ j))).
+  assert (P2 := Rmult_le_compat_l _ _ _ E0 Re).
+  assert (G := up_real (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one))).
+  assert (G1 : IZR (h * one - m * q - b * one) <= IZR (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one))) by (apply IZR_le, Z.le_max_l).
+  assert (G2 : IZR (b * one + m * q - l * one) <= IZR (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one))) by (apply IZR_le, Z.le_max_r).
+  set (gap := Z.max (h * one - m * q - b * one) (b * one + m * q - l * one)) in *.
+  rewrite !minus_IZR, !mult_IZR, one_is in G1. rewrite minus_IZR, plus_IZR, !mult_IZR, one_is in G2.
+  rewrite real_plus in Rs.
+  assert (H1 : real h - real m * real q - real b <= IZR gap / 2 ^ 100 / 2 ^ 100) by (unfold real; lra).
+  assert (H2 : real b + real m * real q - real l <= IZR gap / 2 ^ 100 / 2 ^ 100) by (unfold real; lra).
+  replace (f t - real b - real m * t) with ((f t - f (real q) - real m * (t - real q)) + (f (real q) - real m * real q - real b)) by ring.
+  apply Rle_trans with (1 := Rabs_triang _ _).
+  assert (Rabs (f (real q) - real m * real q - real b) <= IZR gap / 2 ^ 100 / 2 ^ 100) by (apply Rabs_le; lra). lra.
 Qed.
 
 Lemma away_ok m j t : (num j < k)%nat -> within ann (num j) t -> Rabs (t - real m) <= real (away at_ m j).
@@ -184,7 +212,7 @@ Proof. intros [E0 E] [X0 X]. apply Rle_trans with (2 := up_product a b). now app
 
 Lemma values_unit : value_rule ann k (denote o).
 Proof.
-  assert (Rs := rest_ok). assert (Rd := reads_below). assert (Of : offset ann k = real (offset_of o)) by reflexivity.
+  assert (Rs := rest_ok). assert (Rd := reads_below). assert (Of : offset ann k = real (offset_of o (r_off r))) by reflexivity.
   assert (Co : core_at net crt k = core_of o (r_slope r)) by reflexivity.
   assert (Af := affine_unit). remember o as u eqn:Eu.
   assert (Aff : match u with CLinear _ _ | CQuotient _ _ | CMean _ | CAdd _ _ => True | _ => False end -> value_rule ann k (denote u)).
@@ -196,22 +224,10 @@ Proof.
   destruct u as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote value_rest reads_of core_of offset_of] in *; try (now apply Aff).
   - assert (E : real (255 * half) = 255 / 2) by (rewrite real_scale, half_is; lra).
     apply pixel_value; [|rewrite Of; exact E|lra]. intros j _. cbn [kept annotation_of]. now rewrite Co.
-  - assert (L := Rd j (or_introl eq_refl)).
-    assert (Ds : forall t s, within ann (num j) t -> Rmin 0 t <= s <= Rmax 0 t ->
-      Rabs (sigmoid' s - real (r_slope r)) <= real (sigmoid_dev (r_slope r) (Z.min 0 (low at_ j)) (Z.max 0 (high at_ j)))).
-    { intros t s W B. apply sigmoid_dev_ok. now apply (hull j t). }
-    apply (sigmoid_value_slope ann k (num j) _ _ (one_slope j Co L) Ds).
-    + rewrite Of. apply half_is.
-    + apply Rle_trans with (2 := Rs). apply product_le; [|now apply mag_operand]. split; [|apply Rle_refl].
-      apply (dev_pos j _ L). intros t W. apply Rle_trans with (2 := Ds t t W ltac:(unfold Rmin, Rmax; repeat destruct Rle_dec; lra)). apply Rabs_pos.
-  - assert (L := Rd j (or_introl eq_refl)).
-    assert (Ds : forall t s, within ann (num j) t -> Rmin 0 t <= s <= Rmax 0 t ->
-      Rabs (silu' s - real (r_slope r)) <= real (silu_dev (r_slope r) (Z.min 0 (low at_ j)) (Z.max 0 (high at_ j)))).
-    { intros t s W B. apply silu_dev_ok. now apply (hull j t). }
-    apply (silu_value_slope ann k (num j) _ _ (one_slope j Co L) Ds).
-    + rewrite Of. apply real_0.
-    + apply Rle_trans with (2 := Rs). apply product_le; [|now apply mag_operand]. split; [|apply Rle_refl].
-      apply (dev_pos j _ L). intros t W. apply Rle_trans with (2 := Ds t t W ltac:(unfold Rmin, Rmax; repeat destruct Rle_dec; lra)). apply Rabs_pos.
+  - exact (curve_value sigmoid sigmoid' (Sigmoid (num j)) sigmoid_dev sigmoid_value_at j sigmoid_derive (fun _ _ => eq_refl)
+      sigmoid_dev_ok sigmoid_value_at_ok Co (Rd j (or_introl eq_refl)) Of Rs).
+  - exact (curve_value silu silu' (Silu (num j)) silu_dev silu_value_at j silu_derive (fun _ _ => eq_refl)
+      silu_dev_ok silu_value_at_ok Co (Rd j (or_introl eq_refl)) Of Rs).
   - assert (Li := Rd i ltac:(simpl; auto)). assert (Lj := Rd j ltac:(simpl; auto)).
     apply (gate_value ann k (num i) (num j) _ (real (away at_ (r_slope r) j)) Lj (one_slope i Co Li)).
     + intros t W. now apply away_ok.
