@@ -1,6 +1,7 @@
-(* Reads layers, hints and changes of rows in the plain form that lastbit.certificate.coq writes,
-   derives a certificate by the extracted [derive], and decides it by the extracted [check]. Prints
-   "accepted U R" in units of 2^-100, or "rejected". *)
+(* Reads layers and hints in the plain form that lastbit.certificate.coq writes, derives a certificate
+   by the extracted [derive], and decides it by the extracted [check]. Prints "accepted U R" in units
+   of 2^-100, or "rejected". Each line "row UNIT FIELD NUMBER" then asks for the verdict on a
+   certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected". *)
 open Checker
 
 let rec nat_of n = if n = 0 then O else S (nat_of (n - 1))
@@ -89,6 +90,11 @@ let () =
      done
    with End_of_file -> ());
   let net = expand (List.rev !layers) in
-  let crt = List.fold_left changed (derive net (List.rev !hints)) !changes in
+  let crt = derive net (List.rev !hints) in
   if check net crt then Printf.printf "accepted %s %s\n" (hex crt.c_upper) (hex crt.c_bound)
-  else print_endline "rejected"
+  else print_endline "rejected";
+  List.iter
+    (fun (k, field, z) ->
+       let verdict = if check net (changed crt (k, field, z)) then "accepted" else "rejected" in
+       Printf.printf "%d %s %s\n" k field verdict)
+    (List.rev !changes)
