@@ -24,7 +24,7 @@ Open Scope Z_scope.
 
 
 def small_network(seed: int = 5) -> bytes:
-    """A stem with stride, a depthwise convolution, a gate, a residual branch, a mean, a dense layer."""
+    """A stem with stride, a depthwise convolution, a gate, a residual branch, mean, dense."""
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The checker that Coq proves sound, and lastbit_check: the same verdicts on the same certificates.
 
-They are two programs by two ways: integers over 2^100 in Coq, float64 arrays in Python; their bounds
-differ by what each rounds, by columns (Coq's carries more) and by boxes (Coq's has none). So bounds
+They are two programs by two ways: integers over 2^100 in Coq, float64 arrays in Python. Their
+bounds differ by what each rounds, by columns (Coq carries more) and by boxes (Coq has none): they
 are compared as ratios. Run `make checker` first; without it the tests are skipped.
 """
 

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from lastbit.errors import ModelError
 from lastbit.graph.network import (
-    Add,
     Affine,
     Gate,
     Input,
     Linear,
-    Mean,
     Network,
     Node,
     Sigmoid,
@@ -36,7 +34,9 @@ def on_grid(value: float) -> int:
     """The float as an integer over 2^GRID, exactly."""
     n = Fraction(value) * 2**GRID
     if n.denominator != 1:
-        raise ModelError(f"the Coq checker cannot hold {value!r}: it is not a multiple of 2^-{GRID}")
+        raise ModelError(
+            f"the Coq checker cannot hold {value!r}: it is not a multiple of 2^-{GRID}"
+        )
     return n.numerator
 
 
@@ -105,7 +105,9 @@ def _layers(network: Network) -> Iterator[tuple[str, list[Word]]]:
                 yield kind, [*read, _numbers(sign * node.constant.astype(np.float64))]
             case Linear():
                 if node.bn is not None:
-                    raise ModelError("the Coq checker has no batch norm", where=node.name, fix="fold it")
+                    raise ModelError(
+                        "the Coq checker has no batch norm", where=node.name, fix="fold it"
+                    )
                 outputs, _, rows, cols = node.weight.shape
                 kernel = (_numbers(node.weight), _numbers(node.bias), outputs, node.group, rows,
                           cols, *node.strides, *node.pads[:2])  # fmt: skip
