@@ -12,8 +12,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # depends on it, so that no later one can replace it by another build.
 TORCH ?= torch==2.13.0
 COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
+OCAML_PACKAGES := ocaml-nox
+CHECKER := build/checker
 
-.PHONY: help prove test lint format proofs clean
+.PHONY: help prove test lint format proofs theorem-small checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -21,6 +23,8 @@ help:
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
+	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
+	@echo 'make checker  the Coq checker as an OCaml program (besides those: $(OCAML_PACKAGES))'
 	@echo 'make clean   remove .venv and what make proofs built'
 
 prove: $(VENV)/.core
@@ -53,8 +57,24 @@ proofs:
 	cd proofs && coq_makefile -f _CoqProject -o CoqMakefile && $(MAKE) --no-print-directory -f CoqMakefile
 	cd proofs && coqc -Q . Lastbit Assumptions.v
 
+# Writes the literals of a small network, decides its certificate by vm_compute, prints the theorem.
+theorem-small: proofs $(VENV)/.core
+	$(BIN)/python proofs/small/write.py
+	cd proofs && coqc -Q . Lastbit small/Data.v
+	cd proofs && time coqc -Q . Lastbit small/Theorem.v
+
+# The extracted checker, and its verdict on the same network: "accepted U R", in units of 2^-100.
+checker: proofs $(VENV)/.core
+	@command -v ocamlopt >/dev/null || { \
+	    echo "make checker: ocamlopt is missing; on Debian: apt-get install --no-install-recommends $(OCAML_PACKAGES)" >&2; exit 1; }
+	mkdir -p $(CHECKER) && cp proofs/checker/main.ml $(CHECKER)
+	cd $(CHECKER) && coqc -Q ../../proofs Lastbit ../../proofs/checker/Extraction.v
+	cd $(CHECKER) && ocamlopt checker.mli checker.ml main.ml -o lastbit-coq-check
+	$(BIN)/python proofs/small/write.py
+	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CHECKER)
 	find proofs \( -name '*.vo*' -o -name '*.glob' -o -name '.*.aux' -o -name '*CoqMakefile*' \) -delete
 
 $(BIN)/python:

@@ -7,6 +7,7 @@ From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums bina
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Example.
+From Lastbit Require Import checker.Sound checker.Expansion.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
@@ -23,3 +24,7 @@ Print Assumptions binary32_is_covered.
 Definition slopes_of_curves := (silu_slope_range, silu_slope_near, silu_near, sigmoid_slope_range,
   silu_change_rule, silu_value_slope, silu_enclosed, silu'_enclosed, sigmoid'_enclosed, example_bound).
 Print Assumptions slopes_of_curves.
+
+(** The checker. *)
+Definition the_checker := (check_sound, convolution_expanded).
+Print Assumptions the_checker.

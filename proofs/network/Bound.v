@@ -63,7 +63,8 @@ Definition change_rule (k : nat) (o : operation) : Prop :=
 
 Record valid (bound : R) : Prop := {
   ordered : forall k o, nth_error (units net) k = Some o -> forall j, In j (operands o) -> (j < k)%nat;
-  roundings : forall k o, nth_error (units net) k = Some o -> noise magnitude o (rho ann k);
+  roundings : forall k o, nth_error (units net) k = Some o -> exists X,
+    (forall j, In j (operands o) -> magnitude j <= X j) /\ noise X o (rho ann k);
   values : forall k o, nth_error (units net) k = Some o -> value_rule k o;
   changes : forall k o, nth_error (units net) k = Some o -> change_rule k o;
   errors : forall k, (k < length (units net))%nat ->
@@ -109,10 +110,11 @@ Theorem one_run v x p : image v -> execution net v x p -> forall k, (k < n)%nat 
 Proof.
   intros Hv [Hx _] k. induction k as [k IH] using (well_founded_induction Wf_nat.lt_wf). intros Hk.
   destruct (unit_there k Hk) as [o Ho].
-  destruct (unit_rounding o v x (real x) magnitude (rho ann k) (x k)) as (t & Et & Bt).
+  destruct (roundings _ V k o Ho) as (X & HX & Hnoise).
+  destruct (unit_rounding o v x (real x) X (rho ann k) (x k)) as (t & Et & Bt).
   - intros j Hj. assert (Lj := ordered _ V k o Ho j Hj). destruct (IH j Lj) as (E & W & _); [lia|].
-    split; [exact E|now apply within_magnitude].
-  - now apply (roundings _ V).
+    split; [exact E|]. apply Rle_trans with (2 := HX j Hj). now apply within_magnitude.
+  - exact Hnoise.
   - now apply Hx.
   - assert (Rt : real x k = t) by (unfold real; now rewrite Et).
     assert (Val := values _ V k o Ho v (real x) Hv (fun j Hj => proj1 (proj2 (IH j Hj ltac:(lia))))).

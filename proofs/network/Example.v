@@ -185,7 +185,7 @@ Theorem example_valid : valid example certificate 0.00785.
 Proof.
   split.
   - intros [|[|[|[|[|k]]]]] o E j Hj; cbn in E; try injection E as <-; cbn in Hj; try lia. destruct k; discriminate.
-  - exact example_roundings.
+  - intros k o E. exists (magnitude certificate). split; [intros; lra|now apply example_roundings].
   - exact example_values.
   - exact example_changes.
   - exact example_errors.

@@ -1,0 +1,217 @@
+(** * What each rule of the checker asks for
+
+    Definitions only.
+
+    - [cnet]: a network, unit by unit, as in Statement.v, with numbers on the grid. Units are numbered
+      from 1 here (binary numbers), from 0 there;
+    - [row]: what a certificate says of one unit; [cert]: the rows and the numbers claimed;
+    - [good_row]: the inequalities that a row has to satisfy, given the rows of earlier units.
+
+    Stands behind layers.py, forward.py and columns.py. *)
+
+From Coq Require Import ZArith List FMapPositive Orders Mergesort Bool.
+From Lastbit Require Export checker.Integers.
+Import ListNotations.
+Open Scope Z_scope.
+
+(** ** Networks and certificates *)
+
+Inductive cunit :=
+| CPixel (p : nat)
+| CLinear (ws : sparse) (bs : list Z)
+| CQuotient (j : positive) (c : Z)
+| CMean (js : list positive)
+| CSigmoid (j : positive)
+| CSilu (j : positive)
+| CGate (i j : positive)
+| CAdd (i j : positive).
+
+Record cnet := { cpixels : nat; cunits : list cunit; clogits : list positive }.
+
+Record row := {
+  r_slope : Z;              (* of the linear core, where the unit has one to choose *)
+  r_centre : Z;
+  r_off : Z;              (* of the affine form, where the unit has one to choose *)
+  r_cols : sparse;          (* columns for earlier units *)
+  r_rest : Z;               (* what the affine form leaves, for a value *)
+  r_rho : Z;                (* rounding *)
+  r_err : Z;                (* what the unit adds to its form *)
+  r_rad : Z;                (* half width of its range *)
+  r_bend : list Z;          (* by pixel: what the core leaves of a change *)
+  r_own : list Z;           (* by pixel: what the unit adds to its change *)
+  r_move : list Z;          (* by pixel: bound of its change *)
+  r_duals : list Z          (* by class *)
+}.
+
+Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_rest := 0; r_rho := 0; r_err := 0;
+  r_rad := 0; r_bend := []; r_own := []; r_move := []; r_duals := [] |}.
+
+(** [c_cap] bounds every [r_own]; [c_bound] is R, and [c_upper] is U. *)
+Record cert := { c_rows : PositiveMap.t row; c_cap : Z; c_bound : Z; c_upper : Z }.
+
+Definition row_of (c_rows : PositiveMap.t row) (k : positive) : row :=
+  match PositiveMap.find k c_rows with Some r => r | None => blank end.
+
+Fixpoint numbered {A} (k : positive) (l : list A) : list (positive * A) :=
+  match l with [] => [] | x :: l' => (k, x) :: numbered (Pos.succ k) l' end.
+
+Definition reads_of (o : cunit) : list positive :=
+  match o with
+  | CPixel _ => []
+  | CLinear ws _ => map snd ws
+  | CQuotient j _ | CSigmoid j | CSilu j => [j]
+  | CMean js => js
+  | CGate i j | CAdd i j => [i; j]
+  end.
+
+(** The linear core and the offset of a unit. *)
+Definition core_of (o : cunit) (m : Z) : sparse :=
+  match o with
+  | CPixel _ => []
+  | CLinear ws _ => ws
+  | CQuotient j _ | CSigmoid j | CSilu j => [(m, j)]
+  | CMean js => map (pair m) js
+  | CGate i _ => [(m, i)]
+  | CAdd i j => [(one, i); (one, j)]
+  end.
+
+Definition offset_of (o : cunit) (b : Z) : Z :=
+  match o with
+  | CPixel _ => 255 * half
+  | CLinear _ bs => zsum bs
+  | CSigmoid _ | CSilu _ => b
+  | _ => 0
+  end.
+
+(** ** What each rule asks for *)
+
+Module Descending <: TotalLeBool.
+  Definition t := Z.
+  Definition leb (a b : Z) : bool := b <=? a.
+  Theorem leb_total a b : leb a b = true \/ leb b a = true.
+  Proof. unfold leb. destruct (Z.leb_spec b a); [now left|right]. now apply Z.leb_le, Z.lt_le_incl. Qed.
+End Descending.
+Module Sorting := Sort Descending.
+
+Fixpoint chain_of (n i : Z) (m : list Z) : Z :=
+  match m with [] => 0 | x :: m' => (n + 1 - Z.max i 2) * x + chain_of n (i + 1) m' end.
+
+Definition limit : Z := 0x100000 * one.                      (* 2^20: no value is larger *)
+Definition most_terms : Z := 0x8000.                         (* 2^15 *)
+
+(** Rounding of a sum of terms [bs] (over 2^200), [zproducts] of them products. *)
+Definition noise_of_sum (bs : list Z) (zproducts : Z) : Z :=
+  let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
+  let n := Z.of_nat (length m) in
+  ceil_div (up (chain_of n 1 m + zproducts)) (0x1000000 - n) + 0x100000.
+
+(** Not too many terms, nor too large ones: no overflow, and underflow below 2^20 units. *)
+Definition sum_fits (bs : list Z) (weights : Z) : bool :=
+  (Z.of_nat (length bs) <=? most_terms) && (weights <=? limit) && (zsum bs <=? limit * limit).
+
+(** Rounding of [x / c] for [|x| <= X] (over 2^100), [c >= 2^-10]. *)
+Definition noise_of_quotient (X c : Z) : Z := ceil_div (X * one * 0x2000001) (Z.abs c * 0x1000000000000) + 0x100000.
+
+(** [1/c] is within this of the slope [m]. *)
+Definition slack (m c : Z) : Z := ceil_div (Z.abs (one * one - m * c)) (Z.abs c).
+
+Section Rules.
+Variable at_ : positive -> row.
+
+Definition mag (j : positive) : Z := Z.abs (r_centre (at_ j)) + r_rad (at_ j).
+Definition low (j : positive) : Z := r_centre (at_ j) - r_rad (at_ j).
+Definition high (j : positive) : Z := r_centre (at_ j) + r_rad (at_ j).
+Definition away (m : Z) (j : positive) : Z := Z.max (high j - m) (m - low j).
+
+Definition zproducts (ws : sparse) : list Z := map (fun w => Z.abs (fst w) * mag (snd w)) ws.
+Definition length_of (js : list positive) : Z := Z.of_nat (length js) * one.
+Definition mean_noise (js : list positive) : Z := noise_of_sum (map (fun j => one * mag j) js) 0.
+
+Definition rounding_of (o : cunit) : Z :=
+  match o with
+  | CPixel _ => 0
+  | CLinear ws bs => noise_of_sum (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (zproducts ws))
+  | CQuotient j c => noise_of_quotient (mag j) c
+  | CMean js => noise_of_quotient (zsum (map mag js) + mean_noise js) (length_of js) + mean_noise js
+  | CSigmoid j => Z.shiftr one (if mag j <=? Z.shiftr one 27 then 28 else if mag j <=? Z.shiftr one 6 then 23 else 22)
+  | CSilu j =>
+      (if mag j <=? Z.shiftr one 27 then ceil_div (mag j) 0x10000000
+       else if mag j <=? Z.shiftr one 6 then ceil_div (3 * mag j) 0x1000000
+       else ceil_div (6 * mag j) 0x1000000) + 1
+  | CGate i j => ceil_div (up (mag i * mag j)) 0x1000000 + 1
+  | CAdd i j => ceil_div (mag i + mag j) 0x1000000 + 1
+  end.
+
+Definition fits (o : cunit) : bool :=
+  match o with
+  | CLinear ws bs => sum_fits (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (map (fun w => Z.abs (fst w)) ws))
+  | CQuotient _ c => one <=? 0x400 * Z.abs c
+  | CMean js => sum_fits (map (fun j => one * mag j) js) 0 && (1 <=? Z.of_nat (length js)) && (mean_noise js <=? limit)
+  | _ => true
+  end.
+
+(** [f(z) - m z - b] on the range of unit [j], from its value and slopes around a point. *)
+Definition curve_rest (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (j : positive) : Z :=
+  let k := anchor (r_centre (at_ j)) in let p := grid_point k in let (l, h) := value k in
+  up (dev m (Z.min p (low j)) (Z.max p (high j)) * Z.max (high j - p) (p - low j)) +
+  up (Z.max (h * one - m * p - b * one) (b * one + m * p - l * one)).
+
+Definition value_rest (o : cunit) (m b : Z) : Z :=
+  match o with
+  | CPixel _ => 255 * half
+  | CLinear _ _ | CAdd _ _ => 0
+  | CQuotient j c => up (slack m c * mag j)
+  | CMean js => up (slack m (length_of js) * zsum (map mag js))
+  | CSigmoid j => curve_rest sigmoid_dev sigmoid_value_at m b j
+  | CSilu j => curve_rest silu_dev silu_value_at m b j
+  | CGate i j => up (away m j * mag i)
+  end.
+
+Definition vsum (l : list (Z * list Z)) : list Z := fold_right (fun x acc => vadd (vscale (fst x) (snd x)) acc) [] l.
+
+Definition change_rest (o : cunit) (m : Z) : list Z :=
+  match o with
+  | CPixel p => repeat 0 p ++ [one]
+  | CLinear _ _ | CAdd _ _ => []
+  | CQuotient j c => vup (vsum [(slack m c, r_move (at_ j))])
+  | CMean js => let e := slack m (length_of js) in vup (vsum (map (fun j => (e, r_move (at_ j))) js))
+  | CSigmoid j => vup (vsum [(sigmoid_dev m (low j) (high j), r_move (at_ j))])
+  | CSilu j => vup (vsum [(silu_dev m (low j) (high j), r_move (at_ j))])
+  | CGate i j => vup (vsum [(away m j, r_move (at_ i)); (mag i, r_move (at_ j))])
+  end.
+
+(** The image of the operands' columns, over 2^200, and its misfit with the columns kept. *)
+Definition image_of (k : sparse) (start : sparse) : sparse :=
+  fold_right (fun w acc => merge (scaled (fst w) (r_cols (at_ (snd w)) ++ [(one, snd w)])) acc) start k.
+
+Definition misfit_of (o : cunit) (r : row) : sparse :=
+  map (fun x => (up (Z.abs (fst x)), snd x)) (image_of (core_of o (r_slope r)) (scaled (- one) (r_cols r))).
+
+Definition weigh (f : positive -> Z) (l : sparse) : Z := zsum (map (fun x => Z.abs (fst x) * f (snd x)) l).
+Definition vweigh (f : positive -> list Z) (l : sparse) : list Z := vsum (map (fun x => (Z.abs (fst x), f (snd x))) l).
+
+Definition centre_gap (o : cunit) (r : row) : Z :=
+  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o (r_slope r))) - r_centre r * one.
+
+Definition own_error (o : cunit) (r : row) : Z :=
+  up (Z.abs (centre_gap o r)) + up (weigh (fun g => r_err (at_ g)) (misfit_of o r)) + r_rest r + r_rho r.
+
+(** Entries of the misfit that are as small as roundings are taken together. *)
+Definition crumb (x : Z * positive) : bool := fst x <=? 0x1000000.
+
+Definition own_change (pixels : nat) (cap : Z) (o : cunit) (r : row) : list Z :=
+  let (small, large) := partition crumb (misfit_of o r) in
+  let fixed := up (weigh (fun _ => cap) small) + 2 * r_rho r in
+  vadd (vup (vweigh (fun g => r_own (at_ g)) large)) (vadd (r_bend r) (repeat fixed pixels)).
+
+Definition radius_of (r : row) : Z := up (weigh (fun g => r_err (at_ g)) (r_cols r)) + r_err r.
+Definition moves_of (r : row) : list Z := vadd (vup (vweigh (fun g => r_own (at_ g)) (r_cols r))) (r_own r).
+
+Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
+  let (k, o) := ko in let r := at_ k in
+  forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
+  fits o && (rounding_of o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) (r_off r) <=? r_rest r) &&
+  vle (change_rest o (r_slope r)) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
+  forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
+  (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).
+End Rules.

@@ -1,0 +1,182 @@
+(** * The columns of an accepted certificate
+
+    - [errors_unit], [owns_unit]: each row's own error, and its own change for each pixel, absorb what
+      its columns miss: [local_error] of Forms.v.
+
+    Rests on Rows.v and Forms.v. Stands behind columns.py. *)
+
+From Coq Require Import Reals Lra Lia ZArith List Bool.
+From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.
+From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Rows.
+Import ListNotations.
+Open Scope R_scope.
+
+Section Columns.
+Variables (net : cnet) (crt : cert).
+Hypothesis Hcap : (0 <= c_cap crt)%Z.
+Hypothesis good : forallb (good_row (row_at crt) (cpixels net) (c_cap crt)) (numbered 1 (cunits net)) = true.
+
+Notation at_ := (row_at crt).
+Notation ann := (annotation_of net crt).
+Notation n := (length (cunits net)).
+
+Section Unit.
+Variable k : nat.
+Hypothesis Hk : (k < n)%nat.
+Notation r := (row_nat crt k).
+Notation o := (unit_at net k).
+
+Lemma column_is j g : (num j < k)%nat -> coef (r_cols (at_ j) ++ [(one, j)]) g = column (columns ann) (num j) g.
+Proof.
+  intros H. assert (F := facts_below net crt Hcap good k j Hk H). rewrite coef_app, coef_cons. unfold column.
+  cbn [columns annotation_of]. unfold row_nat. rewrite key_num, real_one. change (coef [] g) with 0.
+  destruct (Nat.ltb_spec g (num j)) as [L|L].
+  - destruct (Nat.eqb_spec (num j) g); [lia|lra].
+  - rewrite (coef_beyond (r_cols (at_ j)) (num j) g); [|apply (f_cols _ _ _ _ _ F)|exact L].
+    rewrite Nat.eqb_sym. destruct (g =? num j)%nat; lra.
+Qed.
+
+Lemma coef_image l start g : (forall x, In x l -> (num (snd x) < k)%nat) ->
+  coef (image_of at_ l start) g =
+  total (map (fun w => IZR (fst w) * column (columns ann) (num (snd w)) g) l) + coef start g.
+Proof.
+  induction l as [|x l IH]; intros H; [unfold image_of; simpl; lra|].
+  cbn [image_of fold_right map]. fold (image_of at_ l start).
+  rewrite coef_merge, coef_scaled, (column_is _ _ (H x (or_introl eq_refl))), IH by (intros; apply H; now right).
+  change (total (?a :: ?b)) with (a + total b). lra.
+Qed.
+
+Lemma misfit_entry g : coef (image_of at_ (core_of o (r_slope r)) (scaled (- one) (r_cols r))) g / 2 ^ 100 =
+  misfit (kept ann) (columns ann) k g.
+Proof.
+  assert (Rd := core_reads net crt Hcap good k Hk). rewrite (coef_image _ _ _ Rd), coef_scaled. unfold misfit.
+  change (kept ann k) with (coef (core_at net crt k)). rewrite (coef_sum k (core_at net crt k) _ Rd).
+  rewrite opp_IZR, one_is. fold (core_at net crt k). change (columns ann k g) with (coef (r_cols r) g).
+  replace (total (map (fun w => IZR (fst w) * column (columns ann) (num (snd w)) g) (core_at net crt k))) with
+    (2 ^ 100 * total (map (fun w => real (fst w) * column (columns ann) (num (snd w)) g) (core_at net crt k))); [lra|].
+  rewrite <- total_scale. apply total_map_ext. intros x _. unfold real. lra.
+Qed.
+
+Lemma merge_keys (P : positive -> Prop) a b : Forall (fun x => P (snd x)) a -> Forall (fun x => P (snd x)) b ->
+  Forall (fun x => P (snd x)) (merge a b).
+Proof.
+  revert b. induction a as [|[x i] a IHa]; intros b Ha; [intros Hb; exact Hb|].
+  inversion Ha as [|? ? Hi Ha']; subst. induction b as [|[y j] b IHb]; intros Hb; [exact Ha|].
+  inversion Hb as [|? ? Hj Hb']; subst. cbn [merge]. destruct (Pos.compare i j).
+  - constructor; [exact Hi|now apply IHa].
+  - constructor; [exact Hi|now apply IHa].
+  - constructor; [exact Hj|now apply IHb].
+Qed.
+
+Lemma image_keys l start : (forall x, In x l -> (num (snd x) < k)%nat) ->
+  Forall (fun x => (num (snd x) < k)%nat) start -> Forall (fun x => (num (snd x) < k)%nat) (image_of at_ l start).
+Proof.
+  intros H Hs. induction l as [|x l IH]; [exact Hs|]. cbn [image_of fold_right]. fold (image_of at_ l start).
+  assert (Hx := H x (or_introl eq_refl)). assert (F := facts_below net crt Hcap good k (snd x) Hk Hx).
+  apply (merge_keys (fun g => (num g < k)%nat)); [|apply IH; intros; apply H; now right].
+  apply Forall_forall. intros y Hy. unfold scaled in Hy. apply in_map_iff in Hy. destruct Hy as (z & <- & Hz). cbn [snd].
+  apply in_app_or in Hz. destruct Hz as [Hz|[<-|[]]]; [|exact Hx].
+  generalize (f_cols _ _ _ _ _ F z Hz). lia.
+Qed.
+
+Lemma misfit_keys x : In x (misfit_of at_ o r) -> (num (snd x) < k)%nat.
+Proof.
+  unfold misfit_of. intros H. apply in_map_iff in H. destruct H as (y & <- & Hy). cbn [snd]. revert y Hy.
+  apply Forall_forall. apply image_keys; [exact (core_reads net crt Hcap good k Hk)|].
+  apply Forall_forall. intros y Hy. unfold scaled in Hy. apply in_map_iff in Hy. destruct Hy as (z & <- & Hz). cbn [snd].
+  generalize (f_cols _ _ _ _ _ (facts_at net crt Hcap good k Hk) z Hz). now rewrite num_key.
+Qed.
+
+(** What the columns miss, times anything that is not negative. *)
+Lemma misfit_total f : (forall g, (g < k)%nat -> 0 <= f g) ->
+  over k (fun g => Rabs (misfit (kept ann) (columns ann) k g) * f g) <=
+  total (map (fun x => real (fst x) * f (num (snd x))) (misfit_of at_ o r)).
+Proof.
+  intros Hf. set (l := image_of at_ (core_of o (r_slope r)) (scaled (- one) (r_cols r))).
+  assert (Lk : forall x, In x l -> (num (snd x) < k)%nat).
+  { intros x Hx. apply (misfit_keys (up (Z.abs (fst x)), snd x)). unfold misfit_of. apply in_map_iff. now exists x. }
+  apply Rle_trans with (/ 2 ^ 100 * over k (fun g => Rabs (coef l g) * f g)).
+  - rewrite <- over_scale. apply over_le. intros g Hg. rewrite <- misfit_entry. fold l. unfold Rdiv.
+    rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)) by lra. lra.
+  - apply Rle_trans with (/ 2 ^ 100 * total (map (fun x => Rabs (real (fst x)) * f (num (snd x))) l)).
+    + apply Rmult_le_compat_l; [lra|]. apply coef_bound. intros x Hx. now apply Hf, Lk.
+    + rewrite <- total_scale. unfold misfit_of. fold l. rewrite map_map. cbn [fst snd]. apply total_map_le.
+      intros x Hx. rewrite <- Rmult_assoc. apply Rmult_le_compat_r; [now apply Hf, Lk|].
+      rewrite <- real_abs. apply Rle_trans with (2 := up_real (Z.abs (fst x))). unfold real. lra.
+Qed.
+
+Lemma misfit_pos x : In x (misfit_of at_ o r) -> (0 <= fst x)%Z.
+Proof. unfold misfit_of. intros H. apply in_map_iff in H. destruct H as (y & <- & _). cbn [fst]. apply up_pos. lia. Qed.
+
+Lemma weigh_total f F l : (forall x, In x l -> (0 <= fst x)%Z /\ F (num (snd x)) <= real (f (snd x))) ->
+  total (map (fun x => real (fst x) * F (num (snd x))) l) <= real (up (weigh f l)).
+Proof.
+  intros Hl. apply Rle_trans with (2 := up_real _). rewrite (weigh_real f l). apply total_map_le. intros x Hx.
+  destruct (Hl x Hx) as [Px Hx']. apply real_pos in Px. rewrite (Rabs_pos_eq _ Px). now apply Rmult_le_compat_l.
+Qed.
+
+Lemma centre_gap_ok : Rabs (offset ann k + read_through (kept ann) (centre ann) k - centre ann k) <=
+  real (up (Z.abs (centre_gap at_ o r))).
+Proof.
+  assert (Rd := core_reads net crt Hcap good k Hk). apply Rle_trans with (2 := up_real _). right.
+  rewrite abs_IZR. unfold read_through. change (kept ann k) with (coef (core_at net crt k)).
+  rewrite (coef_sum k (core_at net crt k) _ Rd). cbn [offset centre annotation_of].
+  replace (total (map (fun w => real (fst w) * real (r_centre (row_nat crt (num (snd w))))) (core_at net crt k))) with
+    (IZR (zsum (map (fun w => (fst w * r_centre (at_ (snd w)))%Z) (core_of o (r_slope r)))) / 2 ^ 100 / 2 ^ 100).
+  - unfold centre_gap. rewrite minus_IZR, plus_IZR, !mult_IZR, one_is.
+    set (s := zsum _). set (a := offset_of _ _). set (c := r_centre r). unfold real.
+    replace (IZR a / 2 ^ 100 + IZR s / 2 ^ 100 / 2 ^ 100 - IZR c / 2 ^ 100) with
+      ((IZR a * 2 ^ 100 + IZR s - IZR c * 2 ^ 100) * (/ 2 ^ 100 * / 2 ^ 100)) by (field).
+    rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100 * / 2 ^ 100)) by lra. lra.
+  - rewrite zsum_number, map_map. change (core_of o (r_slope r)) with (core_at net crt k).
+    transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (fst w * r_centre (at_ (snd w)))) (core_at net crt k))); [lra|].
+    rewrite <- total_scale. apply total_map_ext. intros x _. unfold row_nat. rewrite key_num, mult_IZR. unfold real. lra.
+Qed.
+
+Lemma errors_unit : local_error (offset ann) (kept ann) (centre ann) (columns ann) (fun k => rest ann k + rho ann k) (err ann) k.
+Proof.
+  assert (F := facts_at net crt Hcap good k Hk). unfold local_error.
+  apply Rle_trans with (2 := real_le _ _ (f_err _ _ _ _ _ F)). unfold own_error. rewrite !real_plus.
+  assert (C := centre_gap_ok). assert (E : forall g, (g < k)%nat -> 0 <= err ann g).
+  { intros g Hg. apply real_pos, (f_err_pos _ _ _ _ _ (facts_at net crt Hcap good g ltac:(lia))). }
+  assert (M := misfit_total (err ann) E).
+  assert (W : total (map (fun x => real (fst x) * err ann (num (snd x))) (misfit_of at_ o r))
+    <= real (up (weigh (fun g => r_err (at_ g)) (misfit_of at_ o r)))).
+  { apply weigh_total. intros x Hx. split; [now apply misfit_pos|]. cbn [err annotation_of]. unfold row_nat. rewrite key_num. apply Rle_refl. }
+  cbn [rest rho annotation_of] in *. lra.
+Qed.
+
+Lemma total_partition {A} (p : A -> bool) (f : A -> R) l : let (a, b) := partition p l in
+  total (map f l) = total (map f a) + total (map f b).
+Proof.
+  induction l as [|x l IH]; [simpl; lra|]. cbn [partition]. destruct (partition p l) as [a b].
+  destruct (p x); cbn [map]; change (total (?u :: ?v)) with (u + total v); lra.
+Qed.
+
+Lemma owns_unit q : (q < cpixels net)%nat -> local_error (fun _ => 0) (kept ann) (fun _ => 0) (columns ann)
+  (fun k => bend ann q k + 2 * rho ann k) (own ann q) k.
+Proof.
+  intros Hq. assert (F := facts_at net crt Hcap good k Hk). unfold local_error.
+  apply Rle_trans with (2 := real_le _ _ (f_own _ _ _ _ _ F q)).
+  assert (Z0 : read_through (kept ann) (fun _ => 0) k = 0).
+  { unfold read_through. rewrite (over_cut k 0); [reflexivity|lia|]. intros. ring. }
+  rewrite Z0, Rplus_0_l, Rminus_0_r, Rabs_R0, Rplus_0_l.
+  assert (E : forall g, (g < k)%nat -> 0 <= own ann q g <= real (c_cap crt)).
+  { intros g Hg. destruct (f_own_pos _ _ _ _ _ (facts_at net crt Hcap good g ltac:(lia)) q) as [A B].
+    split; [now apply real_pos|now apply real_le]. }
+  assert (M := misfit_total (own ann q) (fun g Hg => proj1 (E g Hg))). unfold own_change.
+  assert (S := total_partition crumb (fun x => real (fst x) * own ann q (num (snd x))) (misfit_of at_ o r)).
+  assert (I := elements_in_partition crumb (misfit_of at_ o r)).
+  destruct (partition crumb (misfit_of at_ o r)) as [small large]. specialize (I small large eq_refl).
+  rewrite !nth_vadd, !real_plus, vweigh_entry, (nth_repeat _ _ q Hq), real_plus, real_scale.
+  assert (W1 : total (map (fun x => real (fst x) * own ann q (num (snd x))) small) <= real (up (weigh (fun _ => c_cap crt) small))).
+  { apply (weigh_total (fun _ => c_cap crt) (own ann q)). intros x Hx. assert (Hx' := proj2 (I x) (or_introl Hx)).
+    split; [now apply misfit_pos|]. now apply E, misfit_keys. }
+  assert (W2 : total (map (fun x => real (fst x) * own ann q (num (snd x))) large) <=
+    real (up (weigh (fun g => entry q (r_own (at_ g))) large))).
+  { apply weigh_total. intros x Hx. assert (Hx' := proj2 (I x) (or_intror Hx)).
+    split; [now apply misfit_pos|]. cbn [own annotation_of]. unfold row_nat. rewrite key_num. apply Rle_refl. }
+  cbn [bend rho annotation_of] in *. lra.
+Qed.
+End Unit.
+End Columns.

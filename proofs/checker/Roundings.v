@@ -1,0 +1,256 @@
+(** * The checker's roundings
+
+    - [roundings_ok]: the number [rounding_of] that Program.v computes for a unit, from the
+      magnitudes of its operands, satisfies [noise] of Units.v; so does any larger one up to [limit].
+
+    Rests on Annotation.v and Units.v. Stands behind [Layer.rounding], [underflow] and the roundings
+    of forward.py. *)
+
+From Coq Require Import Reals Lra Lia ZArith List Bool Permutation Sorting.Sorted.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Lastbit Require Import operations.Units network.Bound.
+From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
+Import ListNotations.
+Open Scope R_scope.
+
+Lemma u_is : u = / 16777216. Proof. unfold u. lra. Qed.
+
+(** ** Sums *)
+
+(** A number over [2^200]. *)
+Definition real2 (z : Z) : R := IZR z / 2 ^ 100 / 2 ^ 100.
+
+Lemma real2_total l : real2 (zsum l) = total (map real2 l).
+Proof.
+  induction l as [|x l IH]; [unfold real2; simpl; lra|]. cbn [zsum fold_right map]. fold (zsum l).
+  change (total (real2 x :: map real2 l)) with (real2 x + total (map real2 l)). rewrite <- IH.
+  unfold real2. rewrite plus_IZR. lra.
+Qed.
+
+Lemma real2_nonzero z : nonzero (real2 z) = negb (z =? 0)%Z.
+Proof.
+  unfold nonzero. destruct (Z.eqb_spec z 0) as [->|N]; destruct Req_EM_T as [E|E]; try reflexivity.
+  - elim E. unfold real2. lra.
+  - elim N. apply eq_IZR. unfold real2 in E. lra.
+Qed.
+
+Lemma filter_real2 l : filter nonzero (map real2 l) = map real2 (filter (fun x => negb (x =? 0)%Z) l).
+Proof.
+  induction l as [|x l IH]; [reflexivity|]. cbn [map filter]. rewrite real2_nonzero, IH. now destruct (x =? 0)%Z.
+Qed.
+
+Lemma real2_le a b : (a <= b)%Z -> real2 a <= real2 b.
+Proof. intros H. apply IZR_le in H. unfold real2. lra. Qed.
+
+Lemma sorted_descending l : descending (map real2 (Sorting.sort l)).
+Proof.
+  assert (S := Sorting.Sorted_sort l). unfold descending. induction S as [|x m S IH H]; [constructor|].
+  cbn [map]. constructor; [exact IH|]. destruct H as [|y m H]; constructor.
+  apply real2_le. now apply Z.leb_le.
+Qed.
+
+Lemma chain_real n i m : chain n i (map real2 m) = real2 (chain_of (Z.of_nat n) (Z.of_nat i) m).
+Proof.
+  revert i. induction m as [|x m IH]; intros i; [unfold real2; simpl; lra|].
+  cbn [map chain chain_of]. rewrite IH. replace (Z.of_nat i + 1)%Z with (Z.of_nat (S i)) by lia.
+  unfold real2. rewrite plus_IZR, mult_IZR, minus_IZR, plus_IZR, !INR_IZR_INZ, Nat2Z.inj_max. simpl (Z.of_nat 2). lra.
+Qed.
+
+Lemma sum_noise_ok bs P W X E : sum_fits bs W = true -> (noise_of_sum bs P <= E)%Z -> (E <= limit)%Z ->
+  0 <= X <= 2 ^ 20 -> Forall (fun b => (0 <= b)%Z) bs -> (0 <= P)%Z ->
+  sum_noise (map real2 bs) (real2 P) (real W) X (real E).
+Proof.
+  unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le. intros [[Hn HW] Hs] HE Hl HX Hb HP.
+  set (f := filter (fun x => negb (x =? 0)%Z) bs) in *. set (m := Sorting.sort f) in *.
+  assert (Pm : Permutation f m) by apply Sorting.Permuted_sort.
+  assert (Lf : (length f <= length bs)%nat).
+  { unfold f. clear. induction bs as [|x l IH]; simpl; [lia|]. destruct (negb (x =? 0)%Z); simpl; lia. }
+  assert (Lm : length m = length f) by now apply Permutation_length, Permutation_sym.
+  set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia). unfold most_terms in N.
+  assert (Nr : 0 <= IZR n <= 32768) by (split; apply IZR_le; lia).
+  assert (Ni : INR (length m) = IZR n) by apply INR_IZR_INZ.
+  assert (HW' : real W <= 2 ^ 20).
+  { apply Rle_trans with (1 := real_le _ _ HW). unfold limit, real. rewrite mult_IZR, one_is. lra. }
+  exists (map real2 m), (length m). rewrite map_length, Ni, u_is. 
+  split; [|split; [|split; [|split; [|split]]]].
+  - rewrite filter_real2. now apply Permutation_map.
+  - apply sorted_descending.
+  - lia.
+  - lra.
+  - assert (C := chain_real (length m) 1 m). simpl (Z.of_nat 1) in C. fold n in C. unfold Layers.roundings.
+    rewrite ?map_length, C. set (c := chain_of n 1 m) in *.
+    assert (K : / 16777216 * (real2 c + real2 P) / (1 - IZR n * / 16777216) <= real (ceil_div (up (c + P)) (0x1000000 - n))).
+    { apply Rle_trans with (2 := ceil_div_unit (up (c + P)) (0x1000000 - n) ltac:(lia)). rewrite minus_IZR.
+      replace (/ 16777216 * (real2 c + real2 P) / (1 - IZR n * / 16777216)) with
+        ((real2 c + real2 P) * / (16777216 - IZR n)) by (field; lra).
+      apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
+      apply Rle_trans with (2 := up_real _). unfold real2. rewrite plus_IZR. lra. }
+    assert (U : underflow (length m) (real W) X <= / 2 ^ 80).
+    { unfold underflow. rewrite Ni. assert (IZR n * (X + 5) <= 32768 * (2 ^ 20 + 5)) by (apply Rmult_le_compat; lra).
+      unfold eta. lra. }
+    apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x100000 = / 2 ^ 80) by (unfold real; lra). lra.
+  - apply real_le in Hl. unfold limit in Hl. unfold real at 2 in Hl. rewrite mult_IZR, one_is in Hl.
+    assert (T : total (map real2 m) <= 2 ^ 40).
+    { rewrite <- (total_perm _ _ (Permutation_map real2 Pm)). apply Rle_trans with (real2 (zsum bs)).
+      - rewrite real2_total. unfold f. clear - Hb. induction Hb as [|x l Hx _ IH]; [simpl; lra|].
+        cbn [map filter]. change (total (real2 x :: map real2 l)) with (real2 x + total (map real2 l)).
+        destruct (negb (x =? 0)%Z).
+        + cbn [map]. change (total (real2 x :: ?b)) with (real2 x + total b). lra.
+        + apply IZR_le in Hx. unfold real2 at 2. lra.
+      - apply real2_le in Hs. apply Rle_trans with (1 := Hs). unfold real2, limit. rewrite !mult_IZR, one_is. lra. }
+    unfold largest. lra.
+Qed.
+
+(** ** Quotients *)
+
+Lemma quotient_noise_ok X c : (0 <= X)%Z -> real X <= 2 ^ 41 -> / 2 ^ 10 <= Rabs (real c) ->
+  quotient_range (real X) (real c) /\ quotient_noise (real X) (real c) <= real (noise_of_quotient X c).
+Proof.
+  intros H0 HX Hc. assert (X0 := real_pos X H0). set (k := Rabs (real c)) in *.
+  assert (K : 0 < k) by lra. assert (I : / k <= 2 ^ 10).
+  { replace (2 ^ 10) with (/ / 2 ^ 10) by field. apply Rinv_le_contravar; lra. }
+  assert (I0 : 0 < / k) by now apply Rinv_0_lt_compat.
+  split.
+  - split; fold k; [unfold eta; lra|]. unfold largest.
+    assert ((real X + 1) * (/ k + 1) <= (2 ^ 41 + 1) * (2 ^ 10 + 1)) by (apply Rmult_le_compat; lra). lra.
+  - unfold quotient_noise, noise_of_quotient. fold k. rewrite real_plus.
+    assert (Cz : (0 < Z.abs c)%Z).
+    { apply lt_IZR. rewrite abs_IZR. unfold k, real, Rdiv in K. rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)) in K by lra. lra. }
+    assert (D := ceil_div_unit (X * one * 0x2000001) (Z.abs c * 0x1000000000000) ltac:(lia)).
+    assert (E : real (X * one * 0x2000001) / IZR (Z.abs c * 0x1000000000000) = (2 * u + u * u) * (real X / k)).
+    { rewrite u_is. unfold k. rewrite <- real_abs. unfold real. rewrite !mult_IZR, one_is. apply IZR_lt in Cz. field. lra. }
+    assert (Q : real 0x100000 = / 2 ^ 80) by (unfold real; lra). 
+    assert (B : eta * (3 * real X + 2 / k + 2) <= / 2 ^ 80) by (unfold eta, Rdiv; lra). lra.
+Qed.
+
+(** ** All units *)
+
+Section Roundings.
+Variables (net : cnet) (crt : cert).
+Hypothesis Hcap : (0 <= c_cap crt)%Z.
+Hypothesis good : forallb (good_row (row_at crt) (cpixels net) (c_cap crt)) (numbered 1 (cunits net)) = true.
+
+Notation at_ := (row_at crt).
+
+(** The magnitudes that the rows claim. *)
+Definition claimed (k : nat) : R := real (mag at_ (key k)).
+
+Lemma claimed_num j : claimed (num j) = real (mag at_ j).
+Proof. unfold claimed. now rewrite key_num. Qed.
+
+Lemma mag_pos k : (k < length (cunits net))%nat -> (0 <= mag at_ (key k))%Z.
+Proof.
+  intros H. apply real_le_inv. rewrite real_0. apply Rle_trans with (2 := magnitude_ok net crt Hcap good k H).
+  now apply (magnitude_low net crt Hcap good).
+Qed.
+
+Lemma small_claims k o : (k < length (cunits net))%nat -> row_facts net crt (key k) o (row_nat crt k) ->
+  forall j, In j (reads_of o) -> (0 <= mag at_ j)%Z /\ 0 <= real (mag at_ j) <= 2 ^ 20.
+Proof.
+  intros Hk F j Hj. assert (L := f_reads _ _ _ _ _ F j Hj). rewrite num_key in L.
+  assert (P := mag_pos (num j) ltac:(lia)). rewrite key_num in P. split; [exact P|]. split; [now apply real_pos|].
+  rewrite <- (key_num j). apply (mag_limit net crt Hcap good). lia.
+Qed.
+
+Lemma mags_sum js : total (map claimed (map num js)) = real (zsum (map (mag at_) js)).
+Proof. rewrite zsum_real, !map_map. f_equal. apply map_ext. intros. apply claimed_num. Qed.
+
+Theorem roundings_ok k : (k < length (cunits net))%nat ->
+  noise claimed (denote (unit_at net k)) (real (r_rho (row_nat crt k))).
+Proof.
+  intros Hk. assert (F := facts_at net crt Hcap good k Hk). set (o := unit_at net k) in *.
+  assert (M := small_claims k o Hk F). assert (R := f_rho _ _ _ _ _ F). assert (Tm := f_tame _ _ _ _ _ F).
+  assert (Fi := f_fits _ _ _ _ _ F). set (rho := r_rho (row_nat crt k)) in *.
+  assert (Hu := u_is). destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote noise rounding_of fits reads_of] in *.
+  - now apply real_pos.
+  - exists (2 ^ 20). split; [lra|]. split.
+    { intros i Hi. unfold entries in Hi. rewrite map_map in Hi. apply in_map_iff in Hi. destruct Hi as (x & <- & Hx).
+      cbn [snd]. rewrite claimed_num. apply M. apply in_map_iff. now exists x. }
+    assert (Pp : forall x, In x ws -> (0 <= Z.abs (fst x) * mag at_ (snd x))%Z).
+    { intros x Hx. apply Z.mul_nonneg_nonneg; [lia|]. apply M. apply in_map_iff. now exists x. }
+    assert (E1 : map (fun wj => Rabs (fst wj) * claimed (snd wj)) (entries ws) = map real2 (zproducts at_ ws)).
+    { unfold entries, zproducts. rewrite !map_map. apply map_ext. intros x. cbn [fst snd]. rewrite claimed_num, <- real_abs.
+      unfold real, real2. rewrite mult_IZR. lra. }
+    assert (E2 : map Rabs (map real bs) = map real2 (map (fun b => one * Z.abs b)%Z bs)).
+    { rewrite !map_map. apply map_ext. intros b. rewrite <- real_abs. unfold real, real2. rewrite mult_IZR, one_is. lra. }
+    assert (E3 : total (map (fun wj => Rabs (fst wj)) (entries ws)) = real (zsum (map (fun w => Z.abs (fst w)) ws))).
+    { rewrite zsum_real. unfold entries. rewrite !map_map. f_equal. apply map_ext. intros x. cbn [fst]. now rewrite real_abs. }
+    cbv zeta. rewrite E1, E2, E3, <- map_app, <- real2_total.
+    apply sum_noise_ok; try assumption; [lra| |].
+    + apply Forall_app. split; apply Forall_forall; intros z Hz; apply in_map_iff in Hz; destruct Hz as (x & <- & Hx).
+      * now apply Pp.
+      * unfold one. lia.
+    + unfold zproducts. clear - Pp. induction ws as [|x ws IH]; [simpl; lia|]. cbn [map zsum fold_right].
+      assert (A := Pp x (or_introl eq_refl)). assert (B := IH (fun y Hy => Pp y (or_intror Hy))).
+      unfold zsum in B. lia.
+  - destruct (M j (or_introl eq_refl)) as (M0 & M1). rewrite claimed_num. apply Z.leb_le in Fi.
+    destruct (quotient_noise_ok (mag at_ j) c M0 ltac:(lra)) as [A B].
+    { rewrite <- real_abs. apply real_le in Fi. rewrite real_scale in Fi. fold (real one) in Fi. rewrite real_one in Fi. lra. }
+    split; [exact A|]. apply Rle_trans with (1 := B). now apply real_le.
+  - apply andb_prop in Fi. destruct Fi as [Fi F3]. apply andb_prop in Fi. destruct Fi as [F1 F2]. apply Z.leb_le in F2, F3.
+    assert (L1 : length (map num js) = length js) by apply map_length.
+    assert (Ln : real (length_of js) = INR (length (map num js))).
+    { rewrite L1, INR_IZR_INZ. unfold length_of. rewrite Z.mul_comm. unfold real. rewrite mult_IZR, one_is. lra. }
+    assert (E1 : map claimed (map num js) = map real2 (map (fun j => one * mag at_ j)%Z js)).
+    { rewrite !map_map. apply map_ext. intros j. rewrite claimed_num. unfold real, real2. rewrite mult_IZR, one_is. lra. }
+    assert (Pj : forall j, In j js -> (0 <= one * mag at_ j)%Z).
+    { intros j Hj. apply Z.mul_nonneg_nonneg; [unfold one; lia|]. now apply M. }
+    assert (S0 : sum_noise (map claimed (map num js)) 0 0 0 (real (mean_noise at_ js))).
+    { assert (Z0 : real2 0 = 0) by (unfold real2; lra). rewrite E1, <- real_0 at 1. replace (real 0) with (real2 0) at 1 by (rewrite real_0; exact Z0).
+      rewrite <- real_0. replace (sum_noise _ (real2 0) (real 0) (real 0)) with (sum_noise (map real2 (map (fun j => one * mag at_ j)%Z js)) (real2 0) (real 0) 0) by now rewrite real_0.
+      apply sum_noise_ok; [exact F1|apply Z.le_refl|exact F3|lra| |lia].
+      apply Forall_forall. intros z Hz. apply in_map_iff in Hz. destruct Hz as (x & <- & Hx). now apply Pj. }
+    exists (real (mean_noise at_ js)). cbv zeta. rewrite mags_sum, <- real_plus, <- Ln. split; [exact S0|].
+    assert (N0 : (0 <= mean_noise at_ js)%Z).
+    { apply real_le_inv. rewrite real_0. destruct S0 as (m & h & Q1 & Q2 & Q3 & Q4 & Q5 & Q6).
+      apply Rle_trans with (2 := Q5). assert (Nm : nonneg m).
+      { apply (nonneg_perm _ _ Q1). rewrite E1. apply Forall_forall. intros z Hz. apply filter_In in Hz. destruct Hz as [Hz _].
+        apply in_map_iff in Hz. destruct Hz as (y & <- & Hy). apply in_map_iff in Hy. destruct Hy as (x & <- & Hx).
+        specialize (Pj x Hx). apply IZR_le in Pj. unfold real2. lra. }
+      assert (H := u_pos). apply Rplus_le_le_0_compat.
+      - apply Rmult_le_pos; [|apply Rlt_le, Rinv_0_lt_compat; lra]. apply Rmult_le_pos; [lra|].
+        unfold Layers.roundings. rewrite <- worst_sorted by assumption. generalize (worst_pos m Nm). lra.
+      - unfold underflow. generalize eta_pos (pos_INR (length m)). intros. apply Rmult_le_pos; lra. }
+    assert (Sp : (0 <= zsum (map (mag at_) js))%Z).
+    { clear - M. induction js as [|x js IH]; [simpl; lia|]. cbn [map zsum fold_right].
+      assert (A := proj1 (M x (or_introl eq_refl))). assert (B := IH (fun y Hy => M y (or_intror Hy))). unfold zsum in B. lia. }
+    assert (Sl : real (zsum (map (mag at_) js)) <= 2 ^ 40).
+    { unfold sum_fits in F1. rewrite !andb_true_iff, !Z.leb_le in F1. destruct F1 as [_ F1]. apply real2_le in F1.
+      rewrite real2_total, <- E1, mags_sum in F1. apply Rle_trans with (1 := F1). unfold real2, limit. rewrite !mult_IZR, one_is. lra. }
+    apply real_le in F3. unfold limit in F3. unfold real at 2 in F3. rewrite mult_IZR, one_is in F3.
+    assert (N1 : 1 <= real (length_of js)).
+    { rewrite Ln, L1, INR_IZR_INZ. now apply IZR_le. }
+    destruct (quotient_noise_ok (zsum (map (mag at_) js) + mean_noise at_ js) (length_of js) ltac:(lia)) as [A B].
+    { rewrite real_plus. lra. }
+    { rewrite Rabs_pos_eq; lra. }
+    split; [exact A|]. apply real_le in R. rewrite real_plus in R.
+    assert (real (mean_noise at_ js) / real (length_of js) <= real (mean_noise at_ js)).
+    { rewrite <- (Rmult_1_r (real (mean_noise at_ js))) at 2. apply Rmult_le_compat_l; [now apply real_pos|].
+      rewrite <- Rinv_1. apply Rinv_le_contravar; lra. }
+    lra.
+  - rewrite !claimed_num, ?u_is. unfold near, at_zero. assert (H27 : real (Z.shiftr one 27) = / 2 ^ 27) by (change (Z.shiftr one 27) with 9444732965739290427392%Z; unfold real; lra).
+    assert (H6 : real (Z.shiftr one 6) = / 2 ^ 6) by (change (Z.shiftr one 6) with 19807040628566084398385987584%Z; unfold real; lra).
+    apply real_le in R. destruct (Z.leb_spec (mag at_ j) (Z.shiftr one 27)) as [A|A].
+    + right. right. apply real_le in A. change (Z.shiftr one 28) with 4722366482869645213696%Z in R. split; [lra|]. unfold real at 1 in R. lra.
+    + destruct (Z.leb_spec (mag at_ j) (Z.shiftr one 6)) as [B|B].
+      * right. left. apply real_le in B. change (Z.shiftr one 23) with 151115727451828646838272%Z in R. split; [lra|]. unfold real at 1 in R. lra.
+      * left. change (Z.shiftr one 22) with 302231454903657293676544%Z in R. unfold real at 1 in R. lra.
+  - rewrite !claimed_num, ?u_is. unfold near, at_zero. assert (H27 : real (Z.shiftr one 27) = / 2 ^ 27) by (change (Z.shiftr one 27) with 9444732965739290427392%Z; unfold real; lra).
+    assert (H6 : real (Z.shiftr one 6) = / 2 ^ 6) by (change (Z.shiftr one 6) with 19807040628566084398385987584%Z; unfold real; lra).
+    apply real_le in R. rewrite real_plus in R. assert (Q : real 1 = / 2 ^ 100) by (unfold real; lra).
+    assert (He : eta <= / 2 ^ 100) by (unfold eta; lra). destruct (Z.leb_spec (mag at_ j) (Z.shiftr one 27)) as [A|A].
+    + right. right. apply real_le in A. split; [lra|]. generalize (ceil_div_unit (mag at_ j) 0x10000000 ltac:(lia)). lra.
+    + destruct (Z.leb_spec (mag at_ j) (Z.shiftr one 6)) as [B|B].
+      * right. left. apply real_le in B. split; [lra|]. generalize (ceil_div_unit (3 * mag at_ j) 0x1000000 ltac:(lia)).
+        rewrite real_scale. lra.
+      * left. generalize (ceil_div_unit (6 * mag at_ j) 0x1000000 ltac:(lia)). rewrite real_scale. lra.
+  - rewrite !claimed_num, u_is. destruct (M i ltac:(simpl; auto)) as (_ & I0 & I1). destruct (M j ltac:(simpl; auto)) as (_ & J0 & J1).
+    assert (P : real (mag at_ i) * real (mag at_ j) <= 2 ^ 20 * 2 ^ 20) by (apply Rmult_le_compat; assumption).
+    split; [unfold largest; lra|]. apply real_le in R. rewrite real_plus in R. assert (Q : real 1 = / 2 ^ 100) by (unfold real; lra).
+    generalize (ceil_div_unit (up (mag at_ i * mag at_ j)) 0x1000000 ltac:(lia)) (up_product (mag at_ i) (mag at_ j)).
+    unfold eta. lra.
+  - rewrite !claimed_num, u_is. destruct (M i ltac:(simpl; auto)) as (_ & I0 & I1). destruct (M j ltac:(simpl; auto)) as (_ & J0 & J1).
+    split; [unfold largest; lra|]. apply real_le in R. rewrite real_plus in R. assert (Q : real 1 = / 2 ^ 100) by (unfold real; lra).
+    generalize (ceil_div_unit (mag at_ i + mag at_ j) 0x1000000 ltac:(lia)). rewrite real_plus. unfold eta. lra.
+Qed.
+End Roundings.

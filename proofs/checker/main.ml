@@ -1,0 +1,100 @@
+(* Reads layers and hints in the plain form that lastbit.certificate.coq writes, derives a certificate
+   by the extracted [derive], and decides it by the extracted [check]. Prints "accepted U R" in units
+   of 2^-100, or "rejected". Each line "row UNIT FIELD NUMBER" then asks for the verdict on a
+   certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected". *)
+open Checker
+
+let rec nat_of n = if n = 0 then O else S (nat_of (n - 1))
+
+(* Hexadecimal digits to binary numbers, most significant bit first. *)
+let positive_of digits =
+  let bit p b = match p with
+    | None -> if b then Some XH else None
+    | Some p -> Some (if b then XI p else XO p) in
+  let digit p c =
+    let d = int_of_string ("0x" ^ String.make 1 c) in
+    List.fold_left (fun p k -> bit p ((d lsr k) land 1 = 1)) p [3; 2; 1; 0] in
+  String.fold_left digit None digits
+
+let z_of word =
+  let negative = word.[0] = '-' in
+  let digits = if negative then String.sub word 1 (String.length word - 1) else word in
+  match positive_of digits with None -> Z0 | Some p -> if negative then Zneg p else Zpos p
+
+let hex z =
+  let rec bits = function XH -> [true] | XO p -> false :: bits p | XI p -> true :: bits p in
+  let rec digits = function
+    | [] -> ""
+    | l ->
+      let take k l = if List.length l > k then List.nth l k else false in
+      let d = List.fold_left (fun d k -> (2 * d) + Bool.to_int (take k l)) 0 [3; 2; 1; 0] in
+      let rest = List.filteri (fun i _ -> i >= 4) l in
+      digits rest ^ Printf.sprintf "%x" d in
+  match z with Z0 -> "0" | Zpos p -> digits (bits p) | Zneg p -> "-" ^ digits (bits p)
+
+let layers = ref [] and hints = ref [] and changes = ref []
+
+let parse words =
+  let rest = ref words in
+  let next () = match !rest with [] -> failwith "too few words" | w :: r -> rest := r; w in
+  let number () = int_of_string (next ()) in
+  let nat () = nat_of (number ()) in
+  let zs () = let n = number () in List.init n (fun _ -> z_of (next ())) in
+  let layer l = layers := l :: !layers in
+  (match next () with
+   | "bytes" -> let c = nat () in let h = nat () in let w = nat () in layer (LBytes (c, h, w))
+   | "quotient" -> let x = nat () in layer (LQuotient (x, zs ()))
+   | "times" -> let x = nat () in layer (LTimes (x, zs ()))
+   | "plus" -> let x = nat () in layer (LPlus (x, zs ()))
+   | "convolution" ->
+     let x = nat () in let zweights = zs () in let zbias = zs () in
+     let zoutputs = nat () in let zgroups = nat () in let zrows = nat () in let zcols = nat () in
+     let zstride_y = nat () in let zstride_x = nat () in let ztop = nat () in let zleft = nat () in
+     let h = nat () in let w = nat () in
+     layer (LConvolution (x, { zweights; zbias; zoutputs; zgroups; zrows; zcols; zstride_y;
+                               zstride_x; ztop; zleft }, h, w))
+   | "mean" -> layer (LMean (nat ()))
+   | "silu" -> layer (LSilu (nat ()))
+   | "sigmoid" -> layer (LSigmoid (nat ()))
+   | "gate" -> let x = nat () in let s = nat () in layer (LGate (x, s))
+   | "add" -> let x = nat () in let y = nat () in layer (LAdd (x, y))
+   | "hint" ->
+     let hslope = z_of (next ()) in let hduals = zs () in let hbase = next () = "true" in
+     hints := { hslope; hduals; hbase } :: !hints
+   | "row" ->
+     let k = number () in let field = next () in changes := (k, field, z_of (next ())) :: !changes
+   | word -> failwith ("unknown word " ^ word));
+  if !rest <> [] then failwith "too many words"
+
+(* One row with a number put in the place of another: a certificate that nobody derived. *)
+let changed crt (k, field, z) =
+  let rec unit k = if k = 1 then XH else if k land 1 = 1 then XI (unit (k / 2)) else XO (unit (k / 2)) in
+  let r = row_of crt.c_rows (unit k) in
+  let first = function [] -> [z] | _ :: l -> z :: l in
+  let r = match field with
+    | "slope" -> { r with r_slope = z } | "centre" -> { r with r_centre = z }
+    | "rest" -> { r with r_rest = z } | "rho" -> { r with r_rho = z } | "err" -> { r with r_err = z }
+    | "rad" -> { r with r_rad = z } | "bend" -> { r with r_bend = first r.r_bend }
+    | "own" -> { r with r_own = first r.r_own } | "move" -> { r with r_move = first r.r_move }
+    | "dual" -> { r with r_duals = first r.r_duals }
+    | "column" -> { r with r_cols = (match r.r_cols with [] -> [] | (_, j) :: l -> (z, j) :: l) }
+    | _ -> failwith ("unknown field " ^ field) in
+  { crt with c_rows = PositiveMap.add (unit k) r crt.c_rows }
+
+let () =
+  (try
+     while true do
+       match List.filter (( <> ) "") (String.split_on_char ' ' (input_line stdin)) with
+       | [] -> ()
+       | words -> parse words
+     done
+   with End_of_file -> ());
+  let net = expand (List.rev !layers) in
+  let crt = derive net (List.rev !hints) in
+  if check net crt then Printf.printf "accepted %s %s\n" (hex crt.c_upper) (hex crt.c_bound)
+  else print_endline "rejected";
+  List.iter
+    (fun (k, field, z) ->
+       let verdict = if check net (changed crt (k, field, z)) then "accepted" else "rejected" in
+       Printf.printf "%d %s %s\n" k field verdict)
+    (List.rev !changes)
