@@ -74,7 +74,7 @@ checker: proofs $(VENV)/.core
 	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt
 
 clean:
-	rm -rf $(VENV) $(CHECKER)
+	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt
 	find proofs \( -name '*.vo*' -o -name '*.glob' -o -name '.*.aux' -o -name '*CoqMakefile*' \) -delete
 
 $(BIN)/python:
