@@ -27,7 +27,7 @@ def small_recipe(name: Literal["tight", "plain", "zero"], **changes: object) -> 
         }
     else:
         changes = {"batch_norm_epochs": 1, "epochs": 1, **changes}
-    small = {"widths": WIDTHS, "expansion": 1.5, "copies": (), "warmup_steps": 1, **PLAIN_SIZED}
+    small = {"widths": WIDTHS, "expansion": 1.5, "warmup_steps": 1, **PLAIN_SIZED}
     return replace(RECIPES[name], **{**small, **changes})  # pyright: ignore[reportArgumentType]
 
 
