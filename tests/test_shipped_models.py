@@ -18,7 +18,7 @@ MODELS = shipped_models()
 
 
 def test_which_models_are_shipped() -> None:
-    assert [files.name for files in MODELS] == ["tight", "one", "plain"]
+    assert [files.name for files in MODELS] == ["tight", "one", "plain", "zero"]
 
 
 @pytest.fixture(params=MODELS, ids=lambda files: files.name)
