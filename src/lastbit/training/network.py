@@ -58,6 +58,8 @@ class Copies(NormedConv):
     add: it does not round.
     """
 
+    source: Tensor
+
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, group: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, 1, group)
         source = torch.arange(outputs) * inputs // outputs
