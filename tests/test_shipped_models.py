@@ -71,7 +71,7 @@ def test_the_certificate_is_accepted_and_brackets(files: ModelFiles) -> None:
 def test_the_certified_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
     """A sample: three images of each kind, and all those that are said to be undecided."""
     if not files.decisions.exists():
-        assert files.name in ("one", "plain", "tight")
+        assert files.name in ("one", "plain", "zero")  # their roundings have no useful bound
         return
     stated = json.loads(files.decisions.read_bytes())
     assert stated["model"]["sha256"] == files.sha256()
