@@ -93,7 +93,8 @@ class Pass:
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
         self.early = self.nodes[: ends[0] + 1] if ends else []
-        self.slopes: dict[str, patches.Slopes] = {}  # of every SiLU
+        self.names = {node.name for node in self.early}
+        self.slopes: dict[str, patches.Slopes] = {}  # of their SiLUs
         pixels = math.prod(self.nodes[0].shape)
         self.ledger = Ledger(self.classes, pixels)
         # of as many columns, the one that a pixel belongs to
@@ -140,7 +141,7 @@ class Pass:
         sources = [self.forms[name] for name in node.inputs]
         counts = {source.error.n.shape[3] for source in sources}
         require(len(counts) == 1, "hint.coarsen", "two branches with different groups")
-        if node.op == "silu":
+        if node.op == "silu" and node.name in self.names:
             self.slopes[node.name] = enclosure.silu_slopes(*sources[0].interval)
         none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
         spread = self.spreads.get(node.name, columns.Spread(none, none))
@@ -169,11 +170,10 @@ class Pass:
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
         remainder, rounding, defect = self.ledger.effects.values()
-        first, names = self.early[-1:], {node.name for node in self.early}
-        inner = names - {node.name for node in first}
-        early = [v for k, v in remainder.items() if k in names]
+        inner = self.names - {node.name for node in self.early[-1:]}
+        early = [v for k, v in remainder.items() if k in self.names]
         early += [v for k, v in defect.items() if k in inner]
-        late = [v for k, v in remainder.items() if k not in names]
+        late = [v for k, v in remainder.items() if k not in self.names]
         late += [v for k, v in defect.items() if k not in inner]
         sums = {
             "first_layer": self._sum(self.ledger.direct, *early),
