@@ -24,7 +24,7 @@ from lastbit_check.exact import Fix, Ints, rounded
 BITS = 24  # slopes and sigmoid values are tabulated as integers over 2^24
 STEP = 64  # table points per unit
 END = 24 * STEP  # the tables cover [-24, 24]
-Bounds = tuple[NDArray[Any], NDArray[Any]]  # of Python integers
+Bounds = tuple[NDArray[Any], NDArray[Any]]  # of fractions
 # Values that a function may come near from the first of two points k/64 to the second: where it
 # turns, and its limit on its monotone tail beyond the table (silu grows: see silu_values).
 EXTREMES = {
@@ -35,6 +35,7 @@ EXTREMES = {
 }
 
 
+@cache
 def exp_bounds(x: Fraction) -> tuple[Fraction, Fraction]:
     """Rational lo <= exp(x) <= hi, relative width below 2^-60 for |x| <= 64."""
     if x < 0:
@@ -63,36 +64,26 @@ def tanh_upper(x: Fraction) -> Fraction:
 def tables() -> dict[str, tuple[Ints, Ints]]:
     """Lower and upper integer tables (unit 2^-24) at the points k/64, |k| <= END.
 
-    Integers over 2^200 enclose exp(k/64), by powers of exp(1/64); then with s = sigma(z),
-    silu(z) = z s and silu'(z) = s (1 + z (1 - s)), over 2^60.
+    With s = sigma(z): silu(z) = z s, sigma'(z) = s (1 - s) and silu'(z) = s (1 + z (1 - s)).
     """
-    one, unit, coarse = 1 << 200, 1 << 60, 1 << 60 - BITS
-    base = [int(bound * one) + k for k, bound in enumerate(exp_bounds(Fraction(1, STEP)))]
-    powers = [(one, one)]
-    for _ in range(END):
-        low, high = powers[-1]
-        powers.append((low * base[0] // one, high * base[1] // one + 1))
-    k = np.arange(-END, END + 1)
-    low, high = np.array(powers, object)[abs(k)].T
-    left: NDArray[Any] = low * unit // (one + low)
-    right: NDArray[Any] = high * unit // (one + high) + 1
-    s = np.where(k < 0, unit - right, left), np.where(k < 0, unit - left, right)
-    z, complement = k.astype(object) * unit // STEP, (unit - s[1], unit - s[0])
-    inner = _product((z, z), complement, unit)
+    z: NDArray[Any] = np.array([Fraction(k, STEP) for k in range(-END, END + 1)], object)
+    lo, hi = np.array([exp_bounds(x) for x in z], object).T
+    s, complement = (lo / (1 + lo), hi / (1 + hi)), (1 / (1 + hi), 1 / (1 + lo))
+    inner = _product((z, z), complement)
     rows: dict[str, Bounds] = {
         "sigmoid": s,
-        "sigmoid'": _product(s, complement, unit),
-        "silu": _product((z, z), s, unit),
-        "silu'": _product(s, (unit + inner[0], unit + inner[1]), unit),
+        "sigmoid'": _product(s, complement),
+        "silu": _product((z, z), s),
+        "silu'": _product(s, (1 + inner[0], 1 + inner[1])),
     }
-    return {name: ((lo // coarse).astype(np.float64), -(-hi // coarse).astype(np.float64))
+    return {name: ((lo * 2**BITS // 1).astype(np.float64), -(-hi * 2**BITS // 1).astype(np.float64))
             for name, (lo, hi) in rows.items()}  # fmt: skip
 
 
-def _product(a: Bounds, b: Bounds, unit: int) -> Bounds:
-    """Enclosure of the product of two intervals of integers over ``unit``."""
+def _product(a: Bounds, b: Bounds) -> Bounds:
+    """Enclosure of the product of two intervals."""
     corners = [p * q for p in a for q in b]
-    return np.minimum.reduce(corners) // unit, -(-np.maximum.reduce(corners) // unit)
+    return np.minimum.reduce(corners), np.maximum.reduce(corners)
 
 
 def _enclosed(name: str, lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
