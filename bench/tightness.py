@@ -27,6 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from lastbit.bound import Kept, derive
 from lastbit.bound.linear import LinearMap
 from lastbit.certificate import hints_for
 from lastbit.float32.executor import execute_float64
@@ -34,7 +35,6 @@ from lastbit.float32.patches import patches
 from lastbit.graph import Linear, Network, read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.witness.files import read_witness
-from lastbit_check.check import Derived, derive
 from lastbit_check.hints import Hints
 
 U = 2.0**-24
@@ -43,7 +43,7 @@ Rows = dict[str, tuple[float, ...]]
 Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def ranges_of(derived: Derived) -> Ranges:
+def ranges_of(derived: Kept) -> Ranges:
     """What every node's values lie in, for all images."""
     return {
         name: (np.ldexp(low.n[..., 0], -low.e), np.ldexp(high.n[..., 0], -high.e))
@@ -51,7 +51,7 @@ def ranges_of(derived: Derived) -> Ranges:
     }
 
 
-def rounding_rules(network: Network, hints: Hints, derived: Derived, ranges: Ranges) -> Rows:
+def rounding_rules(network: Network, hints: Hints, derived: Kept, ranges: Ranges) -> Rows:
     """Node -> the columns of the table, for values in these ranges."""
     shapes = {node.name: node.shape for node in network}
     found: Rows = {}
@@ -96,7 +96,7 @@ def sizes_of(w: np.ndarray, low: np.ndarray, high: np.ndarray, count: int) -> np
     return sizes.reshape(count, -1, sizes.shape[-1])
 
 
-def dual_weights(name: str, hints: Hints, derived: Derived, network: Network) -> np.ndarray:
+def dual_weights(name: str, hints: Hints, derived: Kept, network: Network) -> np.ndarray:
     """|a_c - a_j| of the worst pair (channels, places)."""
     c, j, _ = derived.worst
     shape = network[name].shape

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lastbit.bound.walk import derive
 from lastbit.certificate.write import hints_for
 from lastbit.float32 import execute_float64
 from lastbit.graph import Linear
-from lastbit_check.check import derive
 from networks import RandomNetwork
 from soundness.harness import built
 

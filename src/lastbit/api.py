@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from lastbit.bound import absorbed_node
+from lastbit.bound import Walk, absorbed_node
 from lastbit.certificate import Draft, draft, hints_for, write
 from lastbit.data import load_mnist, score
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
@@ -137,10 +138,8 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
     model = model or certificate.with_name("model.onnx")
     try:
         manifest, blob = load(certificate)
-        derived = check_certificate(
-            read_bytes(model), manifest, blob,
-            watch=lambda _, k, n: progress("checking the certificate", k, n),
-        )  # fmt: skip
+        walk = partial(Walk, watch=lambda _, k, n: progress("checking the certificate", k, n))
+        derived = check_certificate(read_bytes(model), manifest, blob, walk)
     except Rejected as error:
         spent = time.monotonic() - start
         return Checked(False, None, error.rule, error.node, error.message, spent)

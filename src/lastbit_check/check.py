@@ -24,7 +24,6 @@ from lastbit_check.verdict import at, require
 EXP_ERROR = Fraction(1, 2**20)
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
 FARTHEST = Fraction(2) ** 129  # no difference of two logits changes by more: finite.values
-Watch = Callable[[str, int, int], None]
 
 
 class Derived(NamedTuple):
@@ -40,15 +39,11 @@ class Derived(NamedTuple):
     parts: dict[str, Fraction]
     nodes: dict[str, dict[str, Fraction]]
     worst: tuple[int, int, int]
-    forms: dict[str, Form]
-    roundings: dict[str, Fix]
 
 
-def derive(
-    model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
-) -> Derived:
-    """The bound for the ONNX file ``model``; ``keep`` returns every node's form and rounding."""
-    return Pass(model, hints, keep).run(watch)
+def derive(model: bytes, hints: Hints) -> Derived:
+    """The bound for the ONNX file ``model``."""
+    return Pass(model, hints).run()
 
 
 def _unmoved(derived: Derived) -> Derived:
@@ -74,8 +69,8 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
 class Pass:
     """One walk through the network: forms forward, effects and defects into the ledger."""
 
-    def __init__(self, model: bytes, hints: Hints, keep: bool = False) -> None:
-        self.nodes, self.keep = normal_form(read(model)), keep
+    def __init__(self, model: bytes, hints: Hints) -> None:
+        self.nodes = normal_form(read(model))
         self.logits, self.classes = self.nodes[-1].inputs[0], self.nodes[-1].shape[0]
         require(self.classes <= MOST_CLASSES, "model.output", "too many classes")
         _known(hints, self.nodes)
@@ -87,7 +82,6 @@ class Pass:
                              exponents={**hints.exponents, self.logits: 0})  # fmt: skip
         self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.forms: dict[str, Form] = {}
-        self.roundings: dict[str, Fix] = {}
         self.spreads: dict[str, columns.Spread] = {}
         # the first layers: up to the first base, or to the first SiLU if there is none
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
@@ -101,13 +95,11 @@ class Pass:
         one = np.zeros(pixels, np.intp)
         self.groups = {1: one, 2: one, pixels + 1: np.arange(pixels, dtype=np.intp)}
 
-    def run(self, watch: Watch | None = None) -> Derived:
+    def run(self) -> Derived:
         """Visit every node but softmax, and conclude."""
-        for k, node in enumerate(self.nodes[:-1]):
+        for node in self.nodes[:-1]:
             with at(node.name):
                 self.visit(node)
-            if watch:
-                watch("check", k + 1, len(self.nodes) - 1)
         derived = self.conclude()
         if not self.hints.absorbed:
             return derived
@@ -124,20 +116,19 @@ class Pass:
             form = input_form(node.shape)
             self.ledger.close(pulled)
         else:
-            form, made = self._forward(node)
+            form, made = self.forward(node)
             self.ledger.enter(node, dual, pulled, made, form.moves)
-            if self.keep:
-                self.roundings[node.name] = made.noise
         if node.name == self.hints.coarsen:
             form = self._coarsened(form)
         if node.name in self.hints.bases:
             form = self.based(node, form)
         self.forms[node.name] = form
         for name in {*node.inputs}:
-            if node is self.readers[name][-1] and not self.keep:
+            if node is self.readers[name][-1]:
                 del self.forms[name]
 
-    def _forward(self, node: Node) -> tuple[Form, forward.Outcome]:
+    def forward(self, node: Node) -> tuple[Form, forward.Outcome]:
+        """The node's form, and its effects."""
         sources = [self.forms[name] for name in node.inputs]
         counts = {source.error.n.shape[3] for source in sources}
         require(len(counts) == 1, "hint.coarsen", "two branches with different groups")
@@ -200,8 +191,7 @@ class Pass:
         effects = self.ledger.effects.items()
         nodes = {k: {kind: worst(v.get(k, none)) for kind, v in effects} for k in rounding}
         c, j = (int(v) for v in self.ledger.pairs[row])
-        return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel),
-                       self.forms if self.keep else {}, self.roundings)  # fmt: skip
+        return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel))
 
     def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[tuple[int, int], dict[str, Fraction]]:
         """The pair and the pixel where the bound is largest, and its parts there.
@@ -253,11 +243,13 @@ def softmax_error(classes: int) -> Fraction:
     return Fraction(11, 10) * ((classes + 1) * theta + (2 * classes + 1) * UNIT)
 
 
-def check(model: bytes, manifest: Manifest, blob: bytes, watch: Watch | None = None) -> Derived:
+def check(
+    model: bytes, manifest: Manifest, blob: bytes, walk: Callable[[bytes, Hints], Pass] = Pass
+) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
     require(sha256(model).hexdigest() == manifest.model_sha256, "model.sha256", "another file")
     require(sha256(blob).hexdigest() == manifest.blob_sha256, "certificate.blob", "another file")
-    derived = derive(model, hints_of(manifest, blob), watch=watch)
+    derived = walk(model, hints_of(manifest, blob)).run()
     claim, nodes = manifest.claim, manifest.nodes
     _same("claim.upper", derived.upper, claim["upper"])
     for method, value in derived.logits.items():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit.bound.walk import Kept, derive
 from lastbit.certificate.write import hints_for
 from lastbit.float32 import ORDERS, execute, execute_float64
 from lastbit.float32.patches import grouped_weight, patches
@@ -29,7 +30,6 @@ from lastbit.graph import (
     flip_last_bit,
     read_onnx,
 )
-from lastbit_check.check import Derived, derive
 from lastbit_check.exact import Fix
 from lastbit_check.hints import Hints
 from networks import RandomNetwork
@@ -135,7 +135,7 @@ class Subject:
     """A network, what was derived for it, and its nodes by name."""
 
     network: Network
-    derived: Derived
+    derived: Kept
 
     def check_values(self, values: Values) -> None:
         """One execution: every value in its interval, every norm within its size."""

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastbit.audit.reference import TINY, Float64Array, reference
+from lastbit.bound import Kept
 from lastbit.bound.linear import LinearMap
 from lastbit.graph import (
     Add,
@@ -41,7 +42,7 @@ from lastbit.graph import (
     Silu,
     Softmax,
 )
-from lastbit_check.check import Derived, softmax_error
+from lastbit_check.check import softmax_error
 from lastbit_check.exact import Fix
 
 Values = Mapping[str, Float32Array]
@@ -97,10 +98,10 @@ class NetworkJudge:
 
     Args:
         network: in normal form.
-        derived: what `lastbit_check.check.derive(..., keep=True)` returned for it.
+        derived: what `lastbit.bound.derive(..., keep=True)` returned for it.
     """
 
-    def __init__(self, network: Network, derived: Derived) -> None:
+    def __init__(self, network: Network, derived: Kept) -> None:
         self.network = network
         shapes = {node.name: node.shape for node in network}
         self.maps = {

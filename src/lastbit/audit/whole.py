@@ -9,6 +9,7 @@ import numpy as np
 
 from lastbit.audit.executions import Execution, executions, run_in_batches
 from lastbit.audit.nodes import Finding, NetworkJudge
+from lastbit.bound import derive
 from lastbit.certificate import hints_for
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
@@ -16,7 +17,6 @@ from lastbit.graph import ByteArray, Network, read_onnx
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import read_witness
-from lastbit_check.check import derive
 from lastbit_check.verdict import Rejected, Unreadable
 
 SLOW_IMAGES = 8

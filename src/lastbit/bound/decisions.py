@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.bound.drift import SameImage
-from lastbit_check.check import Watch, softmax_error
+from lastbit.bound.walk import Watch
+from lastbit_check.check import softmax_error
 from lastbit_check.columns import Spread
 from lastbit_check.enclosure import exp_bounds
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, matmul_up, total
@@ -47,8 +48,8 @@ class Decisions:
     """
 
     def __init__(self, model: bytes, hints: Hints, *, watch: Watch | None = None) -> None:
-        walk = SameImage(model, hints, keep=True)
-        derived = walk.run(watch)
+        walk = SameImage(model, hints, keep=True, watch=watch)
+        derived = walk.run()
         self.everywhere = min(derived.logits.values())
         self.classes = walk.classes
         self.walk, self.hints = walk, replace(walk.hints, norms={}, bases=frozenset())
@@ -80,7 +81,7 @@ class Decisions:
 
     def _form(self, name: str, values: Values) -> Form:
         """Any execution's value on this image: within the drift of all images of the one run."""
-        known = self.walk.forms[name]
+        known = self.walk.kept[name]
         c, inexact = from_float(values[name].reshape(*known.c.n.shape), 40)
         near = total(known.moves[..., :1], Fix(inexact, c.e))
         none = Fix(np.zeros((*near.n.shape[:3], 1)), ZERO_GRID)

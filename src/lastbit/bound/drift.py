@@ -23,8 +23,9 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit.bound.absorb import absorbed_node
+from lastbit.bound.walk import Walk, Watch
 from lastbit_check.bytes import GRID, Row, tables
-from lastbit_check.check import Derived, Pass, Watch
+from lastbit_check.check import Derived
 from lastbit_check.duals import pulled_back
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
 from lastbit_check.forms import Form, input_form, norm
@@ -50,27 +51,29 @@ def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> D
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say).
         lastbit_check.verdict.Unreadable: the model cannot be read.
     """
-    return SameImage(model, hints).run(watch)
+    return SameImage(model, hints, watch=watch).run()
 
 
-class SameImage(Pass):
+class SameImage(Walk):
     """The checker's walk through the network, begun with an image that both runs share.
 
     `tables` holds what is computed for each byte, where a node absorbs the last bit.
     """
 
-    def __init__(self, model: bytes, hints: Hints, *, keep: bool = False) -> None:
+    def __init__(
+        self, model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
+    ) -> None:
         absorbed = absorbed_node(model)
         listed = tables(normal_form(read(model))) if absorbed else ()
         self.tables: dict[str, list[Row]] = {node.name: table for node, table in listed}
         duals = {name: a for name, a in hints.duals.items() if name not in self.tables}
         exponents = {name: hints.exponents[name] for name in duals}
         shared = replace(hints, coarsen="", block=1, duals=duals, exponents=exponents, absorbed="")
-        super().__init__(model, shared, keep)
+        super().__init__(model, shared, keep=keep, watch=watch)
 
-    def visit(self, node: Node) -> None:
+    def pass_through(self, node: Node) -> None:
         if node.op != "input" and node.name not in self.tables:
-            super().visit(node)
+            super().pass_through(node)
             return
         form = unmoved(input_form(node.shape)) if node.op == "input" else self._listed(node)
         if node.op == "input":

@@ -21,12 +21,13 @@ from safetensors.numpy import save
 from lastbit.bound.adjoint import adjoints, on_grid
 from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
+from lastbit.bound.walk import derive
 from lastbit.files import write_whole
 from lastbit.graph.network import Network
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
-from lastbit_check.check import Derived, ceil_float, derive
+from lastbit_check.check import Derived, ceil_float
 from lastbit_check.hints import SLOPE_BITS, Hints
 
 

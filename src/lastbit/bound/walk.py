@@ -1,0 +1,62 @@
+"""The checker's walk through a network, observed: how far it is, and what it finds on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lastbit_check.check import Derived, Pass
+from lastbit_check.exact import Fix
+from lastbit_check.forms import Form
+from lastbit_check.forward import Outcome
+from lastbit_check.hints import Hints
+from lastbit_check.network import Node
+
+Watch = Callable[[str, int, int], None]
+
+
+class Kept(Derived):
+    """What follows from the hints, with the form and the rounding of every node.
+
+    Both are empty unless they were asked for.
+    """
+
+    forms: dict[str, Form]
+    roundings: dict[str, Fix]
+
+
+class Walk(Pass):
+    """A walk that tells ``watch`` after each node, and keeps forms and roundings if asked to."""
+
+    def __init__(
+        self, model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
+    ) -> None:
+        super().__init__(model, hints)
+        self.keep, self.watch, self.done = keep, watch, 0
+        self.kept: dict[str, Form] = {}
+        self.roundings: dict[str, Fix] = {}
+
+    def visit(self, node: Node) -> None:
+        self.pass_through(node)
+        if self.keep:
+            self.kept[node.name] = self.forms[node.name]
+        self.done += 1
+        if self.watch:
+            self.watch("check", self.done, len(self.nodes) - 1)
+
+    def pass_through(self, node: Node) -> None:
+        """What the walk does at a node."""
+        super().visit(node)
+
+    def forward(self, node: Node) -> tuple[Form, Outcome]:
+        form, made = super().forward(node)
+        if self.keep:
+            self.roundings[node.name] = made.noise
+        return form, made
+
+
+def derive(model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None) -> Kept:
+    """As `lastbit_check.check.derive`; ``keep`` returns every node's form and rounding, too."""
+    walk = Walk(model, hints, keep=keep, watch=watch)
+    derived = Kept(*walk.run())
+    derived.forms, derived.roundings = walk.kept, walk.roundings
+    return derived
