@@ -146,8 +146,8 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
     except Unreadable as error:
         fix = "name the certificate.json, with its .safetensors beside it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
-    spent = time.monotonic() - start
-    return Checked(True, manifest.claim["upper"], "", "", "", spent, derived, manifest.assumptions)
+    spent, named = time.monotonic() - start, tuple(manifest["assumptions"])
+    return Checked(True, manifest["claim"]["upper"], "", "", "", spent, derived, named)
 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:

@@ -44,13 +44,13 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
         fields = {"rule": error.rule, "node": error.node, "reason": error.message}
         return {"accepted": False, **fields}, f"REJECTED: {error}"
     (c, j, pixel), seconds = derived.worst, time.monotonic() - start
-    upper, sha256 = manifest.claim["upper"], manifest.model_sha256
+    upper, named = manifest["claim"]["upper"], manifest["assumptions"]
     text = f"""ACCEPTED: no image's last bit changes a probability by more than {upper!r}
-  model       {sha256}
+  model       {manifest["model_sha256"]}
   worst       classes {c} and {j}, pixel number {pixel}; checked in {seconds:.1f} s
-  trusted     {", ".join(manifest.assumptions)}"""
-    return {"accepted": True, "upper": upper, "model": sha256, "assumptions": manifest.assumptions,
-            "seconds": seconds}, text  # fmt: skip
+  trusted     {", ".join(named)}"""
+    return {"accepted": True, "upper": upper, "model": manifest["model_sha256"],
+            "assumptions": named, "seconds": seconds}, text  # fmt: skip
 
 
 if __name__ == "__main__":

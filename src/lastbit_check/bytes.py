@@ -33,7 +33,7 @@ Row = tuple[Interval | None, ...]
 
 def tables(nodes: list[Node]) -> Iterator[tuple[Node, list[Row]]]:
     """Every node whose units depend on a pixel each, with its table by channel, in file order."""
-    rules = {"affine": _affine, "silu": _silu, "linear": _one_tap}
+    rules = {"affine": _one_tap, "linear": _one_tap, "silu": _silu}
     pixels: Row = (*((v << GRID, v << GRID) for v in range(BYTES)), None)
     found, shapes = dict[str, list[Row]](), {node.name: node.shape for node in nodes}
     for node in nodes:
@@ -45,22 +45,8 @@ def tables(nodes: list[Node]) -> Iterator[tuple[Node, list[Row]]]:
             yield node, table
 
 
-def _affine(node: Node, x: list[Row], _: Shape) -> list[Row]:
-    assert node.constant is not None
-    one, none, table = _number(1.0), _number(0.0), list[Row]()
-    for row, c in zip(x, node.constant.tolist(), strict=True):
-        if node.kind in ("add", "sub"):
-            table.append(_scaled(row, one, _number(c if node.kind == "add" else -c)))
-            continue
-        inverse = Fraction(2) ** GRID / Fraction(c) if node.kind == "div" else Fraction(0)
-        exact = (inverse.__floor__(), inverse.__ceil__())  # or rounded, and then multiplied with
-        w = _rounded(exact, ROUNDOFF, SLACK) if inverse else _number(c)
-        table.append(_scaled(row, w, none))
-    return table
-
-
 def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
-    """A convolution without batch norm whose every channel has one weight that is not 0."""
+    """A node without batch norm whose every channel has one weight that is not 0."""
     w, table = node.weights, list[Row]()
     assert w is not None
     if w.bn is not None or np.any(np.count_nonzero(w.weight, axis=(1, 2, 3)) != 1):
@@ -72,7 +58,11 @@ def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
         ends = zip(first, w.strides, node.shape[1:], source[1:], strict=True)
         if any(a < 0 or a + step * (count - 1) >= size for a, step, count, size in ends):
             row = (*row[:PADDING], _hull(row[PADDING] or (0, 0), (0, 0)))
-        table.append(_scaled(row, _number(float(kernel[kernel != 0][0])), _number(bias)))
+        weight = _number(float(kernel[kernel != 0][0]))
+        if w.divisor is not None:  # the weight is 1; its reciprocal is exact, or rounded first
+            inverse = Fraction(2) ** GRID / Fraction(float(w.divisor[out]))
+            weight = _rounded((inverse.__floor__(), inverse.__ceil__()), ROUNDOFF, SLACK)
+        table.append(_scaled(row, weight, _number(bias)))
     return table
 
 

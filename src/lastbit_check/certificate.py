@@ -8,9 +8,8 @@ numbers are strings in C99 hexadecimal notation, and exact.
 import hashlib
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ ASSUMPTIONS = (
     "softmax-max-subtracted",
 )
 ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
+Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 ANY = "*"  # stands for every name of an object
 FORM = {
     "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list,
@@ -35,20 +35,6 @@ FORM = {
     "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
     "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
 }  # fmt: skip
-
-
-class Manifest(NamedTuple):
-    """The manifest as read, checked for form only; the arrays of ``hints`` are in the blob.
-
-    ``claim`` and ``nodes`` hold the numbers that they hold in the file.
-    """
-
-    model_sha256: str
-    blob_sha256: str
-    assumptions: tuple[str, ...]
-    claim: dict[str, Any]
-    nodes: dict[str, dict[str, float]]
-    hints: Hints
 
 
 def load(path: Path) -> tuple[Manifest, bytes]:
@@ -78,15 +64,11 @@ def parse(fields: dict[str, Any]) -> Manifest:
     absorbing = "absorbed" in fields
     read = _formed(fields, {**FORM, "absorbed": str} if absorbing else FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
-    named = tuple(read["assumptions"])
-    right = named == ASSUMPTIONS + ABSORBING * absorbing
-    require(right, "certificate.assumptions", f"not the ones in force: {named}")
-    node, block = read["coarsen"].values()
-    require(1 <= block < 2**20, "certificate.fields", "the block is out of range")
-    hints = Hints({}, {}, read["duals"], read["norms"], frozenset(read["boxes"]),
-                  frozenset(read["bases"]), node, block, read.get("absorbed", ""))  # fmt: skip
-    sha256s = read["model_sha256"], read["blob_sha256"]
-    return Manifest(*sha256s, named, read["claim"], read["nodes"], hints)
+    right = read["assumptions"] == [*ASSUMPTIONS, *ABSORBING * absorbing]
+    require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
+    in_range = 1 <= read["coarsen"]["block"] < 2**20
+    require(in_range, "certificate.fields", "the block is out of range")
+    return read
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
@@ -94,7 +76,11 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     kind = str if form is float else form if isinstance(form, type) else type(form)
     require(type(value) is kind, "certificate.fields", f"{where} is of another type")
     if form is float:
-        return _real(value, where)
+        with reading(where):
+            number = float.fromhex(value)
+        right = 0 <= number < math.inf and value == number.hex()
+        require(right, "certificate.fields", f"{where}: not finite, >= 0 and canonical")
+        return number
     if isinstance(form, list):
         return [_formed(entry, form[0], where) for entry in value]
     if not isinstance(form, dict):
@@ -106,14 +92,6 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}
 
 
-def _real(value: str, where: str) -> float:
-    with reading(where):
-        number = float.fromhex(value)
-    right = 0 <= number < math.inf and value == number.hex()
-    require(right, "certificate.fields", f"{where} is not finite, >= 0 and in canonical notation")
-    return number
-
-
 def hints_of(manifest: Manifest, blob: bytes) -> Hints:
     """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
     found: dict[str, dict[str, NDArray[np.int32]]] = {"slope": {}, "dual": {}}
@@ -121,7 +99,10 @@ def hints_of(manifest: Manifest, blob: bytes) -> Hints:
         kind, _, node = name.partition("/")
         require(kind in found, "certificate.blob", f"tensor {name!r} is of no known kind")
         found[kind][node] = values
-    return replace(manifest.hints, slopes=found["slope"], duals=found["dual"])
+    boxes, bases, coarsen = (manifest[name] for name in ("boxes", "bases", "coarsen"))
+    return Hints(found["slope"], found["dual"], manifest["duals"], manifest["norms"],
+                 frozenset(boxes), frozenset(bases), coarsen["node"], coarsen["block"],
+                 manifest.get("absorbed", ""))  # fmt: skip
 
 
 def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:

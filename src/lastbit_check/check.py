@@ -46,14 +46,6 @@ def derive(model: bytes, hints: Hints) -> Derived:
     return Pass(model, hints).run()
 
 
-def _unmoved(derived: Derived) -> Derived:
-    """All changes are 0: a node tells no last bit. That values are finite stands as derived."""
-    each = derived.logits, derived.parts, *derived.nodes.values()
-    logits, parts, *rest = (dict.fromkeys(entries, Fraction(0)) for entries in each)
-    kept = dict(zip(derived.nodes, rest, strict=True))
-    return derived._replace(upper=Fraction(0), logits=logits, parts=parts, nodes=kept)
-
-
 def _known(hints: Hints, nodes: list[Node]) -> None:
     """Rule hint.node: hints name nodes of the network, of a kind that has such hints."""
     names = {node.name for node in nodes}
@@ -100,11 +92,9 @@ class Pass:
         for node in self.nodes[:-1]:
             with at(node.name):
                 self.visit(node)
-        derived = self.conclude()
-        if not self.hints.absorbed:
-            return derived
-        absorbs(self.nodes, self.hints.absorbed)
-        return _unmoved(derived)
+        if self.hints.absorbed:
+            absorbs(self.nodes, self.hints.absorbed)
+        return self.conclude()
 
     def visit(self, node: Node) -> None:
         """Derive the node's form from those of its inputs, and book its effects."""
@@ -175,14 +165,15 @@ class Pass:
         none = Fix(np.zeros((len(self.ledger.pairs), 1)), 0)
         off = total(none, *(Fix(2 * v.n[:, -1:], v.e) for v in early if v.n.shape[1] > 1))
         (row, pixel), parts = self._worst(sums, off)
+        some = Fraction(not self.hints.absorbed)  # 0: nothing moves, and values are finite
 
         def worst(x: Fix) -> Fraction:
-            return _entry(x, row, self.groups[x.n.shape[1]][pixel])
+            return some * _entry(x, row, self.groups[x.n.shape[1]][pixel])
 
-        change = root(Fraction(2)) * self.forms[self.logits].change
-        moves = sum(parts.values(), Fraction(0))
+        change = some * root(Fraction(2)) * self.forms[self.logits].change
+        moves = some * sum(parts.values(), Fraction(0))
         logits = {"linear-core": moves, "norms": min(change, FARTHEST)}
-        soft = softmax_error(self.classes)
+        soft = some * softmax_error(self.classes)
         upper = min(Fraction(1), enclosure.tanh_upper(min(logits.values()) / 4) + 2 * soft)
         # upper is divided in proportion to what each part adds to the change of the logits
         moved = max(upper - 2 * soft, Fraction(0))
@@ -247,15 +238,16 @@ def check(
     model: bytes, manifest: Manifest, blob: bytes, walk: Callable[[bytes, Hints], Pass] = Pass
 ) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
-    require(sha256(model).hexdigest() == manifest.model_sha256, "model.sha256", "another file")
-    require(sha256(blob).hexdigest() == manifest.blob_sha256, "certificate.blob", "another file")
+    same = sha256(model).hexdigest() == manifest["model_sha256"]
+    require(same, "model.sha256", "another file")
+    same = sha256(blob).hexdigest() == manifest["blob_sha256"]
+    require(same, "certificate.blob", "another file")
     derived = walk(model, hints_of(manifest, blob)).run()
-    claim, nodes = manifest.claim, manifest.nodes
+    claim, nodes = manifest["claim"], manifest["nodes"]
     _same("claim.upper", derived.upper, claim["upper"])
-    for method, value in derived.logits.items():
-        _same(f"claim.logits.{method}", value, claim["logits"][method])
-    for part, value in derived.parts.items():
-        _same(f"claim.parts.{part}", value, claim["parts"][part])
+    for kind, values in (("logits", derived.logits), ("parts", derived.parts)):
+        for name, value in values.items():
+            _same(f"claim.{kind}.{name}", value, claim[kind][name])
     require({*nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
     for name, effects in derived.nodes.items():
         require({*nodes[name]} == {*effects}, "claim.nodes", "not its effects", name)

@@ -169,19 +169,20 @@ def heaviest_row(w: Ints) -> int:
 
 def layer_of(node: Node, source: Shape) -> Layer:
     """The integer form of a linear, affine or mean node."""
-    w = node.weights or _diagonal(node, source)
+    w = node.weights
+    assert w is not None
     weight, offset = w.weight.astype(np.float64), w.bias.astype(np.float64)
-    if node.weights:
-        terms, reach = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3)))), _reach(w)
-    else:  # a mean's sum is as large as all its terms before it is divided
-        terms, steepest = math.prod(weight.shape[2:]), max(np.max(np.abs(weight)), 1.0)
-        reach = math.ceil(steepest * terms + np.max(np.abs(offset))) + 1
+    terms, extra = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3)))), 1
+    if w.divisor is not None:
+        # a reciprocal that is no float64 is not on the grid, too
+        normal = np.min(np.abs(w.divisor)) >= 2.0**-126
+        require(normal, "finite.values", "a subnormal divisor", node.name)
+        weight, extra = weight / w.divisor.astype(np.float64)[:, None, None, None], 2
     if w.bn is None:
         core, inexact = from_float(weight, WEIGHT_BITS)
         bias, _ = from_float(offset, 40)
         # adding an exact 0 does not round
         size = Fix(np.abs(bias.n) + (offset != 0), bias.e)
-        extra = 2 if node.op == "mean" or node.kind == "div" else 1
     else:
         # w has 24 significant bits and the scale 28: the product is exact in float64, and off
         # the true one by less than 2^-27 of it, which is below a quarter of a unit
@@ -195,29 +196,8 @@ def layer_of(node: Node, source: Shape) -> Layer:
     heaviest = max(core.largest(), size.largest())
     require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
     require(terms + extra < 2**15, "rounding.depth", "too many terms", node.name)
-    return Layer(core.n, core.e, inexact, bias, size, extra, terms, reach,
+    return Layer(core.n, core.e, inexact, bias, size, extra, terms, _reach(w),
                  w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
-
-
-def _diagonal(node: Node, source: Shape) -> Weights:
-    """Scaling, shift or mean, a sum that is divided, as weights at every place of a kernel.
-
-    A reciprocal that is no float64 is not on the grid, too.
-    """
-    kernel = (1, 1) if node.op == "affine" else source[1:]
-    c = np.full(source[0], float(math.prod(kernel)))
-    if node.constant is not None:
-        c = node.constant.astype(np.float64)
-    weight, bias = np.ones_like(c), np.zeros_like(c)
-    if node.kind in ("add", "sub"):
-        bias = c if node.kind == "add" else -c
-    elif node.kind == "mul":
-        weight = c
-    else:
-        require(np.min(np.abs(c)) >= 2.0**-126, "finite.values", "a subnormal divisor", node.name)
-        weight = 1 / c
-    wide = np.broadcast_to(weight[:, None, None, None], (len(c), 1, *kernel))
-    return Weights(wide, bias, groups=len(c))
 
 
 def _folded_offset(bias: Ints, bn: BatchNorm, scales: list[Fraction]) -> tuple[Fix, Fix]:
@@ -232,14 +212,17 @@ def _folded_offset(bias: Ints, bn: BatchNorm, scales: list[Fraction]) -> tuple[F
 
 
 def _reach(w: Weights) -> int:
-    """Bounds |w|_1 + |b| + |mean| of every row, times every factor that batch norm may apply."""
+    """Bounds |w|_1 + |b| + |mean| of every row, times every factor that may follow."""
     rows = np.sum(np.abs(w.weight.astype(np.float64)), axis=(1, 2, 3)) + np.abs(w.bias)
-    if w.bn is None:
-        return math.ceil(float(np.max(rows)) * 1.01) + 1
-    rows = rows + np.abs(w.bn.mean)
-    inverse = 1 / np.sqrt(w.bn.var.astype(np.float64) + w.bn.epsilon)
-    factor = (1 + np.max(inverse)) * (1 + np.max(np.abs(w.bn.gamma.astype(np.float64))))
-    return math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(float(factor) * 1.01)
+    factor = 1.0
+    if w.divisor is not None:
+        factor = max(factor, float(np.max(1 / np.abs(w.divisor.astype(np.float64)))))
+    if w.bn is not None:
+        rows = rows + np.abs(w.bn.mean)
+        inverse = 1 / np.sqrt(w.bn.var.astype(np.float64) + w.bn.epsilon)
+        steepest = 1 + np.max(np.abs(w.bn.gamma.astype(np.float64)))
+        factor = float((1 + np.max(inverse)) * steepest) * 1.01
+    return math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(factor)
 
 
 def _scales(bn: BatchNorm) -> list[Fraction]:

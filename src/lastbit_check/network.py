@@ -18,7 +18,6 @@ from lastbit_check.onnxfile import Attribute, OnnxGraph, Operator, Tensor
 from lastbit_check.verdict import Rejected, at, reading, require
 
 F32 = NDArray[np.float32]
-Floats = F32 | NDArray[np.float64]
 Shape = tuple[int, int, int]
 LINEAR = ("linear", "affine", "mean")
 CURVED = ("silu", "sigmoid", "gate")
@@ -36,13 +35,18 @@ class BatchNorm(NamedTuple):
 
 @dataclass(frozen=True)
 class Weights:
-    """A convolution: weight (O, I / groups, kh, kw), bias (O,); pads top, left, bottom, right."""
+    """A convolution: weight (O, I / groups, kh, kw), bias (O,); pads top, left, bottom, right.
 
-    weight: Floats
-    bias: Floats
+    ``divisor`` (O,) divides the sums, or a rounded reciprocal of it multiplies them; batch norm
+    ``bn`` follows.
+    """
+
+    weight: F32
+    bias: F32
     strides: tuple[int, ...] = (1, 1)
     pads: tuple[int, ...] = (0, 0, 0, 0)
     groups: int = 1
+    divisor: F32 | None = None
     bn: BatchNorm | None = None
 
 
@@ -50,8 +54,8 @@ class Weights:
 class Node:
     """``op`` is one of input, affine, linear, silu, sigmoid, gate, add, mean, softmax.
 
-    ``rank`` is 4 for a tensor (N, C, H, W), 2 for (N, C), whose ``shape`` is (C, 1, 1). Linear
-    has ``weights``; affine has ``constant`` (C,) and ``kind``: div, mul, add or sub.
+    ``rank`` is 4 for a tensor (N, C, H, W), 2 for (N, C), whose ``shape`` is (C, 1, 1). ``made_by``
+    is the operator that a node with ``weights`` comes from: linear, affine and mean have some.
     """
 
     name: str
@@ -60,8 +64,7 @@ class Node:
     shape: Shape
     rank: int = 4
     weights: Weights | None = None
-    kind: str = ""
-    constant: F32 | None = None
+    made_by: str = ""
 
 
 def normal_form(graph: OnnxGraph) -> list[Node]:
@@ -73,16 +76,15 @@ def normal_form(graph: OnnxGraph) -> list[Node]:
     right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and name
     require(right, "model.input", f"the image's name {name!r} or dimensions {dims}")
     reader = _Reader(_readers(graph))
-    reader.keep(name, Node(name, "input", (), (dims[1], dims[2], dims[3])))
-    for name, tensor in graph.constants.items():
-        reader.keep(name, tensor)
+    image = Node(name, "input", (), (dims[1], dims[2], dims[3]))
+    for label, made in {name: image, **graph.constants}.items():
+        reader.keep(label, made)
     for o in graph.operators:
-        require(len(o.outputs) == 1, "model.operator", "not one output", o.op)
         with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
             reader.read(o)
     nodes, last = list(reader.nodes.values()), reader.value(graph.output_name)
     softmaxes = [node.name for node in nodes if node.op == "softmax"]
-    right = softmaxes == [last.name] and nodes[-1].name == last.name
+    right = softmaxes == [last.name] == [nodes[-1].name]
     require(right, "model.output", "no single final softmax")
     logits = reader.nodes[last.inputs[0]]
     right = reader.only_reader(logits) and logits.op != "input"
@@ -95,8 +97,8 @@ def _readers(graph: OnnxGraph) -> Counter[str]:
     found, same = Counter[str](), dict[str, str]()
     for o in graph.operators:
         names = [same.get(name, name) for name in o.inputs]
-        if o.op in RULES and RULES[o.op].renames and names and o.outputs:
-            same[o.outputs[0]] = names[0]
+        if o.op in RULES and RULES[o.op].renames and names:
+            same[o.name] = names[0]
         else:
             found.update(names)
     return found
@@ -106,6 +108,12 @@ def _node(o: Operator, op: str, *sources: Node, **parts: Any) -> Node:
     """What ``o`` makes of its sources; shape and rank are the first one's unless given."""
     first, names = sources[0], tuple(source.name for source in sources)
     return replace(Node(o.name, op, names, first.shape, first.rank), **parts)
+
+
+def _diagonal(channels: int, height: int = 1, width: int = 1, /, **parts: Any) -> Weights:
+    """Each channel's sum over a kernel's places, unless ``parts`` say otherwise."""
+    ones = np.ones((channels, 1, height, width), np.float32)
+    return replace(Weights(ones, np.zeros(channels, np.float32), groups=channels), **parts)
 
 
 @dataclass
@@ -122,19 +130,18 @@ class _Reader:
     constants: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def read(self, o: Operator) -> None:
-        made = o.name in {"", *self.values, *self.constants}
-        require(not made, "model.graph", "no name, or made twice")
+        require(o.name not in {"", *self.values, *self.constants}, "model.graph", "no new name")
         require(o.op in RULES, "model.operator", f"operator {o.op} has no rule")
         rule = RULES[o.op]
         require(len(o.inputs) in rule.inputs, "model.operator", "number of inputs")
-        for name, value in rule.only.items():
-            right = o.attributes.get(name, value) == value
-            require(right, "model.operator", f"{name} is not {value}")
+        other = [
+            name for name, value in rule.only.items() if o.attributes.get(name, value) != value
+        ]
+        require(not other, "model.operator", f"the value of {other}")
         sources = [self.value(name) for name in o.inputs if name not in self.constants]
         require(len(sources) in rule.sources, "model.graph", "a constant, or none, is read here")
         ranks = {x.rank for x in sources}
-        fits = len(ranks) <= 1 and ranks <= {*rule.ranks}
-        require(fits, "model.shape", "the rank of an input")
+        require(len(ranks) < 2 and ranks <= {*rule.ranks}, "model.shape", "the rank of an input")
         self.keep(o.name, rule.make(self, o, *sources))
 
     def keep(self, name: str, made: Node | Tensor) -> None:
@@ -167,7 +174,7 @@ class _Reader:
     def extended(self, o: Operator, node: Node, weights: Weights) -> Node:
         """A linear node that takes in one operator more."""
         del self.nodes[node.name]
-        return replace(node, name=o.name, weights=weights, kind="")
+        return replace(node, name=o.name, weights=weights, made_by=o.op)
 
     def constant(self, o: Operator) -> Tensor:
         value = o.attributes.get("value")
@@ -175,14 +182,11 @@ class _Reader:
             raise Rejected("model.operator", "not a tensor")
         return value
 
-    def same(self, _: Operator, x: Node) -> Node:
-        return x
-
     def sigmoid(self, o: Operator, x: Node) -> Node:
         return _node(o, "sigmoid", x)
 
-    def cast(self, o: Operator, x: Node) -> Node:
-        right = o.attributes.get("to") == 1 and x.op == "input"
+    def same(self, o: Operator, x: Node) -> Node:
+        right = o.op != "Cast" or (o.attributes.get("to") == 1 and x.op == "input")
         require(right, "model.operator", "only bytes to float32")
         return x
 
@@ -195,10 +199,9 @@ class _Reader:
 
     def conv(self, o: Operator, x: Node) -> Node:
         weight = self.floats(o.inputs[1])
-        require(weight.ndim == 4, "model.operator", "not a 2-dimensional convolution")
         kernel = [*weight.shape[2:]]
-        right = o.attributes.get("kernel_shape", kernel) == kernel
-        require(right, "model.operator", "kernel_shape is not the kernel's")
+        right = len(kernel) == 2 and o.attributes.get("kernel_shape", kernel) == kernel
+        require(right, "model.operator", "the kernel's shape")
         steps = tuple(o.attribute("strides", [1, 1])), tuple(o.attribute("pads", [0, 0, 0, 0]))
         weights = Weights(weight, self.bias(o, len(weight)), *steps, o.attribute("group", 1))
         return self.linear(o, x, weights)
@@ -209,8 +212,7 @@ class _Reader:
         rows = weight if o.attribute("transB", 0) else weight.T
         bias = self.bias(o, len(rows))
         bias = bias[0] if bias.shape == (1, len(rows)) else bias
-        node = self.linear(o, x, Weights(rows[:, :, None, None], bias))
-        return replace(node, kind="product") if o.op == "MatMul" else node
+        return self.linear(o, x, Weights(rows[:, :, None, None], bias))
 
     def bias(self, o: Operator, outs: int) -> F32:
         return self.floats(o.inputs[2]) if len(o.inputs) > 2 else np.zeros(outs, np.float32)
@@ -224,7 +226,7 @@ class _Reader:
         rows = (x.shape[1] + top + bottom - high) // down + 1
         columns = (x.shape[2] + left + right - wide) // across + 1
         require(min(rows, columns) > 0, "model.shape", "empty output")
-        return _node(o, "linear", x, shape=(outs, rows, columns), weights=w)
+        return _node(o, "linear", x, shape=(outs, rows, columns), weights=w, made_by=o.op)
 
     def batch_norm(self, o: Operator, x: Node) -> Node:
         gamma, beta, mean, var = (self.floats(name) for name in o.inputs[1:])
@@ -233,10 +235,9 @@ class _Reader:
         right = 2.0**-100 <= epsilon < math.inf and not o.attribute("training_mode", 0)
         require(fits and right, "model.shape", "batch norm parameters")
         bn, w = BatchNorm(gamma, beta, mean, var, epsilon), x.weights
-        if w and w.bn is None and self.only_reader(x):
+        if w and x.op == "linear" and w.bn is None and self.only_reader(x):
             return self.extended(o, x, replace(w, bn=bn))
-        ones, zeros = np.ones((len(var), 1, 1, 1), np.float32), np.zeros(len(var), np.float32)
-        return _node(o, "linear", x, weights=Weights(ones, zeros, groups=len(var), bn=bn))
+        return _node(o, "linear", x, weights=_diagonal(len(var), bn=bn))
 
     def elementwise(self, o: Operator, a: Node, b: Node | None = None) -> Node:
         if b is None:
@@ -263,17 +264,22 @@ class _Reader:
         require(constant.shape in shapes, "model.shape", "constant's shape")
         values = np.broadcast_to(constant.reshape(-1), x.shape[:1]).astype(np.float32)
         require(o.op != "Div" or np.all(values != 0), "model.weights", "division by 0")
-        if x.weights and o.op == "Add" and x.kind == "product" and self.only_reader(x):
+        if x.weights and o.op == "Add" and x.made_by == "MatMul" and self.only_reader(x):
             return self.extended(o, x, replace(x.weights, bias=values))
-        return _node(o, "affine", x, kind=o.op.lower(), constant=values)
+        part = {"Mul": "weight", "Div": "divisor"}.get(o.op, "bias")
+        value = {"Mul": values[:, None, None, None], "Sub": -values}.get(o.op, values)
+        return _node(o, "affine", x, weights=_diagonal(len(values), **{part: value}))
 
     def mean(self, o: Operator, x: Node) -> Node:
         given = self.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else []
         axes = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
         right = isinstance(axes, list) and sorted(axis % 4 for axis in axes) == [2, 3]
         require(right, "model.operator", "mean over other axes")
+        channels, *kernel = x.shape
+        pixels = np.full(channels, float(math.prod(kernel)), np.float32)
+        weights = _diagonal(channels, *kernel, divisor=pixels)
         rank = 4 if o.attribute("keepdims", 1) else 2
-        return _node(o, "mean", x, shape=(x.shape[0], 1, 1), rank=rank)
+        return _node(o, "mean", x, shape=(channels, 1, 1), rank=rank, weights=weights)
 
     def softmax(self, o: Operator, x: Node) -> Node:
         axes = (-1, 1) if x.rank == 2 else (1, -3)
@@ -296,9 +302,8 @@ class _Rule:
 
 RULES = {
     **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _Rule(_Reader.elementwise, (2,), sources=(1, 2))),
-    **dict.fromkeys(("Dropout", "Identity"), _Rule(_Reader.same, renames=True)),
+    **dict.fromkeys(("Cast", "Dropout", "Identity"), _Rule(_Reader.same, renames=True)),
     "BatchNormalization": _Rule(_Reader.batch_norm, (5,)),
-    "Cast": _Rule(_Reader.cast, renames=True),
     "Constant": _Rule(_Reader.constant, (0,), sources=(0,)),
     "Conv": _Rule(_Reader.conv, (2, 3), (4,), {"auto_pad": "NOTSET", "dilations": [1, 1]}),
     "Flatten": _Rule(_Reader.flatten, only={"axis": 1}, renames=True),

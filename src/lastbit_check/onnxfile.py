@@ -37,16 +37,12 @@ DOMAINS = ("", "ai.onnx")
 
 
 class Operator(NamedTuple):
-    """One node of the ONNX graph; ``name`` is that of its first output."""
+    """One node of the ONNX graph; ``name`` is that of its only output, "" if there are more."""
 
     op: str
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    name: str
     attributes: dict[str, Attribute]
-
-    @property
-    def name(self) -> str:
-        return self.outputs[0]
 
     def attribute(self, name: str, default: A) -> A:
         """The attribute, which must be of the type of its default."""
@@ -88,7 +84,8 @@ def _operator(node: dict[str, Any]) -> Operator:
     op, attributes = node["op_type"], {a["name"]: _attribute(a) for a in node["attribute"]}
     known = node["domain"] in DOMAINS and len(attributes) == len(node["attribute"])
     readable(known, f"operator {op} is of another domain, or an attribute stands twice")
-    return Operator(op, tuple(node["input"]), tuple(node["output"]), attributes)
+    name = node["output"][0] if len(node["output"]) == 1 else ""
+    return Operator(op, tuple(node["input"]), name, attributes)
 
 
 def _attribute(attribute: dict[str, Any]) -> Attribute:

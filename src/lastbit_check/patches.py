@@ -122,8 +122,7 @@ def first_layers(
     if not one_each or not plain or first.inexact.any() or second.inexact.any():
         return None
     scale = Fraction(1)
-    for node in steps:
-        assert node.constant is not None
-        factor = Fraction(float(node.constant[0]))
-        scale *= {"mul": factor, "div": 1 / factor}.get(node.kind, Fraction(1))
+    for w in [node.weights for node in steps if node.weights]:
+        scale *= Fraction(float(w.weight[0, 0, 0, 0]))
+        scale /= 1 if w.divisor is None else Fraction(float(w.divisor[0]))
     return FirstLayers(scale, first, slopes[silu1.name], second, slopes[silu2.name])

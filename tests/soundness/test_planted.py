@@ -48,8 +48,8 @@ def judged(folder: Path, planted: Planted) -> Verdict:
     made = draft(model, hints_for(network), witness)
     manifest = parse(json.loads(made.manifest))
     derived = check(model, manifest, made.blob)
-    assert Fraction(manifest.claim["upper"]) >= derived.upper
-    return Verdict(planted, witness.lower, manifest.claim["upper"])
+    assert Fraction(manifest["claim"]["upper"]) >= derived.upper
+    return Verdict(planted, witness.lower, manifest["claim"]["upper"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
