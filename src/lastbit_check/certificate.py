@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.hints import Hints
+from lastbit_check.hints import Hints, Together
 from lastbit_check.verdict import Unreadable, readable, reading, require
 
 FORMAT = "lastbit-certificate-1"
@@ -34,6 +34,7 @@ FORM = {
               "parts": dict.fromkeys(("first_layer", "remainder", "rounding", "softmax"), float)},
     "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
     "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
+    "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int}},
 }  # fmt: skip
 
 
@@ -94,15 +95,21 @@ def _formed(value: Any, form: Any, where: str) -> Any:
 
 def hints_of(manifest: Manifest, blob: bytes) -> Hints:
     """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
-    found: dict[str, dict[str, NDArray[np.int32]]] = {"slope": {}, "dual": {}}
+    found: dict[str, dict[str, NDArray[np.int32]]] = {
+        "slope": {}, "dual": {}, "rows": {}, "columns": {},
+    }  # fmt: skip
     for name, values in read_safetensors(blob).items():
         kind, _, node = name.partition("/")
         require(kind in found, "certificate.blob", f"tensor {name!r} is of no known kind")
         found[kind][node] = values
+    rows, columns, listed = found["rows"], found["columns"], manifest["together"]
+    require({*rows} == {*columns} == {*listed}, "certificate.blob", "scales without their nodes")
+    together = {name: Together((*entry["pair"],), (*entry["nodes"],), entry["exponent"], rows[name],
+                               columns[name]) for name, entry in listed.items()}  # fmt: skip
     boxes, bases, coarsen = (manifest[name] for name in ("boxes", "bases", "coarsen"))
     return Hints(found["slope"], found["dual"], manifest["duals"], manifest["norms"],
                  frozenset(boxes), frozenset(bases), coarsen["node"], coarsen["block"],
-                 manifest.get("absorbed", ""))  # fmt: skip
+                 manifest.get("absorbed", ""), together)  # fmt: skip
 
 
 def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:

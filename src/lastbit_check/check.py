@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check import columns, enclosure, forward, patches
+from lastbit_check import columns, enclosure, forward, patches, together
 from lastbit_check.bytes import absorbs
 from lastbit_check.certificate import Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back
@@ -55,6 +55,9 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     require({*hints.duals} == {*hints.exponents}, "hint.node", "duals, or exponents, alone")
     require({*hints.slopes, *hints.boxes} <= curved, "hint.node", "slopes of a node without slopes")
     require({*hints.norms} <= linear, "hint.node", "norm of a node without weights")
+    shared = [name for hint in hints.together.values() for name in hint.nodes]
+    require({*shared} <= linear, "hint.node", "roundings of a node without weights")
+    require(len({*shared}) == len(shared), "hint.node", "roundings of a node that are taken twice")
     require({*hints.bases} | ({hints.coarsen} - {""}) <= names, "hint.node", "base or coarsen")
 
 
@@ -75,6 +78,8 @@ class Pass:
         self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.forms: dict[str, Form] = {}
         self.spreads: dict[str, columns.Spread] = {}
+        shared = [n for hint in hints.together.values() for n in self.nodes if n.name in hint.nodes]
+        self.bundle = together.Bundle({name for node in shared for name in (node.name, node.inputs[0])})
         # the first layers: up to the first base, or to the first SiLU if there is none
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
@@ -113,6 +118,8 @@ class Pass:
         if node.name in self.hints.bases:
             form = self.based(node, form)
         self.forms[node.name] = form
+        if node.name in self.bundle.names:
+            self.bundle.forms[node.name] = form
         for name in {*node.inputs}:
             if node is self.readers[name][-1]:
                 del self.forms[name]
@@ -132,7 +139,11 @@ class Pass:
     def based(self, node: Node, form: Form) -> Form:
         """Carry the node's error on as columns of its own: from here on nothing is in error."""
         flat = form.error.reshape(-1, form.error.n.shape[3])
-        for name, new in columns.spreads(self.nodes, node, self.layers, self.hints, flat).items():
+        rows = {name: columns.Gathered() for name in ({*()} if self.spreads else self.bundle.names)}
+        found = columns.spreads(self.nodes, node, self.layers, self.hints, flat, rows)
+        if not self.spreads:
+            self.bundle.begin(flat, rows, found)
+        for name, new in found.items():
             self.spreads[name] = self.spreads[name].plus(new) if name in self.spreads else new
         none = Fix(np.zeros_like(form.error.n), form.error.e)
         return replace(form, error=none, spread=total(form.spread, form.error))
@@ -150,6 +161,8 @@ class Pass:
 
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
+        for hint in self.hints.together.values():
+            self._taken_together(hint)
         remainder, rounding, defect = self.ledger.effects.values()
         inner = self.names - {node.name for node in self.early[-1:]}
         early = [v for k, v in remainder.items() if k in self.names]
@@ -184,6 +197,19 @@ class Pass:
         c, j = (int(v) for v in self.ledger.pairs[row])
         return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel))
 
+    def _taken_together(self, hint: together.Together) -> None:
+        """Book the roundings of some nodes anew, for one pair of classes."""
+        row = self.ledger.row(hint.pair)
+        shared = [node for node in self.nodes if node.name in hint.nodes]
+        sums = [self.bundle.sums(node, self.layers[node.name], self.weights(node, row))
+                for node in shared]  # fmt: skip
+        self.ledger.share(row, hint.nodes, together.bound(sums, self.bundle.radius, hint))
+
+    def weights(self, node: Node, row: int) -> Fix:
+        """What a rounding of the node counts in two runs, for a pair of classes (C, H, W, 1)."""
+        a = self._pair(row, node)
+        return Fix(2 * np.abs(a.n), a.e)
+
     def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[tuple[int, int], dict[str, Fraction]]:
         """The pair and the pixel where the bound is largest, and its parts there.
 
@@ -197,7 +223,7 @@ class Pass:
             if _entry(everything, row, pixel) <= most:
                 break
             found, noise = {n: _entry(x, row, pixel) for n, x in sums.items()}, _entry(off, row, 0)
-            exact = first and first.change(self._pair(row), *divmod(pixel, self.nodes[0].shape[2]))
+            exact = first and first.change(self._pair(row, self.early[-1]), *divmod(pixel, self.nodes[0].shape[2]))
             if exact is None or exact + noise > found["first_layer"]:
                 exact = max(found["first_layer"] - noise, Fraction(0))
             found |= {"first_layer": exact, "rounding": found["rounding"] + noise}
@@ -209,9 +235,9 @@ class Pass:
         """The first layers, if they have an exact form."""
         return patches.first_layers(self.early, self.readers, self.layers, self.slopes)
 
-    def _pair(self, row: int) -> Fix:
-        """The difference of a pair's two dual vectors at the end of the first layers."""
-        (c, j), dual = self.ledger.pairs[row], self.hints.dual(self.early[-1], self.classes)
+    def _pair(self, row: int, node: Node) -> Fix:
+        """The difference of a pair's two dual vectors (C, H, W, 1)."""
+        (c, j), dual = self.ledger.pairs[row], self.hints.dual(node, self.classes)
         return Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
 
     def _sum(self, *values: Fix) -> Fix:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lastbit_check.exact import Fix, beside, total
 from lastbit_check.hints import Hints
@@ -18,9 +19,11 @@ from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import CURVED, Node
 
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
-CORE_BITS = 25
+CORE_BITS = 24  # exact in a float32, too
 RADIUS_BITS = 19
 Narrow = tuple[Layer, Rows, Rows]
+# of some columns: the channels that are not 0, and A on them (rows, H, W, K) with an exponent
+Gathered = list[tuple[Rows, NDArray[np.float32], int]]
 
 
 class Spread(NamedTuple):
@@ -43,9 +46,13 @@ class _Columns(NamedTuple):
 
 
 def spreads(
-    nodes: list[Node], base: Node, layers: dict[str, Layer], hints: Hints, radius: Fix
-) -> dict[str, Spread]:
-    """For every node after ``base``; ``radius`` (units of the base, 1 + groups)."""
+    nodes: list[Node], base: Node, layers: dict[str, Layer], hints: Hints, radius: Fix,
+    kept: dict[str, Gathered],
+) -> dict[str, Spread]:  # fmt: skip
+    """For every node after ``base``; ``radius`` (units of the base, 1 + groups).
+
+    The columns of the nodes in ``kept`` are appended there.
+    """
     after = nodes[nodes.index(base) + 1 :]
     ranges, moves = radius[:, :1].fit(RADIUS_BITS), radius[:, 1:].fit(RADIUS_BITS)
     last = {name: node.name for node in after for name in node.inputs}
@@ -61,6 +68,8 @@ def spreads(
             columns = _step(node, held, layers, hints, narrowed)
             if columns is not None:
                 held[node.name] = columns
+                if node.name in kept:
+                    kept[node.name].append((columns.rows, columns.a.n.astype(np.float32), columns.a.e))
                 new = _gathered(columns, node.shape[0], ranges[here], moves[here])
                 sums[node.name] = sums[node.name].plus(new) if node.name in sums else new
             for name in node.inputs:

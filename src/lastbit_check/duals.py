@@ -8,6 +8,8 @@ with d_j = sum_k L_kj^T a_k - a_j and b = sum_k L_k0^T a_k over the readers k of
 """
 
 import itertools
+import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -60,6 +62,21 @@ class Ledger:
         slack = SLACK * 2.0 ** max(0, gap.e - pulled.e) + 2.0
         size, (c, j) = np.abs(gap.n).reshape(units, -1).T + slack, self.pairs.T
         defect[node.name] = matmul_up(Fix(size[c] + size[j], gap.e), moves.reshape(units, -1))
+
+    def row(self, pair: tuple[int, int]) -> int:
+        """The place of a pair of classes c < j."""
+        found = np.flatnonzero(np.all(self.pairs == pair, axis=1))
+        require(found.size == 1, "together.pair", f"{pair}")
+        return int(found[0])
+
+    def share(self, row: int, names: tuple[str, ...], most: Fraction) -> None:
+        """The roundings of these nodes, together at most ``most``, divided as they were alone."""
+        rounding = self.effects["rounding"]
+        alone = sum(rounding[name][row, 0].largest() for name in names)
+        for name in names if most < alone else ():
+            n = rounding[name].n.copy()
+            n[row] = math.ceil(int(n[row, 0]) * most / alone)
+            rounding[name] = Fix(n, rounding[name].e)
 
     def close(self, pulled: Fix | None) -> None:
         """Book the input: |b . D_0| with D_0 = 1 at one pixel."""

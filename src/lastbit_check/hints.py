@@ -1,6 +1,7 @@
 """The certificate's hints: whatever they are, the bound that follows from them holds."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,16 @@ from lastbit_check.verdict import require
 
 SLOPE_BITS = 20
 DUAL_LIMIT = 2**26
+
+
+class Together(NamedTuple):
+    """Scales p = ``rows`` and q = ``columns`` 2^-exponent (together.py), for a pair of classes."""
+
+    pair: tuple[int, int]
+    nodes: tuple[str, ...]
+    exponent: int
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class Hints:
         bases: nodes whose error is carried on as columns of its own.
         coarsen: from which node on pixels are taken in blocks; "" for none.
         block: side of such a block.
+        together: layers whose roundings are taken together (together.py), by any name.
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
@@ -40,6 +52,7 @@ class Hints:
     coarsen: str = ""
     block: int = 1
     absorbed: str = ""
+    together: dict[str, Together] = field(default_factory=dict[str, Together])
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""

@@ -82,7 +82,6 @@ class Layer:
         x = x.at(min(x.e, room - self.e))
         taps = np.stack([part[..., 0] for _, _, part in self._taps(self._pad(x.n))], axis=1)
         taps = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
-        exact = (self.inexact == 0) & (np.frexp(np.abs(self.w))[0] == 0.5)
 
         def products(w: Ints) -> Ints:
             terms = w.reshape(self.groups, -1, taps.shape[2], 1) * taps
@@ -99,10 +98,15 @@ class Layer:
         partial = np.minimum(largest, np.ceil((mass + full) / 2)[:, None])
         sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
         sums += np.where(count > 1, full, 0.0)
-        sums += self.extra * (np.sum(products(w * ~exact), axis=1) + bias[:, 0])
+        sums += self.extra * (np.sum(products(w * ~self.exact), axis=1) + bias[:, 0])
         later = mass * (steps * steps * 2.0**-24 * (1 + 2.0**-8))
         n = np.ceil((sums + later) * 2.0**-24 * (1 + 2.0**-40))
         return Fix(n.reshape(*self.shape, 1), x.e + self.e)
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Where a weight is a power of two, a product with which does not round."""
+        return (self.inexact == 0) & (np.frexp(np.abs(self.w))[0] == 0.5)
 
     def transposed(self, a: Fix) -> Fix:
         """The transposed core applied to a (O, Ho, Wo, K), within one unit."""

@@ -25,7 +25,10 @@ class Kept(Derived):
 
 
 class Walk(Pass):
-    """A walk that tells ``watch`` after each node, and keeps forms and roundings if asked to."""
+    """A walk that tells ``watch`` after each node, and keeps forms and roundings if asked to.
+
+    ``base`` is the first base and its error (units, 1 + groups).
+    """
 
     def __init__(
         self, model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
@@ -34,6 +37,11 @@ class Walk(Pass):
         self.keep, self.watch, self.done = keep, watch, 0
         self.kept: dict[str, Form] = {}
         self.roundings: dict[str, Fix] = {}
+        self.base: tuple[Node, Fix] | None = None
+
+    def based(self, node: Node, form: Form) -> Form:
+        self.base = self.base or (node, form.error.reshape(-1, form.error.n.shape[3]))
+        return super().based(node, form)
 
     def visit(self, node: Node) -> None:
         self.pass_through(node)

@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from lastbit.bound.adjoint import adjoints, on_grid
 from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
+from lastbit.bound.together import TrunkWalk, take_together
 from lastbit.bound.walk import derive
 from lastbit.files import write_whole
 from lastbit.graph.network import Network
@@ -75,10 +76,14 @@ def draft(
 
     without = dataclasses.replace(hints, duals={}, exponents={})
     hints = without if hints.absorbed else hints
-    derived = derive(model, hints, watch=watch)
+    walk = TrunkWalk(model, hints, watch=watch)
+    derived = walk.run()
     if derived.upper >= 1 and hints.duals:
         hints = without
         derived = derive(model, hints, watch=watch)
+    elif derived.upper > 0:
+        derived = take_together(walk)
+        hints = dataclasses.replace(hints, together=walk.hints.together)
     blob = _blob(hints)
     assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
     fields: dict[str, Any] = {
@@ -100,6 +105,10 @@ def draft(
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
         "coarsen": {"node": hints.coarsen, "block": hints.block},
+        "together": {
+            name: {"pair": [*hint.pair], "nodes": [*hint.nodes], "exponent": hint.exponent}
+            for name, hint in hints.together.items()
+        },
         "witness": _witness(witness),
     }
     if hints.absorbed:
@@ -111,6 +120,8 @@ def draft(
 def _blob(hints: Hints) -> bytes:
     tensors = {f"slope/{name}": n for name, n in hints.slopes.items()}
     tensors |= {f"dual/{name}": n for name, n in hints.duals.items()}
+    tensors |= {f"rows/{name}": hint.rows for name, hint in hints.together.items()}
+    tensors |= {f"columns/{name}": hint.columns for name, hint in hints.together.items()}
     return save({name: np.ascontiguousarray(n) for name, n in sorted(tensors.items())})
 
 

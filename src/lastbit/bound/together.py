@@ -1,0 +1,143 @@
+"""Which roundings are taken together, and with which scales (lastbit_check/together.py).
+
+The best scales solve the semidefinite relaxation of max sum_i g_i |(B v)_i| over |v_j| <= 1,
+
+    max sum_i g_i u_i . (B V)_i    over vectors |u_i| <= 1, |V_j| <= 1,
+
+which block-coordinate ascent solves in a few dimensions (Burer and Monteiro 2003; Alon and Naor,
+"Approximating the cut-norm via Grothendieck's inequality", 2006): u_i and V_j in turn point where
+the others want them. With t = |B V| by rows and d = |B^T (g u)| by columns, p = (g / t)^(1/2) and
+q = d^(-1/2) are the scales.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit.bound.walk import Walk
+from lastbit_check import columns, together
+from lastbit_check.check import Derived
+from lastbit_check.hints import Together
+from lastbit_check.layers import Layer
+from lastbit_check.network import Node
+from lastbit_check.together import Sums
+
+DIMENSIONS, STEPS, POWERS = 12, 100, 60
+MARGIN = 2e-3
+"""How far below 1 the spectral norm is kept: integers and an incomplete ascent use it up."""
+LEAST_SHARE = Fraction(1, 100)
+"""Of all rounding, what a layer's must be to be taken together with others."""
+MOST_ROWS, MOST_UNITS = 4096, 6000
+
+Float64Array = NDArray[np.float64]
+
+
+class TrunkWalk(Walk):
+    """A walk that keeps the forms of the first base and of what comes after it."""
+
+    def visit(self, node: Node) -> None:
+        super().visit(node)
+        if self.base:
+            self.kept[node.name] = self.forms[node.name]
+
+
+def take_together(walk: TrunkWalk) -> Derived:
+    """What a finished walk derives when the roundings of its trunk are taken together.
+
+    For the pair of classes that is worst; ``walk.hints`` then hold the hints for it.
+
+    Args:
+        walk: over.
+    """
+    derived = walk.conclude()
+    nodes = _candidates(walk, derived)
+    if walk.base is None or not nodes:
+        return derived
+    bundle = together.Bundle({name for node in nodes for name in (node.name, node.inputs[0])})
+    bundle.forms = {name: walk.kept[name] for name in bundle.names}
+    rows = {name: columns.Gathered() for name in bundle.names}
+    base, radius = walk.base
+    found = columns.spreads(walk.nodes, base, walk.layers, walk.hints, radius, rows)
+    bundle.begin(radius, rows, found)
+    place = walk.ledger.row(derived.worst[:2])
+    sums = {n.name: bundle.sums(n, walk.layers[n.name], walk.weights(n, place)) for n in nodes}
+    chosen = dict[str, Together]()
+    for group in _grouped(sums, bundle.radius):
+        forms, gains, _ = together.gathered([sums[name] for name in group], bundle.radius)
+        hint = scales(forms, gains)
+        chosen[group[0]] = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
+    walk.bundle, walk.hints = bundle, dataclasses.replace(walk.hints, together=chosen)
+    return walk.conclude()
+
+
+def scales(forms: Float64Array, gains: Float64Array, *, seed: int = 0) -> Together:
+    """Scales for forms B (n, N + 1) with weights g (n,), for no pair and no nodes yet."""
+    b, tiny = forms.astype(np.float32), np.finfo(np.float32).tiny
+    v = np.random.default_rng(seed).normal(size=(b.shape[1], DIMENSIONS))
+    t, d = np.ones(1), np.linalg.norm(v, axis=1)
+    for _ in range(STEPS):
+        u = b @ (v / d[:, None]).astype(np.float32)
+        t = np.maximum(np.linalg.norm(u, axis=1), tiny)
+        v = b.T @ (u * (gains / t)[:, None]).astype(np.float32)
+        d = np.maximum(np.linalg.norm(v, axis=1), tiny)
+    rows, _ = _whole(np.sqrt(gains / t))
+    q = 1 / np.sqrt(d)
+    norm = _norm(forms * rows[:, None] * q, v[:, 0] / d / q)
+    units, exponent = _whole(q * ((1 - MARGIN) / norm))
+    return Together((0, 0), (), exponent, rows, units)
+
+
+def _whole(x: Float64Array) -> tuple[NDArray[np.int32], int]:
+    """Positive integers of at most 30 bits, and the exponent of their unit."""
+    exponent = 30 - int(np.frexp(np.max(x))[1])
+    return np.maximum(np.rint(np.ldexp(x, exponent)), 1).astype(np.int32), exponent
+
+
+def _norm(x: Float64Array, v: Float64Array) -> float:
+    """The spectral norm, from below, by the power method from ``v``."""
+    found = 0.0
+    for _ in range(POWERS):
+        v = x.T @ (x @ (v / np.linalg.norm(v)))
+        found = float(np.sqrt(np.linalg.norm(v)))
+    return found
+
+
+def _candidates(walk: Walk, derived: Derived) -> list[Node]:
+    """Layers after the base whose rounding counts; the first one's inputs are the base itself."""
+    names = [node.name for node in walk.nodes]
+    start = names.index(walk.base[0].name) if walk.base else len(names)
+    losses = {name: entry["rounding"] for name, entry in derived.nodes.items()}
+    least = LEAST_SHARE * sum(losses.values())
+    later = [node for node in walk.nodes[start + 1 : -1] if node.op == "linear"]
+    return [
+        node
+        for node in later[1:]
+        if losses[node.name] > least and _units(walk.layers[node.name]) <= MOST_UNITS
+    ]
+
+
+def _units(layer: Layer) -> int:
+    """How many values the layer reads with weights that are not 0."""
+    channels = np.count_nonzero(layer.columns(np.abs(layer.w) + layer.inexact))
+    return channels * layer.source[1] * layer.source[2]
+
+
+def _grouped(sums: dict[str, Sums], radius: Float64Array) -> list[list[str]]:
+    """Layers one after the other, as long as their distinct forms are at most MOST_ROWS."""
+    groups, held = list[list[str]](), set[int]()
+    for name, each in sums.items():
+        forms, _, _ = together.gathered([each], radius)
+        new = {hash(row.tobytes()) for row in forms}
+        if len(new) > MOST_ROWS:
+            continue
+        if groups and len(held | new) <= MOST_ROWS:
+            groups[-1].append(name)
+            held |= new
+        else:
+            groups.append([name])
+            held = new
+    return groups

@@ -1,0 +1,190 @@
+"""The rounding of many sums taken together: no image makes all of their magnitudes largest.
+
+A layer's bound of its rounding (layers.py) is linear in the magnitudes of what it reads, x_i, and
+of its exact sums. With n nonzero terms of magnitudes m, in all M, and with F the magnitude of the
+whole, the n - 1 sums of any tree are F and n - 2 others of at most (M + F) / 2. So what some layers'
+roundings do to a difference of two logits is at most
+
+    sum_i g_i |f_i| + the same of what their forms are in error by,    f_i = c_i + A_i (y - y_c),
+
+with weights g_i >= 0 of the forms f_i of what these layers read and return, over the box |y - y_c|
+<= r of the base. With B = (A r, c) and any numbers p_i, q_j > 0 it is, by Cauchy and Schwarz,
+
+    sum_i g_i |f_i| <= |g / p|_2 |diag(p) B diag(q)|_2 |1 / q|_2,
+
+which for the best p and q is within a factor of 1.8 of the largest value (Grothendieck). That the
+spectral norm is at most 1 is shown as S 1 - X X^T = L L^T + E, E diagonally dominant, in integers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit_check.columns import RADIUS_BITS, Gathered, Spread
+from lastbit_check.exact import Fix, Ints, matmul_up, total
+from lastbit_check.forms import UNIT, Form, layer_underflow, root
+from lastbit_check.hints import Together
+from lastbit_check.layers import Layer, Rows
+from lastbit_check.network import Node
+from lastbit_check.verdict import require
+
+BITS = 25  # of an entry of X: products of two rows are exact below 2^53
+MOST_ROWS = 2**12
+CLOSE = 1 + 2.0**-30  # more than float64 arithmetic on positive numbers can be off by here
+
+
+class Affine(NamedTuple):
+    """What a node's ``channels`` are of the base: A (units, N) and c (units,), within ``error``.
+
+    No other of its channels depends on the base.
+    """
+
+    channels: Rows
+    a: NDArray[np.float32]
+    c: Ints
+    error: Fix
+
+
+class Sums(NamedTuple):
+    """A layer, the weights (O, H, W, 1) of its roundings, and the forms that it reads and gives."""
+
+    layer: Layer
+    weights: Fix
+    reach: Fix
+    source: Affine
+    result: Affine
+
+
+class Bundle:
+    """Forms of the nodes ``names``, and how they depend on the first base."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names, self.forms, self.radius = names, dict[str, Form](), np.zeros(0)
+        self.rows: dict[str, tuple[Rows, NDArray[np.float32]]] = {}
+        self.own: dict[str, Fix] = {}
+
+    def begin(self, radius: Fix, rows: dict[str, Gathered], found: dict[str, Spread]) -> None:
+        """Note what `columns.spreads` makes of the first base, whose error is ``radius``."""
+        require(self.names <= found.keys(), "together.base", "a node that does not depend on it")
+        ranges = radius[:, :1].fit(RADIUS_BITS)
+        self.radius = np.ldexp(ranges.n[np.any(radius.n, axis=1), 0], -ranges.e)
+        self.rows = {name: _joined(rows.pop(name)) for name in list(rows)}
+        self.own = {name: found[name].spread[..., :1] for name in self.names}
+
+    def sums(self, node: Node, layer: Layer, weights: Fix) -> Sums:
+        """What `bound` reads of a node."""
+        require(self.names <= self.rows.keys(), "together.base", "there is none")
+        source, result = (self._affine(name) for name in (node.inputs[0], node.name))
+        return Sums(layer, weights, self.forms[node.inputs[0]].magnitude, source, result)
+
+    def _affine(self, name: str) -> Affine:
+        form, own, (channels, a) = self.forms[name], self.own[name], self.rows[name]
+        error = total(form.radius[..., :1], Fix(-own.n, own.e))
+        c = np.ldexp(form.c.n[channels], -form.c.e).ravel()
+        return Affine(channels, a, c, error[channels].reshape(-1, 1))
+
+
+def _joined(parts: Gathered) -> tuple[Rows, NDArray[np.float32]]:
+    """The channels that occur in ``parts``, and their columns (units, N)."""
+    channels = np.unique(np.concatenate([rows for rows, _, _ in parts]))
+    count = sum(n.shape[3] for _, n, _ in parts)
+    joined, start = np.zeros((channels.size, *parts[0][1].shape[1:3], count), np.float32), 0
+    for rows, n, e in parts:
+        require(abs(e) < 100, "precision", "columns are not exact in float32")
+        stop = start + n.shape[3]
+        joined[np.searchsorted(channels, rows), ..., start:stop] = np.ldexp(n, -e)
+        start = stop
+    return channels, joined.reshape(-1, count)
+
+
+def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
+    """The distinct forms B (n, N + 1), their weights g (n,), and what is not weighed by forms.
+
+    A form is divided by a power of two, by which its weight is multiplied.
+    """
+    places, forms, gains = dict[bytes, int](), list[Ints](), list[float]()
+    rest = Fraction(0)
+    for each in sums:
+        read, given, alone = _gains(each)
+        rest += alone
+        for gain, form in ((read, each.source), (given, each.result)):
+            known = np.isin(np.arange(gain.n.shape[0]), form.channels)
+            require(not gain.n[~known].any(), "together.base", "a constant is read")
+            flat = gain[known].reshape(1, -1)
+            rest += matmul_up(flat, form.error).largest()
+            for k in np.flatnonzero(flat.n):
+                row = np.append(form.a[k] * radius, form.c[k])
+                exponent = math.frexp(np.max(np.abs(row)))[1]
+                row = np.ldexp(row, -exponent)
+                if not row.any():
+                    continue
+                place = places.setdefault(row.tobytes(), len(forms))
+                if place == len(forms):
+                    forms.append(row)
+                    gains.append(0.0)
+                gains[place] += math.ldexp(flat.n[0, k], exponent - gain.e)
+    return np.stack(forms), np.array(gains), rest
+
+
+def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
+    """Upper bound, over all images, of the sum of the layers' roundings times their weights."""
+    forms, gains, rest = gathered(sums, radius)
+    fits = len(forms) == len(hint.rows) <= MOST_ROWS and forms.shape[1] == len(hint.columns)
+    require(fits, "together.shape", f"{forms.shape}")
+    positive = np.min(hint.rows) > 0 and np.min(hint.columns) > 0 and abs(hint.exponent) < 500
+    require(bool(positive), "together.positive", "scales that are not positive")
+    p, q = hint.rows.astype(np.float64), np.ldexp(hint.columns.astype(np.float64), -hint.exponent)
+    forms *= p[:, None]
+    forms *= q * 2.0**BITS
+    contracts(np.rint(forms, out=forms))
+    left, right = (Fraction(float(np.sum(v * v)) * CLOSE) for v in (gains / p, 1 / q))
+    return root(left) * root(right) + rest
+
+
+def contracts(x: Ints) -> None:
+    """Rule together.norm: |X|_2 <= 1 for every X within one unit of the integers x 2^-BITS."""
+    rows, columns = x.shape
+    unit = 2**BITS
+    limit = float((unit - int(root(Fraction(rows * columns))) - 1) ** 2)
+    require(bool(np.max(np.sum(x * x, axis=1)) < limit), "together.norm", "a row is too long")
+    gap = np.diag(np.full(rows, limit)) - x @ x.T
+    try:
+        factor = np.rint(np.linalg.cholesky(gap - 2.0 * unit * rows * np.eye(rows)))
+    except np.linalg.LinAlgError:
+        factor = np.zeros_like(gap)
+    short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
+    require(short and bool(np.all(np.abs(factor) < unit * 2)), "together.norm", "a factor")
+    gap -= factor @ factor.T
+    own = np.diag(gap).copy()
+    others = np.sum(np.abs(gap), axis=1) - np.abs(own)
+    require(bool(np.all(own >= others * CLOSE)), "together.norm", "the norm may exceed 1")
+
+
+def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:
+    """Weights of what the layer reads and of what it returns, and what neither makes, in units."""
+    layer, beta = sums.layer, sums.weights
+    core = np.abs(layer.w) + layer.inexact
+    count = np.count_nonzero(core, axis=(1, 2, 3)) + (layer.bias_size.n > 0)
+    inner, extra = np.maximum(count - 2.0, 0), 2.0 * layer.extra
+    heavy = core * (inner[:, None, None, None] + extra * ~layer.exact)
+    read = replace(layer, w=heavy).transposed(beta)
+    column = (-1, 1, 1, 1)
+    given = Fix(beta.n * (inner + 2.0 * (count > 1)).reshape(column), beta.e)
+    bias = Fix(layer.bias_size.n * (inner + extra), layer.bias_size.e).reshape(*column)
+    mass = total(layer.spread(sums.reach), layer.bias_size.reshape(*column)).fit(30)
+    steps = layer.terms + 1 + layer.extra
+    later = Fix(mass.n * (2.0 * steps * steps), mass.e + 23)
+    flat = beta.reshape(1, -1)
+    alone = Fix(np.broadcast_to(total(bias, later).n, beta.n.shape), total(bias, later).e)
+    rest = matmul_up(flat, alone.reshape(-1, 1)).largest() * UNIT / 2
+    rest += matmul_up(flat, Fix(np.ones((beta.n.size, 1)), 0)).largest() * layer_underflow(
+        layer, sums.reach
+    ).largest()
+    touched = layer.columns(heavy).reshape(-1, 1, 1, 1) > 0
+    return Fix(read.n + touched, read.e + 25), Fix(given.n, given.e + 25), rest
