@@ -59,7 +59,7 @@ class Layer:
         return self._image(apply_up, self.inexact, x)
 
     def _image(self, apply: Callable[[Map, int, Fix], Fix], w: Ints, x: Fix) -> Fix:
-        y = apply(partial(self._conv, w), heaviest_row(w), x)
+        y = apply(partial(self.conv, w), heaviest_row(w), x)
         return Fix(y.n, y.e + self.e)
 
     def rounding(self, reach: Fix, whole: Fix) -> Fix:
@@ -140,7 +140,8 @@ class Layer:
         top, left, bottom, right = self.pads
         return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(self.pads) else x
 
-    def _conv(self, w: Ints, x: Ints) -> Ints:
+    def conv(self, w: Ints, x: Ints) -> Ints:
+        """Image of x under weights w in the place of the layer's own, exact below 2^53."""
         out = np.zeros((*self.shape, x.shape[3]))
         for i, j, part in self._taps(self._pad(x)):
             tap = w[:, :, i, j]
