@@ -14,9 +14,9 @@ from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder
 from lastbit_check import enclosure
+from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass, derive
 from lastbit_check.exact import Fix
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import Shape
 from lastbit_check.patches import FirstLayers
