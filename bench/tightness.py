@@ -35,7 +35,7 @@ from lastbit.float32.patches import patches
 from lastbit.graph import Linear, Network, read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.witness.files import read_witness
-from lastbit_check.hints import Hints
+from lastbit_check.certificate import Hints
 
 U = 2.0**-24
 COLUMNS = ("n u", "any tree", "certified", "signed", "products")

@@ -11,11 +11,10 @@ import numpy as np
 
 from lastbit_check import columns, enclosure, forward, patches, together
 from lastbit_check.bytes import absorbs
-from lastbit_check.certificate import Manifest, hints_of
+from lastbit_check.certificate import Hints, Manifest, hints_of
 from lastbit_check.duals import Ledger, pulled_back
 from lastbit_check.exact import ZERO_GRID, Fix, total
 from lastbit_check.forms import UNIT, Form, input_form, root
-from lastbit_check.hints import Hints
 from lastbit_check.layers import layer_of
 from lastbit_check.network import CURVED, LINEAR, Node, normal_form
 from lastbit_check.onnxfile import read

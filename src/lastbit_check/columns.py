@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit_check.certificate import Hints
 from lastbit_check.exact import Fix, beside, total
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import CURVED, Node
 

@@ -13,9 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from lastbit_check.certificate import Hints
 from lastbit_check.exact import Fix, matmul_up, total
 from lastbit_check.forward import Outcome
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import LINEAR, Node
 from lastbit_check.verdict import require

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check import enclosure, norms
+from lastbit_check import enclosure, forms
+from lastbit_check.certificate import Hints
 from lastbit_check.columns import Spread
 from lastbit_check.exact import ZERO_GRID, Fix, beside, common, least, rounded, times, total
 from lastbit_check.forms import Form, finite, layer_underflow, norm, root, underflow
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 
@@ -70,7 +70,7 @@ def through(
 
 def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Spread) -> Outcome:
     """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
-    gain, reach = norms.gain(layer, node, claimed), x.magnitude
+    gain, reach = forms.gain(layer, node, claimed), x.magnitude
     finite(layer.reach * (reach.largest() + 1))
     bias, heavy = (v.reshape(-1, 1, 1, 1) for v in (layer.bias, layer.bias_size))
     finite(total(layer.spread(reach), heavy).largest())

@@ -59,7 +59,7 @@ class Layer:
         return self._image(apply_up, self.inexact, x)
 
     def _image(self, apply: Callable[[Map, int, Fix], Fix], w: Ints, x: Fix) -> Fix:
-        y = apply(partial(self._conv, w), heaviest_row(w), x)
+        y = apply(partial(self.conv, w), heaviest_row(w), x)
         return Fix(y.n, y.e + self.e)
 
     def rounding(self, reach: Fix, whole: Fix) -> Fix:
@@ -144,7 +144,8 @@ class Layer:
         top, left, bottom, right = self.pads
         return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(self.pads) else x
 
-    def _conv(self, w: Ints, x: Ints) -> Ints:
+    def conv(self, w: Ints, x: Ints) -> Ints:
+        """Image of x under weights w in the place of the layer's own, exact below 2^53."""
         out = np.zeros((*self.shape, x.shape[3]))
         for i, j, part in self._taps(self._pad(x)):
             tap = w[:, :, i, j]
@@ -182,21 +183,17 @@ def layer_of(node: Node, source: Shape) -> Layer:
         normal = np.min(np.abs(w.divisor)) >= 2.0**-126
         require(normal, "finite.values", "a subnormal divisor", node.name)
         weight, extra = weight / w.divisor.astype(np.float64)[:, None, None, None], 2
-    if w.bn is None:
-        core, inexact = from_float(weight, WEIGHT_BITS)
-        bias, _ = from_float(offset, 40)
-        # adding an exact 0 does not round
-        size = Fix(np.abs(bias.n) + (offset != 0), bias.e)
-    else:
-        # w has 24 significant bits and the scale 28: the product is exact in float64, and off
-        # the true one by less than 2^-27 of it, which is below a quarter of a unit
-        scales = _scales(w.bn)
-        mantissa, exponent = np.frexp([float(scale) for scale in scales])
-        factor = np.ldexp(np.rint(np.ldexp(mantissa, 28)), exponent - 28)
-        core, _ = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
-        inexact = (weight != 0).astype(np.float64)
-        bias, size = _folded_offset(offset, w.bn, scales)
-        extra = 11
+    # w has 24 significant bits and the scale 28: the product is exact in float64, and off the true
+    # one by less than 2^-27 of it, which is below a quarter of a unit; without batch norm it is w
+    ones, zeros = np.ones_like(w.bias), np.zeros_like(w.bias)
+    bn = w.bn or BatchNorm(ones, zeros, zeros, ones, 0.0)
+    scales = _scales(bn)
+    mantissa, exponent = np.frexp([float(scale) for scale in scales])
+    factor = np.ldexp(np.rint(np.ldexp(mantissa, 28)), exponent - 28)
+    core, inexact = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
+    bias, size = _folded_offset(offset, bn, scales)
+    if w.bn:
+        inexact, extra = (weight != 0).astype(np.float64), 11
     heaviest = max(core.largest(), size.largest())
     require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
     require(terms + extra < 2**15, "rounding.depth", "too many terms", node.name)
@@ -211,8 +208,9 @@ def _folded_offset(bias: Ints, bn: BatchNorm, scales: list[Fraction]) -> tuple[F
     offsets = [(b - mean) * scale + beta for b, mean, beta, scale in rows]
     sizes = [(abs(b) + abs(mean)) * abs(scale) + abs(beta) for b, mean, beta, scale in rows]
     e = grid(float(max(sizes)), 40)
-    n, m = ([float(round(v * Fraction(2) ** e)) for v in values] for values in (offsets, sizes))
-    return Fix(np.array(n), e), Fix(np.array(m) + 1, e)
+    n, m = (np.array([float(round(v * Fraction(2) ** e)) for v in x]) for x in (offsets, sizes))
+    # adding an exact 0 does not round
+    return Fix(n, e), Fix(m + [float(size > 0) for size in sizes], e)
 
 
 def _reach(w: Weights) -> int:
@@ -231,10 +229,11 @@ def _reach(w: Weights) -> int:
 
 def _scales(bn: BatchNorm) -> list[Fraction]:
     """gamma / sqrt(var + epsilon) per channel, with a relative error below 2^-50."""
-    found: list[Fraction] = []
-    for gamma, var in zip(bn.gamma.tolist(), bn.var.tolist(), strict=True):
-        spread = Fraction(var) + Fraction(bn.epsilon)
-        k = 120 - spread.numerator.bit_length() + spread.denominator.bit_length()
-        root = math.isqrt(math.floor(spread * Fraction(4) ** (k // 2)))
-        found.append(Fraction(gamma) * Fraction(2) ** (k // 2) / root)
-    return found
+    pairs = zip(bn.gamma.tolist(), bn.var.tolist(), strict=True)
+    return [Fraction(g) / _root(Fraction(var) + Fraction(bn.epsilon)) for g, var in pairs]
+
+
+def _root(x: Fraction) -> Fraction:
+    """The square root from below, relative error below 2^-50; that of 1 is exact."""
+    k = (120 - x.numerator.bit_length() + x.denominator.bit_length()) // 2
+    return Fraction(math.isqrt(math.floor(x * Fraction(4) ** k))) / Fraction(2) ** k

@@ -16,7 +16,6 @@ are those of the two images in either order. Python's integers: nothing is round
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -49,56 +48,36 @@ class FirstLayers:
 
         ``row`` and ``column`` are those of the pixel. None where it moves too many units.
         """
-        taps = list(_reached(self.first, row, column))
-        units = [(v, w) for _, _, v, w in taps]
-        moved = {r: i for i, r in enumerate({
-            r[2:]: 0 for v, w in units for r in _reached(self.second, v, w)
-        })}  # fmt: skip
-        if len(units) > MOST_UNITS:
+        step = np.zeros((*self.first.source, 1))
+        step[0, row, column] = 1.0
+        steps = self.first.conv(self.first.w, step)[..., 0]
+        units = np.nonzero(np.any(steps, axis=0))
+        count = units[0].size
+        if not 0 < count <= MOST_UNITS:
             return None
-        channels = self.first.shape[0]
-        steps = np.zeros((channels, len(units)), dtype=object)
-        weights = np.zeros((channels, len(moved), len(units)), dtype=object)
-        for q, (i, j, v, w) in enumerate(taps):
-            steps[:, q] = _integers(self.first.w[:, 0, i, j])
-            for k, m, *r in _reached(self.second, v, w):
-                weights[:, moved[r[0], r[1]], q] = _integers(self.second.w[:, 0, k, m])
-        duals = _at(a, list(moved))
-        ends1 = [_at(s, units) * steps for s in self.slopes1]
-        ends2 = [_at(s, list(moved)) * duals for s in self.slopes2]
-        most = max(_largest(weights, ends1, ends2, sign) for sign in (1, -1))
+        apart = np.zeros((*steps.shape, count))
+        apart[:, *units, range(count)] = steps[:, *units]
+        weights = self.second.conv(self.second.w, apart)  # products of two weights of 20 bits
+        moved = np.nonzero(np.any(weights, axis=(0, 3)))
+        ends1 = [_integers(s.n[:, *units, 0]) for s in self.slopes1]
+        ends2 = [_integers(s.n[:, *moved, 0]) * _integers(a.n[:, *moved, 0]) for s in self.slopes2]
+        most = max(_largest(_integers(weights[:, *moved]), ends1, ends2, k) for k in (1, -1))
         e = a.e + self.first.e + self.second.e + 2 * enclosure.BITS
         return most * abs(self.scale) / Fraction(2) ** e
 
 
 def _largest(weights: Exact, ends1: list[Exact], ends2: list[Exact], sign: int) -> int:
     """Sum over the channels of the largest value of the formula, times ``sign``."""
-    best: Exact | None = None
+    values: list[Exact] = []
     for choice in itertools.product((0, 1), repeat=weights.shape[2]):
         chosen = np.stack([ends1[k][:, q] for q, k in enumerate(choice)], axis=1)
         inner = sign * np.sum(weights * chosen[:, None], axis=2)
-        value = np.sum(np.maximum(inner * ends2[0], inner * ends2[1]), axis=1)
-        best = value if best is None else np.maximum(best, value)
-    return int(np.sum(best)) if best is not None else 0
-
-
-def _reached(layer: Layer, row: int, column: int) -> Iterator[tuple[int, int, int, int]]:
-    """(i, j, v, w) for each unit (v, w) that reads the place, through the kernel's tap (i, j)."""
-    (_, height, width), (down, across) = layer.shape, layer.strides
-    for i, j in itertools.product(*map(range, layer.w.shape[2:])):
-        v, left_v = divmod(row + layer.pads[0] - i, down)
-        w, left_w = divmod(column + layer.pads[1] - j, across)
-        if left_v == left_w == 0 and 0 <= v < height and 0 <= w < width:
-            yield i, j, v, w
-
-
-def _at(x: Fix, places: list[tuple[int, int]]) -> Exact:
-    """The integers of x (C, H, W, 1) at the places (C, places)."""
-    return np.stack([_integers(x.n[:, v, w, 0]) for v, w in places], axis=1)
+        values.append(np.sum(np.maximum(inner * ends2[0], inner * ends2[1]), axis=1))
+    return int(np.sum(np.maximum.reduce(values)))
 
 
 def _integers(n: NDArray[np.float64]) -> Exact:
-    return np.array([int(v) for v in n.tolist()], dtype=object)
+    return np.vectorize(int, otypes=[object])(n)
 
 
 def first_layers(

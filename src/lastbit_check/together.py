@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from lastbit_check.columns import RADIUS_BITS, Gathered, Spread
 from lastbit_check.exact import Fix, Ints, matmul_up, total
 from lastbit_check.forms import UNIT, Form, layer_underflow, root
-from lastbit_check.hints import Together
+from lastbit_check.certificate import Together
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import Node
 from lastbit_check.verdict import require

@@ -17,8 +17,8 @@ from lastbit.certificate.coq import literals, on_grid, plain
 from lastbit.certificate.write import hints_for
 from lastbit.errors import ModelError
 from lastbit.graph import Network, OnnxBuilder, read_onnx
+from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
-from lastbit_check.hints import Hints
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKER = ROOT / "build/checker/lastbit-coq-check"

@@ -30,8 +30,8 @@ from lastbit.graph import (
     flip_last_bit,
     read_onnx,
 )
+from lastbit_check.certificate import Hints
 from lastbit_check.exact import Fix
-from lastbit_check.hints import Hints
 from networks import RandomNetwork
 
 Bytes = NDArray[np.uint8]

@@ -13,10 +13,10 @@ from lastbit.bound.drift import derive_drift, unmoved
 from lastbit.bound.walk import derive
 from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
+from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, softmax_error
 from lastbit_check.exact import Fix
 from lastbit_check.forms import input_form
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.verdict import Rejected
 from soundness.harness import (

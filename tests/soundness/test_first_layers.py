@@ -14,9 +14,9 @@ from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder
 from lastbit_check import enclosure
+from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass, derive
 from lastbit_check.exact import Fix
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from lastbit_check.network import Shape
 from lastbit_check.patches import FirstLayers
@@ -132,7 +132,7 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
     layers = FirstLayers(Fraction(-1, 255), first, slopes1, second, slopes2)
     step = np.zeros((1, 8, 8, 1))
     step[0, row, column, 0] = 1
-    moved = first._conv(first.w, step)
+    moved = first.conv(first.w, step)
     places = np.argwhere(moved[..., 0].any(0))
     assert len(places) == units
     most = {1: 0.0, -1: 0.0}
@@ -142,7 +142,7 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
             h = np.zeros((2, 4, 4, 1))
             for (v, w), end in zip(places, ends, strict=True):
                 h[channel, v, w] = moved[channel, v, w] * slopes1[end].n[channel, v, w]
-            z = second._conv(second.w, h)[channel] * a.n[channel]
+            z = second.conv(second.w, h)[channel] * a.n[channel]
             both = np.stack([(z * s.n[channel])[z != 0] for s in slopes2])
             choices = np.array([*itertools.product((0, 1), repeat=both.shape[1])])
             values += np.sum(np.where(choices, both[1], both[0]), axis=1).tolist()

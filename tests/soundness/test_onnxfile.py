@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
-from lastbit_check.hints import Hints
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected, Unreadable
 from soundness.test_rules import LAST, START, f32, onnx_model

@@ -17,11 +17,10 @@ from safetensors.numpy import save
 import lastbit_check
 from absorbing import absorber
 from lastbit.graph import OnnxBuilder
-from lastbit_check.certificate import load, parse
+from lastbit_check.certificate import Hints, load, parse
 from lastbit_check.check import check, derive
 from lastbit_check.exact import Fix
 from lastbit_check.forms import underflow
-from lastbit_check.hints import Hints
 from lastbit_check.verdict import Rejected
 from soundness.small import Fields, certified, changed, fields_of, put
 

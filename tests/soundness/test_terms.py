@@ -9,7 +9,7 @@ import pytest
 from lastbit.bound.walk import derive
 from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
-from lastbit_check.hints import Hints
+from lastbit_check.certificate import Hints
 from lastbit_check.verdict import Rejected
 from soundness.harness import assault, built, flipped, off_exp, real, run, subject_of
 

@@ -7,8 +7,8 @@ import pytest
 
 from lastbit.graph import OnnxBuilder
 from lastbit.graph.network import AffineKind
+from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
-from lastbit_check.hints import Hints
 from lastbit_check.verdict import Rejected
 from soundness.harness import Subject, assault, built, exact_value, real, run, subject_of
 

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from lastbit.bound.drift import SameImage
 from lastbit.bound.walk import Watch
+from lastbit_check.certificate import Hints
 from lastbit_check.check import softmax_error
 from lastbit_check.columns import Spread
 from lastbit_check.enclosure import exp_bounds
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, matmul_up, total
 from lastbit_check.forms import Form
 from lastbit_check.forward import Outcome, through
-from lastbit_check.hints import Hints
 from lastbit_check.network import Node
 
 Values = dict[str, NDArray[np.float64]]

@@ -25,12 +25,12 @@ import numpy as np
 from lastbit.bound.absorb import absorbed_node
 from lastbit.bound.walk import Walk, Watch
 from lastbit_check.bytes import GRID, Row, tables
+from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived
 from lastbit_check.duals import pulled_back
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
 from lastbit_check.forms import Form, input_form, norm
 from lastbit_check.forward import Outcome
-from lastbit_check.hints import Hints
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
 

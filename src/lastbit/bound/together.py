@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lastbit.bound.walk import Walk
 from lastbit_check import columns, together
 from lastbit_check.check import Derived
-from lastbit_check.hints import Together
+from lastbit_check.certificate import Together
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.together import Sums

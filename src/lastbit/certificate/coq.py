@@ -24,7 +24,7 @@ from lastbit.graph.network import (
     Sigmoid,
     Silu,
 )
-from lastbit_check.hints import SLOPE_BITS, Hints
+from lastbit_check.certificate import SLOPE_BITS, Hints
 
 GRID = 100
 """Numbers in Coq are integers over 2^GRID."""

@@ -28,8 +28,8 @@ from lastbit.graph.network import Network
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
+from lastbit_check.certificate import SLOPE_BITS, Hints
 from lastbit_check.check import Derived, ceil_float
-from lastbit_check.hints import SLOPE_BITS, Hints
 
 
 @dataclass(frozen=True)
