@@ -77,8 +77,9 @@ class Pass:
         self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.forms: dict[str, Form] = {}
         self.spreads: dict[str, columns.Spread] = {}
-        shared = [n for hint in hints.together.values() for n in self.nodes if n.name in hint.nodes]
-        self.bundle = together.Bundle({name for node in shared for name in (node.name, node.inputs[0])})
+        shared = {name for hint in hints.together.values() for name in hint.nodes}
+        sources = {node.inputs[0] for node in self.nodes if node.name in shared}
+        self.bundle = together.Bundle(shared | sources)
         # the first layers: up to the first base, or to the first SiLU if there is none
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
@@ -199,9 +200,8 @@ class Pass:
     def _taken_together(self, hint: together.Together) -> None:
         """Book the roundings of some nodes anew, for one pair of classes."""
         row = self.ledger.row(hint.pair)
-        shared = [node for node in self.nodes if node.name in hint.nodes]
         sums = [self.bundle.sums(node, self.layers[node.name], self.weights(node, row))
-                for node in shared]  # fmt: skip
+                for node in self.nodes if node.name in hint.nodes]  # fmt: skip
         self.ledger.share(row, hint.nodes, together.bound(sums, self.bundle.radius, hint))
 
     def weights(self, node: Node, row: int) -> Fix:
@@ -222,7 +222,8 @@ class Pass:
             if _entry(everything, row, pixel) <= most:
                 break
             found, noise = {n: _entry(x, row, pixel) for n, x in sums.items()}, _entry(off, row, 0)
-            exact = first and first.change(self._pair(row, self.early[-1]), *divmod(pixel, self.nodes[0].shape[2]))
+            place = divmod(pixel, self.nodes[0].shape[2])
+            exact = first and first.change(self._pair(row, self.early[-1]), *place)
             if exact is None or exact + noise > found["first_layer"]:
                 exact = max(found["first_layer"] - noise, Fraction(0))
             found |= {"first_layer": exact, "rounding": found["rounding"] + noise}

@@ -69,7 +69,8 @@ def spreads(
             if columns is not None:
                 held[node.name] = columns
                 if node.name in kept:
-                    kept[node.name].append((columns.rows, columns.a.n.astype(np.float32), columns.a.e))
+                    a = columns.a
+                    kept[node.name].append((columns.rows, a.n.astype(np.float32), a.e))
                 new = _gathered(columns, node.shape[0], ranges[here], moves[here])
                 sums[node.name] = sums[node.name].plus(new) if node.name in sums else new
             for name in node.inputs:

@@ -1,9 +1,9 @@
 """The rounding of many sums taken together: no image makes all of their magnitudes largest.
 
 A layer's bound of its rounding (layers.py) is linear in the magnitudes of what it reads, x_i, and
-of its exact sums. With n nonzero terms of magnitudes m, in all M, and with F the magnitude of the
-whole, the n - 1 sums of any tree are F and n - 2 others of at most (M + F) / 2. So what some layers'
-roundings do to a difference of two logits is at most
+of its exact sums: with n nonzero terms of magnitudes m, in all M, and F the magnitude of the whole,
+the n - 1 sums of any tree are F and n - 2 others of at most (M + F) / 2. So what the roundings of
+some layers do to a difference of two logits is at most
 
     sum_i g_i |f_i| + the same of what their forms are in error by,    f_i = c_i + A_i (y - y_c),
 
@@ -26,10 +26,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit_check.certificate import Together
 from lastbit_check.columns import RADIUS_BITS, Gathered, Spread
 from lastbit_check.exact import Fix, Ints, matmul_up, total
-from lastbit_check.forms import UNIT, Form, layer_underflow, root
-from lastbit_check.certificate import Together
+from lastbit_check.forms import Form, layer_underflow, root
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import Node
 from lastbit_check.verdict import require
@@ -114,9 +114,9 @@ def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
         read, given, alone = _gains(each)
         rest += alone
         for gain, form in ((read, each.source), (given, each.result)):
-            known = np.isin(np.arange(gain.n.shape[0]), form.channels)
-            require(not gain.n[~known].any(), "together.base", "a constant is read")
-            flat = gain[known].reshape(1, -1)
+            flat = gain[form.channels].reshape(1, -1)
+            every = np.count_nonzero(flat.n) == np.count_nonzero(gain.n)
+            require(every, "together.base", "a constant is read")
             rest += matmul_up(flat, form.error).largest()
             for k in np.flatnonzero(flat.n):
                 row = np.append(form.a[k] * radius, form.c[k])
@@ -153,16 +153,17 @@ def contracts(x: Ints) -> None:
     unit = 2**BITS
     limit = float((unit - int(root(Fraction(rows * columns))) - 1) ** 2)
     require(bool(np.max(np.sum(x * x, axis=1)) < limit), "together.norm", "a row is too long")
-    gap = np.diag(np.full(rows, limit)) - x @ x.T
+    one: Ints = np.eye(rows)
+    gap: Ints = limit * one - x @ x.T
     try:
-        factor = np.rint(np.linalg.cholesky(gap - 2.0 * unit * rows * np.eye(rows)))
+        factor: Ints = np.rint(np.linalg.cholesky(gap - 2.0 * unit * rows * one))
     except np.linalg.LinAlgError:
-        factor = np.zeros_like(gap)
+        factor = 0 * one
     short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
-    require(short and bool(np.all(np.abs(factor) < unit * 2)), "together.norm", "a factor")
-    gap -= factor @ factor.T
-    own = np.diag(gap).copy()
-    others = np.sum(np.abs(gap), axis=1) - np.abs(own)
+    require(short, "together.norm", "a factor is too large")
+    left: Ints = gap - factor @ factor.T
+    own = np.sum(left * one, axis=1)
+    others: Ints = np.sum(np.abs(left), axis=1) - np.abs(own)
     require(bool(np.all(own >= others * CLOSE)), "together.norm", "the norm may exceed 1")
 
 
@@ -182,9 +183,7 @@ def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:
     later = Fix(mass.n * (2.0 * steps * steps), mass.e + 23)
     flat = beta.reshape(1, -1)
     alone = Fix(np.broadcast_to(total(bias, later).n, beta.n.shape), total(bias, later).e)
-    rest = matmul_up(flat, alone.reshape(-1, 1)).largest() * UNIT / 2
-    rest += matmul_up(flat, Fix(np.ones((beta.n.size, 1)), 0)).largest() * layer_underflow(
-        layer, sums.reach
-    ).largest()
+    lost = total(Fix(alone.n, alone.e + 25), layer_underflow(layer, sums.reach))
+    rest = matmul_up(flat, lost.reshape(-1, 1)).largest()
     touched = layer.columns(heavy).reshape(-1, 1, 1, 1) > 0
     return Fix(read.n + touched, read.e + 25), Fix(given.n, given.e + 25), rest

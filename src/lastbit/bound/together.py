@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from lastbit.bound.walk import Walk
 from lastbit_check import columns, together
-from lastbit_check.check import Derived
 from lastbit_check.certificate import Together
+from lastbit_check.check import Derived
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.together import Sums
@@ -122,7 +122,7 @@ def _candidates(walk: Walk, derived: Derived) -> list[Node]:
 
 def _units(layer: Layer) -> int:
     """How many values the layer reads with weights that are not 0."""
-    channels = np.count_nonzero(layer.columns(np.abs(layer.w) + layer.inexact))
+    channels = int(np.count_nonzero(layer.columns(np.abs(layer.w) + layer.inexact)))
     return channels * layer.source[1] * layer.source[2]
 
 
