@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def _joined(parts: Gathered) -> tuple[Rows, NDArray[np.float32]]:
     count = sum(n.shape[3] for _, n, _ in parts)
     joined, start = np.zeros((channels.size, *parts[0][1].shape[1:3], count), np.float32), 0
     for rows, n, e in parts:
-        require(abs(e) < 100, "precision", "columns are not exact in float32")
+        require(not n.any() or abs(e) <= 100, "precision", "columns are not exact in float32")
         stop = start + n.shape[3]
         joined[np.searchsorted(channels, rows), ..., start:stop] = np.ldexp(n, -e)
         start = stop
@@ -129,6 +129,7 @@ def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
                     forms.append(row)
                     gains.append(0.0)
                 gains[place] += math.ldexp(flat.n[0, k], exponent - gain.e)
+    require(forms, "together.shape", "no forms")
     return np.stack(forms), np.array(gains), rest
 
 
@@ -156,9 +157,10 @@ def contracts(x: Ints) -> None:
     one: Ints = np.eye(rows)
     gap: Ints = limit * one - x @ x.T
     try:
-        factor: Ints = np.rint(np.linalg.cholesky(gap - 2.0 * unit * rows * one))
+        factor = cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one))
     except np.linalg.LinAlgError:
         factor = 0 * one
+    factor = np.rint(factor)
     short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
     require(short, "together.norm", "a factor is too large")
     left: Ints = gap - factor @ factor.T

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 import lastbit_check
 from absorbing import absorber
 from lastbit.graph import OnnxBuilder
-from lastbit_check.certificate import Hints, load, parse
+from lastbit_check.certificate import Hints, hints_of, load, parse
 from lastbit_check.check import check, derive
 from lastbit_check.exact import Fix
 from lastbit_check.forms import underflow
@@ -123,6 +125,50 @@ def _effect(kind: str) -> None:
 
 for _kind in ("remainder", "rounding", "defect"):
     _effect(_kind)
+
+
+def together(rule: str, name: str, **changes: Any) -> None:
+    """Something in the hints on roundings that are taken together."""
+
+    def run(folder: Path) -> None:
+        manifest, blob = load(certified(folder) / "certificate.json")
+        model, hints = (folder / "model.onnx").read_bytes(), hints_of(manifest, blob)
+        (key, hint), *_ = hints.together.items()
+        made = {k: v(hint) if callable(v) else v for k, v in changes.items()}
+        derive(model, replace(hints, together={key: hint._replace(**made)}))
+
+    run.__name__ = name
+    case(rule)(run)
+
+
+def _spoilt(x: NDArray[np.int32], value: int) -> NDArray[np.int32]:
+    return np.array([value, *x[1:]], np.int32)
+
+
+together("together.pair", "a_pair_of_no_classes", pair=(1, 7))
+together("together.pair", "a_pair_twice_the_same", pair=(1, 1))
+together("together.base", "a_node_before_the_base", nodes=("conv_3",))
+together("hint.node", "a_node_that_does_not_sum", nodes=("silu_9",))
+together("together.shape", "a_form_too_few", rows=lambda hint: hint.rows[1:])
+together("together.shape", "a_unit_too_many", columns=lambda hint: np.append(hint.columns, 1))
+together("together.positive", "a_scale_of_nothing", rows=lambda hint: _spoilt(hint.rows, 0))
+together("together.positive", "a_negative_scale", columns=lambda hint: _spoilt(hint.columns, -1))
+together("together.positive", "a_scale_out_of_reach", exponent=600)
+together("together.norm", "scales_twice_as_large", exponent=lambda hint: hint.exponent - 1)
+together("together.norm", "one_scale_too_large", rows=lambda hint: _spoilt(hint.rows, 2**31 - 1))
+
+
+@case("hint.node")
+def a_rounding_taken_twice(folder: Path) -> None:
+    manifest, blob = load(certified(folder) / "certificate.json")
+    hints = hints_of(manifest, blob)
+    hint = next(iter(hints.together.values()))
+    derive((folder / "model.onnx").read_bytes(), replace(hints, together={"a": hint, "b": hint}))
+
+
+@case("certificate.blob")
+def scales_of_no_nodes(folder: Path) -> None:
+    recheck(folder, changed(fields_of(certified(folder)), ("together",), {}))
 
 
 @case("model.sha256")

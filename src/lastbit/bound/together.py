@@ -13,6 +13,7 @@ q = d^(-1/2) are the scales.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -25,10 +26,11 @@ from lastbit_check.check import Derived
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.together import Sums
+from lastbit_check.verdict import Rejected
 
 DIMENSIONS, STEPS, POWERS = 12, 100, 60
-MARGIN = 2e-3
-"""How far below 1 the spectral norm is kept: integers and an incomplete ascent use it up."""
+MARGINS = 2e-3, 2e-2
+"""How far below 1 a spectral norm is kept: integers and an incomplete ascent use it up."""
 LEAST_SHARE = Fraction(1, 100)
 """Of all rounding, what a layer's must be to be taken together with others."""
 MOST_ROWS, MOST_UNITS = 4096, 6000
@@ -57,25 +59,42 @@ def take_together(walk: TrunkWalk) -> Derived:
     nodes = _candidates(walk, derived)
     if walk.base is None or not nodes:
         return derived
-    bundle = together.Bundle({name for node in nodes for name in (node.name, node.inputs[0])})
-    bundle.forms = {name: walk.kept[name] for name in bundle.names}
-    rows = {name: columns.Gathered() for name in bundle.names}
+    rows = {name: columns.Gathered() for node in nodes for name in (node.name, node.inputs[0])}
     base, radius = walk.base
     found = columns.spreads(walk.nodes, base, walk.layers, walk.hints, radius, rows)
-    bundle.begin(radius, rows, found)
+    nodes = [node for node in nodes if {node.name, node.inputs[0]} <= found.keys()]
+    bundle = together.Bundle({name for node in nodes for name in (node.name, node.inputs[0])})
+    bundle.forms = {name: walk.kept[name] for name in bundle.names}
+    try:
+        bundle.begin(radius, {name: rows.pop(name) for name in bundle.names}, found)
+    except Rejected:  # columns too small or too large to be held
+        return derived
     place = walk.ledger.row(derived.worst[:2])
     sums = {n.name: bundle.sums(n, walk.layers[n.name], walk.weights(n, place)) for n in nodes}
-    chosen = dict[str, Together]()
+    walk.bundle = bundle
     for group in _grouped(sums, bundle.radius):
-        forms, gains, _ = together.gathered([sums[name] for name in group], bundle.radius)
-        hint = scales(forms, gains)
-        chosen[group[0]] = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
-    walk.bundle, walk.hints = bundle, dataclasses.replace(walk.hints, together=chosen)
+        some = [sums[name] for name in group]
+        forms, gains, _ = together.gathered(some, bundle.radius)
+        for margin in MARGINS:
+            hint = scales(forms, gains, margin)
+            hint = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
+            with suppress(Rejected):
+                together.bound(some, bundle.radius, hint)
+                chosen = {**walk.hints.together, group[0]: hint}
+                walk.hints = dataclasses.replace(walk.hints, together=chosen)
+                break
     return walk.conclude()
 
 
-def scales(forms: Float64Array, gains: Float64Array, *, seed: int = 0) -> Together:
-    """Scales for forms B (n, N + 1) with weights g (n,), for no pair and no nodes yet."""
+def scales(forms: Float64Array, gains: Float64Array, margin: float, *, seed: int = 0) -> Together:
+    """Scales for forms B (n, N + 1) with weights g (n,), for no pair and no nodes yet.
+
+    Args:
+        forms: see `lastbit_check.together.gathered`.
+        gains: likewise.
+        margin: how far below 1 the spectral norm is kept.
+        seed: of the first vectors.
+    """
     b, tiny = forms.astype(np.float32), np.finfo(np.float32).tiny
     v = np.random.default_rng(seed).normal(size=(b.shape[1], DIMENSIONS))
     t, d = np.ones(1), np.linalg.norm(v, axis=1)
@@ -87,7 +106,7 @@ def scales(forms: Float64Array, gains: Float64Array, *, seed: int = 0) -> Togeth
     rows, _ = _whole(np.sqrt(gains / t))
     q = 1 / np.sqrt(d)
     norm = _norm(forms * rows[:, None] * q, v[:, 0] / d / q)
-    units, exponent = _whole(q * ((1 - MARGIN) / norm))
+    units, exponent = _whole(q * ((1 - margin) / norm))
     return Together((0, 0), (), exponent, rows, units)
 
 
@@ -130,7 +149,10 @@ def _grouped(sums: dict[str, Sums], radius: Float64Array) -> list[list[str]]:
     """Layers one after the other, as long as their distinct forms are at most MOST_ROWS."""
     groups, held = list[list[str]](), set[int]()
     for name, each in sums.items():
-        forms, _, _ = together.gathered([each], radius)
+        try:
+            forms, _, _ = together.gathered([each], radius)
+        except Rejected:  # it reads what does not depend on the base
+            continue
         new = {hash(row.tobytes()) for row in forms}
         if len(new) > MOST_ROWS:
             continue
