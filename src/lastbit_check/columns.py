@@ -21,7 +21,6 @@ from lastbit_check.network import CURVED, Node
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 24  # exact in a float32, too
 RADIUS_BITS = 19
-Narrow = tuple[Layer, Rows, Rows]
 # of some columns: the channels that are not 0, and A on them (rows, H, W, K) with an exponent
 Gathered = list[tuple[Rows, NDArray[np.float32], int]]
 
@@ -56,7 +55,7 @@ def spreads(
     after = nodes[nodes.index(base) + 1 :]
     ranges, moves = radius[:, :1].fit(RADIUS_BITS), radius[:, 1:].fit(RADIUS_BITS)
     last = {name: node.name for node in after for name in node.inputs}
-    sums, narrowed = dict[str, Spread](), dict[tuple[str, bytes], Narrow]()
+    sums = dict[str, Spread]()
     live, units = np.flatnonzero(np.any(radius.n, axis=1)), radius.n.shape[0]
     for start in range(0, live.size, CHUNK):
         here = live[start : start + CHUNK]
@@ -65,7 +64,7 @@ def spreads(
         rows = np.unique(here * base.shape[0] // units)
         held = {base.name: _Columns(rows, Fix(eye.reshape(*base.shape, -1)[rows], 0))}
         for node in after:
-            columns = _step(node, held, layers, hints, narrowed)
+            columns = _step(node, held, layers, hints)
             if columns is not None:
                 held[node.name] = columns
                 if node.name in kept:
@@ -80,13 +79,9 @@ def spreads(
 
 
 def _step(
-    node: Node, held: dict[str, _Columns], layers: dict[str, Layer], hints: Hints,
-    narrowed: dict[tuple[str, bytes], Narrow],
-) -> _Columns | None:  # fmt: skip
-    """The node's columns, or None where it does not depend on the base.
-
-    Layers are narrowed to what is not 0 once, and kept in ``narrowed``.
-    """
+    node: Node, held: dict[str, _Columns], layers: dict[str, Layer], hints: Hints
+) -> _Columns | None:
+    """The node's columns, or None where it does not depend on the base."""
     sources = [held[name] for name in node.inputs if name in held]
     curved = node.op in CURVED
     forgotten = node.name in hints.boxes or (curved and node.inputs[0] not in held)
@@ -101,10 +96,7 @@ def _step(
         wide = [_widened(s.rows, s.a, rows) for s in sources]
         a, e = total(*wide, up=False), max(s.e for s in wide)
     else:
-        key = (node.name, rows.tobytes())
-        if key not in narrowed:
-            narrowed[key] = layers[node.name].narrowed(rows)
-        layer, take, rows = narrowed[key]
+        layer, take, rows = layers[node.name].narrowed(rows)
         if not rows.size:
             return None
         a, e = layer.core(x[take]), x.e + layer.e
