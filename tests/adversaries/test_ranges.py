@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hostile import ranges
-from hostile.shown import Show
-from hostile.weakened import weakened
+from adversaries import ranges
+from adversaries.shown import Show
+from adversaries.weakened import weakened
 from lastbit_check import columns
 from lastbit_check.exact import Fix
 

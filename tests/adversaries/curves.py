@@ -12,7 +12,7 @@ from typing import NamedTuple
 import mpmath
 import numpy as np
 
-from hostile.trees import integer, nudged, rounded
+from adversaries.trees import integer, nudged, rounded
 from lastbit_check import forward
 from lastbit_check.exact import Fix
 from lastbit_check.forms import Form

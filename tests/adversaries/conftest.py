@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hostile.shown import Show
+from adversaries.shown import Show
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ from lastbit_check.hints import Hints
 from lastbit_check.patches import FirstLayers
 
 Array = NDArray[np.float64]
+LEVELS = (0, 255)
+OWN = (0, 64, 127, 254)  # of the pixel whose last bit flips
+CENTRE, CORNER = (1, 1), (0, 2)
+STEPS = 120  # of a search among networks
 U = 2.0**-24
 SLACK = 2.0**-40  # more than float64 is off, relatively
 
@@ -214,3 +218,39 @@ def climbed(
         if found >= best:
             small, best = tried, found
     return best, small
+
+
+def of_change(small: Small) -> float:
+    images = grids(small.shape, CENTRE, LEVELS, OWN)
+    return share_of_change(small, CENTRE, np.ones(small.units), images)
+
+
+def of_error(small: Small) -> float:
+    return share_of_error(small, grids(small.shape, CENTRE, LEVELS, OWN))
+
+
+@cache
+def made_for_change(stride: int) -> tuple[float, Small]:
+    """A search among networks, each with all images: a pixel that moves one unit, or four."""
+    shape = (3, 3) if stride == 2 else (2, 2)
+    return climbed(stride, STEPS, of_change, shape=shape, stride=stride)
+
+
+@cache
+def made_for_error() -> tuple[float, Small]:
+    return climbed(3, STEPS, of_error)
+
+
+def local_search(seed: int, restarts: int = 6) -> float:
+    """Images of 8 x 8 pixels, any bytes: pixel by pixel the best of 16, from random images."""
+    random, channels, pixel = np.random.default_rng(seed), 1 + seed % 3, (3 + seed % 3, 4)
+    small, best = random_small(seed, (8, 8), channels=channels), 0.0
+    a = random.integers(-9, 10, small.units).astype(np.float64)
+    for _ in range(restarts):
+        image = random.choice([0.0, 255.0, 100.0], (8, 8))
+        for k in [*random.permutation(64), *random.permutation(64)]:
+            tried = np.repeat(image[None], 16, axis=0)
+            tried.reshape(16, 64)[:, k] = [0, 255, *random.integers(0, 256, 13), image.flat[k]]
+            image = tried[int(small.moved(tried, pixel, a).argmax())]
+        best = max(best, share_of_change(small, pixel, a, image[None]))
+    return best

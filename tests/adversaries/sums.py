@@ -13,7 +13,17 @@ from functools import cache
 
 import numpy as np
 
-from hostile.trees import MOST_TERMS, Term, drift, exact_sum, fraction, nudged, terms_of, worst
+from adversaries.trees import (
+    MOST_TERMS,
+    Term,
+    drift,
+    exact_sum,
+    fraction,
+    nudged,
+    rounded,
+    terms_of,
+    worst,
+)
 from lastbit_check.exact import Fix
 from lastbit_check.forms import layer_underflow
 from lastbit_check.layers import Layer, layer_of
@@ -148,6 +158,31 @@ def climbed(case: Sum, seed: int, steps: int) -> tuple[float, Sum]:
         if share >= best:
             case, best = tried, share
     return best, case
+
+
+def greedy(seed: int, n: int, part: float = 0.5) -> Sum:
+    """Any weights and ranges, as a layer has them; only the last bits of the values are chosen.
+
+    A chain: a ``part`` of the magnitudes up, the largest first, then down, the smallest first, so
+    that partial sums stay high. Of each value the 64 numbers next below its range are tried, and
+    the one is taken with which product and addition err most upwards.
+    """
+    plain, total, taken = random_sum(seed, n), 0, dict[int, float]()
+    reach = {
+        k: abs(w * x) for k, (w, x) in enumerate(zip(plain.weights, plain.values, strict=True))
+    }
+    order = sorted(reach, key=lambda k: -reach[k])
+    top = part * sum(reach.values())
+    up = [k for i, k in enumerate(order) if i == 0 or sum(reach[j] for j in order[: i + 1]) <= top]
+    for k in [*up, *reversed([k for k in order if k not in up])]:
+        w, sign = plain.weights[k], 1 if k in up else -1
+        tries = [nudged(abs(plain.values[k]), -j) * np.sign(w) * sign for j in range(64)]
+        terms = terms_of([w] * len(tries), tries)
+        off = [rounded(total + t.rounded) - total - t.exact for t in terms]
+        best = int(np.argmax([float(fraction(v)) for v in off]))
+        taken[k], total = float(tries[best]), rounded(total + terms[best].rounded)
+    order = [*taken]
+    return Sum(tuple(plain.weights[k] for k in order), tuple(taken[k] for k in order))
 
 
 def second_order(

@@ -8,10 +8,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hostile import sums
-from hostile.shown import Show
-from hostile.trees import all_sums, chain, integer, rounded, terms_of
-from hostile.weakened import weakened
+from adversaries import sums
+from adversaries.shown import Show
+from adversaries.trees import all_sums, chain, integer, rounded, terms_of
+from adversaries.weakened import weakened
 from lastbit.float32 import ORDERS, ordered_sum
 from lastbit_check.layers import Layer
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from hostile import curves
-from hostile.shown import Show
+from adversaries import curves
+from adversaries.shown import Show
 from lastbit_check import forward
 
 LEAST = {
