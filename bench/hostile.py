@@ -9,6 +9,7 @@ docs/rounding.md has the table, and says of each share what keeps it from 1.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,11 +81,16 @@ def rows() -> list[Row]:
     return [*of_sums(), *of_curves(), *of_first_layers(), *of_ranges()]
 
 
+def shown(share: float) -> str:
+    """Four places, never more than it is."""
+    return f"{math.floor(share * 10**4) / 10**4:.4f}"
+
+
 def main() -> None:
     """Print the table."""
     table = Table("rule", "share", "how", box=None)
     for row in rows():
-        table.add_row(row.rule, f"{row.share:.4f}", row.how)
+        table.add_row(row.rule, shown(row.share), row.how)
     Console(width=110).print(table)
 
 

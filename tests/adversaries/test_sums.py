@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from adversaries import sums
 from adversaries.shown import Show
 from adversaries.trees import all_sums, chain, integer, rounded, terms_of
 from adversaries.weakened import weakened
-from lastbit.float32 import ORDERS, ordered_sum
+from lastbit.float32 import ORDERS, execute, ordered_sum
+from lastbit.graph import OnnxBuilder
+from lastbit_check.check import derive
+from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
+from soundness.harness import built
 
 LEAST = {
     "partial sums up to (M + F) / 2": 0.9999,
@@ -97,6 +102,39 @@ def test_products_that_underflow_are_not_exact(show: Show) -> None:
         shares[terms] = error / (rounding + underflow)
     best = max(shares, key=lambda n: shares[n])
     show("underflow of exact products", float(shares[best]), f"{best} operands read as 0")
+
+
+def cancelling(terms: int) -> OnnxBuilder:
+    """One pixel less itself, and pixels times 2^-24 between: powers of two in two layers."""
+    small, picked = terms - 2, np.zeros((terms, 1, 1, terms - 1))
+    for k in range(terms):
+        picked[k, 0, 0, k % (terms - 1)] = 1.0 if k in (0, terms - 1) else 2.0**-12
+    b = OnnxBuilder()
+    x = b.conv(b.div(b.input_bytes((1, 1, terms - 1)), 255, "pixels"), picked, name="picked")
+    x = b.conv(x, np.reshape([1.0, *[2.0**-12] * small, -1.0], (1, terms, 1, 1)), name="sum")
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    return b
+
+
+@pytest.mark.parametrize("terms", [3, 5, 8])
+def test_in_a_network_the_executor_reaches_the_cap_that_the_columns_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terms: int, show: Show
+) -> None:
+    """White pixels, added in the order of the weights: each small term is lost to ties."""
+    model, network = built(cancelling(terms), tmp_path)
+    image = np.full(network.input_shape, 255, np.uint8)
+    values = execute(network, image, order="forward", keep=True)[1]
+    error = abs(Fraction(float(values["sum"].item())) - (terms - 2) * sums.UNIT)
+
+    def charged(*bases: str) -> Fraction:
+        derived = derive(model, Hints({}, {}, {}, bases=frozenset(bases)), keep=True)
+        return derived.roundings["sum"].largest()
+
+    assert 0.99 < error / charged("pixels") <= 1
+    assert error / charged() < 0.67  # without columns the whole is as large as its terms
+    show("the cap, in a network", float(error / charged("pixels")), f"{terms} terms, in order")
+    monkeypatch.setattr(Layer, "rounding", weakened(Layer.rounding, *WRONG[1][1:3]))
+    assert error > charged("pixels")
 
 
 # ---- the adversary's own arithmetic --------------------------------------------------------
