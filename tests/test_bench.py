@@ -1,5 +1,6 @@
 """The tables of bench/: that they compute what they say."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -36,3 +37,14 @@ def test_the_table_of_rounding_is_what_is_certified(tmp_path: Path) -> None:
         exact = {name: (value, value) for name, value in values.items()}
         single = tightness["rounding_rules"](network, hints, derived, exact)
         assert all(single[name][1] <= rules[name][1] * (1 + 1e-9) for name in rules)
+
+
+def test_the_document_shows_the_shares_that_adversaries_reach() -> None:
+    rows = runpy.run_path(str(BENCH / "hostile.py"))["rows"]()
+    text = (BENCH.parent / "docs" / "rounding.md").read_text("utf-8").replace("\\|", "¦")
+    table = re.findall(r"^\| ([^|]+) \| (0\.\d{4}) \| ([^|]+) \|", text, re.MULTILINE)
+    assert [rule.replace("¦", "|") for rule, _, _ in table] == [row.rule for row in rows]
+    for row, (_, share, how) in zip(rows, table, strict=True):
+        assert 0 < row.share <= 1
+        assert abs(row.share - float(share)) < 0.01, row
+        assert row.how == how

@@ -36,7 +36,7 @@ from lastbit.errors import (
 
 EPILOG = (
     "Exit codes: 0 proved or accepted, 1 refuted or rejected, 2 usage or bad input, "
-    "3 not decided, 130 interrupted."
+    "3 not decided, 130 interrupted, 141 standard output was closed."
 )
 
 app = typer.Typer(

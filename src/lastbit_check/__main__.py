@@ -1,7 +1,11 @@
-"""Command line of the checker: exit 0 accepted, 1 rejected, 2 unreadable, 130 interrupted."""
+"""Command line of the checker: exit 0 accepted, 1 rejected, 2 unreadable, 130 interrupted.
+
+141 where nobody reads standard output any more.
+"""
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,7 +16,7 @@ from lastbit_check.check import check
 from lastbit_check.verdict import Rejected, Unreadable
 
 ABOUT = "Check a certificate against a model."
-CODES = "Exit codes: 0 accepted, 1 rejected, 2 usage or an unreadable file, 130 interrupted."
+CODES = "Exit codes: 0 accepted, 1 rejected, 2 usage or unreadable, 130 interrupted, 141 no reader."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,13 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         verdict, text = _verdict(given.certificate, given.model)
+        print(json.dumps(verdict) if given.json else text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        return 141
     except (Unreadable, MemoryError, RecursionError) as error:
         print(f"lastbit-check: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lastbit-check: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(verdict) if given.json else text)
     return 0 if verdict["accepted"] else 1
 
 

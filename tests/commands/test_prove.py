@@ -1,6 +1,7 @@
 """`lastbit prove`, `lastbit check` and `lastbit-check` on small networks, and their failures."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,21 @@ def test_the_checker_runs_without_lastbit(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ACCEPTED" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_broken_pipe_under_the_checker_is_silent(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    model = small(tmp_path / "net.onnx")
+    assert main(["prove", str(model), "--out", str(tmp_path)]) == 0
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "lastbit_check", str(tmp_path / "certificate.json"),
+               str(model), *arguments]  # fmt: skip
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_network_that_may_overflow_is_not_proved_and_its_node_is_named(

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lastbit.errors import ModelError, UsageError
 from lastbit.float32 import execute_float64
 from lastbit.graph import ByteArray, Float32Array, OnnxBuilder, flip_last_bit, read_onnx
 from lastbit.witness import measure, read_witness, replay, runtimes, write_witness
 from lastbit.witness.replay import distance
-from lastbit.witness.runtimes import OnnxRuntime, Run
+from lastbit.witness.runtimes import THREADS, OnnxRuntime, PyTorch, Run, thread_settings
 from networks import random_images, random_network
 
 
@@ -36,6 +37,43 @@ def test_every_runtime_computes_the_network(tmp_path: Path, seed: int):
         assert got.shape == exact.shape
         # Some 50 roundings in a row of values up to about 10, or 2^-24 * 500.
         assert abs(got - exact).max() < 3e-5
+
+
+@pytest.mark.parametrize("kind", [OnnxRuntime, PyTorch])
+def test_a_witness_is_attained_at_every_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[OnnxRuntime | PyTorch]
+):
+    """Sums split among threads end in other last bits; here one number of threads moves less."""
+    path, network = random_network(tmp_path, 1)
+    image = random_images(network, 1)[0, 0]
+    plain = replay(path, measure(path, image, (2, 1), 1), on=[kind()]).lower
+    computed = kind.probabilities
+
+    def wavering(self: OnnxRuntime | PyTorch, model: Path, images: ByteArray) -> Float32Array:
+        found = computed(self, model, images)  # pyright: ignore[reportArgumentType]
+        return found * np.float32(0.5) if self.threads == THREADS[-1] else found
+
+    monkeypatch.setattr(kind, "probabilities", wavering)
+    found = measure(path, image, (2, 1), 1, on=[kind()])
+    settings = thread_settings(kind())
+    assert found.lower == min(replay(path, found, on=[one]).lower for one in settings) < plain
+    assert found.runtimes == {kind().name: found.lower}
+    assert [one for one in settings if replay(path, found, on=[one]).confirmed] == settings
+    assert not replay(path, replace(found, lower=plain), on=settings[-1:]).confirmed
+
+
+def test_the_number_of_threads_of_the_process_stays_as_it_was(tmp_path: Path):
+    path, network = random_network(tmp_path, 1)
+    before = torch.get_num_threads()
+    PyTorch(threads=before + 1).probabilities(path, random_images(network, 1))
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("optimise", [False, True])
+def test_settings_differ_in_threads_alone(optimise: bool):
+    settings = thread_settings(OnnxRuntime(optimise=optimise))
+    assert {one.name for one in settings} == {OnnxRuntime(optimise=optimise).name}
+    assert thread_settings(broken := Broken()) == [broken]
 
 
 def test_measure_write_read_replay(tmp_path: Path):

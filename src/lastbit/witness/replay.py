@@ -9,7 +9,7 @@ from pathlib import Path
 from lastbit.errors import ModelError, UsageError
 from lastbit.graph import ByteArray, Network, as_batch, flip_last_bit, read_onnx
 from lastbit.witness.files import Witness
-from lastbit.witness.runtimes import Runtime, runtimes
+from lastbit.witness.runtimes import Runtime, runtimes, thread_settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +54,8 @@ def replay(
             fix="give the model that the witness was found for",
         )
     _check_class(network, witness.class_index)
-    pair = witness.pair
-    before_after: dict[str, tuple[float, float]] = {}
-    for runtime in runtimes() if on is None else on:
-        first, second = runtime.probabilities(model, pair)[:, witness.class_index]
-        if not (math.isfinite(first) and math.isfinite(second)):
-            raise ModelError(f"{runtime.name} returns no number on the witness", where=str(model))
-        before_after[runtime.name] = (float(first), float(second))
+    used = runtimes() if on is None else on
+    before_after = {runtime.name: _before_after(runtime, model, witness) for runtime in used}
     changes = {name: distance(*pair) for name, pair in before_after.items()}
     return ReplayResult(witness, before_after, changes)
 
@@ -74,6 +69,9 @@ def measure(
 ) -> Witness:
     """The witness that an image, (H, W) or (1, H, W), and a pixel make for a class.
 
+    Each runtime is run at several numbers of threads, which move its last bits, and the smallest
+    change that it shows at any of them is taken.
+
     Raises:
         UsageError: image, pixel or class do not fit the model.
         ModelError: as in `replay`.
@@ -82,8 +80,12 @@ def measure(
     plane = as_batch(image, network.input_shape)[0]
     flip_last_bit(plane, *pixel)  # raises where there is no such pixel
     bare = Witness(network.sha256, plane[0], pixel, class_index, 0.0, {})
-    result = replay(model, bare, on)
-    return replace(bare, lower=result.lower, runtimes=result.changes)
+    _check_class(network, class_index)
+    changes: dict[str, float] = {}
+    for runtime in runtimes() if on is None else on:
+        pairs = [_before_after(one, model, bare) for one in thread_settings(runtime)]
+        changes[runtime.name] = min(distance(*pair) for pair in pairs)
+    return replace(bare, lower=min(changes.values()), runtimes=changes)
 
 
 def distance(x: float, y: float) -> float:
@@ -91,6 +93,14 @@ def distance(x: float, y: float) -> float:
     exact = abs(Fraction(x) - Fraction(y))
     nearest = float(exact)
     return math.nextafter(nearest, 0.0) if Fraction(nearest) > exact else nearest
+
+
+def _before_after(runtime: Runtime, model: str | Path, witness: Witness) -> tuple[float, float]:
+    """The probabilities of the witness's class on its two images."""
+    first, second = runtime.probabilities(model, witness.pair)[:, witness.class_index]
+    if not (math.isfinite(first) and math.isfinite(second)):
+        raise ModelError(f"{runtime.name} returns no number on the witness", where=str(model))
+    return float(first), float(second)
 
 
 def _check_class(network: Network, class_index: int) -> None:

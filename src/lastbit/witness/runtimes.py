@@ -1,7 +1,8 @@
 """The programs that execute a model here: ONNX Runtime, PyTorch where installed, our own."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from lastbit.graph import ByteArray, Float32Array, as_batch, read_onnx
 
 Run = Callable[[ByteArray], Float32Array]
 """Images (N, H, W) or (N, C, H, W), bytes, to class probabilities (N, classes)."""
+
+THREADS = (1, 2, 3, 4, 8)
+"""Numbers of threads that a witness is measured at: sums are split among them, so orders differ."""
 
 _BATCH = 256
 
@@ -41,15 +45,29 @@ def runtimes() -> list[Runtime]:
     return [*found, Reference()]
 
 
+def thread_settings(runtime: Runtime) -> list[Runtime]:
+    """The same program as it is, and at every number of `THREADS` where it has such a setting."""
+    match runtime:
+        case OnnxRuntime():
+            optimise = runtime.optimise
+            return [runtime, *(OnnxRuntime(optimise=optimise, threads=n) for n in THREADS)]
+        case PyTorch():
+            return [runtime, *(PyTorch(threads=n) for n in THREADS)]
+        case _:
+            return [runtime]
+
+
 class OnnxRuntime:
-    """ONNX Runtime on the CPU, on one thread.
+    """ONNX Runtime on the CPU.
 
     Args:
         optimise: let it rewrite the graph (its own default): batch norms are folded, and so on.
+        threads: that one operator may use.
     """
 
-    def __init__(self, *, optimise: bool = True) -> None:
+    def __init__(self, *, optimise: bool = True, threads: int = 1) -> None:
         self.optimise = optimise
+        self.threads = threads
 
     @property
     def name(self) -> str:
@@ -63,7 +81,7 @@ class OnnxRuntime:
             ModelError: ONNX Runtime does not take the model.
         """
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = self.threads
         options.log_severity_level = 4
         if not self.optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -94,7 +112,14 @@ class OnnxRuntime:
 
 
 class PyTorch:
-    """PyTorch on the CPU, fed with the normal form of the model."""
+    """PyTorch on the CPU, fed with the normal form of the model.
+
+    Args:
+        threads: that one operator may use; by default as many as the process has set.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        self.threads = threads
 
     @property
     def name(self) -> str:
@@ -112,7 +137,7 @@ class PyTorch:
 
         def run(images: ByteArray) -> Float32Array:
             pixels = torch.from_numpy(as_batch(images, graph.input_shape)).float()
-            with torch.inference_mode():
+            with _torch_threads(self.threads), torch.inference_mode():
                 parts = [network.probabilities(part) for part in pixels.split(_BATCH)]
             return torch.cat(parts).numpy()
 
@@ -120,6 +145,18 @@ class PyTorch:
 
     def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
         return self.load(model)(images)
+
+
+@contextmanager
+def _torch_threads(count: int | None) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Reference:

@@ -1,0 +1,100 @@
+"""Sigmoids and SiLUs as wrong as the statement allows, at the arguments where binary32 lets them.
+
+A hostile sigmoid returns the binary32 number furthest from the exact value that is still within the
+assumption; SiLU is its product with z, rounded. What is left to search for is z.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import mpmath
+import numpy as np
+
+from adversaries.trees import integer, nudged, rounded
+from lastbit_check import forward
+from lastbit_check.exact import Fix
+from lastbit_check.forms import Form
+
+UNIT = Fraction(1, 2**24)
+NEAR, AT = 2.0**-6, 2.0**-27
+ZONES: dict[str, tuple[float, float]] = {
+    "everywhere": (NEAR * 1.01, 24.0),
+    "|z| <= 2^-6": (AT * 1.01, NEAR),
+    "|z| <= 2^-27": (2.0**-40, AT),
+}
+
+
+class Wrong(NamedTuple):
+    """Of one z: a sigmoid within the assumption, and the errors of it and of SiLU made from it."""
+
+    z: float
+    sigmoid: Fraction
+    silu: Fraction
+
+
+def exact_sigmoid(z: float) -> Fraction:
+    with mpmath.workprec(160):
+        n = mpmath.nint(mpmath.ldexp(1 / (1 + mpmath.exp(-mpmath.mpf(z))), 150))
+    return Fraction(int(n), 2**150)
+
+
+def allowed(z: float) -> Fraction:
+    """How far a computed sigmoid may be off."""
+    units = Fraction(4) if abs(z) > NEAR else Fraction(2) if abs(z) > AT else Fraction(1, 16)
+    return units * UNIT
+
+
+def wrong(z: float) -> Wrong:
+    """The binary32 sigmoid for which SiLU is furthest off."""
+    exact, found = exact_sigmoid(z), list[Wrong]()
+    nearest = float(np.float32(float(exact)))
+    for steps in range(-17, 18):
+        s = nudged(nearest, steps)
+        if s <= 1 and (off := abs(Fraction(s) - exact)) <= allowed(z):
+            product = Fraction(rounded(integer(s * z)), 2**200)
+            found.append(Wrong(z, off, abs(product - exact * Fraction(z))))
+    return max(found, key=lambda w: w.silu)
+
+
+def candidates(zone: str, seed: int, count: int) -> list[float]:
+    """Arguments of a zone: anywhere, at its end, and where a product is just above a power of 2."""
+    random, (low, high) = np.random.default_rng(seed), ZONES[zone]
+    spread = np.exp(random.uniform(np.log(low), np.log(high), count))
+    ends = [nudged(high, -int(k)) for k in random.integers(0, 64, count // 4)]
+    ties = np.exp2(np.floor(np.log2(spread)) + 1) * (
+        1 + random.integers(1, 2**12, count) * 2.0**-23
+    )
+    tops = min(high / 2, 8.0) * (1 + random.uniform(0, 2.0**-6, count))
+    found = np.array([*spread, *ends, *ties, *tops], np.float32).tolist()
+    return [z * sign for z in found if z <= high for sign in (1, -1)]
+
+
+def worst(zone: str, seed: int = 0, count: int = 150) -> tuple[Wrong, Wrong]:
+    """(for sigmoid, for SiLU) the argument with the largest share of what is allowed for it."""
+    every = [wrong(z) for z in candidates(zone, seed, count)]
+    return (
+        max(every, key=lambda w: w.sigmoid / allowed(w.z)),
+        max(every, key=lambda w: w.silu / abs(Fraction(w.z))),
+    )
+
+
+def charged(z: float) -> dict[str, Fraction]:
+    """What the checker's rules charge for a SiLU and a sigmoid that read up to |z|."""
+    n, d = abs(z).as_integer_ratio()
+    e, none = d.bit_length() - 1, Fix(np.zeros((1, 1, 1, 3)), 0)
+    radius = Fix(np.array([float(n), 0.0, 0.0]).reshape(1, 1, 1, 3), e)
+    form = Form(none[..., :1], radius, none, Fraction(64), Fraction(1))
+    m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
+    rules = {"silu": forward.silu, "sigmoid": forward.sigmoid}
+    return {name: rule(m, False, form).noise.largest() for name, rule in rules.items()}
+
+
+def shares(zone: str) -> dict[str, tuple[float, float]]:
+    """Function -> (share of what is charged, the argument)."""
+    sigmoid, silu = worst(zone)
+    return {
+        "sigmoid": (float(sigmoid.sigmoid / charged(sigmoid.z)["sigmoid"]), sigmoid.z),
+        "silu": (float(silu.silu / charged(silu.z)["silu"]), silu.z),
+    }

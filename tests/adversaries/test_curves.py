@@ -1,0 +1,59 @@
+"""What sigmoid and SiLU are charged near 0: a hostile sigmoid stays within it, and needs it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from adversaries import curves
+from adversaries.shown import Show
+from lastbit_check import forward
+
+LEAST = {
+    ("everywhere", "sigmoid"): 0.99,
+    ("everywhere", "silu"): 0.8,
+    ("|z| <= 2^-6", "sigmoid"): 0.99,
+    ("|z| <= 2^-6", "silu"): 0.8,
+    ("|z| <= 2^-27", "sigmoid"): 0.49,
+    ("|z| <= 2^-27", "silu"): 0.49,
+}
+
+
+@pytest.mark.parametrize("zone", curves.ZONES)
+def test_a_hostile_sigmoid_and_the_silu_made_from_it(zone: str, show: Show) -> None:
+    """SiLU as two operators, the wrong sigmoid and a rounded product, is within its assumption."""
+    for name, (share, z) in curves.shares(zone).items():
+        assert LEAST[zone, name] <= share <= 1
+        show(f"{name}, {zone}", share, f"z = {z:.6g}")
+
+
+WEAKER: list[tuple[str, Fraction, str, str]] = [
+    ("NEAR_ZERO", Fraction(1, 16), "everywhere", "sigmoid"),
+    ("NEAR_ZERO", Fraction(1, 16), "everywhere", "silu"),
+    ("AT_ZERO", Fraction(1, 2**20), "|z| <= 2^-6", "sigmoid"),
+    ("AT_ZERO", Fraction(1, 2**20), "|z| <= 2^-6", "silu"),
+    ("ERROR_AT_ZERO", Fraction(1, 64), "|z| <= 2^-27", "sigmoid"),
+    ("ERROR_AT_ZERO", Fraction(1, 64), "|z| <= 2^-27", "silu"),
+    ("SIGMOID_ERROR", Fraction(3), "everywhere", "sigmoid"),
+    ("SILU_ERROR", Fraction(4), "everywhere", "silu"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "zone", "function"), WEAKER)
+def test_a_zone_too_wide_or_an_error_too_small_is_exceeded(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Fraction, zone: str, function: str
+) -> None:
+    monkeypatch.setattr(forward, name, value)
+    low, high = curves.ZONES[zone]
+    if name in ("NEAR_ZERO", "AT_ZERO"):  # just beyond the right end of the zone
+        monkeypatch.setitem(curves.ZONES, zone, (low, min(high, low * 3.9)))
+    assert curves.shares(zone)[function][0] > 1
+
+
+def test_a_correctly_rounded_sigmoid_is_half_where_it_is_assumed_to_be() -> None:
+    """|z| / 4 is all that it misses at 2^-27, half of u / 16; from 2^-25 on it may be more."""
+    for z in curves.candidates("|z| <= 2^-27", 1, 50):
+        exact = curves.exact_sigmoid(z)
+        assert float(exact) != 0.5 or abs(z) < 2.0**-52
+        assert abs(exact - Fraction(1, 2)) <= Fraction(1, 2) * curves.allowed(z)
