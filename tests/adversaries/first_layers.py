@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.graph import OnnxBuilder
+from lastbit_check.certificate import Hints
 from lastbit_check.check import Pass
 from lastbit_check.exact import Fix
 from lastbit_check.forms import Form
-from lastbit_check.hints import Hints
 from lastbit_check.patches import FirstLayers
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.graph import OnnxBuilder
+from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
 from lastbit_check.exact import Fix
-from lastbit_check.hints import Hints
 
 Array = NDArray[np.float64]
 SHAPE = (2, 3)

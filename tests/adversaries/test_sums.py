@@ -15,8 +15,8 @@ from adversaries.trees import all_sums, chain, integer, rounded, terms_of
 from adversaries.weakened import weakened
 from lastbit.float32 import ORDERS, execute, ordered_sum
 from lastbit.graph import OnnxBuilder
+from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
-from lastbit_check.hints import Hints
 from lastbit_check.layers import Layer
 from soundness.harness import built
 
