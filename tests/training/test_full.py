@@ -60,17 +60,17 @@ def pairs(logits: NDArray) -> NDArray[np.float64]:
 def one_run(network: LiveNetwork, activation_range: float) -> NDArray[np.float64]:
     """How far a float32 run of the written network may be from the live one (45,).
 
-    `Core.rounding` bounds to first order what all roundings of the trunk do, in two runs. This is
-    one run: the other half pays for the two layers before the trunk, for rounding a weight when
-    batch norm is folded into it, or for its own two operations when it is not. What is not rounding
+    `Core.rounding` bounds to first order what roundings do in two runs. This is one run: the other
+    half pays for rounding a weight when batch norm is folded into it, or for its own two operations
+    when it is not. What is not rounding
     is curvature: with |t| <= r = `activation_range`, 2 silu(t) differs from t, and 2 sigmoid(t)
     from 1, by at most r / 2 in relative terms. So each counts as r / 2u more roundings, besides the
     11 that a SiLU and a gate make where they do round.
     """
     curves = 2 * round(activation_range / 2 / UNIT_ROUNDOFF) + 11
-    steps = bound._steps
+    steps = bound.steps
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(bound, "_steps", lambda weight, bias: steps(weight, bias) + curves)
+        patch.setattr(bound, "steps", lambda weight, bias: steps(weight, bias) + curves)
         core = Core(network)
         return core.rounding(core.magnitudes()).double().numpy()
 
@@ -79,7 +79,8 @@ def one_run(network: LiveNetwork, activation_range: float) -> NDArray[np.float64
 @pytest.mark.parametrize("activation_range", [2.0**-14, 2.0**-40])
 def test_a_linear_trunk_is_written_as_it_is(tmp_path: Path, fold: bool, activation_range: float):
     """The recipe's gate is 2 sigmoid(2^-24 s): 1 to float precision, in both networks."""
-    recipe = small_recipe("tight", activation_range=activation_range, gate_scale=2.0**-24)
+    changes = {"activation_range": activation_range, "gate_scale": 2.0**-24}
+    recipe = small_recipe("tight", copies=(), **changes)
     network = random_network(recipe, 1)
     model = exported(network, recipe, tmp_path, fold=fold)
     images = random_images(6, 1)

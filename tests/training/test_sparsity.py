@@ -12,7 +12,9 @@ from lastbit.training import sparsity
 from lastbit.training.recipe import TIGHT, Recipe
 from training.small import random_network, small_recipe
 
-RECIPE = small_recipe("tight", row_terms=(2, 5, 3, 2, 4), pruning_start=0.25, pruning_end=0.75)
+RECIPE = small_recipe(
+    "tight", copies=(), row_terms=(2, 5, 3, 2, 4), pruning_start=0.25, pruning_end=0.75
+)
 
 
 def test_rows_lose_terms_with_the_cube_of_the_time_left():

@@ -2,12 +2,12 @@
 
 R bounds how far one step of one byte moves logit_i - logit_j. It is the separable bound of the
 first two layers (SiLU slopes in [m - e, m + e] over the interval that a value can reach) plus the
-rounding of every layer after them, for any order of summation, in each of the two runs: about
+rounding of every layer, for any order of summation, in each of the two runs: about
 CHAIN n u times the sum of the magnitudes of n nonzero terms.
 
 This steers training; it proves nothing. What is left out here (the curvature of the almost linear
-SiLUs, the gates, the rounding of the first two layers and of residual sums) is small and is in the
-certified bound. So close to 0 as they work, SiLU and gates do not round.
+SiLUs, the gates, the rounding of residual sums) is small and is in the certified bound. So close to
+0 as they work, SiLU and gates do not round.
 """
 
 from dataclasses import dataclass, replace
@@ -18,55 +18,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from lastbit.models.efficientnet import CLASSES
+from lastbit.training.first_layers import (
+    UNIT_ROUNDOFF,
+    FirstLayers,
+    silu_image,
+    silu_slope,
+    steps,
+)
 from lastbit.training.network import Copies, LiveNetwork, NormedConv, absorbed
-
-UNIT_ROUNDOFF = 2.0**-24
-
-# A chain in descending order, the worst tree for the certified bound, comes to 0.7 n when the
-# magnitudes are spread like those of normal numbers.
-CHAIN = 0.7
-
-# SiLU has its least value at SILU_ARGMIN, its slope has its extrema at -/+ SLOPE_ARGMAX.
-SILU_ARGMIN, SILU_MIN = -1.2785, -0.278465
-SLOPE_ARGMAX, SLOPE_MIN, SLOPE_MAX = 2.39936, -0.0998394, 1.0998394
-
-
-def silu_slopes(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre m and radius e of an interval that holds every slope of SiLU on [low, high]."""
-    a, b = _silu_slope(low), _silu_slope(high)
-    least, most = torch.minimum(a, b), torch.maximum(a, b)
-    least = torch.where((low < -SLOPE_ARGMAX) & (high > -SLOPE_ARGMAX), SLOPE_MIN, least)
-    most = torch.where((low < SLOPE_ARGMAX) & (high > SLOPE_ARGMAX), SLOPE_MAX, most)
-    return (least + most) / 2, (most - least) / 2
-
-
-def _silu_slope(z: Tensor) -> Tensor:
-    s = torch.sigmoid(z)
-    return s * (1 + z * (1 - s))
-
-
-def silu_image(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and largest value of SiLU on [low, high]."""
-    a, b = functional.silu(low), functional.silu(high)
-    least = torch.where((low < SILU_ARGMIN) & (high > SILU_ARGMIN), SILU_MIN, torch.minimum(a, b))
-    return least, torch.maximum(a, b)
-
-
-@dataclass(frozen=True)
-class FirstLayers:
-    """Weights (C, 1, 3, 3) of the stem and of the first depthwise layer with their slopes (C,).
-
-    `centre` and `radius` (C,) enclose what the second layer's SiLU returns.
-    """
-
-    stem: Tensor
-    depthwise: Tensor
-    m1: Tensor
-    e1: Tensor
-    m2: Tensor
-    e2: Tensor
-    centre: Tensor
-    radius: Tensor
 
 
 @dataclass(frozen=True)
@@ -109,22 +68,8 @@ class Core:
 
     @cached_property
     def first(self) -> FirstLayers:
-        stem, bias = self.folded[self.network.stem]
-        negative, positive = _signed_sums(stem)
-        low, high = bias + negative, bias + positive
-        m1, e1 = silu_slopes(low, high)
-        low, high = silu_image(low, high)
-        depthwise, bias = self.folded[next(self.network.live_blocks()).depthwise]
-        negative, positive = _signed_sums(depthwise)
-        # Padding adds terms 0; with them the sums of the border stay inside these.
-        low, high = torch.minimum(low, low * 0), torch.maximum(high, high * 0)
-        low, high = (
-            bias + positive * low + negative * high,
-            bias + positive * high + negative * low,
-        )
-        m2, e2 = silu_slopes(low, high)
-        low, high = silu_image(low, high)
-        return FirstLayers(stem, depthwise, m1, e1, m2, e2, (low + high) / 2, (high - low) / 2)
+        depthwise = next(self.network.live_blocks()).depthwise
+        return FirstLayers.enclosed(*self.folded[self.network.stem], *self.folded[depthwise])
 
     @cached_property
     def base(self) -> list[Box]:
@@ -210,9 +155,9 @@ class Core:
         z2 = functional.conv2d(functional.silu(z1), f.depthwise, bias, 1, 1, 1, len(bias))
         at_input, _ = self.adjoints
         back = self._back_depthwise(
-            (at_input[None] * _silu_slope(z2)[:, None]).flatten(0, 1), f.depthwise
+            (at_input[None] * silu_slope(z2)[:, None]).flatten(0, 1), f.depthwise
         )
-        back = back.view(count, CLASSES, *back.shape[1:]) * _silu_slope(z1)[:, None]
+        back = back.view(count, CLASSES, *back.shape[1:]) * silu_slope(z1)[:, None]
         moves = _back_stem(back.flatten(0, 1), f.stem).view(count, CLASSES, -1) / 255
         return (moves.amax(1) - moves.amin(1)).amax(1)
 
@@ -243,23 +188,38 @@ class Core:
         return self._sampled(columns, self.columns / len(columns))
 
     def rounding(self, magnitudes: list[Tensor]) -> Tensor:
-        """The rounding part of R per pair of classes (45,); linear in `magnitudes`."""
+        """The rounding part of R per pair of classes (45,); affine in `magnitudes`."""
         *inputs, last = magnitudes
         layers = self._trunk_layers
-        total = self._like.new_zeros(len(self.i))
+        total = self.first_layers_noise()
         _, adjoints = self.adjoints
         for layer, x, adjoint in zip(layers, inputs, adjoints, strict=True):
             if isinstance(layer, Copies):
                 continue
             weight, bias = self.folded[layer]
             sums = _convolve(layer, x, weight.abs()) + _channels(bias.abs())
-            steps = _channels(_steps(weight, bias))
+            count = _channels(steps(weight, bias))
             difference = (adjoint[self.i] - adjoint[self.j]).abs()
-            total = total + 2 * UNIT_ROUNDOFF * (difference * steps * sums).sum((1, 2, 3))
+            total = total + 2 * UNIT_ROUNDOFF * (difference * count * sums).sum((1, 2, 3))
         weight, bias = self.network.classifier.weight, self.network.classifier.bias
         sums = (weight.abs() * last.mean((2, 3))).sum(1) + bias.abs()
-        sums = sums * _steps(weight, bias)
+        sums = sums * steps(weight, bias)
         return total + 2 * UNIT_ROUNDOFF * (sums[self.i] + sums[self.j])
+
+    def first_layers_noise(self) -> Tensor:
+        """What the rounding of the first two layers in both runs adds to R, (45,).
+
+        It is felt through slopes in [m - e, m + e]: with its sign through m, without it through e.
+        """
+        f = self.first
+        at_input, _ = self.adjoints
+        difference = at_input[self.i] - at_input[self.j]
+        back = self._back_depthwise(difference * _channels(f.m2), f.depthwise)
+        weight1, weight2 = (x.abs().sum((2, 3)) for x in (back, difference))
+        own1 = f.m1.abs() * f.noise1 + f.silu1
+        stem = weight1 @ (own1 + f.e1 * f.noise1)
+        gathered = f.noise2 + f.depthwise.abs().sum((1, 2, 3)) * (own1 + f.e1 * f.noise1)
+        return 2 * (stem + weight2 @ (f.m2.abs() * f.noise2 + f.silu2 + f.e2 * gathered))
 
     @property
     def _base_shape(self) -> tuple[int, int, int]:
@@ -304,16 +264,6 @@ class Core:
 
     def _back_depthwise(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.conv_transpose2d(x, weight, None, 1, 1, 0, len(weight))
-
-
-def _signed_sums(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of a row's negative and of its positive weights, (O,) each."""
-    return weight.clamp(max=0).sum((1, 2, 3)), weight.clamp(min=0).sum((1, 2, 3))
-
-
-def _steps(weight: Tensor, bias: Tensor) -> Tensor:
-    """Roundings of a product and of the sum that it enters, per row (O,)."""
-    return 1 + CHAIN * (weight.flatten(1).count_nonzero(1) + bias.count_nonzero() / len(bias))
 
 
 def _back_stem(x: Tensor, weight: Tensor) -> Tensor:
