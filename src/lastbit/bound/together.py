@@ -13,7 +13,6 @@ q = d^(-1/2) are the scales.
 from __future__ import annotations
 
 import dataclasses
-from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -28,7 +27,7 @@ from lastbit_check.network import Node
 from lastbit_check.together import Sums
 from lastbit_check.verdict import Rejected
 
-DIMENSIONS, STEPS, POWERS = 12, 100, 60
+DIMENSIONS, STEPS, POWERS = 12, 60, 40
 MARGINS = 2e-3, 2e-2
 """How far below 1 a spectral norm is kept: integers and an incomplete ascent use it up."""
 LEAST_SHARE = Fraction(1, 100)
@@ -71,19 +70,25 @@ def take_together(walk: TrunkWalk) -> Derived:
         return derived
     place = walk.ledger.row(derived.worst[:2])
     sums = {n.name: bundle.sums(n, walk.layers[n.name], walk.weights(n, place)) for n in nodes}
-    walk.bundle = bundle
-    for group in _grouped(sums, bundle.radius):
-        some = [sums[name] for name in group]
-        forms, gains, _ = together.gathered(some, bundle.radius)
-        for margin in MARGINS:
-            hint = scales(forms, gains, margin)
-            hint = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
-            with suppress(Rejected):
-                together.bound(some, bundle.radius, hint)
-                chosen = {**walk.hints.together, group[0]: hint}
-                walk.hints = dataclasses.replace(walk.hints, together=chosen)
-                break
-    return walk.conclude()
+    gathered = [(group, *together.gathered([sums[name] for name in group], bundle.radius)[:2])
+                for group in _grouped(sums, bundle.radius)]  # fmt: skip
+    bare, walk.bundle = walk.hints, bundle
+    rounding = walk.ledger.effects["rounding"]
+    alone = dict(rounding)
+    for margin in MARGINS:
+        chosen = {
+            group[0]: scales(forms, gains, margin)._replace(
+                pair=derived.worst[:2], nodes=tuple(group)
+            )
+            for group, forms, gains in gathered
+        }
+        walk.hints = dataclasses.replace(bare, together=chosen)
+        try:
+            return walk.conclude()
+        except Rejected:  # a spectral norm is not shown to be below 1
+            rounding.update(alone)
+    walk.hints = bare
+    return derived
 
 
 def scales(forms: Float64Array, gains: Float64Array, margin: float, *, seed: int = 0) -> Together:
