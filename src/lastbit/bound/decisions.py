@@ -10,8 +10,10 @@ because p is at most the exact softmax of c, and p_c - p_j = p_c (1 - exp(z_j - 
 decision.
 
 R_cj for all images is the drift bound. For one image it is smaller by far: any execution's x_k is
-within the bound of |D_k| for all images of the one that was run. With c = that value, and that
-bound as the range and as the change, the checker's rules give r_k and |nu_k| of this image.
+within |D_k| of the one that was run. With c = that value, and a bound of |D_k| as the range and as
+the change, the checker's rules give r_k, |nu_k| and |D_k| of the next node for this image; |D_k| is
+no larger than for all images. Where all that follows goes through the end k of the first layers,
+what these add is at most |a_k||D_k|, too.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import softmax_error
 from lastbit_check.columns import Spread
 from lastbit_check.enclosure import exp_bounds
-from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, matmul_up, total
+from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, least, matmul_up, total
 from lastbit_check.forms import Form
 from lastbit_check.forward import Outcome, through
 from lastbit_check.network import Node
@@ -54,18 +56,26 @@ class Decisions:
         self.classes = walk.classes
         self.walk, self.hints = walk, replace(walk.hints, norms={}, bases=frozenset())
         self.defect = total(*walk.ledger.effects["defect"].values())
+        readers = {r.name for node in walk.early[:-1] for r in walk.readers[node.name]}
+        self.cut = walk.early[-1].name if walk.early and readers <= walk.names else ""
 
     def changes(self, values: Values, c: int) -> list[Fraction]:
         """R_cj for all j on the image of an execution's ``values`` (C, H, W) by node; 0 for c."""
-        walk, sums = self.walk, list[Fix]()
-        for node in walk.nodes[1:-1]:
-            dual = self.hints.dual(node, self.classes)
-            weights = _against(dual, c)
-            if node.name in walk.tables or not weights.n.any():
-                continue
-            made = self._through(node, values)
-            moved = total(Fix(2 * made.noise.n, made.noise.e), made.bend[..., :1])
-            sums.append(matmul_up(weights, moved.reshape(weights.n.shape[1], 1)))
+        walk, sums, forms = self.walk, list[Fix](), dict[str, Form]()
+        for node in walk.nodes[:-1]:
+            moves, made = walk.kept[node.name].moves, None
+            if node.op != "input" and node.name not in walk.tables:
+                made = self._through(node, [forms[name] for name in node.inputs])
+                moves = least(made.form(_unspread(node)).moves, moves)
+            forms[node.name] = self._form(node.name, values, moves)
+            weights = _against(self.hints.dual(node, self.classes), c)
+            units = weights.n.shape[1]
+            if made is not None and weights.n.any():
+                moved = total(Fix(2 * made.noise.n, made.noise.e), made.bend[..., :1])
+                sums.append(matmul_up(weights, moved.reshape(units, 1)))
+            if sums and node.name == self.cut:
+                directly = matmul_up(weights, moves[..., :1].reshape(units, 1))
+                sums = [least(total(*sums), directly)]
         found = [Fraction(int(n)) / Fraction(2) ** s.e for s in [total(*sums)] for n in s.n[:, 0]]
         for (a, b), n in zip(walk.ledger.pairs.tolist(), self.defect.n[:, 0], strict=True):
             if c in (a, b):
@@ -73,19 +83,17 @@ class Decisions:
         found[c] = Fraction(0)
         return found
 
-    def _through(self, node: Node, values: Values) -> Outcome:
-        sources = [self._form(name, values) for name in node.inputs]
-        none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
-        layer, spread = self.walk.layers.get(node.name), Spread(none, none)
-        return through(node, layer, self.hints, sources, spread)
+    def _through(self, node: Node, sources: list[Form]) -> Outcome:
+        layer = self.walk.layers.get(node.name)
+        return through(node, layer, self.hints, sources, _unspread(node))
 
-    def _form(self, name: str, values: Values) -> Form:
-        """Any execution's value on this image: within the drift of all images of the one run."""
+    def _form(self, name: str, values: Values, moves: Fix) -> Form:
+        """Any execution's value on this image: within the drift of the one that was run."""
         known = self.walk.kept[name]
         c, inexact = from_float(values[name].reshape(*known.c.n.shape), 40)
-        near = total(known.moves[..., :1], Fix(inexact, c.e))
+        near = total(moves[..., :1], Fix(inexact, c.e))
         none = Fix(np.zeros((*near.n.shape[:3], 1)), ZERO_GRID)
-        return Form(c, beside(near, known.moves), none, UNBOUNDED, UNBOUNDED)
+        return Form(c, beside(near, moves), none, UNBOUNDED, UNBOUNDED)
 
     def certified(self, values: Values, label: int, *, closely: bool) -> bool:
         """Whether every allowed execution decides for ``label``.
@@ -111,6 +119,12 @@ def decided(left: list[Fraction], classes: int) -> bool:
     behind = [exp_bounds(-min(d, Fraction(60)))[1] for d in left]
     p = 1 / (1 + sum(behind))
     return p * (1 - max(behind)) > 2 * softmax_error(classes)
+
+
+def _unspread(node: Node) -> Spread:
+    """A node that no base spreads to."""
+    none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
+    return Spread(none, none)
 
 
 def _against(dual: Fix, c: int) -> Fix:
