@@ -5,8 +5,8 @@
 
     - [only_one]: of binary32 numbers from [2^23 s] on, those within [s] of a multiple of [s] are it;
     - [tap_error]: every evaluation of the sum is within [reach] of its exact value;
-    - [absorbs]: decides, byte by byte, that each pair [2k], [2k + 1] leaves one number, [left];
-    - [absorbed]: then every evaluation that is a binary32 number is [left w b (v / 2)].
+    - [absorbs]: decides, byte by byte, that each pair [2k], [2k + 1] leaves one number, [remains];
+    - [absorbed]: then every evaluation that is a binary32 number is [remains w b (v / 2)].
 
     Rests on Sums.v, Units.v, Rounding.v. Stands behind [absorb.bytes] of bytes.py, which encloses every
     operation in intervals where this takes one bound for all of them. *)
@@ -150,9 +150,9 @@ Definition scaled_reach (w b : Z) : Z := 2 ^ 24 * (6 * Z.abs w + Z.abs b) + 4 * 
 Definition spacing (b : Z) : Z := Z.log2 b - 23.
 Definition multiple (w b k : Z) : Z :=
   let s := (255 * 2 ^ spacing b)%Z in ((w * (2 * k) + 255 * b + s / 2) / s)%Z.
-Definition left (w b k : Z) : Z := multiple w b k * 2 ^ spacing b.
+Definition remains (w b k : Z) : Z := multiple w b k * 2 ^ spacing b.
 
-(** Every evaluation for the byte [v] is nearer to [left] than the spacing, and the spacing is right. *)
+(** Every evaluation for the byte [v] is nearer to [remains] than the spacing, and the spacing is right. *)
 Definition one_left (w b v : Z) : bool :=
   let n := multiple w b (v / 2) in let s := (255 * 2 ^ spacing b)%Z in
   ((2 ^ 23 <? n) && (Z.abs (w * v + 255 * b - n * s) * 2 ^ 48 + 255 * scaled_reach w b <? s * 2 ^ 48))%Z%bool.
@@ -182,13 +182,13 @@ Qed.
 Theorem absorbed w b v r z l y : absorbs w b = true -> (0 <= v <= 255)%Z -> Rabs (r - IZR v / 255) <= 3 * u ->
   all_vanish z -> Permutation l (z ++ [Product (ulps w) r; Constant (ulps b)]) -> sum l y ->
   (forall p, y = Finite p -> binary32_number p) ->
-  y = Finite (ulps (left w b (v / 2))) /\ 0 < ulps (left w b (v / 2)).
+  y = Finite (ulps (remains w b (v / 2))) /\ 0 < ulps (remains w b (v / 2)).
 Proof.
   intros Ha Hv Hr Hz P Hy Hb. unfold absorbs in Ha. rewrite !Bool.andb_true_iff, Z.leb_le, !Z.ltb_lt, forallb_forall in Ha.
   destruct Ha as [[[He Hw] HB] Ha].
   assert (O : one_left w b v = true).
   { apply Ha. unfold all_bytes. apply in_map_iff. exists (Z.to_nat v). split; [lia|]. apply in_seq. lia. }
-  unfold one_left in O. rewrite Bool.andb_true_iff, !Z.ltb_lt in O. unfold left. set (n := multiple w b (v / 2)) in *.
+  unfold one_left in O. rewrite Bool.andb_true_iff, !Z.ltb_lt in O. unfold remains. set (n := multiple w b (v / 2)) in *.
   set (e := spacing b) in *. destruct O as [Hn O]. cbv zeta in O.
   set (g := bpow radix2 (-149)). assert (G : 0 < g) by apply bpow_gt_0.
   assert (Es : ulps (n * 2 ^ e) = IZR n * bpow radix2 (e - 149)).
