@@ -67,7 +67,7 @@ Definition tensor_of (ts : list tensor) (next : nat) (n : node) : tensor :=
 Fixpoint place (ts : list tensor) (next : nat) (ns : list node) : list tensor :=
   match ns with
   | [] => ts
-  | n :: ns' => let t := tensor_of ts next n in place (ts ++ [t]) (next + units_of t) ns'
+  | n :: ns' => let t := tensor_of ts next n in place (ts ++ [t]) (units_of t + next) ns'
   end.
 
 Definition layout (ns : list node) : list tensor := place [] 0 ns.

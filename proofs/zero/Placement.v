@@ -36,7 +36,7 @@ Lemma place_app ts next ns : exists new, place ts next ns = ts ++ new /\ length 
 Proof.
   revert ts next. induction ns as [|n ns IH]; intros ts next.
   - exists []. now rewrite app_nil_r.
-  - cbn [place]. destruct (IH (ts ++ [tensor_of ts next n]) (next + units_of (tensor_of ts next n))) as (new & -> & L).
+  - cbn [place]. destruct (IH (ts ++ [tensor_of ts next n]) (units_of (tensor_of ts next n) + next)) as (new & -> & L).
     exists (tensor_of ts next n :: new). rewrite <- app_assoc. cbn. now rewrite L.
 Qed.
 
@@ -48,7 +48,7 @@ Lemma place_nth ns : forall ts i n, nth_error ns i = Some n ->
 Proof.
   induction ns as [|m ns IH]; intros ts i n Hi; [destruct i; discriminate|]. cbn [place].
   set (t := tensor_of ts (sizes ts) m).
-  assert (S1 : sizes ts + units_of t = sizes (ts ++ [t])) by (unfold sizes; rewrite map_app, list_sum_app; cbn; lia).
+  assert (S1 : units_of t + sizes ts = sizes (ts ++ [t])) by (unfold sizes; rewrite map_app, list_sum_app; cbn; lia).
   rewrite S1. destruct i as [|i].
   - injection Hi as ->. destruct (place_app (ts ++ [t]) (sizes (ts ++ [t])) ns) as (new & -> & _).
     rewrite <- app_assoc, Nat.add_0_r. rewrite nth_error_app2, Nat.sub_diag by lia.
@@ -83,20 +83,21 @@ Qed.
 Definition same_shape (s t : tensor) : bool :=
   (channels s =? channels t) && (height s =? height t) && (width s =? width t).
 
-Definition fits (n : node) : bool :=
+Definition fits (all : list tensor) (n : node) : bool :=
+  let at_ x := nth x all nowhere in
   match n with
-  | Conv x _ _ outputs groups _ _ _ _ _ _ _ _ => (outputs mod groups =? 0) && (channels (tensor_at x) mod groups =? 0)
-  | Times x s => (channels (tensor_at s) =? channels (tensor_at x)) && (height (tensor_at s) =? 1) && (width (tensor_at s) =? 1)
-  | Plus x y => same_shape (tensor_at x) (tensor_at y)
+  | Conv x _ _ outputs groups _ _ _ _ _ _ _ _ => (outputs mod groups =? 0) && (channels (at_ x) mod groups =? 0)
+  | Times x s => (channels (at_ s) =? channels (at_ x)) && (height (at_ s) =? 1) && (width (at_ s) =? 1)
+  | Plus x y => same_shape (at_ x) (at_ y)
   | _ => true
   end.
 
-Definition sound_node (i : nat) (n : node) : bool := forallb (fun x => x <? i) (inputs n) && fits n.
+Definition sound_node (all : list tensor) (i : nat) (n : node) : bool := forallb (fun x => x <? i) (inputs n) && fits all n.
 
 Fixpoint all_from (p : nat -> node -> bool) (i : nat) (l : list node) : bool :=
   match l with [] => true | n :: l' => p i n && all_from p (S i) l' end.
 
-Definition sound : bool := all_from sound_node 0 ns.
+Definition sound : bool := let all := layout ns in all_from (sound_node all) 0 ns.
 
 (** Operators after number [a] read tensors from number [a] on, and not the image. *)
 Definition is_image (n : node) : bool := match n with Bytes _ _ _ => true | _ => false end.
@@ -121,7 +122,7 @@ Qed.
 
 Hypothesis Hs : sound = true.
 
-Lemma sound_nth i n : nth_error ns i = Some n -> (forall x, In x (inputs n) -> x < i) /\ fits n = true.
+Lemma sound_nth i n : nth_error ns i = Some n -> (forall x, In x (inputs n) -> x < i) /\ fits ts n = true.
 Proof.
   intros E. assert (K := all_from_nth _ _ _ _ _ Hs E). rewrite Nat.add_0_l in K. apply andb_true_iff in K.
   destruct K as [K1 K2]. split; [|exact K2]. intros x Hx. rewrite forallb_forall in K1. now apply Nat.ltb_lt, K1.
@@ -222,11 +223,10 @@ Proof.
   - apply each_nth in H. destruct H as [L ->]. assert (C := channel_in _ _ L). cbn [fits] in F.
     rewrite !andb_true_iff, !Nat.eqb_eq in F. destruct F as [[F1 F2] F3]. destruct Hj as [<-|[<-|[]]].
     + exists x. split; [now left|]. unfold within, tensor_at, ts in *. lia.
-    + exists s. split; [right; now left|]. unfold within. unfold units_of at 1. rewrite F1, F2, F3.
-      unfold tensor_at, ts in *. lia.
+    + exists s. split; [right; now left|]. unfold within. fold ts in F1, F2, F3 |- *. unfold units_of, tensor_at. fold ts. rewrite F1, F2, F3. lia.
   - rewrite nth_error_map in H. destruct (nth_error (seq _ _) r) as [m|] eqn:Em; [|discriminate]. cbn [option_map] in H. injection H as <-.
     apply nth_error_In, in_seq in Em. cbn [fits] in F. unfold same_shape in F. rewrite !andb_true_iff, !Nat.eqb_eq in F.
-    destruct F as [[F1 F2] F3]. assert (U : units_of (tensor_at x) = units_of (tensor_at y)) by (unfold units_of; now rewrite F1, F2, F3).
+    destruct F as [[F1 F2] F3]. assert (U : units_of (nth x ts nowhere) = units_of (nth y ts nowhere)) by (unfold units_of; now rewrite F1, F2, F3).
     unfold within, tensor_at, ts in *. destruct Hj as [<-|[<-|[]]].
     + exists x. split; [now left|]. lia.
     + exists y. split; [right; now left|]. lia.

@@ -80,7 +80,10 @@ Let k : kernel := kernel_at file per weights_at bias_at outputs groups rows cols
 Lemma layout_head : exists new, layout ns =
   {| first := 0; channels := c; height := h; width := w |} :: t1 ::
   {| first := c * h * w + c * h * w; channels := outputs; height := oh; width := ow |} :: new.
-Proof. unfold layout, ns. cbn [place tensor_of at_place nth conv app]. unfold at_place, units_of. cbn. edestruct place_app as (new & -> & _). now exists new. Qed.
+Proof.
+  unfold layout, ns, conv. cbn [place tensor_of nth app]. unfold at_place, units_of. cbn [channels height width first]. rewrite !Nat.add_0_r.
+  edestruct place_app as (new & -> & _). now exists new.
+Qed.
 
 Lemma tensor_1 : tensor_at ns 1 = t1. Proof. unfold tensor_at. destruct layout_head as (new & ->). reflexivity. Qed.
 Lemma tensor_2 : units_of (tensor_at ns 2) = (outputs * oh * ow)%nat.
@@ -229,3 +232,13 @@ Proof.
   split; [exact H2|]. split; [exact H1|]. rewrite H3. do 3 f_equal. destruct source as [s|]; [apply E|reflexivity].
 Qed.
 End Stem.
+
+(** The same, for any network that the decision accepts. *)
+Theorem absorbed_same file ns v v' q x x' p p' n : sound ns = true -> absorbing file ns = true ->
+  In n (tensor_units ns 2) -> image v -> neighbours q v v' ->
+  execution (network_of_file file ns) v x p -> execution (network_of_file file ns) v' x' p' ->
+  stored ns 2 x -> stored ns 2 x' -> exists r, 0 < r /\ x n = Finite r /\ x' n = Finite r.
+Proof.
+  intros Hs Ha. destruct ns as [|[c h w| | | | | | |] [|[|[|x0] d| | | | | |] [|[| |[|[|x1]]| | | | |] rest]]]; try discriminate Ha.
+  intros Hn Hv N Hx Hx' St St'. eapply stem_same; eassumption.
+Qed.
