@@ -39,16 +39,17 @@ Fixpoint zeros (n : positive) (l : list int) : list int :=
   | xI n' => 0 :: zeros n' (zeros n' l)
   end.
 
-(** [n] bytes from [l], then [z] zeros, then the next run, which is [n * 2^25 + z]; every [n] but the
-    last one's is at least 1. *)
+(** [n] bytes from [l], then [z] zeros, then the next run, which is [n * 2^25 + z]; one of no bytes is
+    the end. *)
 Fixpoint fill (l : list int) (n z : int) (runs : list int) : list int :=
   match l with
   | [] => []
   | b :: l' =>
-      b :: if n =? 1
-           then let next := match runs with [] => [] | r :: runs' => fill l' (r >> 25) (r land 0x1ffffff) runs' end in
-                match to_Z z with Zpos p => zeros p next | _ => next end
-           else fill l' (n - 1) z runs
+      if n =? 0 then []
+      else b :: if n =? 1
+                then let next := match runs with [] => [] | r :: runs' => fill l' (r >> 25) (r land 0x1ffffff) runs' end in
+                     match to_Z z with Zpos p => zeros p next | _ => next end
+                else fill l' (n - 1) z runs
   end.
 
 Definition unpack (literals runs : packed) : list int :=
