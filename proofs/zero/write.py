@@ -2,8 +2,9 @@
 
     python proofs/zero/write.py [MODEL [FOLDER]]
 
-Without arguments: models/zero/model.onnx, beside this file. Nothing here is believed about the weights:
-Coq reads them from the file's bytes, and computes the SHA-256 of these bytes.
+Without arguments: models/zero/model.onnx, beside this file. Nothing here is believed about the
+weights: Coq reads them from the file's bytes, and computes the SHA-256 of these bytes. Which
+operators there are, and where the weights of each stand, is read here.
 """
 
 import hashlib
@@ -27,13 +28,18 @@ from lastbit.graph.network import (
 )
 from lastbit_check.onnxfile import Operator, read
 
-HEADER = """(** Written by proofs/zero/write.py: the file, its SHA-256 as Python computes it, and its operators. *)
+HEADER = """(** Written by proofs/zero/write.py: a file, its SHA-256 by Python, its operators. *)
 From Coq Require Import Uint63 NArith String List.
 From Lastbit Require Import zero.Packed zero.File.
 Import ListNotations.
 
 """
-BYTES, ROW, ROWS, SHORTEST = 7, 28, 35, 16  # bytes of a literal; literals of a Pack; of these a definition
+BYTES, ROW, ROWS, SHORTEST = (
+    7,
+    28,
+    35,
+    16,
+)  # bytes of a literal; literals of a Pack; of these a definition
 ZEROS = re.compile(rb"\0{%d,}" % SHORTEST)
 
 
@@ -50,7 +56,7 @@ def packed(name: str, numbers: list[int]) -> Iterator[str]:
 
 
 def runs(data: bytes) -> tuple[bytes, list[int]]:
-    """The bytes outside long runs of zeros; and for each run what stands before it, and its length."""
+    """The bytes outside long runs of zeros; for each run what stands before it, and its length."""
     kept, counts, at = b"", [], 0
     for zeros in [*ZEROS.finditer(data), re.compile(b"$").search(data, len(data))]:
         assert zeros is not None
@@ -116,10 +122,24 @@ def nodes(data: bytes, network: Network) -> Iterator[str]:
                 if at.op == "Gemm" and not at.attribute("transB", 0):
                     raise ModelError("its weights stand column by column", where=node.name)
                 outputs, _, rows, cols = node.weight.shape
-                numbers = (outputs, node.group, rows, cols, *node.strides, *node.pads[:2], *node.shape[1:])
+                numbers = (
+                    outputs,
+                    node.group,
+                    rows,
+                    cols,
+                    *node.strides,
+                    *node.pads[:2],
+                    *node.shape[1:],
+                )
                 yield f"Conv {read_} {place(at, 1)} {place(at, 2)} {' '.join(map(str, numbers))}"
             case Mean() | Silu() | Sigmoid() | Gate() | Add():
-                name = {Mean: "Average", Silu: "Curve", Sigmoid: "Squash", Gate: "Times", Add: "Plus"}[type(node)]
+                name = {
+                    Mean: "Average",
+                    Silu: "Curve",
+                    Sigmoid: "Squash",
+                    Gate: "Times",
+                    Add: "Plus",
+                }[type(node)]
                 yield f"{name} {read_}"
             case _:
                 raise ModelError("proofs/zero/File.v has no such operator", where=node.name)
@@ -129,11 +149,16 @@ def literals(model: Path) -> str:
     """Data.v of an ONNX file."""
     data = model.read_bytes()
     kept, counts = runs(data)
-    sevens = [int.from_bytes(kept[k : k + BYTES].ljust(BYTES, b"\0"), "big") for k in range(0, len(kept), BYTES)]
+    sevens = [
+        int.from_bytes(kept[k : k + BYTES].ljust(BYTES, b"\0"), "big")
+        for k in range(0, len(kept), BYTES)
+    ]
     lines = [
         'Definition model_sha256 : string := "' + hashlib.sha256(data).hexdigest() + '".',
         "Open Scope nat_scope.",
-        "Definition nodes : list node := [\n  " + ";\n  ".join(nodes(data, read_onnx(model))) + "].",
+        "Definition nodes : list node := [\n  "
+        + ";\n  ".join(nodes(data, read_onnx(model)))
+        + "].",
         "Open Scope uint63_scope.",
         *packed("literals", sevens),
         *packed("runs", counts),

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from absorbing import BIAS, REFUSED, SPACING, absorber
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
 from lastbit.graph.network import Linear
-from tests.absorbing import BIAS, REFUSED, SPACING, absorber
 
 ROOT = Path(__file__).resolve().parents[2]
 PROOFS = ROOT / "proofs"
