@@ -15,7 +15,7 @@ COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
 OCAML_PACKAGES := ocaml-nox
 CHECKER := build/checker
 
-.PHONY: help prove test lint format proofs theorem-small checker clean
+.PHONY: help prove test lint format proofs theorem-small theorem-zero checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
+	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
 	@echo 'make checker  the Coq checker as an OCaml program (besides those: $(OCAML_PACKAGES))'
 	@echo 'make clean   remove .venv and what make proofs built'
 
@@ -63,6 +64,12 @@ theorem-small: proofs $(VENV)/.core
 	cd proofs && coqc -Q . Lastbit small/Data.v
 	cd proofs && time coqc -Q . Lastbit small/Theorem.v
 
+# Writes models/zero/model.onnx as literals; in Coq: its SHA-256, its weights, its first layer on all bytes.
+theorem-zero: proofs $(VENV)/.core
+	$(BIN)/python proofs/zero/write.py
+	cd proofs && time coqc -Q . Lastbit zero/Data.v
+	cd proofs && time coqc -Q . Lastbit zero/Theorem.v
+
 # The extracted checker, and its verdict on the same network: "accepted U R", in units of 2^-100.
 checker: proofs $(VENV)/.core
 	@command -v ocamlopt >/dev/null || { \
@@ -71,10 +78,10 @@ checker: proofs $(VENV)/.core
 	cd $(CHECKER) && coqc -Q ../../proofs Lastbit ../../proofs/checker/Extraction.v
 	cd $(CHECKER) && ocamlopt checker.mli checker.ml main.ml -o lastbit-coq-check
 	$(BIN)/python proofs/small/write.py
-	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt
+	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt proofs/zero/Data.v
 
 clean:
-	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt
+	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt proofs/zero/Data.v
 	find proofs \( -name '*.vo*' -o -name '*.glob' -o -name '.*.aux' -o -name '*CoqMakefile*' \) -delete
 
 $(BIN)/python:

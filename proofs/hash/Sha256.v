@@ -4,8 +4,8 @@
     [digest_of_words] of whole words, which is what a file of float32 numbers is. That it is SHA-256 is
     shown by the standard's test vectors, evaluated here, not by a proof about another definition.
 
-    Rests on Coq's machine integers. Nothing uses it yet: it is to bind a network's literals to the
-    file that they came from. *)
+    Rests on Coq's machine integers. It binds a network to the file that it is read from
+    (zero/Theorem.v). *)
 
 From Coq Require Import Uint63 List ZArith.
 Import ListNotations.

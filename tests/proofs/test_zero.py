@@ -1,0 +1,147 @@
+"""`make theorem-zero`: what it proves, what it refuses, and that its literals are the file.
+
+The little network of tests/absorbing.py takes the place of the shipped one where something is wrong
+on purpose. Run `make proofs` first; without it, or without Coq, the tests that compile are skipped.
+"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from absorbing import BIAS, REFUSED, SPACING, absorber
+from lastbit.errors import ModelError
+from lastbit.graph import read_onnx
+from lastbit.graph.network import Linear
+
+ROOT = Path(__file__).resolve().parents[2]
+PROOFS = ROOT / "proofs"
+SHIPPED = ROOT / "models/zero/model.onnx"
+REFUSED_HERE = [name for name, (changes, _) in REFUSED.items() if not {"batch_norm"} & set(changes)]
+
+needs_proofs = pytest.mark.skipif(
+    shutil.which("coqc") is None or not (PROOFS / "zero/Programs.vo").exists(),
+    reason="coqc is not installed, or make proofs was not run",
+)
+
+
+def script() -> ModuleType:
+    """proofs/zero/write.py as a module."""
+    spec = importlib.util.spec_from_file_location("zero_write", PROOFS / "zero/write.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+WRITE = script()
+
+
+def written(data: bytes, folder: Path) -> str:
+    model = folder / "model.onnx"
+    model.write_bytes(data)
+    return WRITE.literals(model)
+
+
+def proved(literals: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Theorem.v compiled with these literals, in a copy of what `make proofs` built."""
+    copy = folder / "proofs"
+    leave = shutil.ignore_patterns("Data.*", "Theorem.*", "*.glob", ".*", "*.vos", "*.vok")
+    shutil.copytree(PROOFS, copy, ignore=leave)
+    shutil.copy(PROOFS / "zero/Theorem.v", copy / "zero")
+    (copy / "zero/Data.v").write_text(literals)
+
+    def coqc(file: str) -> subprocess.CompletedProcess[str]:
+        command = ["coqc", "-Q", ".", "Lastbit", file]
+        return subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=900)
+
+    data = coqc("zero/Data.v")
+    assert data.returncode == 0, data.stderr
+    return coqc("zero/Theorem.v")
+
+
+def failing(ran: subprocess.CompletedProcess[str]) -> str:
+    """The theorem whose proof fails."""
+    assert ran.returncode != 0
+    line = int(ran.stderr.split("line ", 1)[1].split(",", 1)[0])
+    above = (PROOFS / "zero/Theorem.v").read_text().splitlines()[:line]
+    return next(s.split()[1] for s in reversed(above) if s.startswith("Theorem"))
+
+
+@needs_proofs
+def test_the_shipped_model(tmp_path: Path) -> None:
+    ran = proved(WRITE.literals(SHIPPED), tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "1728067163b627ab5670fc16164fa77bd2921968d08eccaa2a42872848a47ad6" in ran.stdout
+    axioms = ran.stdout.split("Axioms:", 1)[1]
+    assert "Lastbit" not in axioms and "file" not in axioms
+
+
+@needs_proofs
+def test_a_little_network_that_absorbs(tmp_path: Path) -> None:
+    assert proved(written(absorber(), tmp_path), tmp_path).returncode == 0
+
+
+@needs_proofs
+@pytest.mark.parametrize("name", REFUSED_HERE)
+def test_a_network_that_does_not_absorb(name: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = REFUSED[name][0]
+    where = "is_behind" if "around" in changes else "is_absorbing"
+    assert failing(proved(written(absorber(**changes), tmp_path), tmp_path)).rstrip(":") == where
+
+
+@needs_proofs
+@pytest.mark.parametrize("what", ["weight", "bias"])
+def test_a_tampered_number(what: str, tmp_path: Path) -> None:
+    """One weight, or one bias, a few units in the last place away, in the file itself."""
+    data = absorber()
+    exact = {"weight": 127 * SPACING, "bias": BIAS}[what]
+    changed = {"weight": 128 * SPACING, "bias": BIAS / 2}[what]
+    pattern = np.float32(exact).tobytes()
+    at = data.find(pattern)
+    tampered = data[:at] + np.float32(changed).tobytes() + data[at + 4 :]
+    assert failing(proved(written(tampered, tmp_path), tmp_path)).rstrip(":") == "is_absorbing"
+
+
+@needs_proofs
+def test_another_file_than_the_named_one(tmp_path: Path) -> None:
+    """A literal is changed after the SHA-256 was taken: one bit of a weight that nothing reads."""
+    text = written(absorber(), tmp_path)
+    start = text.index("(Pack 0x") + len("(Pack 0x")
+    digit = text[start + 3]
+    other = text[: start + 3] + ("1" if digit == "0" else "0") + text[start + 4 :]
+    assert failing(proved(other, tmp_path)).rstrip(":") == "named"
+
+
+def test_the_literals_are_the_file() -> None:
+    data = SHIPPED.read_bytes()
+    kept, counts = WRITE.runs(data)
+    found, at = bytearray(), 0
+    for run in counts:
+        found += kept[at : at + (run >> 25)] + bytes(run & (1 << 25) - 1)
+        at += run >> 25
+    assert bytes(found) == data
+
+
+def test_weights_stand_where_they_are_said_to(tmp_path: Path) -> None:
+    data = SHIPPED.read_bytes()
+    network, places = read_onnx(SHIPPED), WRITE.places(data)
+    for node in network.nodes:
+        if isinstance(node, Linear):
+            for name, array in (("weight", node.weight), ("bias", node.bias)):
+                at = places[f"{node.name}.{name}"]
+                assert data[at : at + array.nbytes] == array.tobytes(), node.name
+
+
+def test_what_it_cannot_write_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such operator"):
+        written(absorber(batch_norm=True), tmp_path)
+    with pytest.raises(ModelError, match="no such operator"):
+        written(absorber(step=False), tmp_path)
