@@ -12,12 +12,12 @@ From Lastbit Require Import checker.Sound checker.Expansion.
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
   softmax_change, convolution_ideal,
-  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_finite, worst_sorted, sum_error).
+  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_finite, worst_sorted, sum_error).
 Print Assumptions bound_of_a_network.
 
 (** IEEE 754 binary32, by Flocq, as an instance of the arithmetic. *)
 Definition binary32_is_covered := (plus_computes, mult_computes, fma_computes, quotient_computes,
-  nearest_rounds, converted_rounds, flushed_rounds, zero_added).
+  nearest_rounds, converted_rounds, flushed_rounds, nearest_scales, mult_multiplies, zero_added).
 Print Assumptions binary32_is_covered.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)

@@ -93,17 +93,29 @@ Module Descending <: TotalLeBool.
 End Descending.
 Module Sorting := Sort Descending.
 
-Fixpoint chain_of (n i : Z) (m : list Z) : Z :=
-  match m with [] => 0 | x :: m' => (n + 1 - Z.max i 2) * x + chain_of n (i + 1) m' end.
+(** The partial sums of [m] from [s] on, none above [c], but for the last one, [f]. *)
+Fixpoint partials_of (c s : Z) (m : list Z) : Z :=
+  match m with
+  | [] | [_] => 0
+  | x :: m' => Z.min (s + x) c + partials_of c (s + x) m'
+  end.
+
+Definition climb_of (c f : Z) (m : list Z) : Z := match m with [] | [_] => 0 | x :: m' => partials_of c x m' + f end.
+
+Fixpoint one_bit (p : positive) : bool := match p with xH => true | xO q => one_bit q | xI _ => false end.
+Definition power_of_2 (z : Z) : bool := match z with Z0 => false | Zpos p | Zneg p => one_bit p end.
 
 Definition limit : Z := 0x100000 * one.                      (* 2^20: no value is larger *)
 Definition most_terms : Z := 0x8000.                         (* 2^15 *)
 
-(** Rounding of a sum of terms [bs] (over 2^200), [zproducts] of them products. *)
-Definition noise_of_sum (bs : list Z) (zproducts : Z) : Z :=
+(** Rounding of a sum of terms [bs], [products] of them products that round, [whole] its bound
+    (all over 2^200). *)
+Definition noise_of_sum (bs : list Z) (products whole : Z) : Z :=
   let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
   let n := Z.of_nat (length m) in
-  ceil_div (up (chain_of n 1 m + zproducts)) (0x1000000 - n) + 0x100000.
+  let mass := zsum m in
+  let f := Z.min whole mass in
+  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x100000.
 
 (** Not too many terms, nor too large ones: no overflow, and underflow below 2^20 units. *)
 Definition sum_fits (bs : list Z) (weights : Z) : bool :=
@@ -124,15 +136,22 @@ Definition high (j : positive) : Z := r_centre (at_ j) + r_rad (at_ j).
 Definition away (m : Z) (j : positive) : Z := Z.max (high j - m) (m - low j).
 
 Definition zproducts (ws : sparse) : list Z := map (fun w => Z.abs (fst w) * mag (snd w)) ws.
+Definition zrounded (ws : sparse) : Z :=
+  zsum (map (fun w => if power_of_2 (fst w) then 0 else Z.abs (fst w) * mag (snd w)) ws).
 Definition length_of (js : list positive) : Z := Z.of_nat (length js) * one.
-Definition mean_noise (js : list positive) : Z := noise_of_sum (map (fun j => one * mag j) js) 0.
+Definition all_of (js : list positive) (whole : Z) : Z := Z.of_nat (length js) * whole.
+Definition mean_noise (js : list positive) (whole : Z) : Z :=
+  noise_of_sum (map (fun j => one * mag j) js) 0 (one * all_of js whole).
 
-Definition rounding_of (o : cunit) : Z :=
+(** [whole] bounds the unit's exact value. *)
+Definition rounding_of (whole : Z) (o : cunit) : Z :=
   match o with
   | CPixel _ => 0
-  | CLinear ws bs => noise_of_sum (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (zproducts ws))
+  | CLinear ws bs => noise_of_sum (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zrounded ws) (one * whole)
   | CQuotient j c => noise_of_quotient (mag j) c
-  | CMean js => noise_of_quotient (zsum (map mag js) + mean_noise js) (length_of js) + mean_noise js
+  | CMean js => 
+      noise_of_quotient (all_of js whole + mean_noise js whole) (length_of js) +
+      ceil_div (mean_noise js whole) (Z.of_nat (length js))
   | CSigmoid j => Z.shiftr one (if mag j <=? Z.shiftr one 27 then 28 else if mag j <=? Z.shiftr one 6 then 23 else 22)
   | CSilu j =>
       (if mag j <=? Z.shiftr one 27 then ceil_div (mag j) 0x10000000
@@ -142,11 +161,11 @@ Definition rounding_of (o : cunit) : Z :=
   | CAdd i j => ceil_div (mag i + mag j) 0x1000000 + 1
   end.
 
-Definition fits (o : cunit) : bool :=
+Definition fits (whole : Z) (o : cunit) : bool :=
   match o with
   | CLinear ws bs => sum_fits (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (map (fun w => Z.abs (fst w)) ws))
   | CQuotient _ c => one <=? 0x400 * Z.abs c
-  | CMean js => sum_fits (map (fun j => one * mag j) js) 0 && (1 <=? Z.of_nat (length js)) && (mean_noise js <=? limit)
+  | CMean js => sum_fits (map (fun j => one * mag j) js) 0 && (1 <=? Z.of_nat (length js)) && (mean_noise js whole <=? limit)
   | _ => true
   end.
 
@@ -207,10 +226,13 @@ Definition own_change (pixels : nat) (cap : Z) (o : cunit) (r : row) : list Z :=
 Definition radius_of (r : row) : Z := up (weigh (fun g => r_err (at_ g)) (r_cols r)) + r_err r.
 Definition moves_of (r : row) : list Z := vadd (vup (vweigh (fun g => r_own (at_ g)) (r_cols r))) (r_own r).
 
+(** The range of a unit before its own rounding. *)
+Definition whole_of (k : positive) : Z := mag k - r_rho (at_ k).
+
 Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   let (k, o) := ko in let r := at_ k in
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
-  fits o && (rounding_of o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) (r_off r) <=? r_rest r) &&
+  fits (whole_of k) o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) (r_off r) <=? r_rest r) &&
   vle (change_rest o (r_slope r)) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
   forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).

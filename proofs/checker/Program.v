@@ -97,14 +97,15 @@ Definition propose (pixels : nat) (cap : Z) (bases : positive -> bool)
   let middle := Z.shiftr (offset_of o b * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o m))) 100 in
   let columns := map (fun x => (Z.shiftr (fst x) 100, snd x))
     (filter (fun x => bases (snd x) && negb (fst x =? 0)) (image_of at_ (core_of o m) [])) in
-  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := value_rest at_ o m b;
-    r_rho := rounding_of at_ o; r_err := 0; r_rad := 0; r_bend := change_rest at_ o m; r_own := []; r_move := [];
-    r_duals := hduals h |} in
-  let e := own_error at_ o r in let w := own_change at_ pixels cap o r in
-  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
-    r_rad := 0; r_bend := r_bend r; r_own := w; r_move := []; r_duals := hduals h |} in
-  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
-    r_rad := radius_of at_ r; r_bend := r_bend r; r_own := w; r_move := moves_of at_ r; r_duals := hduals h |} in
+  let rest := value_rest at_ o m b in let bend := change_rest at_ o m in
+  let made rho err rad own move := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := rest;
+    r_rho := rho; r_err := err; r_rad := rad; r_bend := bend; r_own := own; r_move := move; r_duals := hduals h |} in
+  let exact := own_error at_ o (made 0 0 0 [] []) in
+  let whole := Z.abs middle + radius_of at_ (made 0 exact 0 [] []) in
+  let rho := rounding_of at_ whole o in
+  let own := own_change at_ pixels cap o (made rho 0 0 [] []) in
+  let r := made rho (exact + rho) 0 own [] in
+  let r := made rho (exact + rho) (radius_of at_ r) own (moves_of at_ r) in
   PositiveMap.add k r c_rows.
 
 Definition derive (net : cnet) (hints : list hint) : cert :=

@@ -152,8 +152,8 @@ Proof.
   split.
   - intros k o E i Hi. apply units_nth in E. destruct E as [Hk ->]. rewrite operands_denote in Hi.
     apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). now apply (reads_below net crt Hcap good k Hk).
-  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. exists (claimed crt).
-    split; [|now apply (roundings_ok net crt Hcap good)]. intros i Hi. rewrite operands_denote in Hi.
+  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. exists (claimed crt), (real (whole_of (row_at crt) (key k))).
+    split; [|split; [apply (whole_ok net crt Hcap good k Hk)|now apply (roundings_ok net crt Hcap good)]]. intros i Hi. rewrite operands_denote in Hi.
     apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). apply (magnitude_ok net crt Hcap good).
     generalize (reads_below net crt Hcap good k Hk p Hp). lia.
   - intros k o E. apply units_nth in E. destruct E as [Hk ->]. now apply values_unit.
