@@ -33,18 +33,20 @@ Record row := {
   r_centre : Z;
   r_off : Z;              (* of the affine form, where the unit has one to choose *)
   r_cols : sparse;          (* columns for earlier units *)
+  r_box : bool;             (* forget what the unit depends on: its form is a constant *)
   r_rest : Z;               (* what the affine form leaves, for a value *)
   r_rho : Z;                (* rounding *)
   r_err : Z;                (* what the unit adds to its form *)
   r_rad : Z;                (* half width of its range *)
-  r_bend : list Z;          (* by pixel: what the core leaves of a change *)
+  r_bend : list Z;          (* by pixel: what the form leaves of a change *)
+  r_rem : list Z;           (* by pixel: what the core of the duals leaves of it *)
   r_own : list Z;           (* by pixel: what the unit adds to its change *)
   r_move : list Z;          (* by pixel: bound of its change *)
   r_duals : list Z          (* by class *)
 }.
 
-Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_rest := 0; r_rho := 0; r_err := 0;
-  r_rad := 0; r_bend := []; r_own := []; r_move := []; r_duals := [] |}.
+Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_box := false; r_rest := 0; r_rho := 0;
+  r_err := 0; r_rad := 0; r_bend := []; r_rem := []; r_own := []; r_move := []; r_duals := [] |}.
 
 (** [c_cap] bounds every [r_own]; [c_bound] is R, and [c_upper] is U. *)
 Record cert := { c_rows : PositiveMap.t row; c_cap : Z; c_bound : Z; c_upper : Z }.
@@ -79,9 +81,13 @@ Definition offset_of (o : cunit) (b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
   | CLinear _ bs => zsum bs
-  | CSigmoid _ | CSilu _ => b
+  | CSigmoid _ | CSilu _ | CGate _ _ => b
   | _ => 0
   end.
+
+(** What the form of a unit keeps: its core, or nothing. *)
+Definition may_box (o : cunit) : bool := match o with CSigmoid _ | CSilu _ | CGate _ _ => true | _ => false end.
+Definition kept_of (o : cunit) (r : row) : sparse := if r_box r then [] else core_of o (r_slope r).
 
 (** ** What each rule asks for *)
 
@@ -183,8 +189,22 @@ Definition value_rest (o : cunit) (m b : Z) : Z :=
   | CMean js => up (slack m (length_of js) * zsum (map mag js))
   | CSigmoid j => curve_rest sigmoid_dev sigmoid_value_at m b j
   | CSilu j => curve_rest silu_dev silu_value_at m b j
-  | CGate i j => up (away m j * mag i)
+  | CGate i j => up (away m j * mag i) + Z.abs b
   end.
+
+(** The image of the operands' ranges, for units that may be boxed. *)
+Definition range_of (o : cunit) : Z * Z :=
+  match o with
+  | CSigmoid j => sigmoid_values (cell_below (low j)) (cell_above (high j))
+  | CSilu j => silu_values (cell_below (low j)) (cell_above (high j)) (high j)
+  | CGate i j =>
+      let a := low i * low j in let b := low i * high j in let c := high i * low j in let d := high i * high j in
+      (Z.shiftr (Z.min (Z.min a b) (Z.min c d)) 100, up (Z.max (Z.max a b) (Z.max c d)))
+  | _ => (0, 0)
+  end.
+
+Definition rest_of (o : cunit) (r : row) : Z :=
+  if r_box r then let (l, h) := range_of o in Z.max (h - r_off r) (r_off r - l) else value_rest o (r_slope r) (r_off r).
 
 Definition vsum (l : list (Z * list Z)) : list Z := fold_right (fun x acc => vadd (vscale (fst x) (snd x)) acc) [] l.
 
@@ -199,18 +219,22 @@ Definition change_rest (o : cunit) (m : Z) : list Z :=
   | CGate i j => vup (vsum [(away m j, r_move (at_ i)); (mag i, r_move (at_ j))])
   end.
 
+(** A box stays a box: no change is larger than its width. *)
+Definition bend_of (o : cunit) (r : row) : list Z :=
+  if r_box r then map (Z.min (2 * r_rest r)) (change_rest o 0) else change_rest o (r_slope r).
+
 (** The image of the operands' columns, over 2^200, and its misfit with the columns kept. *)
 Definition image_of (k : sparse) (start : sparse) : sparse :=
   fold_right (fun w acc => merge (scaled (fst w) (r_cols (at_ (snd w)) ++ [(one, snd w)])) acc) start k.
 
 Definition misfit_of (o : cunit) (r : row) : sparse :=
-  map (fun x => (up (Z.abs (fst x)), snd x)) (image_of (core_of o (r_slope r)) (scaled (- one) (r_cols r))).
+  map (fun x => (up (Z.abs (fst x)), snd x)) (image_of (kept_of o r) (scaled (- one) (r_cols r))).
 
 Definition weigh (f : positive -> Z) (l : sparse) : Z := zsum (map (fun x => Z.abs (fst x) * f (snd x)) l).
 Definition vweigh (f : positive -> list Z) (l : sparse) : list Z := vsum (map (fun x => (Z.abs (fst x), f (snd x))) l).
 
 Definition centre_gap (o : cunit) (r : row) : Z :=
-  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o (r_slope r))) - r_centre r * one.
+  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (kept_of o r)) - r_centre r * one.
 
 Definition own_error (o : cunit) (r : row) : Z :=
   up (Z.abs (centre_gap o r)) + up (weigh (fun g => r_err (at_ g)) (misfit_of o r)) + r_rest r + r_rho r.
@@ -232,8 +256,8 @@ Definition whole_of (k : positive) : Z := mag k - r_rho (at_ k).
 Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   let (k, o) := ko in let r := at_ k in
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
-  fits (whole_of k) o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) (r_off r) <=? r_rest r) &&
-  vle (change_rest o (r_slope r)) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
+  fits (whole_of k) o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) && (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
+  (negb (r_box r) || may_box o) && vle (change_rest o (r_slope r)) (r_rem r) && vle (bend_of o r) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
   forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).
 End Rules.

@@ -60,7 +60,8 @@ let parse words =
    | "add" -> let x = nat () in let y = nat () in layer (LAdd (x, y))
    | "hint" ->
      let hslope = z_of (next ()) in let hduals = zs () in let hbase = next () = "true" in
-     hints := { hslope; hduals; hbase } :: !hints
+     let hbox = next () = "true" in
+     hints := { hslope; hduals; hbase; hbox } :: !hints
    | "row" ->
      let k = number () in let field = next () in changes := (k, field, z_of (next ())) :: !changes
    | word -> failwith ("unknown word " ^ word));
@@ -75,6 +76,7 @@ let changed crt (k, field, z) =
     | "slope" -> { r with r_slope = z } | "centre" -> { r with r_centre = z }
     | "rest" -> { r with r_rest = z } | "rho" -> { r with r_rho = z } | "err" -> { r with r_err = z }
     | "rad" -> { r with r_rad = z } | "bend" -> { r with r_bend = first r.r_bend }
+    | "rem" -> { r with r_rem = first r.r_rem }
     | "own" -> { r with r_own = first r.r_own } | "move" -> { r with r_move = first r.r_move }
     | "dual" -> { r with r_duals = first r.r_duals }
     | "column" -> { r with r_cols = (match r.r_cols with [] -> [] | (_, j) :: l -> (z, j) :: l) }
