@@ -1,7 +1,9 @@
 (* Reads layers and hints in the plain form that lastbit.certificate.coq writes, derives a certificate
    by the extracted [derive], and decides it by the extracted [check]. Prints "accepted U R" in units
    of 2^-100, or "rejected". Each line "row UNIT FIELD NUMBER" then asks for the verdict on a
-   certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected". *)
+   certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected".
+   Lines "values ..." (of all units) and "sum UNIT TREE" ask instead whether Statement.v admits the
+   unit's value, computed by the tree: "p W X V" a product, "c B" a constant, "a V LEFT RIGHT" a sum. *)
 open Checker
 
 let rec nat_of n = if n = 0 then O else S (nat_of (n - 1))
@@ -33,6 +35,7 @@ let hex z =
   match z with Z0 -> "0" | Zpos p -> digits (bits p) | Zneg p -> "-" ^ digits (bits p)
 
 let layers = ref [] and hints = ref [] and changes = ref []
+let values = ref [||] and sums = ref []
 
 let parse words =
   let rest = ref words in
@@ -62,6 +65,15 @@ let parse words =
      let hslope = z_of (next ()) in let hduals = zs () in let hbase = next () = "true" in
      let hbox = next () = "true" in
      hints := { hslope; hduals; hbase; hbox } :: !hints
+   | "values" -> values := Array.of_list (zs ())
+   | "sum" ->
+     let k = number () in
+     let rec tree () = match next () with
+       | "p" -> let w = z_of (next ()) in let x = z_of (next ()) in WProduct (w, x, z_of (next ()))
+       | "c" -> WConstant (z_of (next ()))
+       | "a" -> let v = z_of (next ()) in let a = tree () in WAdd (a, tree (), v)
+       | word -> failwith ("unknown node " ^ word) in
+     sums := (k, !values, tree ()) :: !sums
    | "row" ->
      let k = number () in let field = next () in changes := (k, field, z_of (next ())) :: !changes
    | word -> failwith ("unknown word " ^ word));
@@ -92,6 +104,13 @@ let () =
      done
    with End_of_file -> ());
   let net = expand (List.rev !layers) in
+  let rec int_of = function XH -> 1 | XO p -> 2 * int_of p | XI p -> 2 * int_of p + 1 in
+  List.iter
+    (fun (k, x, t) ->
+       let fine = admits_unit (List.nth net.cunits (k - 1)) (fun j -> x.(int_of j - 1)) x.(k - 1) t in
+       Printf.printf "%d %s\n" k (if fine then "admitted" else "refused"))
+    (List.rev !sums);
+  if !sums <> [] then exit 0;
   let crt = derive net (List.rev !hints) in
   if check net crt then Printf.printf "accepted %s %s\n" (hex crt.c_upper) (hex crt.c_bound)
   else print_endline "rejected";
