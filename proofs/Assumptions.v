@@ -7,17 +7,17 @@ From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums bina
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Example.
-From Lastbit Require Import checker.Sound checker.Expansion.
+From Lastbit Require Import checker.Sound checker.Expansion checker.Admits.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
   softmax_change, convolution_ideal,
-  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_finite, worst_sorted, sum_error).
+  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_finite, worst_sorted, sum_error).
 Print Assumptions bound_of_a_network.
 
 (** IEEE 754 binary32, by Flocq, as an instance of the arithmetic. *)
 Definition binary32_is_covered := (plus_computes, mult_computes, fma_computes, quotient_computes,
-  nearest_rounds, converted_rounds, flushed_rounds, zero_added).
+  nearest_rounds, converted_rounds, flushed_rounds, nearest_scales, mult_multiplies, zero_added).
 Print Assumptions binary32_is_covered.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)
@@ -26,5 +26,5 @@ Definition slopes_of_curves := (silu_slope_range, silu_slope_near, silu_near, si
 Print Assumptions slopes_of_curves.
 
 (** The checker. *)
-Definition the_checker := (check_sound, convolution_expanded).
+Definition the_checker := (check_sound, convolution_expanded, admits_unit_ok).
 Print Assumptions the_checker.

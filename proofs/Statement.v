@@ -41,6 +41,14 @@ Definition computes_fma (w x : R) (a v : value) : Prop :=
   forall p, a = Finite p ->
   exists w' x' p', reads w w' /\ reads x x' /\ reads p p' /\ rounds (w' * x' + p') v.
 
+(** The product of [w] and [x]. A power of two moves the exponent and keeps the digits: what it is
+    multiplied with comes back exactly, unless it underflows. *)
+Definition power_of_two (w : R) : Prop := exists k : Z, Rabs w = powerRZ 2 k.
+
+Definition multiplies (w x : R) (v : value) : Prop :=
+  exists w' x', reads w w' /\ reads x x' /\ rounds (w' * x') v /\
+  (power_of_two w -> Rabs (w' * x') <= largest -> exists r, v = Finite r /\ Rabs (r - w' * x') <= eta).
+
 (** The copy of an operand: what adding an exact 0 to it returns. *)
 Definition copies (a v : value) : Prop :=
   forall p, a = Finite p -> exists p', reads p p' /\ v = Finite p'.
@@ -57,10 +65,11 @@ Definition all_vanish (l : list term) : Prop := Forall vanishes l.
 Inductive sum : list term -> value -> Prop :=
 | sum_zeros l : all_vanish l -> sum l (Finite 0)
 | sum_constant b v : copies (Finite b) v -> sum [Constant b] v
-| sum_product w x v : w * x <> 0 -> computes Rmult (Finite w) (Finite x) v -> sum [Product w x] v
+| sum_product w x v : w * x <> 0 -> multiplies w x v -> sum [Product w x] v
 | sum_add l1 l2 a b v : ~ all_vanish l1 -> ~ all_vanish l2 -> sum l1 a -> sum l2 b ->
     computes Rplus a b v -> sum (l1 ++ l2) v
-| sum_fma w x l a v : w * x <> 0 -> sum l a -> computes_fma w x a v -> sum (Product w x :: l) v
+| sum_fma w x l a v : w * x <> 0 -> ~ all_vanish l -> sum l a -> computes_fma w x a v ->
+    sum (Product w x :: l) v
 | sum_more_zeros l z a v : all_vanish z -> sum l a -> copies a v -> sum (z ++ l) v
 | sum_any_order l l' v : Permutation l l' -> sum l v -> sum l' v.
 

@@ -37,6 +37,9 @@ Definition over (n : nat) (f : nat -> R) : R := total (map f (seq 0 n)).
 Lemma over_S n f : over (S n) f = over n f + f n.
 Proof. unfold over. rewrite seq_S, map_app, total_app. simpl. lra. Qed.
 
+Lemma over_shift n f : over (S n) f = f 0%nat + over n (fun i => f (S i)).
+Proof. unfold over. rewrite <- cons_seq, <- seq_shift, map_cons, map_map. reflexivity. Qed.
+
 Lemma over_ext n f g : (forall j, (j < n)%nat -> f j = g j) -> over n f = over n g.
 Proof.
   induction n as [|n IH]; intros H; [reflexivity|]. rewrite !over_S, (H n) by lia.

@@ -7,6 +7,7 @@
     - [flushed_rounds]: so it is if results below 2^-126 are replaced by 0;
     - [plus_computes], [mult_computes], [fma_computes], [quotient_computes]: the operations of
       Flocq's binary32 (IEEE 754, with infinities and NaN), to nearest-even and nearest-away;
+    - [nearest_scales], [mult_multiplies]: a product with a power of two is exact, but for underflow;
     - [zero_added]: adding an exact 0 does not round.
 
     Rests on Flocq. Stands behind the assumption [any-order-binary32]: these are runtimes that meet
@@ -54,6 +55,19 @@ Proof.
   - apply Rle_trans with (1 := Hd). change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia.
 Qed.
 
+(** Below [eta] the error is smaller than [eta] by itself. *)
+Lemma tiny_error t : Rabs t < eta -> Rabs (nearest emin prec ties t - t) <= eta.
+Proof.
+  intros Ht. destruct (error_N_FLT radix2 emin prec ltac:(lia) ties t) as (e & d & He & Hd & P & E).
+  unfold nearest. rewrite E. replace (t * (1 + e) + d - t) with (e * t + d) by ring.
+  apply Rmult_integral in P. destruct P as [->| ->].
+  - rewrite Rmult_0_l, Rplus_0_l. apply Rle_trans with (1 := Hd). rewrite eta_bpow.
+    change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia.
+  - rewrite Rplus_0_r, Rabs_mult. rewrite <- (Rmult_1_l eta). apply Rmult_le_compat; try apply Rabs_pos; [|lra].
+    apply Rle_trans with (1 := He). change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus.
+    change 1 with (bpow radix2 0). apply bpow_le. lia.
+Qed.
+
 Theorem nearest_rounds t : rounds t (Finite (nearest emin prec ties t)).
 Proof. intros _. eexists. split; [reflexivity|]. apply nearest_error. Qed.
 
@@ -70,6 +84,41 @@ Proof.
   - assert (0 <= u * Rabs t) by (apply Rmult_le_pos; [apply Rlt_le, u_pos|apply Rabs_pos]). lra.
   - apply Rlt_not_le in H. elim H. rewrite eta_bpow in *.
     apply abs_round_ge_generic; [typeclasses eauto|typeclasses eauto|apply bpow_format; lia|lra].
+Qed.
+
+(** A product with a power of two: a number of the format, or below [eta]. *)
+Theorem nearest_scales w x : (emin + prec <= -125)%Z -> power_of_two w -> format emin prec x ->
+  Rabs (nearest emin prec ties (w * x) - w * x) <= eta /\ Rabs (flushed (w * x) - w * x) <= eta.
+Proof.
+  intros Hep [k Hk] Hx. assert (He := eta_pos).
+  assert (N : Rabs (nearest emin prec ties (w * x) - w * x) <= eta /\
+              (eta <= Rabs (w * x) -> nearest emin prec ties (w * x) = w * x)).
+  { destruct (Rle_or_lt eta (Rabs (w * x))) as [L|L].
+    - assert (E : nearest emin prec ties (w * x) = w * x).
+      { apply round_generic; [typeclasses eauto|].
+        assert (Fx : format emin prec (bpow radix2 k * x)).
+        { destruct (Req_dec x 0) as [->|Nx]; [rewrite Rmult_0_r; apply generic_format_0|].
+          unfold format in *. rewrite (Hx : x = F2R (Float radix2 (Ztrunc (scaled_mantissa radix2 (FLT_exp emin prec) x)) (cexp radix2 (FLT_exp emin prec) x))).
+          set (m := Ztrunc _). set (e := cexp _ _ x).
+          assert (E : bpow radix2 k * F2R (Float radix2 m e) = F2R (Float radix2 m (e + k))).
+          { unfold F2R. cbn [Fnum Fexp]. rewrite bpow_plus. ring. }
+          rewrite E. apply generic_format_F2R. intros Nm. rewrite <- E. unfold e, m.
+          assert (Xe : F2R (Float radix2 (Ztrunc (scaled_mantissa radix2 (FLT_exp emin prec) x)) (cexp radix2 (FLT_exp emin prec) x)) = x)
+            by now symmetry.
+          rewrite Xe. unfold cexp. rewrite Rmult_comm, mag_mult_bpow by exact Nx.
+          assert (M : (-126 < mag radix2 x + k)%Z).
+          { rewrite <- (mag_mult_bpow radix2 x k Nx). apply (mag_gt_bpow radix2 (x * bpow radix2 k) (-126)).
+            rewrite <- eta_bpow. rewrite Rabs_mult, (Rabs_pos_eq (bpow radix2 k)) by apply bpow_ge_0.
+            rewrite bpow_powerRZ. change (IZR radix2) with 2. rewrite <- Hk, <- Rabs_mult, Rmult_comm. exact L. }
+          unfold FLT_exp. lia. }
+        assert (S : w = bpow radix2 k \/ w = - bpow radix2 k).
+        { rewrite bpow_powerRZ. change (IZR radix2) with 2. unfold Rabs in Hk. destruct Rcase_abs in Hk; lra. }
+        destruct S as [->| ->]; [exact Fx|]. rewrite Ropp_mult_distr_l_reverse. now apply generic_format_opp. }
+      split; [rewrite E, Rminus_diag_eq, Rabs_R0 by reflexivity; lra|now intros _].
+    - split; [|lra]. assert (K := nearest_error (w * x)). apply Rle_trans with (1 := tiny_error _ L). lra. }
+  destruct N as [N E]. split; [exact N|]. unfold flushed. destruct Rlt_dec as [F|F]; [|exact N].
+  rewrite Rminus_0_l, Rabs_Ropp. destruct (Rle_or_lt eta (Rabs (w * x))) as [L|L]; [|lra].
+  rewrite (E L) in F. lra.
 Qed.
 
 (** Adding an exact 0 to a number of the format does not round, whatever the rounding mode. *)
@@ -124,10 +173,10 @@ Lemma value_of_finite x p : value_of x = Finite p -> is_finite 24 128 x = true /
 Proof. unfold value_of. destruct (is_finite 24 128 x); [|easy]. now intros [= ->]. Qed.
 
 (** In range a rounded result does not overflow; [r] is what the operation returned. *)
-Lemma in_range m t r : nearest_mode m -> Rabs t <= largest ->
+Lemma in_range_nearest m t r : nearest_mode m -> Rabs t <= largest ->
   (Rlt_bool (Rabs (round radix2 (SpecFloat.fexp 24 128) (round_mode m) t)) (bpow radix2 128) = true ->
    B2R 24 128 r = round radix2 (SpecFloat.fexp 24 128) (round_mode m) t /\ is_finite 24 128 r = true) ->
-  exists p, value_of r = Finite p /\ Rabs (p - t) <= u * Rabs t + eta.
+  exists ties, value_of r = Finite (nearest (-149) 24 ties t).
 Proof.
   intros Hm Ht H. assert (P24 : Prec_gt_0 24) by reflexivity.
   assert (N : exists ties, round radix2 (SpecFloat.fexp 24 128) (round_mode m) t = nearest (-149) 24 ties t).
@@ -143,8 +192,16 @@ Proof.
         replace (bpow radix2 128) with (bpow radix2 24 * bpow radix2 104) by (rewrite <- bpow_plus; reflexivity).
         simpl (bpow radix2 24). ring.
     + rewrite largest_bpow. generalize (bpow_gt_0 radix2 104). lra.
-  - exists (nearest (-149) 24 ties t). unfold value_of. rewrite HF, HB. split; [reflexivity|].
-    apply nearest_error; lia.
+  - exists ties. unfold value_of. now rewrite HF, HB.
+Qed.
+
+Lemma in_range m t r : nearest_mode m -> Rabs t <= largest ->
+  (Rlt_bool (Rabs (round radix2 (SpecFloat.fexp 24 128) (round_mode m) t)) (bpow radix2 128) = true ->
+   B2R 24 128 r = round radix2 (SpecFloat.fexp 24 128) (round_mode m) t /\ is_finite 24 128 r = true) ->
+  exists p, value_of r = Finite p /\ Rabs (p - t) <= u * Rabs t + eta.
+Proof.
+  intros Hm Ht H. destruct (in_range_nearest m t r Hm Ht H) as [ties E]. exists (nearest (-149) 24 ties t).
+  split; [exact E|]. apply nearest_error; lia.
 Qed.
 
 Theorem plus_computes m x y : nearest_mode m ->
@@ -164,6 +221,22 @@ Proof.
   apply (in_range m); [exact Hm|exact Ht|]. intros L.
   assert (K := Bmult_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y). rewrite L in K.
   rewrite Fx, Fy in K. tauto.
+Qed.
+
+(** The product of a weight, exact if that is a power of two. *)
+Theorem mult_multiplies m w x : nearest_mode m ->
+  forall p q, value_of w = Finite p -> value_of x = Finite q -> multiplies p q (value_of (b32_mult m w x)).
+Proof.
+  intros Hm p q Hp Hq. apply value_of_finite in Hp as [Fw <-]. apply value_of_finite in Hq as [Fx <-].
+  set (a := B2R 24 128 w). set (b := B2R 24 128 x). exists a, b. split; [apply reads_refl|]. split; [apply reads_refl|].
+  assert (K : Rabs (a * b) <= largest -> exists ties, value_of (b32_mult m w x) = Finite (nearest (-149) 24 ties (a * b))).
+  { intros Ht. apply (in_range_nearest m); [exact Hm|exact Ht|]. intros L.
+    assert (K := Bmult_correct 24 128 eq_refl eq_refl binop_nan_pl32 m w x). fold a b in K. rewrite L in K.
+    rewrite Fw, Fx in K. tauto. }
+  split.
+  - intros Ht. destruct (K Ht) as [ties ->]. eexists. split; [reflexivity|]. apply nearest_error; lia.
+  - intros Pw Ht. destruct (K Ht) as [ties ->]. eexists. split; [reflexivity|].
+    apply nearest_scales; try lia; [exact Pw|]. apply (generic_format_B2R 24 128).
 Qed.
 
 Theorem fma_computes m w x a : nearest_mode m ->

@@ -1,11 +1,14 @@
 (** * The terms of a sum: exact value, magnitudes, and the bound of the rounding
 
-    - [error l] is [(1 + u)^n (u (worst + products) + eta flushes)] for the [n] terms that are not 0;
+    - [error c f l] is [(1 + u)^n (u (worst + products) + eta flushes)] for the [n] terms that are not
+      0, if no partial sum is larger than [c], nor the whole than [f];
+    - [bounded_parts]: half of all magnitudes and the whole together is such a [c];
     - [one_addition]: what one rounded addition of two inexact operands is off by;
     - [error_join], [error_fma]: [error] covers one more addition, or one more fused multiply-add.
 
     Rests on WorstTree.v. The induction over all evaluations is in Sums.v. *)
 
+From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia List Permutation.
 From Lastbit Require Import Statement Totals binary32.WorstTree.
 Import ListNotations.
@@ -58,19 +61,34 @@ Definition size (l : list term) : R := total (map magnitude l).
 Definition nonzero (m : R) : bool := if Req_EM_T m 0 then false else true.
 Definition live (l : list term) : list R := filter nonzero (map magnitude l).
 
-Definition products_of (t : term) : R := match t with Product _ _ => magnitude t | Constant _ => 0 end.
+(** Products that are rounded: those with a power of two are not. *)
+Definition scales (w : R) : bool := if Req_EM_T (Rabs w) (bpow radix2 (mag radix2 w - 1)) then true else false.
+
+Definition products_of (t : term) : R :=
+  match t with Product w _ => if scales w then 0 else magnitude t | Constant _ => 0 end.
 Definition flush_of (t : term) : R :=
   match t with
-  | Product w x => if nonzero (magnitude t) then Rabs w + Rabs x + 2 else 0
+  | Product w x => if nonzero (magnitude t) then 2 * (Rabs w + Rabs x + 1) else 0
   | Constant _ => 0
   end.
 
-(** First-order error, then the error with its amplification. *)
-Definition first_order (l : list term) : R :=
-  u * (worst (live l) + total (map products_of l)) +
-  eta * (total (map flush_of l) + 3 * INR (pred (length (live l)))).
+Lemma scales_power w : scales w = true -> power_of_two w.
+Proof.
+  unfold scales. destruct Req_EM_T as [E|]; [intros _|easy]. exists (mag radix2 w - 1)%Z. rewrite E. now rewrite bpow_powerRZ.
+Qed.
 
-Definition error (l : list term) : R := (1 + u) ^ length (live l) * first_order l.
+Lemma power_scales w e : Rabs w = bpow radix2 e -> scales w = true.
+Proof.
+  intros E. unfold scales. rewrite <- mag_abs, E, mag_bpow. replace (e + 1 - 1)%Z with e by ring.
+  destruct Req_EM_T; [reflexivity|congruence].
+Qed.
+
+(** First-order error, then the error with its amplification. *)
+Definition first_order (c f : R) (l : list term) : R :=
+  u * (worst c f (live l) + total (map products_of l)) +
+  eta * (total (map flush_of l) + 4 * INR (pred (length (live l)))).
+
+Definition error (c f : R) (l : list term) : R := (1 + u) ^ length (live l) * first_order c f l.
 
 Lemma magnitude_pos t : 0 <= magnitude t. Proof. apply Rabs_pos. Qed.
 
@@ -123,14 +141,13 @@ Qed.
 Lemma vanish_sums l : all_vanish l -> exact_sum l = 0 /\ total (map products_of l) = 0.
 Proof.
   unfold exact_sum. induction 1 as [|t l H _ [IH1 IH2]]; simpl; [lra|]. rewrite IH1, IH2.
-  split; [rewrite H; lra|]. destruct t; simpl; [|lra]. apply magnitude_0 in H. lra.
+  split; [rewrite H; lra|]. destruct t; simpl; [|lra]. apply magnitude_0 in H. destruct scales; lra.
 Qed.
 
 Lemma products_pos l : 0 <= total (map products_of l).
 Proof.
-  apply total_pos, Forall_forall. intros m H. apply in_map_iff in H. destruct H as [[w x|b] [<- _]]; simpl.
-  - apply magnitude_pos.
-  - lra.
+  apply total_pos, Forall_forall. intros m H. apply in_map_iff in H.
+  destruct H as [[w x|b] [<- _]]; simpl; [destruct scales|]; try lra. apply magnitude_pos.
 Qed.
 
 Lemma flush_pos l : 0 <= total (map flush_of l).
@@ -140,23 +157,73 @@ Proof.
   - lra.
 Qed.
 
-Lemma first_order_pos l : 0 <= first_order l.
+Lemma pow_1u n : 1 <= (1 + u) ^ n. Proof. apply pow_R1_Rle. generalize u_pos; lra. Qed.
+
+Lemma amplify n k e : (n <= k)%nat -> 0 <= e -> (1 + u) ^ n * e <= (1 + u) ^ k * e.
 Proof.
-  unfold first_order. generalize u_pos eta_pos (worst_pos _ (live_nonneg l)) (products_pos l) (flush_pos l)
+  intros H He. apply Rmult_le_compat_r; [exact He|]. apply Rle_pow; [generalize u_pos; lra|exact H].
+Qed.
+
+Lemma size_app l1 l2 : size (l1 ++ l2) = size l1 + size l2.
+Proof. unfold size. now rewrite map_app, total_app. Qed.
+
+Lemma exact_sum_app l1 l2 : exact_sum (l1 ++ l2) = exact_sum l1 + exact_sum l2.
+Proof. unfold exact_sum. now rewrite map_app, total_app. Qed.
+
+Lemma sums_perm l l' : Permutation l l' -> exact_sum l = exact_sum l' /\ size l = size l'.
+Proof. intros P. split; now apply total_perm, Permutation_map. Qed.
+
+(** ** Partial sums *)
+
+(** No sum of some of the terms [l] is larger than [c]. *)
+Definition bounded (c : R) (l : list term) : Prop :=
+  forall s t, Permutation (s ++ t) l -> Rabs (exact_sum s) <= c.
+
+Lemma bounded_perm c l l' : Permutation l l' -> bounded c l -> bounded c l'.
+Proof. intros P B s t Q. apply (B s t). now rewrite Q, P. Qed.
+
+Lemma bounded_app c l1 l2 : bounded c (l1 ++ l2) -> bounded c l1 /\ bounded c l2.
+Proof.
+  intros B. split; intros s t Q.
+  - apply (B s (t ++ l2)). now rewrite app_assoc, Q.
+  - apply (B s (t ++ l1)). rewrite app_assoc, Q. apply Permutation_app_comm.
+Qed.
+
+Lemma bounded_all c l : bounded c l -> Rabs (exact_sum l) <= c.
+Proof. intros B. apply (B l []). now rewrite app_nil_r. Qed.
+
+Lemma bounded_pos c l : bounded c l -> 0 <= c.
+Proof. intros B. apply Rle_trans with (2 := bounded_all c l B), Rabs_pos. Qed.
+
+(** What a partial sum leaves out of the whole, [f] at most, has only the magnitudes that it has not. *)
+Theorem bounded_parts c f l : Rabs (exact_sum l) <= f -> size l + f <= 2 * c -> bounded c l.
+Proof.
+  intros Hf Hc s t P. destruct (sums_perm _ _ P) as [E1 E2]. rewrite exact_sum_app in E1. rewrite size_app in E2.
+  assert (S := exact_sum_size s). assert (T := exact_sum_size t).
+  assert (Rabs (exact_sum s) <= Rabs (exact_sum l) + Rabs (exact_sum t)).
+  { replace (exact_sum s) with (exact_sum l + - exact_sum t) by lra. apply Rle_trans with (1 := Rabs_triang _ _).
+    rewrite Rabs_Ropp. lra. }
+  lra.
+Qed.
+
+(** ** One more addition *)
+
+Section Cap.
+Variable c : R.
+Hypothesis Hc : 0 <= c.
+
+Lemma first_order_pos f l : 0 <= f -> 0 <= first_order c f l.
+Proof.
+  intros Hf. unfold first_order. generalize u_pos eta_pos (worst_pos c Hc f _ Hf (live_nonneg l)) (products_pos l) (flush_pos l)
     (pos_INR (pred (length (live l)))). intros.
   apply Rplus_le_le_0_compat; apply Rmult_le_pos; lra.
 Qed.
 
-Lemma pow_1u n : 1 <= (1 + u) ^ n. Proof. apply pow_R1_Rle. generalize u_pos; lra. Qed.
-
-Lemma error_pos l : 0 <= error l.
-Proof. unfold error. apply Rmult_le_pos; [generalize (pow_1u (length (live l))); lra|apply first_order_pos]. Qed.
-
-(** ** One more addition *)
+Lemma error_pos f l : 0 <= f -> 0 <= error c f l.
+Proof. intros Hf. unfold error. apply Rmult_le_pos; [generalize (pow_1u (length (live l))); lra|now apply first_order_pos]. Qed.
 
 (** Everything depends on the terms only, not on their order. *)
-Lemma permuted l l' : Permutation l l' ->
-  exact_sum l = exact_sum l' /\ size l = size l' /\ error l = error l'.
+Lemma error_perm f l l' : Permutation l l' -> error c f l = error c f l'.
 Proof.
   intros P. assert (L : Permutation (live l) (live l')).
   { unfold live. assert (Q := Permutation_map magnitude P).
@@ -164,92 +231,94 @@ Proof.
     - destruct (nonzero m); auto.
     - destruct (nonzero m), (nonzero m'); auto using perm_swap.
     - now apply perm_trans with (filter nonzero k'). }
-  unfold exact_sum, size, error, first_order.
-  rewrite (Permutation_length L), (worst_perm _ _ L).
-  assert (T : forall f, total (map f l) = total (map f l')) by (intros f; now apply total_perm, Permutation_map).
+  unfold error, first_order. rewrite (Permutation_length L), (worst_perm c f _ _ L).
+  assert (T : forall g, total (map g l) = total (map g l')) by (intros g; now apply total_perm, Permutation_map).
   now rewrite !T.
 Qed.
 
-Lemma amplify n k e : (n <= k)%nat -> 0 <= e -> (1 + u) ^ n * e <= (1 + u) ^ k * e.
-Proof.
-  intros H He. apply Rmult_le_compat_r; [exact He|]. apply Rle_pow; [generalize u_pos; lra|exact H].
-Qed.
-
-(** If [a] and [b] are within [Ea] and [Eb] of sums of magnitudes [Ma] and [Mb], and what is added
-    first-order fits, the rounded sum is within [(1 + u) (Ea + Eb) + u (Ma + Mb) + 3 eta]. *)
-Lemma one_addition a b sa sb Ma Mb Ea Eb p' q' r :
-  Rabs (a - sa) <= Ea -> Rabs sa <= Ma -> Rabs (b - sb) <= Eb -> Rabs sb <= Mb ->
+(** If [a] and [b] are within [Ea] and [Eb] of [sa] and [sb], whose sum is at most [f] and of
+    magnitudes [Ma] and [Mb], the rounded sum is within [(1 + u) (Ea + Eb) + u f + 4 eta]. *)
+Lemma one_addition a b sa sb Ma Mb Ea Eb f p' q' r :
+  Rabs (a - sa) <= Ea -> Rabs sa <= Ma -> Rabs (b - sb) <= Eb -> Rabs sb <= Mb -> Rabs (sa + sb) <= f ->
   reads a p' -> reads b q' -> Rabs (r - (p' + q')) <= u * Rabs (p' + q') + eta ->
-  Rabs (p' + q') <= Ma + Ea + (Mb + Eb) /\
-  Rabs (r - (sa + sb)) <= (1 + u) * (Ea + Eb) + u * (Ma + Mb) + 3 * eta.
+  Rabs (r - (sa + sb)) <= (1 + u) * (Ea + Eb) + u * f + 4 * eta.
 Proof.
-  intros Ha Hsa Hb Hsb Ra Rb Hr.
-  assert (Aa : Rabs a <= Ma + Ea).
-  { replace a with (a - sa + sa) by ring. apply Rle_trans with (1 := Rabs_triang _ _). lra. }
-  assert (Ab : Rabs b <= Mb + Eb).
-  { replace b with (b - sb + sb) by ring. apply Rle_trans with (1 := Rabs_triang _ _). lra. }
-  assert (T := Rabs_triang p' q'). assert (Pa := reads_abs _ _ Ra). assert (Pb := reads_abs _ _ Rb).
-  split; [lra|]. replace (r - (sa + sb)) with
-    ((r - (p' + q')) + ((p' - a) + (a - sa) + ((q' - b) + (b - sb)))) by ring.
-  apply Rle_trans with (1 := Rabs_triang _ _).
+  intros Ha Hsa Hb Hsb Hf Ra Rb Hr. assert (Hu := u_pos). assert (He := eta_pos).
   assert (D := Rabs_triang (p' - a + (a - sa)) (q' - b + (b - sb))).
   assert (D1 := Rabs_triang (p' - a) (a - sa)). assert (D2 := Rabs_triang (q' - b) (b - sb)).
   assert (ea := reads_error _ _ Ra). assert (eb := reads_error _ _ Rb).
-  assert (u * Rabs (p' + q') <= u * (Ma + Ea + (Mb + Eb))) by (apply Rmult_le_compat_l; [apply Rlt_le, u_pos|lra]).
+  set (d := p' - a + (a - sa) + (q' - b + (b - sb))) in *. assert (Hd : p' + q' = d + (sa + sb)) by (unfold d; ring).
+  assert (S : Rabs (p' + q') <= f + (Ea + Eb + 2 * eta)).
+  { rewrite Hd. apply Rle_trans with (1 := Rabs_triang _ _). lra. }
+  replace (r - (sa + sb)) with ((r - (p' + q')) + d) by (unfold d; ring).
+  apply Rle_trans with (1 := Rabs_triang _ _).
+  assert (u * Rabs (p' + q') <= u * (f + (Ea + Eb + 2 * eta))) by (apply Rmult_le_compat_l; lra).
+  assert (u * (2 * eta) <= eta).
+  { replace (u * (2 * eta)) with (2 * u * eta) by ring. rewrite <- (Rmult_1_l eta) at 2.
+    apply Rmult_le_compat_r; [lra|]. unfold u. lra. }
   lra.
 Qed.
 
-Lemma error_join l1 l2 : ~ all_vanish l1 -> ~ all_vanish l2 ->
-  (1 + u) * (error l1 + error l2) + u * (size l1 + size l2) + 3 * eta <= error (l1 ++ l2).
+(** The parts of a sum, each with its own terms or the cap for the whole. *)
+Definition part (l : list term) : R := Rmin (size l) c.
+
+Lemma part_pos l : 0 <= part l.
+Proof. apply Rmin_glb; [apply size_pos|exact Hc]. Qed.
+
+Lemma part_sum l : bounded c l -> Rabs (exact_sum l) <= part l.
+Proof. intros H. apply Rmin_glb; [apply exact_sum_size|now apply bounded_all]. Qed.
+
+Lemma error_join f l1 l2 : 0 <= f -> ~ all_vanish l1 -> ~ all_vanish l2 ->
+  (1 + u) * (error c (part l1) l1 + error c (part l2) l2) + u * f + 4 * eta <= error c f (l1 ++ l2).
 Proof.
-  rewrite !live_vanish. intros N1 N2. unfold error. rewrite live_app, app_length.
+  rewrite !live_vanish. intros Hf N1 N2. unfold error. rewrite live_app, app_length.
   assert (L1 : (0 < length (live l1))%nat) by (destruct (live l1); [easy|simpl; lia]).
   assert (L2 : (0 < length (live l2))%nat) by (destruct (live l2); [easy|simpl; lia]).
   set (n1 := length (live l1)) in *. set (n2 := length (live l2)) in *.
-  assert (F : first_order l1 + first_order l2 + (u * (size l1 + size l2) + 3 * eta) <= first_order (l1 ++ l2)).
+  assert (F : first_order c (part l1) l1 + first_order c (part l2) l2 + (u * f + 4 * eta) <= first_order c f (l1 ++ l2)).
   { unfold first_order. rewrite live_app, app_length, !map_app, !total_app. fold n1 n2.
-    assert (W := worst_join _ _ (live_nonneg l1) (live_nonneg l2) N1 N2).
-    rewrite total_app, !total_live in W.
+    assert (W := worst_join c f _ _ (live_nonneg l1) (live_nonneg l2) N1 N2).
+    rewrite !total_live in W. fold (part l1) (part l2) in W.
     replace (pred (n1 + n2)) with (S (pred n1 + pred n2)) by lia. rewrite S_INR, plus_INR.
-    assert (u * (worst (live l1) + worst (live l2) + (size l1 + size l2)) <= u * worst (live l1 ++ live l2))
+    assert (u * (worst c (part l1) (live l1) + worst c (part l2) (live l2) + f) <= u * worst c f (live l1 ++ live l2))
       by (apply Rmult_le_compat_l; [apply Rlt_le, u_pos|exact W]). lra. }
-  assert (K1 := amplify (S n1) (n1 + n2) (first_order l1) ltac:(lia) (first_order_pos l1)).
-  assert (K2 := amplify (S n2) (n1 + n2) (first_order l2) ltac:(lia) (first_order_pos l2)).
-  assert (K3 : 0 <= u * (size l1 + size l2) + 3 * eta).
-  { generalize u_pos eta_pos (size_pos l1) (size_pos l2). intros.
-    assert (0 <= u * (size l1 + size l2)) by (apply Rmult_le_pos; lra). lra. }
+  assert (K1 := amplify (S n1) (n1 + n2) _ ltac:(lia) (first_order_pos (part l1) l1 (part_pos l1))).
+  assert (K2 := amplify (S n2) (n1 + n2) _ ltac:(lia) (first_order_pos (part l2) l2 (part_pos l2))).
+  assert (K3 : 0 <= u * f + 4 * eta).
+  { generalize u_pos eta_pos. intros. assert (0 <= u * f) by (apply Rmult_le_pos; lra). lra. }
   assert (K4 := amplify 0 (n1 + n2) _ ltac:(lia) K3). rewrite pow_O, Rmult_1_l in K4.
   assert (K5 := Rmult_le_compat_l ((1 + u) ^ (n1 + n2)) _ _ ltac:(generalize (pow_1u (n1 + n2)); lra) F).
   change ((1 + u) ^ S n1) with ((1 + u) * (1 + u) ^ n1) in K1.
   change ((1 + u) ^ S n2) with ((1 + u) * (1 + u) ^ n2) in K2. lra.
 Qed.
 
-Lemma error_fma w x l : w * x <> 0 ->
-  (1 + u) * error l + u * (Rabs (w * x) + size l) + eta * (Rabs w + Rabs x + 2) <= error (Product w x :: l).
+Lemma error_fma f w x l : 0 <= f -> w * x <> 0 -> ~ all_vanish l ->
+  (1 + u) * error c (part l) l + u * f + eta * (2 * (Rabs w + Rabs x) + 4) <= error c f (Product w x :: l).
 Proof.
-  intros N. unfold error.
+  intros Hf N Nl. rewrite live_vanish in Nl. unfold error.
   assert (Z : nonzero (magnitude (Product w x)) = true) by now apply nonzero_product.
   assert (E : live (Product w x :: l) = Rabs (w * x) :: live l) by (unfold live; simpl; now rewrite Z).
-  rewrite E. cbn [length]. set (n := length (live l)). set (m := Rabs (w * x)) in *.
+  assert (L : (0 < length (live l))%nat) by (destruct (live l); [easy|simpl; lia]).
+  rewrite E. cbn [length]. set (n := length (live l)) in *. set (m := Rabs (w * x)) in *.
   assert (Hm : 0 <= m) by apply Rabs_pos.
-  assert (F : first_order l + (u * (m + size l) + eta * (Rabs w + Rabs x + 2)) <= first_order (Product w x :: l)).
-  { unfold first_order. rewrite E. cbn [length map products_of flush_of total fold_right pred]. rewrite Z.
-    change (magnitude (Product w x)) with m. fold n.
-    fold (total (map products_of l)). fold (total (map flush_of l)).
-    assert (W : worst (live l) + size l <= worst (m :: live l)).
-    { destruct (live l) as [|m' k] eqn:El.
-      - rewrite <- total_live, El. cbn. lra.
-      - rewrite <- total_live, El.
-        assert (Hn := live_nonneg l). rewrite El in Hn.
-        generalize (worst_cons m (m' :: k) Hm Hn ltac:(easy)). lra. }
-    assert (u * (worst (live l) + size l) <= u * worst (m :: live l))
+  assert (F : first_order c (part l) l + (u * f + eta * (2 * (Rabs w + Rabs x) + 4)) <= first_order c f (Product w x :: l)).
+  { unfold first_order. rewrite E. cbn [length map flush_of total fold_right]. rewrite Z.
+    fold n. fold (total (map products_of l)). fold (total (map flush_of l)).
+    assert (P : 0 <= products_of (Product w x)) by (cbn [products_of]; destruct scales; [lra|exact Hm]).
+    assert (W : worst c (part l) (live l) + f <= worst c f (m :: live l)).
+    { assert (H1 : nonneg [m]) by now constructor.
+      generalize (worst_join c f [m] (live l) H1 (live_nonneg l) ltac:(easy) Nl). rewrite total_live. fold (part l).
+      rewrite (worst_short c _ [m]) by auto. cbn [app]. lra. }
+    assert (u * (worst c (part l) (live l) + f) <= u * (worst c f (m :: live l)))
       by (apply Rmult_le_compat_l; [apply Rlt_le, u_pos|exact W]).
-    assert (eta * INR (pred n) <= eta * INR n)
-      by (apply Rmult_le_compat_l; [apply Rlt_le, eta_pos|apply le_INR; lia]). lra. }
-  assert (K3 : 0 <= u * (m + size l) + eta * (Rabs w + Rabs x + 2)).
-  { generalize u_pos eta_pos (size_pos l) (Rabs_pos w) (Rabs_pos x). intros.
+    assert (0 <= u * products_of (Product w x)) by (apply Rmult_le_pos; [apply Rlt_le, u_pos|exact P]).
+    replace (pred (S n)) with (S (pred n)) by lia. rewrite S_INR. generalize eta_pos. lra. }
+  assert (K1 := amplify (S n) (S n) _ ltac:(lia) (first_order_pos (part l) l (part_pos l))).
+  assert (K3 : 0 <= u * f + eta * (2 * (Rabs w + Rabs x) + 4)).
+  { generalize u_pos eta_pos (Rabs_pos w) (Rabs_pos x). intros.
     apply Rplus_le_le_0_compat; apply Rmult_le_pos; lra. }
   assert (K4 := amplify 0 (S n) _ ltac:(lia) K3). rewrite pow_O, Rmult_1_l in K4.
   assert (K5 := Rmult_le_compat_l ((1 + u) ^ S n) _ _ ltac:(generalize (pow_1u (S n)); lra) F).
   change ((1 + u) ^ S n) with ((1 + u) * (1 + u) ^ n) in *. lra.
 Qed.
+End Cap.

@@ -1,13 +1,15 @@
 (** * The worst tree of additions
 
     Let [n] terms of magnitudes [m_1 >= ... >= m_n >= 0] be added by any tree. Every inner node of
-    the tree is a rounded addition, whose error is in proportion to the magnitude of its subtree.
-    How large can the magnitudes of all subtrees be together?
+    the tree is a rounded addition, whose error is in proportion to the magnitude of its subtree's sum:
+    at most that of its terms, at most a number [c] that caps all partial sums, and at the root at
+    most [f]. How large can these be together?
 
-    - [worst l]: the largest possible total, as the sum over [k = 2..n] of the [k] largest magnitudes;
+    - [worst c f l]: the largest possible total, as the sum over [k = 2..n - 1] of the [k] largest
+      magnitudes or [c], whichever is less, and [f];
     - [worst_join]: joining two trees by one more addition stays below [worst] (so any tree does);
-    - [worst_sorted]: for magnitudes in descending order
-      [worst m = sum_i (n + 1 - max(i, 2)) m_i], the number that docs/bound.md, section 4, calls T.
+    - [worst_sorted]: for magnitudes in descending order it is [climb c f m], one pass over their
+      partial sums: the number that docs/bound.md, section 4, calls T'.
 
     Rests on nothing but real arithmetic. Stands behind [Layer.rounding] of lastbit_check. *)
 
@@ -23,11 +25,17 @@ Fixpoint top (k : nat) (l : list R) : R :=
   | S k', x :: l' => Rmax (x + top k' l') (top k l')
   end.
 
-(** [top 2 l + ... + top (m + 1) l] *)
-Fixpoint levels (m : nat) (l : list R) : R :=
-  match m with O => 0 | S m' => levels m' l + top (S m) l end.
+Section Cap.
+Variable c : R.                       (* no partial sum is larger *)
+Hypothesis Hc : 0 <= c.
 
-Definition worst (l : list R) : R := levels (pred (length l)) l.
+(** [top 2 l + ... + top (m + 1) l], capped. *)
+Definition levels (m : nat) (l : list R) : R := over m (fun i => Rmin (top (S (S i)) l) c).
+
+(** The partial sums of two terms or more, and then the whole. *)
+Definition worst (f : R) (l : list R) : R :=
+  match l with [] | [_] => 0 | _ => levels (length l - 2) l + f end.
+End Cap.
 
 Lemma max_le a b c d : a <= c -> b <= d -> Rmax a b <= Rmax c d.
 Proof. intros. apply Rmax_lub; [generalize (Rmax_l c d)|generalize (Rmax_r c d)]; lra. Qed.
@@ -100,57 +108,111 @@ Qed.
 
 (** ** Properties of [worst] *)
 
-Lemma levels_pos m l : nonneg l -> 0 <= levels m l.
-Proof. intros H. induction m; simpl levels; [lra|]. generalize (top_pos (S (S m)) l H); lra. Qed.
+Section Capped.
+Variable c : R.
+Hypothesis Hc : 0 <= c.
 
-Lemma levels_app_l m l1 l2 : nonneg l2 -> levels m l1 <= levels m (l1 ++ l2).
-Proof. intros H. induction m; simpl levels; [lra|]. generalize (top_app_l (S (S m)) l1 l2 H); lra. Qed.
+Lemma min_le a b : a <= b -> Rmin a c <= Rmin b c.
+Proof. intros H. apply Rmin_glb; [generalize (Rmin_l a c)|generalize (Rmin_r a c)]; lra. Qed.
 
-Lemma levels_perm m l l' : Permutation l l' -> levels m l = levels m l'.
-Proof. intros P. induction m; simpl levels; [reflexivity|]. now rewrite IHm, (top_perm _ _ P). Qed.
+Lemma min_pos a : 0 <= a -> 0 <= Rmin a c.
+Proof. intros H. now apply Rmin_glb. Qed.
 
-Lemma levels_le m l l' : Forall2 Rle l l' -> levels m l <= levels m l'.
-Proof. intros H. induction m; simpl levels; [lra|]. generalize (top_le _ _ H (S (S m))); lra. Qed.
+Lemma levels_pos m l : nonneg l -> 0 <= levels c m l.
+Proof. intros H. apply over_pos. intros. apply min_pos. now apply top_pos. Qed.
 
-Lemma worst_pos l : nonneg l -> 0 <= worst l.
-Proof. apply levels_pos. Qed.
+Lemma levels_more m k l : nonneg l -> (m <= k)%nat -> levels c m l <= levels c k l.
+Proof.
+  intros H. induction 1 as [|k _ IH]; [lra|]. unfold levels in *. rewrite over_S.
+  generalize (min_pos _ (top_pos (S (S k)) l H)). lra.
+Qed.
 
-Lemma worst_perm l l' : Permutation l l' -> worst l = worst l'.
-Proof. intros P. unfold worst. rewrite (Permutation_length P). now apply levels_perm. Qed.
+Lemma levels_app_l m l1 l2 : nonneg l2 -> levels c m l1 <= levels c m (l1 ++ l2).
+Proof. intros H. apply over_le. intros. now apply min_le, top_app_l. Qed.
 
-Lemma worst_le l m : Forall2 Rle l m -> worst l <= worst m.
-Proof. intros H. unfold worst. assert (E : length l = length m) by now induction H; simpl; auto.
-  rewrite E. now apply levels_le. Qed.
+Lemma levels_le m l l' : Forall2 Rle l l' -> levels c m l <= levels c m l'.
+Proof. intros H. apply over_le. intros. now apply min_le, top_le. Qed.
+
+Lemma worst_short f l : (length l < 2)%nat -> worst c f l = 0.
+Proof. destruct l as [|x [|y l]]; [easy|easy|simpl; lia]. Qed.
+
+Lemma worst_long f l : (2 <= length l)%nat -> worst c f l = levels c (length l - 2) l + f.
+Proof. destruct l as [|x [|y l]]; [simpl; lia|simpl; lia|easy]. Qed.
+
+Lemma worst_pos f l : 0 <= f -> nonneg l -> 0 <= worst c f l.
+Proof.
+  intros Hf H. destruct (Nat.lt_ge_cases (length l) 2) as [L|L]; [rewrite worst_short by exact L; lra|].
+  rewrite worst_long by exact L. generalize (levels_pos (length l - 2) l H). lra.
+Qed.
+
+Lemma worst_perm f l l' : Permutation l l' -> worst c f l = worst c f l'.
+Proof.
+  intros P. assert (E := Permutation_length P). destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
+  - rewrite !worst_short by lia. reflexivity.
+  - rewrite !worst_long by lia. rewrite E. f_equal. apply over_ext. intros. now rewrite (top_perm _ _ P).
+Qed.
+
+Lemma worst_le f f' l m : f <= f' -> Forall2 Rle l m -> worst c f l <= worst c f' m.
+Proof.
+  intros Hf H. assert (E : length l = length m) by now induction H; simpl; auto.
+  destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
+  - rewrite !worst_short by lia. lra.
+  - rewrite !worst_long by lia. rewrite E. generalize (levels_le (length m - 2) l m H). lra.
+Qed.
+
+Lemma worst_cons f x l : 0 <= f -> 0 <= x -> nonneg l -> worst c f l <= worst c f (x :: l).
+Proof.
+  intros Hf Hx H. assert (N : nonneg (x :: l)) by now constructor.
+  destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
+  - rewrite (worst_short f l) by exact L. now apply worst_pos.
+  - rewrite !worst_long by (simpl; lia). apply Rplus_le_compat_r.
+    apply Rle_trans with (levels c (length l - 2) (x :: l)).
+    + apply over_le. intros. apply min_le, top_cons.
+    + apply levels_more; [exact N|simpl; lia].
+Qed.
+
+(** A tree whose whole is capped like any partial sum of it. *)
+Lemma worst_part l : nonneg l -> worst c (Rmin (total l) c) l = levels c (pred (length l)) l.
+Proof.
+  intros H. destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
+  - rewrite worst_short by exact L. replace (pred (length l)) with 0%nat by lia. reflexivity.
+  - rewrite worst_long by exact L. replace (pred (length l)) with (S (length l - 2)) by lia.
+    unfold levels. rewrite over_S, top_all by (exact H || lia). reflexivity.
+Qed.
 
 (** Two trees joined by one more addition, whose subtree is everything. *)
-Theorem worst_join l1 l2 : nonneg l1 -> nonneg l2 -> l1 <> [] -> l2 <> [] ->
-  worst l1 + worst l2 + total (l1 ++ l2) <= worst (l1 ++ l2).
+Theorem worst_join f l1 l2 : nonneg l1 -> nonneg l2 -> l1 <> [] -> l2 <> [] ->
+  worst c (Rmin (total l1) c) l1 + worst c (Rmin (total l2) c) l2 + f <= worst c f (l1 ++ l2).
 Proof.
-  intros H1 H2 N1 N2. unfold worst. rewrite app_length.
-  destruct l1 as [|x1 t1]; [easy|]. destruct l2 as [|x2 t2]; [easy|].
-  set (l1 := x1 :: t1) in *. set (l2 := x2 :: t2) in *. set (a := length t1). set (b := length t2).
-  replace (pred (length l1)) with a by reflexivity. replace (pred (length l2)) with b by reflexivity.
-  replace (pred (length l1 + length l2)) with (S (a + b)) by (simpl; fold a b; lia).
+  intros H1 H2 N1 N2. rewrite !worst_part by assumption.
+  assert (L1 : (0 < length l1)%nat) by (destruct l1; [easy|simpl; lia]).
+  assert (L2 : (0 < length l2)%nat) by (destruct l2; [easy|simpl; lia]).
+  rewrite worst_long by (rewrite app_length; lia). apply Rplus_le_compat_r.
   assert (H12 : nonneg (l1 ++ l2)) by now apply Forall_app.
-  assert (K : forall b, levels a l1 + levels b l2 <= levels (a + b) (l1 ++ l2)).
-  { clear b. induction b as [|b IH].
-    - rewrite Nat.add_0_r. change (levels 0 l2) with 0. generalize (levels_app_l a l1 l2 H2); lra.
-    - rewrite Nat.add_succ_r. cbn [levels].
-      assert (top (S (S b)) l2 <= top (S (S (a + b))) (l1 ++ l2)).
-      { apply Rle_trans with (1 := top_app_r _ l1 _). apply top_mono; [exact H12|lia]. }
-      lra. }
-  change (levels (S (a + b)) (l1 ++ l2)) with (levels (a + b) (l1 ++ l2) + top (S (S (a + b))) (l1 ++ l2)).
-  rewrite (top_all (S (S (a + b)))); [specialize (K b); lra|exact H12|].
-  rewrite app_length. simpl. fold a b. lia.
+  replace (length (l1 ++ l2) - 2)%nat with (pred (length l1) + pred (length l2))%nat by (rewrite app_length; lia).
+  generalize (pred (length l1)) as a, (pred (length l2)) as b. intros a b. induction b as [|b IH].
+  - rewrite Nat.add_0_r. change (levels c 0 l2) with 0. generalize (levels_app_l a l1 l2 H2); lra.
+  - rewrite Nat.add_succ_r. unfold levels in *. rewrite !over_S.
+    assert (Rmin (top (S (S b)) l2) c <= Rmin (top (S (S (a + b))) (l1 ++ l2)) c).
+    { apply min_le. apply Rle_trans with (1 := top_app_r _ l1 _). apply top_mono; [exact H12|lia]. }
+    lra.
 Qed.
 
-(** One term and a tree of others, joined: a fused multiply-add. *)
-Corollary worst_cons x l : 0 <= x -> nonneg l -> l <> [] ->
-  worst l + (x + total l) <= worst (x :: l).
+(** Without sorting: at most [n - 1] times the sum of the magnitudes. *)
+Theorem worst_simple f l : nonneg l -> f <= total l -> worst c f l <= INR (pred (length l)) * total l.
 Proof.
-  intros Hx Hl N. assert (H1 : nonneg [x]) by now constructor.
-  generalize (worst_join [x] l H1 Hl ltac:(easy) N). unfold worst at 1. simpl. lra.
+  intros H Hf. assert (T := total_pos l H). destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
+  - rewrite worst_short by exact L. apply Rmult_le_pos; [apply pos_INR|exact T].
+  - rewrite worst_long by exact L. replace (pred (length l)) with (S (length l - 2)) by lia. rewrite S_INR.
+    assert (levels c (length l - 2) l <= INR (length l - 2) * total l).
+    { generalize (length l - 2)%nat as k. induction k as [|k IH]; [unfold levels, over; simpl; lra|].
+      unfold levels in *. rewrite over_S, S_INR. apply Rle_trans with (INR k * total l + total l); [|lra].
+      apply Rplus_le_compat; [exact IH|]. apply Rle_trans with (1 := Rmin_l _ _).
+      destruct (Nat.le_gt_cases (length l) (S (S k))) as [K|K]; [rewrite top_all by assumption; lra|].
+      rewrite <- (top_all (length l) l H) by lia. apply top_mono; [exact H|lia]. }
+    lra.
 Qed.
+End Capped.
 
 (** ** The formula for magnitudes in descending order *)
 
@@ -175,55 +237,31 @@ Proof.
   rewrite <- IH by assumption. apply Rmax_left. now apply top_exchange.
 Qed.
 
-(** [sum_i (n + 1 - max(i, 2)) m_i], the magnitudes [m] numbered from [i]. *)
-Fixpoint chain (n i : nat) (m : list R) : R :=
+(** The partial sums from [s] on, but for the last one: it is the whole. *)
+Fixpoint partials (c s : R) (m : list R) : R :=
   match m with
-  | [] => 0
-  | x :: m' => (INR n + 1 - INR (Nat.max i 2)) * x + chain n (S i) m'
+  | [] | [_] => 0
+  | x :: m' => Rmin (s + x) c + partials c (s + x) m'
   end.
 
-Lemma chain_S n i m : chain (S n) i m = chain n i m + total m.
-Proof. revert i. induction m as [|x m IH]; intros i; cbn [chain total fold_right]; [lra|]. rewrite IH, S_INR. unfold total. lra. Qed.
+Definition climb (c f : R) (m : list R) : R :=
+  match m with [] | [_] => 0 | x :: m' => partials c x m' + f end.
 
-(** [k] levels of a descending list, [k + 1 <= length m]: only the first [k + 1] members count. *)
-Lemma levels_chain k m : nonneg m -> descending m ->
-  levels k m = chain (S k) 1 (firstn (S k) m).
+Lemma partials_over c s m :
+  partials c s m = over (pred (length m)) (fun i => Rmin (s + total (firstn (S i) m)) c).
 Proof.
-  intros H D. induction k as [|k IH].
-  - destruct m as [|x m]; cbn; [reflexivity|]. lra.
-  - change (levels (S k) m) with (levels k m + top (S (S k)) m).
-    rewrite IH, (top_descending m H D).
-    assert (A : forall l i j, chain (S (S k)) i (firstn (S j) l) =
-      chain (S (S k)) i (firstn j l) +
-      match nth_error l j with Some x => (INR (S (S k)) + 1 - INR (Nat.max (i + j) 2)) * x | None => 0 end).
-    { clear. induction l as [|x l IHl]; intros i j; [destruct j; cbn; lra|].
-      destruct j as [|j].
-      - cbn [nth_error]. rewrite Nat.add_0_r. destruct l; cbn [firstn chain]; lra.
-      - cbn [nth_error]. change (firstn (S (S j)) (x :: l)) with (x :: firstn (S j) l).
-        change (firstn (S j) (x :: l)) with (x :: firstn j l). cbn [chain]. rewrite (IHl (S i) j). replace (S i + j)%nat with (i + S j)%nat by lia. lra. }
-    assert (B : forall l j, total (firstn (S j) l) = total (firstn j l) + match nth_error l j with Some x => x | None => 0 end).
-    { clear. induction l as [|x l IHl]; intros j; [destruct j; cbn; lra|].
-      destruct j as [|j]; [destruct l; cbn; lra|].
-      change (x + total (firstn (S j) l) = x + total (firstn j l) + match nth_error l j with Some x => x | None => 0 end).
-      rewrite IHl. lra. }
-    rewrite A, (chain_S (S k)), B. replace (Nat.max (1 + S k) 2) with (S (S k)) by lia.
-    destruct (nth_error m (S k)); rewrite ?S_INR; lra.
+  revert s. induction m as [|x [|y m] IH]; intros s; [reflexivity|reflexivity|].
+  change (partials c s (x :: y :: m)) with (Rmin (s + x) c + partials c (s + x) (y :: m)). rewrite IH.
+  cbn [length pred]. rewrite over_shift. f_equal.
+  - cbn [firstn total fold_right]. f_equal. lra.
+  - apply over_ext. intros i _. change (firstn (S (S i)) (x :: y :: m)) with (x :: firstn (S i) (y :: m)).
+    change (total (x :: firstn (S i) (y :: m))) with (x + total (firstn (S i) (y :: m))). f_equal. lra.
 Qed.
 
-Theorem worst_sorted m : nonneg m -> descending m -> worst m = chain (length m) 1 m.
+Theorem worst_sorted c f m : nonneg m -> descending m -> worst c f m = climb c f m.
 Proof.
-  intros H D. unfold worst. rewrite levels_chain by assumption.
-  destruct m as [|x m]; [reflexivity|]. cbn [length pred].
-  now rewrite firstn_all2 by (cbn; lia).
-Qed.
-
-(** The simpler bound, without sorting: at most [n - 1] times the sum of the magnitudes. *)
-Theorem worst_simple l : nonneg l -> worst l <= INR (pred (length l)) * total l.
-Proof.
-  intros H. unfold worst. induction (pred (length l)) as [|k IH]; [simpl; lra|].
-  change (levels (S k) l) with (levels k l + top (S (S k)) l). rewrite S_INR.
-  assert (top (S (S k)) l <= total l).
-  { destruct (Nat.le_gt_cases (length l) (S (S k))) as [L|L]; [rewrite top_all by assumption; lra|].
-    rewrite <- (top_all (length l) l H) by lia. apply top_mono; [exact H|lia]. }
-  lra.
+  intros H D. destruct m as [|x [|y m]]; [reflexivity|reflexivity|].
+  rewrite worst_long by (simpl; lia). cbn [climb]. f_equal. rewrite partials_over. unfold levels.
+  replace (length (x :: y :: m) - 2)%nat with (pred (length (y :: m))) by (simpl; lia).
+  apply over_ext. intros i _. rewrite (top_descending _ H D). f_equal.
 Qed.

@@ -36,19 +36,20 @@ Definition row_at (k : positive) : row := row_of (c_rows crt) k.
 Definition row_nat (k : nat) : row := row_at (key k).
 Definition unit_at (k : nat) : cunit := nth k (cunits net) (CPixel 0).
 Definition core_at (k : nat) : sparse := core_of (unit_at k) (r_slope (row_nat k)).
+Definition kept_at (k : nat) : sparse := kept_of (unit_at k) (row_nat k).
 
 Definition annotation_of : annotation := {|
   centre k := real (r_centre (row_nat k));
   columns k g := coef (r_cols (row_nat k)) g;
   offset k := real (offset_of (unit_at k) (r_off (row_nat k)));
-  kept k j := coef (core_at k) j;
+  kept k j := coef (kept_at k) j;
   rest k := real (r_rest (row_nat k));
   rho k := real (r_rho (row_nat k));
   err k := real (r_err (row_nat k));
   bend q k := real (entry q (r_bend (row_nat k)));
   own q k := real (entry q (r_own (row_nat k)));
   core k j := coef (core_at k) j;
-  remainder q k := real (entry q (r_bend (row_nat k)));
+  remainder q k := real (entry q (r_rem (row_nat k)));
   dual c j k := real (entry c (r_duals (row_nat k))) - real (entry j (r_duals (row_nat k)))
 |}.
 
@@ -56,11 +57,15 @@ Definition annotation_of : annotation := {|
 Record row_facts (k : positive) (o : cunit) (r : row) : Prop := {
   f_reads : forall j, In j (reads_of o) -> (num j < num k)%nat;
   f_cols : forall x, In x (r_cols r) -> (num (snd x) < num k)%nat;
-  f_fits : fits row_at o = true;
-  f_rho : (rounding_of row_at o <= r_rho r)%Z;
+  f_fits : fits row_at (whole_of row_at k) o = true;
+  f_rho_pos : (0 <= r_rho r)%Z;
+  f_whole : (0 <= whole_of row_at k)%Z;
+  f_rho : (rounding_of row_at (whole_of row_at k) o <= r_rho r)%Z;
   f_tame : (r_rho r <= limit)%Z;
-  f_rest : (value_rest row_at o (r_slope r) (r_off r) <= r_rest r)%Z;
-  f_bend : forall q, (entry q (change_rest row_at o (r_slope r)) <= entry q (r_bend r))%Z;
+  f_rest : (rest_of row_at o r <= r_rest r)%Z;
+  f_box : r_box r = true -> may_box o = true;
+  f_rem : forall q, (entry q (change_rest row_at o (r_slope r)) <= entry q (r_rem r))%Z;
+  f_bend : forall q, (entry q (bend_of row_at o r) <= entry q (r_bend r))%Z;
   f_err_pos : (0 <= r_err r)%Z;
   f_err : (own_error row_at o r <= r_err r)%Z;
   f_own_pos : forall q, (0 <= entry q (r_own r) <= c_cap crt)%Z;
@@ -78,10 +83,12 @@ Proof.
   intros H. apply numbered_nth in H. rewrite forallb_forall in good. specialize (good _ H).
   unfold good_row in good. fold (row_nat k) in good. fold (row_at (key k)) in good. fold (row_nat k) in good.
   rewrite !andb_true_iff, !Z.leb_le in good.
-  destruct good as [[[[[[[[[[[[[A1 A2] A3] A4] A5] A6] A7] A8] A9] A10] A11] A12] A13] A14].
+  destruct good as [[[[[[[[[[[[[[[[[A1 A2] A3] A3a] A3b] A4] A5] A6] A6a] A6b] A7] A8] A9] A10] A11] A12] A13] A14].
   rewrite forallb_forall in A1, A2. split; try assumption.
   - intros j Hj. specialize (A1 j Hj). apply Pos.ltb_lt in A1. now apply num_lt.
   - intros x Hx. specialize (A2 x Hx). apply Pos.ltb_lt in A2. now apply num_lt.
+  - intros B. rewrite B in A6a. exact A6a.
+  - intros q. now apply vle_nth.
   - intros q. now apply vle_nth.
   - intros q. apply (all_nth (fun x => (0 <=? x)%Z && (x <=? c_cap crt)%Z) (fun x => (0 <= x <= c_cap crt)%Z)); [| |exact A10].
     + intros x Hx. rewrite andb_true_iff, !Z.leb_le in Hx. exact Hx.
@@ -160,6 +167,13 @@ Lemma magnitude_ok k : (k < n)%nat -> magnitude annotation_of k <= real (mag row
 Proof.
   intros Hk. assert (R := radius_ok k Hk). unfold magnitude, mag. rewrite real_plus, real_abs. cbn [centre annotation_of] in *.
   unfold row_nat in *. lra.
+Qed.
+
+Lemma whole_ok k : (k < n)%nat -> whole annotation_of k <= real (whole_of row_at (key k)) <= 2 ^ 20.
+Proof.
+  intros Hk. assert (M := magnitude_ok k Hk). assert (F := facts_at k Hk). unfold whole, whole_of. rewrite real_minus.
+  cbn [rho annotation_of]. unfold row_nat in *. assert (R := real_pos _ (f_rho_pos _ _ _ F)).
+  assert (L := real_le _ _ (f_mag _ _ _ F)). unfold limit, real at 2 in L. rewrite mult_IZR, one_is in L. lra.
 Qed.
 
 Lemma magnitude_low k : (k < n)%nat -> 0 <= radius (columns annotation_of) (err annotation_of) k /\

@@ -33,18 +33,20 @@ Record row := {
   r_centre : Z;
   r_off : Z;              (* of the affine form, where the unit has one to choose *)
   r_cols : sparse;          (* columns for earlier units *)
+  r_box : bool;             (* forget what the unit depends on: its form is a constant *)
   r_rest : Z;               (* what the affine form leaves, for a value *)
   r_rho : Z;                (* rounding *)
   r_err : Z;                (* what the unit adds to its form *)
   r_rad : Z;                (* half width of its range *)
-  r_bend : list Z;          (* by pixel: what the core leaves of a change *)
+  r_bend : list Z;          (* by pixel: what the form leaves of a change *)
+  r_rem : list Z;           (* by pixel: what the core of the duals leaves of it *)
   r_own : list Z;           (* by pixel: what the unit adds to its change *)
   r_move : list Z;          (* by pixel: bound of its change *)
   r_duals : list Z          (* by class *)
 }.
 
-Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_rest := 0; r_rho := 0; r_err := 0;
-  r_rad := 0; r_bend := []; r_own := []; r_move := []; r_duals := [] |}.
+Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_box := false; r_rest := 0; r_rho := 0;
+  r_err := 0; r_rad := 0; r_bend := []; r_rem := []; r_own := []; r_move := []; r_duals := [] |}.
 
 (** [c_cap] bounds every [r_own]; [c_bound] is R, and [c_upper] is U. *)
 Record cert := { c_rows : PositiveMap.t row; c_cap : Z; c_bound : Z; c_upper : Z }.
@@ -79,9 +81,13 @@ Definition offset_of (o : cunit) (b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
   | CLinear _ bs => zsum bs
-  | CSigmoid _ | CSilu _ => b
+  | CSigmoid _ | CSilu _ | CGate _ _ => b
   | _ => 0
   end.
+
+(** What the form of a unit keeps: its core, or nothing. *)
+Definition may_box (o : cunit) : bool := match o with CSigmoid _ | CSilu _ | CGate _ _ => true | _ => false end.
+Definition kept_of (o : cunit) (r : row) : sparse := if r_box r then [] else core_of o (r_slope r).
 
 (** ** What each rule asks for *)
 
@@ -93,17 +99,29 @@ Module Descending <: TotalLeBool.
 End Descending.
 Module Sorting := Sort Descending.
 
-Fixpoint chain_of (n i : Z) (m : list Z) : Z :=
-  match m with [] => 0 | x :: m' => (n + 1 - Z.max i 2) * x + chain_of n (i + 1) m' end.
+(** The partial sums of [m] from [s] on, none above [c], but for the last one, [f]. *)
+Fixpoint partials_of (c s : Z) (m : list Z) : Z :=
+  match m with
+  | [] | [_] => 0
+  | x :: m' => Z.min (s + x) c + partials_of c (s + x) m'
+  end.
+
+Definition climb_of (c f : Z) (m : list Z) : Z := match m with [] | [_] => 0 | x :: m' => partials_of c x m' + f end.
+
+Fixpoint one_bit (p : positive) : bool := match p with xH => true | xO q => one_bit q | xI _ => false end.
+Definition power_of_2 (z : Z) : bool := match z with Z0 => false | Zpos p | Zneg p => one_bit p end.
 
 Definition limit : Z := 0x100000 * one.                      (* 2^20: no value is larger *)
 Definition most_terms : Z := 0x8000.                         (* 2^15 *)
 
-(** Rounding of a sum of terms [bs] (over 2^200), [zproducts] of them products. *)
-Definition noise_of_sum (bs : list Z) (zproducts : Z) : Z :=
+(** Rounding of a sum of terms [bs], [products] of them products that round, [whole] its bound
+    (all over 2^200). *)
+Definition noise_of_sum (bs : list Z) (products whole : Z) : Z :=
   let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
   let n := Z.of_nat (length m) in
-  ceil_div (up (chain_of n 1 m + zproducts)) (0x1000000 - n) + 0x100000.
+  let mass := zsum m in
+  let f := Z.min whole mass in
+  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x100000.
 
 (** Not too many terms, nor too large ones: no overflow, and underflow below 2^20 units. *)
 Definition sum_fits (bs : list Z) (weights : Z) : bool :=
@@ -124,15 +142,22 @@ Definition high (j : positive) : Z := r_centre (at_ j) + r_rad (at_ j).
 Definition away (m : Z) (j : positive) : Z := Z.max (high j - m) (m - low j).
 
 Definition zproducts (ws : sparse) : list Z := map (fun w => Z.abs (fst w) * mag (snd w)) ws.
+Definition zrounded (ws : sparse) : Z :=
+  zsum (map (fun w => if power_of_2 (fst w) then 0 else Z.abs (fst w) * mag (snd w)) ws).
 Definition length_of (js : list positive) : Z := Z.of_nat (length js) * one.
-Definition mean_noise (js : list positive) : Z := noise_of_sum (map (fun j => one * mag j) js) 0.
+Definition all_of (js : list positive) (whole : Z) : Z := Z.of_nat (length js) * whole.
+Definition mean_noise (js : list positive) (whole : Z) : Z :=
+  noise_of_sum (map (fun j => one * mag j) js) 0 (one * all_of js whole).
 
-Definition rounding_of (o : cunit) : Z :=
+(** [whole] bounds the unit's exact value. *)
+Definition rounding_of (whole : Z) (o : cunit) : Z :=
   match o with
   | CPixel _ => 0
-  | CLinear ws bs => noise_of_sum (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (zproducts ws))
+  | CLinear ws bs => noise_of_sum (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zrounded ws) (one * whole)
   | CQuotient j c => noise_of_quotient (mag j) c
-  | CMean js => noise_of_quotient (zsum (map mag js) + mean_noise js) (length_of js) + mean_noise js
+  | CMean js => 
+      noise_of_quotient (all_of js whole + mean_noise js whole) (length_of js) +
+      ceil_div (mean_noise js whole) (Z.of_nat (length js))
   | CSigmoid j => Z.shiftr one (if mag j <=? Z.shiftr one 27 then 28 else if mag j <=? Z.shiftr one 6 then 23 else 22)
   | CSilu j =>
       (if mag j <=? Z.shiftr one 27 then ceil_div (mag j) 0x10000000
@@ -142,11 +167,11 @@ Definition rounding_of (o : cunit) : Z :=
   | CAdd i j => ceil_div (mag i + mag j) 0x1000000 + 1
   end.
 
-Definition fits (o : cunit) : bool :=
+Definition fits (whole : Z) (o : cunit) : bool :=
   match o with
   | CLinear ws bs => sum_fits (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (map (fun w => Z.abs (fst w)) ws))
   | CQuotient _ c => one <=? 0x400 * Z.abs c
-  | CMean js => sum_fits (map (fun j => one * mag j) js) 0 && (1 <=? Z.of_nat (length js)) && (mean_noise js <=? limit)
+  | CMean js => sum_fits (map (fun j => one * mag j) js) 0 && (1 <=? Z.of_nat (length js)) && (mean_noise js whole <=? limit)
   | _ => true
   end.
 
@@ -164,8 +189,22 @@ Definition value_rest (o : cunit) (m b : Z) : Z :=
   | CMean js => up (slack m (length_of js) * zsum (map mag js))
   | CSigmoid j => curve_rest sigmoid_dev sigmoid_value_at m b j
   | CSilu j => curve_rest silu_dev silu_value_at m b j
-  | CGate i j => up (away m j * mag i)
+  | CGate i j => up (away m j * mag i) + Z.abs b
   end.
+
+(** The image of the operands' ranges, for units that may be boxed. *)
+Definition range_of (o : cunit) : Z * Z :=
+  match o with
+  | CSigmoid j => sigmoid_values (cell_below (low j)) (cell_above (high j))
+  | CSilu j => silu_values (cell_below (low j)) (cell_above (high j)) (high j)
+  | CGate i j =>
+      let a := low i * low j in let b := low i * high j in let c := high i * low j in let d := high i * high j in
+      (Z.shiftr (Z.min (Z.min a b) (Z.min c d)) 100, up (Z.max (Z.max a b) (Z.max c d)))
+  | _ => (0, 0)
+  end.
+
+Definition rest_of (o : cunit) (r : row) : Z :=
+  if r_box r then let (l, h) := range_of o in Z.max (h - r_off r) (r_off r - l) else value_rest o (r_slope r) (r_off r).
 
 Definition vsum (l : list (Z * list Z)) : list Z := fold_right (fun x acc => vadd (vscale (fst x) (snd x)) acc) [] l.
 
@@ -180,18 +219,22 @@ Definition change_rest (o : cunit) (m : Z) : list Z :=
   | CGate i j => vup (vsum [(away m j, r_move (at_ i)); (mag i, r_move (at_ j))])
   end.
 
+(** A box stays a box: no change is larger than its width. *)
+Definition bend_of (o : cunit) (r : row) : list Z :=
+  if r_box r then map (Z.min (2 * r_rest r)) (change_rest o 0) else change_rest o (r_slope r).
+
 (** The image of the operands' columns, over 2^200, and its misfit with the columns kept. *)
 Definition image_of (k : sparse) (start : sparse) : sparse :=
   fold_right (fun w acc => merge (scaled (fst w) (r_cols (at_ (snd w)) ++ [(one, snd w)])) acc) start k.
 
 Definition misfit_of (o : cunit) (r : row) : sparse :=
-  map (fun x => (up (Z.abs (fst x)), snd x)) (image_of (core_of o (r_slope r)) (scaled (- one) (r_cols r))).
+  map (fun x => (up (Z.abs (fst x)), snd x)) (image_of (kept_of o r) (scaled (- one) (r_cols r))).
 
 Definition weigh (f : positive -> Z) (l : sparse) : Z := zsum (map (fun x => Z.abs (fst x) * f (snd x)) l).
 Definition vweigh (f : positive -> list Z) (l : sparse) : list Z := vsum (map (fun x => (Z.abs (fst x), f (snd x))) l).
 
 Definition centre_gap (o : cunit) (r : row) : Z :=
-  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o (r_slope r))) - r_centre r * one.
+  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (kept_of o r)) - r_centre r * one.
 
 Definition own_error (o : cunit) (r : row) : Z :=
   up (Z.abs (centre_gap o r)) + up (weigh (fun g => r_err (at_ g)) (misfit_of o r)) + r_rest r + r_rho r.
@@ -207,11 +250,14 @@ Definition own_change (pixels : nat) (cap : Z) (o : cunit) (r : row) : list Z :=
 Definition radius_of (r : row) : Z := up (weigh (fun g => r_err (at_ g)) (r_cols r)) + r_err r.
 Definition moves_of (r : row) : list Z := vadd (vup (vweigh (fun g => r_own (at_ g)) (r_cols r))) (r_own r).
 
+(** The range of a unit before its own rounding. *)
+Definition whole_of (k : positive) : Z := mag k - r_rho (at_ k).
+
 Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   let (k, o) := ko in let r := at_ k in
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
-  fits o && (rounding_of o <=? r_rho r) && (r_rho r <=? limit) && (value_rest o (r_slope r) (r_off r) <=? r_rest r) &&
-  vle (change_rest o (r_slope r)) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
+  fits (whole_of k) o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) && (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
+  (negb (r_box r) || may_box o) && vle (change_rest o (r_slope r)) (r_rem r) && vle (bend_of o r) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
   forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).
 End Rules.

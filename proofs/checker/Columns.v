@@ -46,14 +46,14 @@ Proof.
   change (total (?a :: ?b)) with (a + total b). lra.
 Qed.
 
-Lemma misfit_entry g : coef (image_of at_ (core_of o (r_slope r)) (scaled (- one) (r_cols r))) g / 2 ^ 100 =
+Lemma misfit_entry g : coef (image_of at_ (kept_of o r) (scaled (- one) (r_cols r))) g / 2 ^ 100 =
   misfit (kept ann) (columns ann) k g.
 Proof.
-  assert (Rd := core_reads net crt Hcap good k Hk). rewrite (coef_image _ _ _ Rd), coef_scaled. unfold misfit.
-  change (kept ann k) with (coef (core_at net crt k)). rewrite (coef_sum k (core_at net crt k) _ Rd).
-  rewrite opp_IZR, one_is. fold (core_at net crt k). change (columns ann k g) with (coef (r_cols r) g).
-  replace (total (map (fun w => IZR (fst w) * column (columns ann) (num (snd w)) g) (core_at net crt k))) with
-    (2 ^ 100 * total (map (fun w => real (fst w) * column (columns ann) (num (snd w)) g) (core_at net crt k))); [lra|].
+  assert (Rd := kept_reads net crt Hcap good k Hk). rewrite (coef_image _ _ _ Rd), coef_scaled. unfold misfit.
+  change (kept ann k) with (coef (kept_at net crt k)). rewrite (coef_sum k (kept_at net crt k) _ Rd).
+  rewrite opp_IZR, one_is. fold (kept_at net crt k). change (columns ann k g) with (coef (r_cols r) g).
+  replace (total (map (fun w => IZR (fst w) * column (columns ann) (num (snd w)) g) (kept_at net crt k))) with
+    (2 ^ 100 * total (map (fun w => real (fst w) * column (columns ann) (num (snd w)) g) (kept_at net crt k))); [lra|].
   rewrite <- total_scale. apply total_map_ext. intros x _. unfold real. lra.
 Qed.
 
@@ -82,7 +82,7 @@ Qed.
 Lemma misfit_keys x : In x (misfit_of at_ o r) -> (num (snd x) < k)%nat.
 Proof.
   unfold misfit_of. intros H. apply in_map_iff in H. destruct H as (y & <- & Hy). cbn [snd]. revert y Hy.
-  apply Forall_forall. apply image_keys; [exact (core_reads net crt Hcap good k Hk)|].
+  apply Forall_forall. apply image_keys; [exact (kept_reads net crt Hcap good k Hk)|].
   apply Forall_forall. intros y Hy. unfold scaled in Hy. apply in_map_iff in Hy. destruct Hy as (z & <- & Hz). cbn [snd].
   generalize (f_cols _ _ _ _ _ (facts_at net crt Hcap good k Hk) z Hz). now rewrite num_key.
 Qed.
@@ -92,7 +92,7 @@ Lemma misfit_total f : (forall g, (g < k)%nat -> 0 <= f g) ->
   over k (fun g => Rabs (misfit (kept ann) (columns ann) k g) * f g) <=
   total (map (fun x => real (fst x) * f (num (snd x))) (misfit_of at_ o r)).
 Proof.
-  intros Hf. set (l := image_of at_ (core_of o (r_slope r)) (scaled (- one) (r_cols r))).
+  intros Hf. set (l := image_of at_ (kept_of o r) (scaled (- one) (r_cols r))).
   assert (Lk : forall x, In x l -> (num (snd x) < k)%nat).
   { intros x Hx. apply (misfit_keys (up (Z.abs (fst x)), snd x)). unfold misfit_of. apply in_map_iff. now exists x. }
   apply Rle_trans with (/ 2 ^ 100 * over k (fun g => Rabs (coef l g) * f g)).
@@ -118,18 +118,18 @@ Qed.
 Lemma centre_gap_ok : Rabs (offset ann k + read_through (kept ann) (centre ann) k - centre ann k) <=
   real (up (Z.abs (centre_gap at_ o r))).
 Proof.
-  assert (Rd := core_reads net crt Hcap good k Hk). apply Rle_trans with (2 := up_real _). right.
-  rewrite abs_IZR. unfold read_through. change (kept ann k) with (coef (core_at net crt k)).
-  rewrite (coef_sum k (core_at net crt k) _ Rd). cbn [offset centre annotation_of].
-  replace (total (map (fun w => real (fst w) * real (r_centre (row_nat crt (num (snd w))))) (core_at net crt k))) with
-    (IZR (zsum (map (fun w => (fst w * r_centre (at_ (snd w)))%Z) (core_of o (r_slope r)))) / 2 ^ 100 / 2 ^ 100).
+  assert (Rd := kept_reads net crt Hcap good k Hk). apply Rle_trans with (2 := up_real _). right.
+  rewrite abs_IZR. unfold read_through. change (kept ann k) with (coef (kept_at net crt k)).
+  rewrite (coef_sum k (kept_at net crt k) _ Rd). cbn [offset centre annotation_of].
+  replace (total (map (fun w => real (fst w) * real (r_centre (row_nat crt (num (snd w))))) (kept_at net crt k))) with
+    (IZR (zsum (map (fun w => (fst w * r_centre (at_ (snd w)))%Z) (kept_of o r))) / 2 ^ 100 / 2 ^ 100).
   - unfold centre_gap. rewrite minus_IZR, plus_IZR, !mult_IZR, one_is.
     set (s := zsum _). set (a := offset_of _ _). set (c := r_centre r). unfold real.
     replace (IZR a / 2 ^ 100 + IZR s / 2 ^ 100 / 2 ^ 100 - IZR c / 2 ^ 100) with
       ((IZR a * 2 ^ 100 + IZR s - IZR c * 2 ^ 100) * (/ 2 ^ 100 * / 2 ^ 100)) by (field).
     rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100 * / 2 ^ 100)) by lra. lra.
-  - rewrite zsum_number, map_map. change (core_of o (r_slope r)) with (core_at net crt k).
-    transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (fst w * r_centre (at_ (snd w)))) (core_at net crt k))); [lra|].
+  - rewrite zsum_number, map_map. change (kept_of o r) with (kept_at net crt k).
+    transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (fst w * r_centre (at_ (snd w)))) (kept_at net crt k))); [lra|].
     rewrite <- total_scale. apply total_map_ext. intros x _. unfold row_nat. rewrite key_num, mult_IZR. unfold real. lra.
 Qed.
 

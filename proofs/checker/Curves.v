@@ -1,6 +1,7 @@
 (** * The checker's slopes on a range, and its tanh
 
     - [silu_dev_ok], [sigmoid_dev_ok]: every slope on a range is within the number of Integers.v;
+    - [sigmoid_values_ok], [silu_values_ok]: so is every value;
     - [tanh_part_ok]: tanh(r/4) is at most the number of Program.v.
 
     Rests on Points.v, Enclosure.v (what happens between the points k/64) and Interval (one
@@ -101,6 +102,34 @@ Proof.
   assert (L : Rmax (real a) (/ 4 - real near) <= sigmoid' t) by (apply Rmax_lub; lra).
   apply Rabs_le. generalize (Rmax_l (Rmin (real b) (/ 4) - real m) (real m - Rmax (real a) (/ 4 - real near)))
     (Rmax_r (Rmin (real b) (/ 4) - real m) (real m - Rmax (real a) (/ 4 - real near))). lra.
+Qed.
+
+(** ** Values on a range *)
+
+Lemma sigmoid_values_ok lo hi t : real lo <= t <= real hi ->
+  let (a, b) := sigmoid_values (cell_below lo) (cell_above hi) in real a <= sigmoid t <= real b.
+Proof.
+  intros H. assert (C := cell_ok lo hi t H). unfold sigmoid_values. revert C. generalize (cell_below lo) as low, (cell_above hi) as high. intros low high C.
+  assert (S := sigmoid_01 t). destruct (tabulated low high); [|rewrite real_0, real_one; lra].
+  assert (E := sigmoid_enclosed low high t C). assert (X := sigmoid_value_at_ok low). assert (Y := sigmoid_value_at_ok high).
+  destruct (sigmoid_value_at low) as [a b]. destruct (sigmoid_value_at high) as [c d]. cbn [fst snd]. lra.
+Qed.
+
+Lemma silu_values_ok lo hi t : real lo <= t <= real hi ->
+  let (a, b) := silu_values (cell_below lo) (cell_above hi) hi in real a <= silu t <= real b.
+Proof.
+  intros H. assert (C := cell_ok lo hi t H). unfold silu_values. revert C. generalize (cell_below lo) as low, (cell_above hi) as high. intros low high C.
+  assert (V := hundredth 27847 ltac:(lia)). destruct (silu_enclosed low high t C) as (E1 & E2 & E3).
+  assert (L := silu_le t). destruct (tabulated low high).
+  - assert (X := silu_value_at_ok low). assert (Y := silu_value_at_ok high).
+    destruct (silu_value_at low) as [a b]. destruct (silu_value_at high) as [c d]. split.
+    + destruct ((low <=? -81)%Z && (-82 <=? high)%Z)%bool eqn:B; [rewrite real_opp; lra|].
+      destruct E3 as [[B1 B2]|E3].
+      * apply Z.leb_le in B1, B2. rewrite B1, B2 in B. discriminate.
+      * rewrite real_min. exact (Rmin_le _ _ _ _ _ (proj1 X) (proj1 Y) E3).
+    + rewrite real_max. exact (Rmax_le _ _ _ _ _ (proj2 X) (proj2 Y) E1).
+  - rewrite real_opp, real_max, real_0. split; [lra|]. apply Rle_trans with (1 := L).
+    apply Rmax_lub; [apply Rle_trans with (real hi); [lra|apply Rmax_l]|apply Rmax_r].
 Qed.
 
 (** ** tanh *)

@@ -137,6 +137,17 @@ Definition silu_value_at (k : Z) : Z * Z :=
   let a := if k <? 0 then k * h else k * l in let b := if k <? 0 then k * l else k * h in
   (Z.shiftr a 6, - Z.shiftr (- b) 6).
 
+(** Between what the values on a cell lie. *)
+Definition sigmoid_values (low high : Z) : Z * Z :=
+  if tabulated low high then (fst (sigmoid_value_at low), snd (sigmoid_value_at high)) else (0, one).
+
+Definition silu_values (low high hi : Z) : Z * Z :=          (* [hi] is no point of the table *)
+  let valley := - (27847 * one / 100000 + 1) in
+  if tabulated low high then
+    let (a, b) := silu_value_at low in let (c, d) := silu_value_at high in
+    (if (low <=? -81) && (-82 <=? high) then valley else Z.min a c, Z.max b d)
+  else (valley, Z.max hi 0).
+
 (** Where a curve is expanded: the point k/64 next to [z], or 0 far away. *)
 Definition anchor (z : Z) : Z :=
   let k := cell_below (z + Z.shiftr one 7) in if tabulated k k then k else 0.

@@ -39,7 +39,7 @@ Definition defect_of (k : positive) : Z :=
 Definition pair_bound (units : list (positive * cunit)) : list Z :=
   let ks := map fst units in
   let fixed := zsum (map (fun k => Z.abs (dual_gap k) * (2 * r_rho (at_ k))) ks) in
-  let bends := vsum (map (fun k => (Z.abs (dual_gap k), r_bend (at_ k))) ks) in
+  let bends := vsum (map (fun k => (Z.abs (dual_gap k), r_rem (at_ k))) ks) in
   let defects := vsum (map (fun k => (up (Z.abs (defect_of k)), r_move (at_ k))) ks) in
   vup (vadd (vadd bends defects) (repeat fixed (cpixels net))).
 End Pair.
@@ -83,28 +83,36 @@ Definition check (net : cnet) (crt : cert) : bool :=
 
 (** ** A certificate from hints *)
 
-(** Of one unit: its slope, its dual vectors, and whether its error is carried on as a column. *)
-Record hint := { hslope : Z; hduals : list Z; hbase : bool }.
+(** Of one unit: its slope, its dual vectors, whether its error is carried on as a column, and whether
+    it is boxed. *)
+Record hint := { hslope : Z; hduals : list Z; hbase : bool; hbox : bool }.
 
 Definition propose (pixels : nat) (cap : Z) (bases : positive -> bool)
     (c_rows : PositiveMap.t row) (koh : positive * (cunit * hint)) : PositiveMap.t row :=
   let k := fst koh in let o := fst (snd koh) in let h := snd (snd koh) in let at_ := row_of c_rows in
   let m := match o with CQuotient _ c => one * one / c | CMean js => one * one / length_of js | _ => hslope h end in
-  let b := match o with
+  let box := hbox h && may_box o in let (l, t) := range_of at_ o in
+  let b := if box then Z.shiftr (l + t) 1 else match o with
     | CSigmoid j => let p := anchor (r_centre (at_ j)) in fst (sigmoid_value_at p) - up (m * grid_point p)
     | CSilu j => let p := anchor (r_centre (at_ j)) in fst (silu_value_at p) - up (m * grid_point p)
     | _ => 0 end in
-  let middle := Z.shiftr (offset_of o b * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (core_of o m))) 100 in
+  let kept := if box then [] else core_of o m in
+  let middle := Z.shiftr (offset_of o b * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) kept)) 100 in
   let columns := map (fun x => (Z.shiftr (fst x) 100, snd x))
-    (filter (fun x => bases (snd x) && negb (fst x =? 0)) (image_of at_ (core_of o m) [])) in
-  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := value_rest at_ o m b;
-    r_rho := rounding_of at_ o; r_err := 0; r_rad := 0; r_bend := change_rest at_ o m; r_own := []; r_move := [];
+    (filter (fun x => bases (snd x) && negb (fst x =? 0)) (image_of at_ kept [])) in
+  let start := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_box := box; r_rest := 0; r_rho := 0;
+    r_err := 0; r_rad := 0; r_bend := []; r_rem := []; r_own := []; r_move := []; r_duals := [] |} in
+  let rest := rest_of at_ o start in let rem := change_rest at_ o m in
+  let bend := if box then map (Z.min (2 * rest)) (change_rest at_ o 0) else rem in
+  let made rho err rad own move := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_box := box;
+    r_rest := rest; r_rho := rho; r_err := err; r_rad := rad; r_bend := bend; r_rem := rem; r_own := own; r_move := move;
     r_duals := hduals h |} in
-  let e := own_error at_ o r in let w := own_change at_ pixels cap o r in
-  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
-    r_rad := 0; r_bend := r_bend r; r_own := w; r_move := []; r_duals := hduals h |} in
-  let r := {| r_slope := m; r_centre := middle; r_off := b; r_cols := columns; r_rest := r_rest r; r_rho := r_rho r; r_err := e;
-    r_rad := radius_of at_ r; r_bend := r_bend r; r_own := w; r_move := moves_of at_ r; r_duals := hduals h |} in
+  let exact := own_error at_ o (made 0 0 0 [] []) in
+  let whole := Z.abs middle + radius_of at_ (made 0 exact 0 [] []) in
+  let rho := rounding_of at_ whole o in
+  let own := own_change at_ pixels cap o (made rho 0 0 [] []) in
+  let r := made rho (exact + rho) 0 own [] in
+  let r := made rho (exact + rho) (radius_of at_ r) own (moves_of at_ r) in
   PositiveMap.add k r c_rows.
 
 Definition derive (net : cnet) (hints : list hint) : cert :=

@@ -6,10 +6,12 @@
     Rests on Annotation.v and Units.v. Stands behind [Layer.rounding], [underflow] and the roundings
     of forward.py. *)
 
+From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation Sorting.Sorted.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
 From Lastbit Require Import operations.Units network.Bound.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
+Notation real := Numbers.real.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -49,16 +51,44 @@ Proof.
   apply real2_le. now apply Z.leb_le.
 Qed.
 
-Lemma chain_real n i m : chain n i (map real2 m) = real2 (chain_of (Z.of_nat n) (Z.of_nat i) m).
+Lemma real2_plus a b : real2 (a + b) = real2 a + real2 b.
+Proof. unfold real2. rewrite plus_IZR. lra. Qed.
+
+Lemma real2_min a b : real2 (Z.min a b) = Rmin (real2 a) (real2 b).
 Proof.
-  revert i. induction m as [|x m IH]; intros i; [unfold real2; simpl; lra|].
-  cbn [map chain chain_of]. rewrite IH. replace (Z.of_nat i + 1)%Z with (Z.of_nat (S i)) by lia.
-  unfold real2. rewrite plus_IZR, mult_IZR, minus_IZR, plus_IZR, !INR_IZR_INZ, Nat2Z.inj_max. simpl (Z.of_nat 2). lra.
+  destruct (Z.min_spec a b) as [[H ->]|[H ->]].
+  - rewrite Rmin_left; [reflexivity|]. apply real2_le. lia.
+  - rewrite Rmin_right; [reflexivity|]. now apply real2_le.
 Qed.
 
-Lemma sum_noise_ok bs P W X E : sum_fits bs W = true -> (noise_of_sum bs P <= E)%Z -> (E <= limit)%Z ->
+Lemma real2_one z : real2 (one * z) = real z.
+Proof. unfold real2, real. rewrite mult_IZR, one_is. lra. Qed.
+
+Lemma partials_real c s m : partials (real2 c) (real2 s) (map real2 m) = real2 (partials_of c s m).
+Proof.
+  revert s. induction m as [|x [|y m] IH]; intros s; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
+  change (partials (real2 c) (real2 s) (map real2 (x :: y :: m))) with
+    (Rmin (real2 s + real2 x) (real2 c) + partials (real2 c) (real2 s + real2 x) (map real2 (y :: m))).
+  change (partials_of c s (x :: y :: m)) with (Z.min (s + x) c + partials_of c (s + x) (y :: m))%Z.
+  now rewrite <- !real2_plus, IH, <- real2_min, <- real2_plus.
+Qed.
+
+Lemma climb_real c f m : climb (real2 c) (real2 f) (map real2 m) = real2 (climb_of c f m).
+Proof.
+  destruct m as [|x [|y m]]; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
+  change (climb (real2 c) (real2 f) (map real2 (x :: y :: m))) with (partials (real2 c) (real2 x) (map real2 (y :: m)) + real2 f).
+  change (climb_of c f (x :: y :: m)) with (partials_of c x (y :: m) + f)%Z. now rewrite partials_real, real2_plus.
+Qed.
+
+Lemma half_up a : IZR a <= 2 * IZR (Z.shiftr (a + 1) 1).
+Proof.
+  rewrite Z.shiftr_div_pow2 by lia. change (2 ^ 1)%Z with 2%Z. rewrite <- mult_IZR. apply IZR_le.
+  generalize (Z.div_mod (a + 1) 2 ltac:(lia)) (Z.mod_pos_bound (a + 1) 2 ltac:(lia)). lia.
+Qed.
+
+Lemma sum_noise_ok bs F P W X E : sum_fits bs W = true -> (noise_of_sum bs P F <= E)%Z -> (E <= limit)%Z ->
   0 <= X <= 2 ^ 20 -> Forall (fun b => (0 <= b)%Z) bs -> (0 <= P)%Z ->
-  sum_noise (map real2 bs) (real2 P) (real W) X (real E).
+  sum_noise (map real2 bs) (real2 F) (real2 P) (real W) X (real E).
 Proof.
   unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le. intros [[Hn HW] Hs] HE Hl HX Hb HP.
   set (f := filter (fun x => negb (x =? 0)%Z) bs) in *. set (m := Sorting.sort f) in *.
@@ -71,27 +101,29 @@ Proof.
   assert (Ni : INR (length m) = IZR n) by apply INR_IZR_INZ.
   assert (HW' : real W <= 2 ^ 20).
   { apply Rle_trans with (1 := real_le _ _ HW). unfold limit, real. rewrite mult_IZR, one_is. lra. }
-  exists (map real2 m), (length m). rewrite map_length, Ni, u_is. 
-  split; [|split; [|split; [|split; [|split]]]].
+  set (w := Z.min F (zsum m)) in *. set (c := Z.shiftr (zsum m + w + 1) 1) in *.
+  exists (map real2 m), (length m), (real2 c), (real2 w). rewrite map_length, Ni, u_is, <- real2_total.
+  split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]].
   - rewrite filter_real2. now apply Permutation_map.
   - apply sorted_descending.
   - lia.
   - lra.
-  - assert (C := chain_real (length m) 1 m). simpl (Z.of_nat 1) in C. fold n in C. unfold Layers.roundings.
-    rewrite ?map_length, C. set (c := chain_of n 1 m) in *.
-    assert (K : / 16777216 * (real2 c + real2 P) / (1 - IZR n * / 16777216) <= real (ceil_div (up (c + P)) (0x1000000 - n))).
-    { apply Rle_trans with (2 := ceil_div_unit (up (c + P)) (0x1000000 - n) ltac:(lia)). rewrite minus_IZR.
-      replace (/ 16777216 * (real2 c + real2 P) / (1 - IZR n * / 16777216)) with
-        ((real2 c + real2 P) * / (16777216 - IZR n)) by (field; lra).
+  - unfold w. rewrite real2_min. apply Rle_refl.
+  - generalize (half_up (zsum m + w)). fold c. unfold real2. rewrite plus_IZR. lra.
+  - unfold Layers.roundings. rewrite climb_real. set (t := climb_of c w m) in *.
+    assert (K : / 16777216 * (real2 t + real2 P) / (1 - IZR n * / 16777216) <= real (ceil_div (up (t + P)) (0x1000000 - n))).
+    { apply Rle_trans with (2 := ceil_div_unit (up (t + P)) (0x1000000 - n) ltac:(lia)). rewrite minus_IZR.
+      replace (/ 16777216 * (real2 t + real2 P) / (1 - IZR n * / 16777216)) with
+        ((real2 t + real2 P) * / (16777216 - IZR n)) by (field; lra).
       apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
-      apply Rle_trans with (2 := up_real _). unfold real2. rewrite plus_IZR. lra. }
+      apply Rle_trans with (2 := up_real _). rewrite <- real2_plus. apply Rle_refl. }
     assert (U : underflow (length m) (real W) X <= / 2 ^ 80).
-    { unfold underflow. rewrite Ni. assert (IZR n * (X + 5) <= 32768 * (2 ^ 20 + 5)) by (apply Rmult_le_compat; lra).
+    { unfold underflow. rewrite Ni. assert (IZR n * (X + 3) <= 32768 * (2 ^ 20 + 3)) by (apply Rmult_le_compat; lra).
       unfold eta. lra. }
     apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x100000 = / 2 ^ 80) by (unfold real; lra). lra.
   - apply real_le in Hl. unfold limit in Hl. unfold real at 2 in Hl. rewrite mult_IZR, one_is in Hl.
-    assert (T : total (map real2 m) <= 2 ^ 40).
-    { rewrite <- (total_perm _ _ (Permutation_map real2 Pm)). apply Rle_trans with (real2 (zsum bs)).
+    assert (T : real2 (zsum m) <= 2 ^ 40).
+    { rewrite real2_total, <- (total_perm _ _ (Permutation_map real2 Pm)). apply Rle_trans with (real2 (zsum bs)).
       - rewrite real2_total. unfold f. clear - Hb. induction Hb as [|x l Hx _ IH]; [simpl; lra|].
         cbn [map filter]. change (total (real2 x :: map real2 l)) with (real2 x + total (map real2 l)).
         destruct (negb (x =? 0)%Z).
@@ -99,6 +131,49 @@ Proof.
         + apply IZR_le in Hx. unfold real2 at 2. lra.
       - apply real2_le in Hs. apply Rle_trans with (1 := Hs). unfold real2, limit. rewrite !mult_IZR, one_is. lra. }
     unfold largest. lra.
+Qed.
+
+Lemma noise_of_sum_pos bs P F E : sum_noise (map real2 bs) (real2 F) (real2 P) (real 0) 0 (real E) -> 0 <= real2 P ->
+  Forall (fun b => (0 <= b)%Z) bs -> (0 <= F)%Z -> (0 <= E)%Z.
+Proof.
+  intros (m & h & c & f & Q1 & Q2 & Q3 & Q4 & Q5 & Q6 & Q7 & Q8) HP Hb HF. apply real_le_inv. rewrite real_0.
+  apply Rle_trans with (2 := Q7). assert (Hu := u_pos).
+  assert (Nm : nonneg m).
+  { apply (nonneg_perm _ _ Q1). apply Forall_forall. intros z Hz. apply filter_In in Hz. destruct Hz as [Hz _].
+    apply in_map_iff in Hz. destruct Hz as (y & <- & Hy). rewrite Forall_forall in Hb. specialize (Hb y Hy).
+    apply IZR_le in Hb. unfold real2. lra. }
+  assert (T := total_pos m Nm). apply IZR_le in HF.
+  assert (F0 : 0 <= f) by (apply Rle_trans with (2 := Q5), Rmin_glb; [unfold real2; lra|exact T]).
+  apply Rplus_le_le_0_compat.
+  - apply Rmult_le_pos; [|apply Rlt_le, Rinv_0_lt_compat; lra]. apply Rmult_le_pos; [lra|].
+    unfold Layers.roundings. rewrite <- worst_sorted by assumption.
+    assert (0 <= worst c f m) by (apply worst_pos; [lra|exact F0|exact Nm]). lra.
+  - unfold underflow. generalize eta_pos (pos_INR (length m)). rewrite real_0. intros. apply Rmult_le_pos; lra.
+Qed.
+
+(** ** Powers of two *)
+
+Lemma one_bit_power p : one_bit p = true -> exists e, IZR (Zpos p) = bpow radix2 e.
+Proof.
+  induction p as [p IH|p IH|]; intros H; [discriminate| |exists 0%Z; reflexivity].
+  destruct (IH H) as [e E]. exists (e + 1)%Z. rewrite bpow_plus, <- E. change (bpow radix2 1) with 2.
+  rewrite <- mult_IZR. f_equal. lia.
+Qed.
+
+Lemma power_of_2_scales z : power_of_2 z = true -> scales (real z) = true.
+Proof.
+  intros H. assert (K : exists e, IZR (Z.abs z) = bpow radix2 e).
+  { destruct z as [|p|p]; [discriminate| |]; now apply one_bit_power. }
+  destruct K as [e E]. apply (power_scales _ (e - 100)). unfold Z.sub. rewrite bpow_plus, <- E, <- real_abs. unfold real.
+  assert (B : bpow radix2 (- (100)) = / 2 ^ 100) by (simpl; lra). rewrite B. reflexivity.
+Qed.
+
+Lemma sum_noise_mono bs F P P' W X E : P' <= P -> sum_noise bs F P W X E -> sum_noise bs F P' W X E.
+Proof.
+  intros HP (m & h & c & f & Q1 & Q2 & Q3 & Q4 & Q5 & Q6 & Q7 & Q8). exists m, h, c, f. repeat (split; [assumption|]).
+  split; [|exact Q8]. apply Rle_trans with (2 := Q7). apply Rplus_le_compat_r. assert (Hu := u_pos).
+  apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Rmult_le_compat_l; [lra|].
+  unfold Layers.roundings. lra.
 Qed.
 
 (** ** Quotients *)
@@ -156,11 +231,12 @@ Lemma mags_sum js : total (map claimed (map num js)) = real (zsum (map (mag at_)
 Proof. rewrite zsum_real, !map_map. f_equal. apply map_ext. intros. apply claimed_num. Qed.
 
 Theorem roundings_ok k : (k < length (cunits net))%nat ->
-  noise claimed (denote (unit_at net k)) (real (r_rho (row_nat crt k))).
+  noise claimed (real (whole_of at_ (key k))) (denote (unit_at net k)) (real (r_rho (row_nat crt k))).
 Proof.
   intros Hk. assert (F := facts_at net crt Hcap good k Hk). set (o := unit_at net k) in *.
   assert (M := small_claims k o Hk F). assert (R := f_rho _ _ _ _ _ F). assert (Tm := f_tame _ _ _ _ _ F).
-  assert (Fi := f_fits _ _ _ _ _ F). set (rho := r_rho (row_nat crt k)) in *.
+  assert (Fi := f_fits _ _ _ _ _ F). assert (Wp := f_whole _ _ _ _ _ F). assert (Wl := proj2 (whole_ok net crt Hcap good k Hk)).
+  set (whole := whole_of at_ (key k)) in *. set (rho := r_rho (row_nat crt k)) in *.
   assert (Hu := u_is). destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote noise rounding_of fits reads_of] in *.
   - now apply real_pos.
   - exists (2 ^ 20). split; [lra|]. split.
@@ -175,14 +251,21 @@ Proof.
     { rewrite !map_map. apply map_ext. intros b. rewrite <- real_abs. unfold real, real2. rewrite mult_IZR, one_is. lra. }
     assert (E3 : total (map (fun wj => Rabs (fst wj)) (entries ws)) = real (zsum (map (fun w => Z.abs (fst w)) ws))).
     { rewrite zsum_real. unfold entries. rewrite !map_map. f_equal. apply map_ext. intros x. cbn [fst]. now rewrite real_abs. }
-    cbv zeta. rewrite E1, E2, E3, <- map_app, <- real2_total.
+    cbv zeta. rewrite E1, E2, E3, <- map_app, <- real2_one. apply sum_noise_mono with (real2 (zrounded at_ ws)).
+    { unfold zrounded.
+      clear - Pp. induction ws as [|x ws IH]; [unfold real2, zsum; simpl; lra|]. unfold entries in *. cbn [map zsum fold_right].
+      unfold zsum in IH. specialize (IH (fun y Hy => Pp y (or_intror Hy))). rewrite real2_plus.
+      change (total (?a :: ?b)) with (a + total b). apply Rplus_le_compat; [|exact IH]. cbn [fst snd].
+      destruct (power_of_2 (fst x)) eqn:E; [rewrite (power_of_2_scales _ E); unfold real2; lra|].
+      rewrite claimed_num, <- real_abs. specialize (Pp x (or_introl eq_refl)). apply IZR_le in Pp.
+      destruct scales; unfold real, real2; rewrite mult_IZR in *; lra. }
     apply sum_noise_ok; try assumption; [lra| |].
     + apply Forall_app. split; apply Forall_forall; intros z Hz; apply in_map_iff in Hz; destruct Hz as (x & <- & Hx).
       * now apply Pp.
       * unfold one. lia.
-    + unfold zproducts. clear - Pp. induction ws as [|x ws IH]; [simpl; lia|]. cbn [map zsum fold_right].
+    + unfold zrounded. clear - Pp. induction ws as [|x ws IH]; [simpl; lia|]. cbn [map zsum fold_right].
       assert (A := Pp x (or_introl eq_refl)). assert (B := IH (fun y Hy => Pp y (or_intror Hy))).
-      unfold zsum in B. lia.
+      unfold zsum in B. destruct power_of_2; lia.
   - destruct (M j (or_introl eq_refl)) as (M0 & M1). rewrite claimed_num. apply Z.leb_le in Fi.
     destruct (quotient_noise_ok (mag at_ j) c M0 ltac:(lra)) as [A B].
     { rewrite <- real_abs. apply real_le in Fi. rewrite real_scale in Fi. fold (real one) in Fi. rewrite real_one in Fi. lra. }
@@ -191,43 +274,35 @@ Proof.
     assert (L1 : length (map num js) = length js) by apply map_length.
     assert (Ln : real (length_of js) = INR (length (map num js))).
     { rewrite L1, INR_IZR_INZ. unfold length_of. rewrite Z.mul_comm. unfold real. rewrite mult_IZR, one_is. lra. }
+    assert (La : real (all_of js whole) = INR (length (map num js)) * real whole).
+    { rewrite L1, INR_IZR_INZ. unfold all_of. now rewrite real_scale. }
     assert (E1 : map claimed (map num js) = map real2 (map (fun j => one * mag at_ j)%Z js)).
-    { rewrite !map_map. apply map_ext. intros j. rewrite claimed_num. unfold real, real2. rewrite mult_IZR, one_is. lra. }
-    assert (Pj : forall j, In j js -> (0 <= one * mag at_ j)%Z).
-    { intros j Hj. apply Z.mul_nonneg_nonneg; [unfold one; lia|]. now apply M. }
-    assert (S0 : sum_noise (map claimed (map num js)) 0 0 0 (real (mean_noise at_ js))).
-    { assert (Z0 : real2 0 = 0) by (unfold real2; lra). rewrite E1, <- real_0 at 1. replace (real 0) with (real2 0) at 1 by (rewrite real_0; exact Z0).
-      rewrite <- real_0. replace (sum_noise _ (real2 0) (real 0) (real 0)) with (sum_noise (map real2 (map (fun j => one * mag at_ j)%Z js)) (real2 0) (real 0) 0) by now rewrite real_0.
-      apply sum_noise_ok; [exact F1|apply Z.le_refl|exact F3|lra| |lia].
-      apply Forall_forall. intros z Hz. apply in_map_iff in Hz. destruct Hz as (x & <- & Hx). now apply Pj. }
-    exists (real (mean_noise at_ js)). cbv zeta. rewrite mags_sum, <- real_plus, <- Ln. split; [exact S0|].
-    assert (N0 : (0 <= mean_noise at_ js)%Z).
-    { apply real_le_inv. rewrite real_0. destruct S0 as (m & h & Q1 & Q2 & Q3 & Q4 & Q5 & Q6).
-      apply Rle_trans with (2 := Q5). assert (Nm : nonneg m).
-      { apply (nonneg_perm _ _ Q1). rewrite E1. apply Forall_forall. intros z Hz. apply filter_In in Hz. destruct Hz as [Hz _].
-        apply in_map_iff in Hz. destruct Hz as (y & <- & Hy). apply in_map_iff in Hy. destruct Hy as (x & <- & Hx).
-        specialize (Pj x Hx). apply IZR_le in Pj. unfold real2. lra. }
-      assert (H := u_pos). apply Rplus_le_le_0_compat.
-      - apply Rmult_le_pos; [|apply Rlt_le, Rinv_0_lt_compat; lra]. apply Rmult_le_pos; [lra|].
-        unfold Layers.roundings. rewrite <- worst_sorted by assumption. generalize (worst_pos m Nm). lra.
-      - unfold underflow. generalize eta_pos (pos_INR (length m)). intros. apply Rmult_le_pos; lra. }
-    assert (Sp : (0 <= zsum (map (mag at_) js))%Z).
-    { clear - M. induction js as [|x js IH]; [simpl; lia|]. cbn [map zsum fold_right].
-      assert (A := proj1 (M x (or_introl eq_refl))). assert (B := IH (fun y Hy => M y (or_intror Hy))). unfold zsum in B. lia. }
-    assert (Sl : real (zsum (map (mag at_) js)) <= 2 ^ 40).
-    { unfold sum_fits in F1. rewrite !andb_true_iff, !Z.leb_le in F1. destruct F1 as [_ F1]. apply real2_le in F1.
-      rewrite real2_total, <- E1, mags_sum in F1. apply Rle_trans with (1 := F1). unfold real2, limit. rewrite !mult_IZR, one_is. lra. }
+    { rewrite !map_map. apply map_ext. intros j. now rewrite claimed_num, real2_one. }
+    assert (Pj : Forall (fun b => (0 <= b)%Z) (map (fun j => one * mag at_ j)%Z js)).
+    { apply Forall_forall. intros z Hz. apply in_map_iff in Hz. destruct Hz as (j & <- & Hj).
+      apply Z.mul_nonneg_nonneg; [unfold one; lia|]. now apply M. }
+    assert (Z0 : real2 0 = 0) by (unfold real2; lra).
+    assert (S0 : sum_noise (map real2 (map (fun j => one * mag at_ j)%Z js)) (real2 (one * all_of js whole)) (real2 0) (real 0) 0
+      (real (mean_noise at_ js whole))).
+    { apply sum_noise_ok; [exact F1|apply Z.le_refl|exact F3|lra|exact Pj|lia]. }
+    assert (N0 : (0 <= mean_noise at_ js whole)%Z).
+    { apply (noise_of_sum_pos _ _ _ _ S0); [lra|exact Pj|]. unfold all_of, one. lia. }
+    rewrite real2_one, Z0, real_0 in S0. rewrite <- E1, La in S0.
+    exists (real (mean_noise at_ js whole)). cbv zeta. split; [exact S0|]. rewrite <- La, <- real_plus, <- Ln.
+    assert (N1 : 1 <= real (length_of js)) by (rewrite Ln, L1, INR_IZR_INZ; now apply IZR_le).
+    assert (N2 : real (length_of js) <= 2 ^ 15).
+    { rewrite Ln, L1, INR_IZR_INZ. unfold sum_fits in F1. rewrite !andb_true_iff, !Z.leb_le in F1. destruct F1 as [[F1 _] _].
+      rewrite map_length in F1. apply IZR_le in F1. unfold most_terms in F1. lra. }
+    assert (A0 : (0 <= all_of js whole)%Z) by (unfold all_of; lia).
     apply real_le in F3. unfold limit in F3. unfold real at 2 in F3. rewrite mult_IZR, one_is in F3.
-    assert (N1 : 1 <= real (length_of js)).
-    { rewrite Ln, L1, INR_IZR_INZ. now apply IZR_le. }
-    destruct (quotient_noise_ok (zsum (map (mag at_) js) + mean_noise at_ js) (length_of js) ltac:(lia)) as [A B].
+    assert (A1 : real (all_of js whole) <= 2 ^ 15 * 2 ^ 20).
+    { rewrite La, <- Ln. apply Rmult_le_compat; [lra|now apply real_pos|exact N2|exact Wl]. }
+    destruct (quotient_noise_ok (all_of js whole + mean_noise at_ js whole) (length_of js) ltac:(lia)) as [A B].
     { rewrite real_plus. lra. }
     { rewrite Rabs_pos_eq; lra. }
     split; [exact A|]. apply real_le in R. rewrite real_plus in R.
-    assert (real (mean_noise at_ js) / real (length_of js) <= real (mean_noise at_ js)).
-    { rewrite <- (Rmult_1_r (real (mean_noise at_ js))) at 2. apply Rmult_le_compat_l; [now apply real_pos|].
-      rewrite <- Rinv_1. apply Rinv_le_contravar; lra. }
-    lra.
+    assert (D := ceil_div_unit (mean_noise at_ js whole) (Z.of_nat (length js)) ltac:(lia)).
+    rewrite <- INR_IZR_INZ in D. rewrite L1 in Ln. rewrite <- Ln in D. lra.
   - rewrite !claimed_num, ?u_is. unfold near, at_zero. assert (H27 : real (Z.shiftr one 27) = / 2 ^ 27) by (change (Z.shiftr one 27) with 9444732965739290427392%Z; unfold real; lra).
     assert (H6 : real (Z.shiftr one 6) = / 2 ^ 6) by (change (Z.shiftr one 6) with 19807040628566084398385987584%Z; unfold real; lra).
     apply real_le in R. destruct (Z.leb_spec (mag at_ j) (Z.shiftr one 27)) as [A|A].

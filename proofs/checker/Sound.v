@@ -46,7 +46,7 @@ Proof.
 Qed.
 
 Lemma pulled_entry c j : IZR (entry c (pull (pulled at_ (numbered 1 (cunits net))) j)) =
-  2 ^ 100 * over n (fun k => kept ann k (num j) * IZR (entry c (r_duals (row_nat crt k)))).
+  2 ^ 100 * over n (fun k => core ann k (num j) * IZR (entry c (r_duals (row_nat crt k)))).
 Proof.
   rewrite <- over_scale. transitivity (total (map (fun ko => 2 ^ 100 * (coef (core_of (snd ko) (r_slope (at_ (fst ko)))) (num j) *
     IZR (entry c (r_duals (at_ (fst ko)))))) (numbered 1 (cunits net)))).
@@ -58,7 +58,7 @@ Proof.
       IZR (entry c (r_duals (at_ p))))) (cunits net) (CPixel 0)).
 Qed.
 
-Lemma kept_beyond k j : (k < n)%nat -> (k <= j)%nat -> kept ann k j = 0.
+Lemma core_beyond k j : (k < n)%nat -> (k <= j)%nat -> core ann k j = 0.
 Proof. intros Hk Hj. apply (coef_beyond _ k); [exact (core_reads net crt Hcap good k Hk)|exact Hj]. Qed.
 
 Section Pair.
@@ -83,13 +83,13 @@ Proof.
   intros Hk. unfold defect_of. rewrite minus_IZR, plus_IZR, !mult_IZR, !minus_IZR, !chosen_is, !pulled_entry, one_is, num_key.
   unfold defect, difference. rewrite <- gap_is. unfold real at 1.
   assert (P : pulled_back n (core ann) (dual ann c j) k =
-    over n (fun i => kept ann i k * IZR (entry c (r_duals (row_nat crt i)))) / 2 ^ 100 -
-    over n (fun i => kept ann i k * IZR (entry j (r_duals (row_nat crt i)))) / 2 ^ 100).
-  { unfold pulled_back. transitivity (over n (fun i => / 2 ^ 100 * (kept ann i k * IZR (entry c (r_duals (row_nat crt i)))) +
-      - / 2 ^ 100 * (kept ann i k * IZR (entry j (r_duals (row_nat crt i)))))).
+    over n (fun i => core ann i k * IZR (entry c (r_duals (row_nat crt i)))) / 2 ^ 100 -
+    over n (fun i => core ann i k * IZR (entry j (r_duals (row_nat crt i)))) / 2 ^ 100).
+  { unfold pulled_back. transitivity (over n (fun i => / 2 ^ 100 * (core ann i k * IZR (entry c (r_duals (row_nat crt i)))) +
+      - / 2 ^ 100 * (core ann i k * IZR (entry j (r_duals (row_nat crt i)))))).
     - apply over_ext. intros i Hi. destruct (Nat.ltb_spec k i) as [L|L].
-      + change (core ann i k) with (kept ann i k). cbn [dual annotation_of]. unfold real. lra.
-      + rewrite (kept_beyond i k Hi L). lra.
+      + change (core ann i k) with (core ann i k). cbn [dual annotation_of]. unfold real. lra.
+      + rewrite (core_beyond i k Hi L). lra.
     - rewrite over_plus, !over_scale. lra. }
   rewrite P. set (x := over n _). set (y := over n _). field.
 Qed.
@@ -105,10 +105,10 @@ Proof.
   rewrite !nth_vadd, !nth_vsum, (nth_repeat _ _ q Hq), !map_map, !plus_IZR, !zsum_number, !map_map. cbn [fst snd].
   assert (A : forall f, total (map (fun x => f (fst x)) (numbered 1 (cunits net))) = over n (fun k => f (key k)))
     by (intros f; rewrite <- over_keys, map_map; reflexivity).
-  rewrite (A (fun k => IZR (Z.abs (gap k) * entry q (r_bend (at_ k))))).
+  rewrite (A (fun k => IZR (Z.abs (gap k) * entry q (r_rem (at_ k))))).
   rewrite (A (fun k => IZR (up (Z.abs (defect_of at_ net m c j k)) * entry q (r_move (at_ k))))).
   rewrite (A (fun k => IZR (Z.abs (gap k) * (2 * r_rho (at_ k))))).
-  replace ((over n (fun k => IZR (Z.abs (gap (key k)) * entry q (r_bend (at_ (key k))))) +
+  replace ((over n (fun k => IZR (Z.abs (gap (key k)) * entry q (r_rem (at_ (key k))))) +
       over n (fun k => IZR (up (Z.abs (defect_of at_ net m c j (key k))) * entry q (r_move (at_ (key k))))) +
       over n (fun k => IZR (Z.abs (gap (key k)) * (2 * r_rho (at_ (key k)))))) / 2 ^ 100 / 2 ^ 100) with
     (over n (fun k => Rabs (dual ann c j k) * (remainder ann q k + 2 * rho ann k)) +
@@ -152,8 +152,8 @@ Proof.
   split.
   - intros k o E i Hi. apply units_nth in E. destruct E as [Hk ->]. rewrite operands_denote in Hi.
     apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). now apply (reads_below net crt Hcap good k Hk).
-  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. exists (claimed crt).
-    split; [|now apply (roundings_ok net crt Hcap good)]. intros i Hi. rewrite operands_denote in Hi.
+  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. exists (claimed crt), (real (whole_of (row_at crt) (key k))).
+    split; [|split; [apply (whole_ok net crt Hcap good k Hk)|now apply (roundings_ok net crt Hcap good)]]. intros i Hi. rewrite operands_denote in Hi.
     apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). apply (magnitude_ok net crt Hcap good).
     generalize (reads_below net crt Hcap good k Hk p Hp). lia.
   - intros k o E. apply units_nth in E. destruct E as [Hk ->]. now apply values_unit.

@@ -1,7 +1,9 @@
 (* Reads layers and hints in the plain form that lastbit.certificate.coq writes, derives a certificate
    by the extracted [derive], and decides it by the extracted [check]. Prints "accepted U R" in units
    of 2^-100, or "rejected". Each line "row UNIT FIELD NUMBER" then asks for the verdict on a
-   certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected". *)
+   certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected".
+   Lines "values ..." (of all units) and "sum UNIT TREE" ask instead whether Statement.v admits the
+   unit's value, computed by the tree: "p W X V" a product, "c B" a constant, "a V LEFT RIGHT" a sum. *)
 open Checker
 
 let rec nat_of n = if n = 0 then O else S (nat_of (n - 1))
@@ -33,6 +35,7 @@ let hex z =
   match z with Z0 -> "0" | Zpos p -> digits (bits p) | Zneg p -> "-" ^ digits (bits p)
 
 let layers = ref [] and hints = ref [] and changes = ref []
+let values = ref [||] and sums = ref []
 
 let parse words =
   let rest = ref words in
@@ -60,7 +63,17 @@ let parse words =
    | "add" -> let x = nat () in let y = nat () in layer (LAdd (x, y))
    | "hint" ->
      let hslope = z_of (next ()) in let hduals = zs () in let hbase = next () = "true" in
-     hints := { hslope; hduals; hbase } :: !hints
+     let hbox = next () = "true" in
+     hints := { hslope; hduals; hbase; hbox } :: !hints
+   | "values" -> values := Array.of_list (zs ())
+   | "sum" ->
+     let k = number () in
+     let rec tree () = match next () with
+       | "p" -> let w = z_of (next ()) in let x = z_of (next ()) in WProduct (w, x, z_of (next ()))
+       | "c" -> WConstant (z_of (next ()))
+       | "a" -> let v = z_of (next ()) in let a = tree () in WAdd (a, tree (), v)
+       | word -> failwith ("unknown node " ^ word) in
+     sums := (k, !values, tree ()) :: !sums
    | "row" ->
      let k = number () in let field = next () in changes := (k, field, z_of (next ())) :: !changes
    | word -> failwith ("unknown word " ^ word));
@@ -75,6 +88,7 @@ let changed crt (k, field, z) =
     | "slope" -> { r with r_slope = z } | "centre" -> { r with r_centre = z }
     | "rest" -> { r with r_rest = z } | "rho" -> { r with r_rho = z } | "err" -> { r with r_err = z }
     | "rad" -> { r with r_rad = z } | "bend" -> { r with r_bend = first r.r_bend }
+    | "rem" -> { r with r_rem = first r.r_rem }
     | "own" -> { r with r_own = first r.r_own } | "move" -> { r with r_move = first r.r_move }
     | "dual" -> { r with r_duals = first r.r_duals }
     | "column" -> { r with r_cols = (match r.r_cols with [] -> [] | (_, j) :: l -> (z, j) :: l) }
@@ -90,6 +104,13 @@ let () =
      done
    with End_of_file -> ());
   let net = expand (List.rev !layers) in
+  let rec int_of = function XH -> 1 | XO p -> 2 * int_of p | XI p -> 2 * int_of p + 1 in
+  List.iter
+    (fun (k, x, t) ->
+       let fine = admits_unit (List.nth net.cunits (k - 1)) (fun j -> x.(int_of j - 1)) x.(k - 1) t in
+       Printf.printf "%d %s\n" k (if fine then "admitted" else "refused"))
+    (List.rev !sums);
+  if !sums <> [] then exit 0;
   let crt = derive net (List.rev !hints) in
   if check net crt then Printf.printf "accepted %s %s\n" (hex crt.c_upper) (hex crt.c_bound)
   else print_endline "rejected";

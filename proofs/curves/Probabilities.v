@@ -114,7 +114,7 @@ Proof.
   { unfold live. apply Nat.le_trans with (1 := filter_length _). unfold l. rewrite !map_length, seq_length. lia. }
   assert (Hh : INR n * u <= / 2 ^ 10).
   { apply Rle_trans with (2 ^ 14 * u); [apply Rmult_le_compat_r; lra|]. rewrite U1. lra. }
-  assert (Err : error l + eta <= 1.03 * u * INR n * S).
+  assert (Err : error (size l) (size l) l + eta <= 1.03 * u * INR n * S).
   { unfold error, first_order.
     assert (G := growth_inv (length (live l)) n Lv ltac:(lra)). set (A := (1 + u) ^ length (live l)) in *.
     assert (A2 : A <= 1.001).
@@ -125,24 +125,24 @@ Proof.
       cbn [map products_of flush_of total fold_right]. fold (total (map products_of (map (fun j => Constant (e j)) q))).
       fold (total (map flush_of (map (fun j => Constant (e j)) q))). lra. }
     destruct P0 as [-> ->].
-    assert (W := worst_simple _ (live_nonneg l)). rewrite total_live in W.
+    assert (W := worst_simple (size l) (size l) _ (live_nonneg l)). rewrite total_live in W. specialize (W (Rle_refl _)).
     assert (Pn : INR (pred (length (live l))) <= INR n - 1).
     { replace (INR n - 1) with (INR (pred n)).
       - apply le_INR. lia.
       - destruct n; [lia|]. cbn [pred]. rewrite S_INR. lra. }
-    assert (W2 : worst (live l) <= (INR n - 1) * (1.02 * S)).
+    assert (W2 : worst (size l) (size l) (live l) <= (INR n - 1) * (1.02 * S)).
     { apply Rle_trans with (1 := W). apply Rmult_le_compat; [apply pos_INR|apply size_pos|exact Pn|exact Sz2]. }
-    assert (Q : u * (worst (live l) + 0) + eta * (0 + 3 * INR (pred (length (live l)))) <=
+    assert (Q : u * (worst (size l) (size l) (live l) + 0) + eta * (0 + 4 * INR (pred (length (live l)))) <=
                 1.021 * u * (INR n - 1) * S).
-    { assert (u * worst (live l) <= u * ((INR n - 1) * (1.02 * S))) by (apply Rmult_le_compat_l; lra).
-      assert (V : eta * (3 * INR (pred (length (live l)))) <= 0.001 * u * ((INR n - 1) * S)).
-      { apply Rle_trans with (eta * (3 * ((INR n - 1) * S))).
+    { assert (u * worst (size l) (size l) (live l) <= u * ((INR n - 1) * (1.02 * S))) by (apply Rmult_le_compat_l; lra).
+      assert (V : eta * (4 * INR (pred (length (live l)))) <= 0.001 * u * ((INR n - 1) * S)).
+      { apply Rle_trans with (eta * (4 * ((INR n - 1) * S))).
         - apply Rmult_le_compat_l; [lra|]. assert ((INR n - 1) * 1 <= (INR n - 1) * S) by (apply Rmult_le_compat_l; lra). lra.
         - rewrite <- Rmult_assoc. apply Rmult_le_compat_r; [apply Rmult_le_pos; lra|]. lra. }
       lra. }
     assert (Z : 0 <= 1.021 * u * (INR n - 1) * S)
       by (apply Rmult_le_pos; [apply Rmult_le_pos|]; lra).
-    assert (Y : A * (u * (worst (live l) + 0) + eta * (0 + 3 * INR (pred (length (live l))))) <=
+    assert (Y : A * (u * (worst (size l) (size l) (live l) + 0) + eta * (0 + 4 * INR (pred (length (live l))))) <=
                 1.001 * (1.021 * u * (INR n - 1) * S)).
     { apply Rle_trans with (A * (1.021 * u * (INR n - 1) * S)); [apply Rmult_le_compat_l; lra|].
       apply Rmult_le_compat_r; lra. }
@@ -151,7 +151,8 @@ Proof.
     assert (0 <= u * (INR n - 1) * S) by (apply Rmult_le_pos; [apply Rmult_le_pos|]; lra). lra. }
   assert (Small : 1.03 * u * INR n * S <= 0.002 * S).
   { apply Rmult_le_compat_r; [lra|]. lra. }
-  destruct (sum_error l s Hs) as (a & q & -> & Ra & Ea).
+  assert (Bd : bounded (size l) l) by (apply (bounded_parts _ (size l)); [apply exact_sum_size|lra]).
+  destruct (sum_error (size l) (size_pos l) l s Hs (size l) Bd (exact_sum_size l)) as (a & q & -> & Ra & Ea).
   { assert (Lg : 2 ^ 20 <= largest) by (unfold largest; lra). lra. }
   exists q. split; [reflexivity|].
   assert (K := over_near n e (weight k) slack He). fold S in K. rewrite X in Ea.

@@ -37,6 +37,8 @@ Variables (net : network) (ann : annotation).
 
 Definition within (k : nat) (t : R) : Prop := Rabs (t - centre ann k) <= radius (columns ann) (err ann) k.
 Definition magnitude (k : nat) : R := Rabs (centre ann k) + radius (columns ann) (err ann) k.
+(** The exact operation of unit [k]: its value before its own rounding. *)
+Definition whole (k : nat) : R := magnitude k - rho ann k.
 Definition move (q k : nat) : R := radius (columns ann) (own ann q) k.
 
 Definition logit (c : nat) : nat := nth c (logits net) 0%nat.
@@ -63,8 +65,8 @@ Definition change_rule (k : nat) (o : operation) : Prop :=
 
 Record valid (bound : R) : Prop := {
   ordered : forall k o, nth_error (units net) k = Some o -> forall j, In j (operands o) -> (j < k)%nat;
-  roundings : forall k o, nth_error (units net) k = Some o -> exists X,
-    (forall j, In j (operands o) -> magnitude j <= X j) /\ noise X o (rho ann k);
+  roundings : forall k o, nth_error (units net) k = Some o -> exists X F,
+    (forall j, In j (operands o) -> magnitude j <= X j) /\ whole k <= F /\ noise X F o (rho ann k);
   values : forall k o, nth_error (units net) k = Some o -> value_rule k o;
   changes : forall k o, nth_error (units net) k = Some o -> change_rule k o;
   errors : forall k, (k < length (units net))%nat ->
@@ -106,14 +108,39 @@ Definition follows (v : nat -> Z) (x : nat -> value) (k : nat) : Prop :=
   (forall o, nth_error (units net) k = Some o -> Rabs (real x k - ideal o v (real x)) <= rho ann k) /\
   Rabs (real x k - offset ann k - read_through (kept ann) (real x) k) <= rest ann k + rho ann k.
 
+Lemma ideal_whole v (x : nat -> R) k o : (k < n)%nat -> nth_error (units net) k = Some o -> image v ->
+  (forall j, (j < k)%nat -> within j (x j)) ->
+  (forall j, (j < k)%nat -> Rabs (x j - offset ann j - read_through (kept ann) x j) <= rest ann j + rho ann j) ->
+  Rabs (ideal o v x) <= whole k.
+Proof.
+  intros Hk Ho Hv W Res. assert (Val := values _ V k o Ho v x Hv W).
+  set (y := fun i => if (i =? k)%nat then ideal o v x else x i).
+  set (e := fun i => if (i =? k)%nat then err ann k - rho ann k else err ann i).
+  set (r := fun i => if (i =? k)%nat then rest ann k else rest ann i + rho ann i).
+  assert (Y : forall i, (i <= k)%nat -> read_through (kept ann) y i = read_through (kept ann) x i).
+  { intros i Hi. apply over_ext. intros j Hj. unfold y. destruct (Nat.eqb_spec j k); [lia|reflexivity]. }
+  assert (E : forall i, (i <= k)%nat -> forall f, over i (fun g => f g * e g) = over i (fun g => f g * err ann g)).
+  { intros i Hi f. apply over_ext. intros g Hg. unfold e. destruct (Nat.eqb_spec g k); [lia|reflexivity]. }
+  assert (F := forms (S k) y (offset ann) (kept ann) (centre ann) (columns ann) r e). specialize (F).
+  assert (G : Rabs (y k - centre ann k) <= radius (columns ann) e k).
+  { apply F; [| |lia]; intros i Hi.
+    - rewrite Y by lia. unfold y, r. destruct (Nat.eqb_spec i k) as [->|N]; [exact Val|]. apply Res. lia.
+    - assert (Er := errors _ V i ltac:(unfold n in Hk; lia)). unfold local_error in *. rewrite (E i) by lia.
+      unfold e, r. destruct (Nat.eqb_spec i k) as [->|N]; lra. }
+  unfold radius in G. rewrite (E k) in G by lia. unfold e, y in G. rewrite Nat.eqb_refl in G.
+  unfold whole, magnitude, radius. replace (ideal o v x) with ((ideal o v x - centre ann k) + centre ann k) by ring.
+  apply Rle_trans with (1 := Rabs_triang _ _). lra.
+Qed.
+
 Theorem one_run v x p : image v -> execution net v x p -> forall k, (k < n)%nat -> follows v x k.
 Proof.
   intros Hv [Hx _] k. induction k as [k IH] using (well_founded_induction Wf_nat.lt_wf). intros Hk.
   destruct (unit_there k Hk) as [o Ho].
-  destruct (roundings _ V k o Ho) as (X & HX & Hnoise).
-  destruct (unit_rounding o v x (real x) X (rho ann k) (x k)) as (t & Et & Bt).
+  destruct (roundings _ V k o Ho) as (X & F & HX & HF & Hnoise).
+  destruct (unit_rounding o v x (real x) X F (rho ann k) (x k)) as (t & Et & Bt).
   - intros j Hj. assert (Lj := ordered _ V k o Ho j Hj). destruct (IH j Lj) as (E & W & _); [lia|].
     split; [exact E|]. apply Rle_trans with (2 := HX j Hj). now apply within_magnitude.
+  - apply Rle_trans with (2 := HF). apply (ideal_whole v (real x) k o Hk Ho Hv); intros j Hj; apply (IH j Hj); lia.
   - exact Hnoise.
   - now apply Hx.
   - assert (Rt : real x k = t) by (unfold real; now rewrite Et).

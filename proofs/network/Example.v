@@ -77,24 +77,23 @@ Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
 
 (** ** Roundings *)
 
-Lemma logit_noise w : Rabs w = 1 -> noise (magnitude certificate) (Linear [(w, 2%nat)] []) (1 / 10 ^ 7).
+(** One product with 1 or -1: nothing rounds. *)
+Lemma logit_noise F w : Rabs w = 1 -> noise (magnitude certificate) F (Linear [(w, 2%nat)] []) (1 / 10 ^ 7).
 Proof.
   intros Hw. exists 0.75002. split; [lra|]. split.
   { intros j [<-|[]]. cbn [snd]. rewrite magnitude_2. lra. }
-  cbn [map fst snd app]. rewrite Hw, magnitude_2, Rmult_1_l. exists [0.75002], 1%nat.
+  cbn [map fst snd app]. rewrite (power_scales w 0 Hw), Hw, magnitude_2, Rmult_1_l. exists [0.75002], 1%nat, 0.75002, 0.75002.
   assert (N : nonzero 0.75002 = true) by (unfold nonzero; destruct Req_EM_T; [lra|reflexivity]).
   split; [cbn [filter]; rewrite N; constructor; constructor|]. split; [repeat constructor|]. split; [auto|].
   assert (Hu := u_pos). assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
-  unfold roundings, underflow. cbn [length chain total fold_right Nat.max INR].
-  assert (K : u * ((1 + 1 - (1 + 1)) * 0.75002 + 0 + (0.75002 + 0)) / (1 - 1 * u) +
-    eta * (2 * (1 + 0 + 1 * (0.75002 + 5)) + 1) <= 1 / 10 ^ 7).
-  { assert (D : u * ((1 + 1 - (1 + 1)) * 0.75002 + 0 + (0.75002 + 0)) / (1 - 1 * u) <= 0.9 / 10 ^ 7).
-    { apply (Rmult_le_reg_r (1 - 1 * u)); [lra|]. unfold Rdiv at 1. rewrite Rmult_assoc, Rinv_l by lra. lra. }
-    lra. }
-  split; [lra|]. split; [exact K|]. unfold largest. lra.
+  unfold roundings, underflow. cbn [length climb total fold_right INR].
+  split; [lra|]. split; [apply Rle_trans with (1 := Rmin_r _ _); lra|]. split; [lra|].
+  assert (K : u * (0 + (0 + 0)) / (1 - 1 * u) + eta * (4 * (1 + 0 + 1 * (0.75002 + 3)) + 1) <= 1 / 10 ^ 7).
+  { unfold Rdiv at 1. rewrite !Rplus_0_l, Rmult_0_r, Rmult_0_l. lra. }
+  split; [exact K|]. unfold largest. lra.
 Qed.
 
-Lemma example_roundings k o : nth_error (units example) k = Some o -> noise (magnitude certificate) o (rho certificate k).
+Lemma example_roundings k o : nth_error (units example) k = Some o -> noise (magnitude certificate) (whole certificate k) o (rho certificate k).
 Proof.
   assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
@@ -185,7 +184,7 @@ Theorem example_valid : valid example certificate 0.00785.
 Proof.
   split.
   - intros [|[|[|[|[|k]]]]] o E j Hj; cbn in E; try injection E as <-; cbn in Hj; try lia. destruct k; discriminate.
-  - intros k o E. exists (magnitude certificate). split; [intros; lra|now apply example_roundings].
+  - intros k o E. exists (magnitude certificate), (whole certificate k). split; [intros; lra|]. split; [lra|now apply example_roundings].
   - exact example_values.
   - exact example_changes.
   - exact example_errors.

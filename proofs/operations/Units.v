@@ -1,8 +1,8 @@
 (** * The rounding of every unit
 
     - [ideal o v r]: what unit [o] would compute without rounding from the operands' computed values;
-    - [noise X o rho]: bounds on the rounding of [o] if operands are at most [X], one line for each
-      operation;
+    - [noise X F o rho]: bounds on the rounding of [o] if operands are at most [X] and [ideal] is at
+      most [F], one line for each operation;
     - [unit_rounding]: then every execution of [o] is finite and within [rho] of [ideal].
 
     Rests on Sums.v and Layers.v. Stands behind the [rounding] of the rules linear, silu, sigmoid,
@@ -27,22 +27,22 @@ Definition ideal (o : operation) (v : nat -> Z) (r : nat -> R) : R :=
 
 (** ** Sums *)
 
-(** [E] bounds the rounding of terms of magnitudes [bs], [P] of them products, with weights [W] in
-    all and operands up to [X]. *)
-Definition sum_noise (bs : list R) (P W X E : R) : Prop :=
-  exists m h, Permutation (filter nonzero bs) m /\ descending m /\
-  (length m <= h)%nat /\ INR h * u <= / 2 /\
-  u * roundings m P / (1 - INR h * u) + underflow (length m) W X <= E /\ total m + E <= largest.
+(** [E] bounds the rounding of terms of magnitudes [bs] whose sum is at most [F], [P] of them products
+    that round, with weights [W] in all and operands up to [X]. *)
+Definition sum_noise (bs : list R) (F P W X E : R) : Prop :=
+  exists m h c f, Permutation (filter nonzero bs) m /\ descending m /\
+  (length m <= h)%nat /\ INR h * u <= / 2 /\ Rmin F (total m) <= f /\ total m + f <= 2 * c /\
+  u * roundings c f m P / (1 - INR h * u) + underflow (length m) W X <= E /\ total m + E <= largest.
 
-Lemma sum_rounding l v bs P W X E : sum l v -> Forall2 (fun t b => magnitude t <= b) l bs ->
-  total (map products_of l) <= P -> weights l <= W ->
-  0 <= X -> (forall w x, In (Product w x) l -> Rabs x <= X) -> sum_noise bs P W X E ->
+Lemma sum_rounding l v bs F P W X E : sum l v -> Forall2 (fun t b => magnitude t <= b) l bs ->
+  Rabs (exact_sum l) <= F -> total (map products_of l) <= P -> weights l <= W ->
+  0 <= X -> (forall w x, In (Product w x) l -> Rabs x <= X) -> sum_noise bs F P W X E ->
   exists p, v = Finite p /\ Rabs (p - exact_sum l) <= E.
 Proof.
-  intros Hv Hb HP HW HX Hx (m & h & Hm & Hd & Hn & Hh & HE & Hf).
+  intros Hv Hb HF HP HW HX Hx (m & h & c & f & Hm & Hd & Hn & Hh & Hf & Hc & HE & Hl).
   assert (Le : underflow (length m) (weights l) X <= underflow (length m) W X).
   { unfold underflow. apply Rmult_le_compat_l; [apply Rlt_le, eta_pos|]. lra. }
-  destruct (layer_rounding l v bs m h X P Hv Hb Hm Hd Hn Hh HX Hx HP) as (p & -> & Hp); [lra|].
+  destruct (layer_rounding l v bs m h X P F c f Hv Hb Hm Hd Hn Hh HX Hx HP HF Hf Hc) as (p & -> & Hp); [lra|].
   exists p. split; [reflexivity|]. lra.
 Qed.
 
@@ -109,15 +109,16 @@ Qed.
 Definition near (X : R) : Prop := X <= / 2 ^ 6.
 Definition at_zero (X : R) : Prop := X <= / 2 ^ 27.
 
-Definition noise (X : nat -> R) (o : operation) (rho : R) : Prop :=
+Definition noise (X : nat -> R) (F : R) (o : operation) (rho : R) : Prop :=
   match o with
   | Pixel _ => 0 <= rho
   | Linear ws bs => exists Xm, 0 <= Xm /\ (forall j, In j (map snd ws) -> X j <= Xm) /\
       let ps := map (fun wj => Rabs (fst wj) * X (snd wj)) ws in
-      sum_noise (ps ++ map Rabs bs) (total ps) (total (map (fun wj => Rabs (fst wj)) ws)) Xm rho
+      let rs := map (fun wj => if scales (fst wj) then 0 else Rabs (fst wj) * X (snd wj)) ws in
+      sum_noise (ps ++ map Rabs bs) F (total rs) (total (map (fun wj => Rabs (fst wj)) ws)) Xm rho
   | Quotient j c => quotient_range (X j) c /\ quotient_noise (X j) c <= rho
-  | Mean js => exists E, let S := total (map X js) + E in let n := INR (length js) in
-      sum_noise (map X js) 0 0 0 E /\ quotient_range S n /\ quotient_noise S n + E / n <= rho
+  | Mean js => exists E, let n := INR (length js) in let S := n * F + E in
+      sum_noise (map X js) (n * F) 0 0 0 E /\ quotient_range S n /\ quotient_noise S n + E / n <= rho
   | Sigmoid j => 4 * u <= rho \/ near (X j) /\ 2 * u <= rho \/ at_zero (X j) /\ u / 16 <= rho
   | Silu j => 6 * u * X j + eta <= rho \/ near (X j) /\ 3 * u * X j + eta <= rho \/
               at_zero (X j) /\ u / 16 * X j + eta <= rho
@@ -127,16 +128,17 @@ Definition noise (X : nat -> R) (o : operation) (rho : R) : Prop :=
 
 Lemma product_terms X ws bs (r : nat -> R) : (forall j, In j (map snd ws) -> Rabs (r j) <= X j) ->
   let ps := map (fun wj => Rabs (fst wj) * X (snd wj)) ws in
+  let rs := map (fun wj => if scales (fst wj) then 0 else Rabs (fst wj) * X (snd wj)) ws in
   let l := products ws r ++ map Constant bs in
   Forall2 (fun t b => magnitude t <= b) l (ps ++ map Rabs bs) /\
-  total (map products_of l) <= total ps /\ weights l <= total (map (fun wj => Rabs (fst wj)) ws).
+  total (map products_of l) <= total rs /\ weights l <= total (map (fun wj => Rabs (fst wj)) ws).
 Proof.
-  intros H ps l.
+  intros H ps rs l.
   assert (B : Forall2 (fun t b => magnitude t <= b) (map Constant bs) (map Rabs bs) /\
               total (map products_of (map Constant bs)) = 0 /\ weights (map Constant bs) = 0).
   { unfold weights. clear. induction bs as [|b bs (IH1 & IH2 & IH3)]; simpl; [repeat split; constructor|].
     repeat split; [constructor; [apply Rle_refl|exact IH1]| |]; unfold total in *; lra. }
-  destruct B as (B1 & B2 & B3). unfold l, ps, weights, products in *. clear l ps.
+  destruct B as (B1 & B2 & B3). unfold l, ps, rs, weights, products in *. clear l ps rs.
   induction ws as [|[w j] ws IH]; simpl.
   - repeat split; [exact B1| |]; unfold total in *; lra.
   - destruct IH as (IH1 & IH2 & IH3); [intros; apply H; now right|].
@@ -144,34 +146,32 @@ Proof.
     { rewrite Rabs_mult. apply Rmult_le_compat_l; [apply Rabs_pos|]. apply H. now left. }
     repeat split.
     + constructor; [exact K|exact IH1].
-    + unfold total in *. unfold magnitude at 1. simpl. lra.
+    + unfold total in *. unfold magnitude at 1. simpl. destruct scales; lra.
     + unfold total in *. assert (P := Rabs_pos w). destruct (nonzero (magnitude (Product w (r j)))); lra.
 Qed.
 
 Lemma constant_terms X (js : list nat) (r : nat -> R) : (forall j, In j js -> Rabs (r j) <= X j) ->
   let l := map (fun j => Constant (r j)) js in
   Forall2 (fun t b => magnitude t <= b) l (map X js) /\
-  total (map products_of l) = 0 /\ weights l = 0 /\ exact_sum l = total (map r js) /\
-  Rabs (total (map r js)) <= total (map X js).
+  total (map products_of l) = 0 /\ weights l = 0 /\ exact_sum l = total (map r js).
 Proof.
   intros H l. unfold l, weights, exact_sum in *. clear l.
-  induction js as [|j js IH]; simpl; [repeat split; try constructor; rewrite Rabs_R0; lra|].
-  destruct IH as (I1 & I2 & I3 & I4 & I5); [intros; apply H; now right|].
-  assert (K := H j (or_introl eq_refl)). unfold total in *. repeat split; [constructor; [exact K|exact I1]|lra|lra|lra|].
-  apply Rle_trans with (1 := Rabs_triang _ _). lra.
+  induction js as [|j js IH]; simpl; [repeat split; constructor|].
+  destruct IH as (I1 & I2 & I3 & I4); [intros; apply H; now right|].
+  assert (K := H j (or_introl eq_refl)). unfold total in *. repeat split; [constructor; [exact K|exact I1]|lra|lra|lra].
 Qed.
 
-Theorem unit_rounding o v x r X rho y :
+Theorem unit_rounding o v x r X F rho y :
   (forall j, In j (operands o) -> x j = Finite (r j) /\ Rabs (r j) <= X j) ->
-  noise X o rho -> performs o v x y ->
+  Rabs (ideal o v r) <= F -> noise X F o rho -> performs o v x y ->
   exists p, y = Finite p /\ Rabs (p - ideal o v r) <= rho.
 Proof.
   assert (Hu := u_pos). assert (He := eta_pos).
-  destruct o as [q|ws bs|j c|js|j|j|i j|i j]; cbn [operands noise performs ideal]; intros Hx Hn Hy.
+  destruct o as [q|ws bs|j c|js|j|j|i j|i j]; cbn [operands noise performs ideal]; intros Hx HF Hn Hy.
   - exists (IZR (v q)). split; [exact Hy|]. now rewrite Rminus_diag_eq, Rabs_R0.
   - destruct Hn as (Xm & Xp & HXm & Hn).
     destruct (product_terms X ws bs r (fun j Hj => proj2 (Hx j Hj))) as (T1 & T2 & T3).
-    apply (sum_rounding _ y _ _ _ Xm rho (Hy r (fun j Hj => proj1 (Hx j Hj))) T1 T2 T3 Xp); [|exact Hn].
+    apply (sum_rounding _ y _ F _ _ Xm rho (Hy r (fun j Hj => proj1 (Hx j Hj))) T1 HF T2 T3 Xp); [|exact Hn].
     intros w z Hz. apply in_app_or in Hz. destruct Hz as [Hz|Hz]; apply in_map_iff in Hz.
     + destruct Hz as ([w' j] & [= -> <-] & Hj). assert (In j (map snd ws)) by (apply in_map_iff; now exists (w, j)).
       apply Rle_trans with (X j); [now apply Hx|now apply HXm].
@@ -179,15 +179,18 @@ Proof.
   - destruct Hn as [Hr Hn]. destruct (Hx j (or_introl eq_refl)) as [E B]. rewrite E in Hy.
     destruct (quotient_rounding _ _ _ _ B Hr Hy) as (p & -> & Hp). exists p. split; [reflexivity|]. lra.
   - destruct Hn as (E & Hs & Hr & Hn). destruct (Hy r (fun j Hj => proj1 (Hx j Hj))) as (s & Ss & Ds).
-    destruct (constant_terms X js r (fun j Hj => proj2 (Hx j Hj))) as (T1 & T2 & T3 & T4 & T5).
-    destruct (sum_rounding _ s _ 0 0 0 E Ss T1 ltac:(lra) ltac:(lra) ltac:(lra)) as (t & -> & Ht); [|exact Hs|].
+    destruct (constant_terms X js r (fun j Hj => proj2 (Hx j Hj))) as (T1 & T2 & T3 & T4).
+    assert (Np : 0 < INR (length js)).
+    { destruct Hr as [Hc _]. rewrite Rabs_pos_eq in Hc by apply pos_INR. lra. }
+    assert (Wh : Rabs (total (map r js)) <= INR (length js) * F).
+    { replace (total (map r js)) with (INR (length js) * (total (map r js) / INR (length js))) by (field; lra).
+      rewrite Rabs_mult, (Rabs_pos_eq (INR (length js))) by lra. apply Rmult_le_compat_l; [lra|exact HF]. }
+    destruct (sum_rounding _ s _ (INR (length js) * F) 0 0 0 E Ss T1 ltac:(now rewrite T4) ltac:(lra) ltac:(lra) ltac:(lra)) as (t & -> & Ht); [|exact Hs|].
     { intros w z Hz. apply in_map_iff in Hz. now destruct Hz as (b & ? & _). }
-    rewrite T4 in Ht. assert (Bt : Rabs t <= total (map X js) + E).
+    rewrite T4 in Ht. assert (Bt : Rabs t <= INR (length js) * F + E).
     { replace t with ((t - total (map r js)) + total (map r js)) by ring.
       apply Rle_trans with (1 := Rabs_triang _ _). lra. }
     destruct (quotient_rounding _ _ _ _ Bt Hr Ds) as (p & -> & Hp). exists p. split; [reflexivity|].
-    destruct Hr as [Hc _]. assert (Np : 0 < INR (length js)).
-    { rewrite Rabs_pos_eq in Hc by apply pos_INR. lra. }
     replace (p - total (map r js) / INR (length js)) with
       ((p - t / INR (length js)) + (t - total (map r js)) * / INR (length js)) by (field; lra).
     apply Rle_trans with (1 := Rabs_triang _ _). rewrite (Rabs_mult (t - _)), (Rabs_pos_eq (/ _)) by (apply Rlt_le, Rinv_0_lt_compat, Np).

@@ -48,8 +48,8 @@ def literals(network: Network, hints: Hints, bases: Iterable[str] | None = None)
     """
     layers = [" ".join([f"L{kind}", *map(_coq, words)]) for kind, words in _layers(network)]
     rows = [
-        f"Build_hint {_z(slope)} {_coq(duals)} {str(base).lower()}"
-        for slope, duals, base in _hints(network, hints, bases)
+        f"Build_hint {_z(slope)} {_coq(duals)} {str(base).lower()} {str(box).lower()}"
+        for slope, duals, base, box in _hints(network, hints, bases)
     ]
     return (
         "Definition layers : list layer := [\n  "
@@ -63,8 +63,8 @@ def literals(network: Network, hints: Hints, bases: Iterable[str] | None = None)
 def plain(network: Network, hints: Hints, bases: Iterable[str] | None = None) -> str:
     """The same as `literals`, one layer or hint a line, for the extracted checker."""
     lines = [" ".join([kind.lower(), *map(_word, words)]) for kind, words in _layers(network)]
-    for slope, duals, base in _hints(network, hints, bases):
-        lines.append(f"hint {slope:x} {_word(duals)} {str(base).lower()}")
+    for slope, duals, base, box in _hints(network, hints, bases):
+        lines.append(f"hint {slope:x} {_word(duals)} {str(base).lower()} {str(box).lower()}")
     return "\n".join(lines) + "\n"
 
 
@@ -118,8 +118,8 @@ def _layers(network: Network) -> Iterator[tuple[str, list[Word]]]:
 
 def _hints(
     network: Network, hints: Hints, bases: Iterable[str] | None
-) -> Iterator[tuple[int, list[int], bool]]:
-    """Each unit's slope and dual vectors over 2^GRID, and whether it is a base."""
+) -> Iterator[tuple[int, list[int], bool, bool]]:
+    """Each unit's slope and dual vectors over 2^GRID, whether it is a base, whether it is boxed."""
     nodes = network.nodes[:-1]
     chosen = {n.name for n in nodes if isinstance(n, Input | Silu | Sigmoid | Gate)}
     chosen = chosen if bases is None else {*bases}
@@ -128,7 +128,7 @@ def _hints(
         area = node.shape[1] * node.shape[2]
         for k, row in enumerate(_duals(node, network, hints).tolist()):
             slope = 0 if slopes is None else int(slopes[k // area]) << (GRID - SLOPE_BITS)
-            yield slope, row, node.name in chosen
+            yield slope, row, node.name in chosen, node.name in hints.boxes
 
 
 def _duals(node: Node, network: Network, hints: Hints) -> NDArray[np.object_]:
