@@ -7,15 +7,16 @@ classes, in units of a difference of two logits:
 
     n u         (n + extra) u sum m_i: every term takes part in every rounding
     any tree    the worst tree, a chain in descending order
-    certified   the same with every partial sum capped by what the whole can be, and with products
+    alone       the same with every partial sum capped by what the whole can be, and with products
                 by powers of two exact (docs/bound.md, section 4)
     signed      the same with partial sums of one sign at a time: max of the k largest positive and
                 the k largest negative parts of the terms' ranges, for every k
-    products    of `certified`, the roundings of the products alone: what weights that are powers of
+    products    of `alone`, the roundings of the products alone: what weights that are powers of
                 two throughout would save
+    together    what is charged where the roundings of layers are taken together (section 4)
 
 The last table takes the magnitudes of single images instead of those over all images: what
-`certified` would charge for that image alone. All is computed in float64 and proves nothing;
+`alone` would charge for that image alone. All is computed in float64 and proves nothing;
 docs/rounding.md draws the conclusions.
 """
 
@@ -29,6 +30,7 @@ from rich.table import Table
 
 from lastbit.bound import Kept, derive
 from lastbit.bound.linear import LinearMap
+from lastbit.bound.together import TrunkWalk, take_together
 from lastbit.certificate import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.float32.patches import patches
@@ -38,7 +40,7 @@ from lastbit.witness.files import read_witness
 from lastbit_check.certificate import Hints
 
 U = 2.0**-24
-COLUMNS = ("n u", "any tree", "certified", "signed", "products")
+COLUMNS = ("n u", "any tree", "alone", "signed", "products")
 Rows = dict[str, tuple[float, ...]]
 Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -82,7 +84,7 @@ def rounding_rules(network: Network, hints: Hints, derived: Kept, ranges: Ranges
         charged = {
             "n u": (live + extra) * mass,
             "any tree": _partial(sizes, sizes, live) + extra * mass,
-            "certified": _capped(sizes, np.minimum(whole, mass), live) + extra * rounded,
+            "alone": _capped(sizes, np.minimum(whole, mass), live) + extra * rounded,
             "signed": _partial(np.maximum(most, 0), np.maximum(-least, 0), live) + extra * mass,
             "products": extra * rounded,
         }
@@ -131,15 +133,19 @@ def _capped(sizes: np.ndarray, whole: np.ndarray, live: np.ndarray) -> np.ndarra
 def main(name: str) -> None:
     """Print the table of one model."""
     files = resolve_model(name)
-    network = read_onnx(files.model)
+    network, model = read_onnx(files.model), files.model.read_bytes()
     hints = hints_for(network)
-    derived = derive(files.model.read_bytes(), hints, keep=True)
+    derived = derive(model, hints, keep=True)
     rules = rounding_rules(network, hints, derived, ranges_of(derived))
-    table = Table("node", *COLUMNS, box=None)
+    walk = TrunkWalk(model, hints)
+    walk.run()
+    certified = take_together(walk)
+    table = Table("node", *COLUMNS, "together", box=None)
+    charged = {k: float(v["rounding"]) for k, v in certified.nodes.items() if k in rules}
     for node, row in sorted(rules.items(), key=lambda item: -item[1][2])[:20]:
-        table.add_row(node, *(f"{value:.4f}" for value in row))
+        table.add_row(node, *(f"{value:.4f}" for value in (*row, charged[node])))
     totals = [sum(row[k] for row in rules.values()) for k in range(len(COLUMNS))]
-    table.add_row("all sums", *(f"{value:.4f}" for value in totals))
+    table.add_row("all sums", *(f"{value:.4f}" for value in (*totals, sum(charged.values()))))
     console = Console()
     console.print(table)
     bound = float(derived.logits["linear-core"])
@@ -147,7 +153,8 @@ def main(name: str) -> None:
     shares = {k: float(v / derived.upper) for k, v in derived.parts.items()}
     sums = Table("", "R", "U = tanh(R/4)", "U/L", box=None)
     rows = {
-        "as certified": bound,
+        "as certified": float(certified.logits["linear-core"]),
+        "each layer alone": bound,
         "with n u": bound + totals[0] - totals[2],
         "with any tree": bound + totals[1] - totals[2],
         "with exact products": bound - totals[4],
@@ -157,7 +164,7 @@ def main(name: str) -> None:
         u = float(np.tanh(r / 4))
         sums.add_row(label, f"{r:.4f}", f"{u:.4f}", f"{u / lower:.3f}" if lower else "-")
     console.print(sums)
-    single = Table("image", "certified", box=None)
+    single = Table("image", "alone", box=None)
     for label, image in images(network.input_shape).items():
         _, values = execute_float64(network, image)
         exact = {name: (value, value) for name, value in values.items()}
