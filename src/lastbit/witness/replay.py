@@ -96,8 +96,13 @@ def distance(x: float, y: float) -> float:
 
 
 def _before_after(runtime: Runtime, model: str | Path, witness: Witness) -> tuple[float, float]:
-    """The probabilities of the witness's class on its two images."""
-    first, second = runtime.probabilities(model, witness.pair)[:, witness.class_index]
+    """The probabilities of the witness's class on its two images, each run by itself.
+
+    In one batch an image's last bits may depend on its place (PyTorch with one thread).
+    """
+    first, second = (
+        runtime.probabilities(model, image[None])[0, witness.class_index] for image in witness.pair
+    )
     if not (math.isfinite(first) and math.isfinite(second)):
         raise ModelError(f"{runtime.name} returns no number on the witness", where=str(model))
     return float(first), float(second)
