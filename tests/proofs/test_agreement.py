@@ -1,7 +1,8 @@
 """The checker that Coq proves sound, and lastbit_check: the same verdicts on the same certificates.
 
 They are two programs by two ways: integers over 2^100 in Coq, float64 arrays in Python. Their
-bounds differ by what each rounds, and by columns (Coq carries more): they are compared as ratios. Run `make checker` first; without it the tests are skipped.
+bounds differ by what each rounds, and by columns (Coq carries more): they are compared as ratios.
+Run `make checker` first; without it the tests are skipped.
 """
 
 import subprocess

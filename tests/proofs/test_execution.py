@@ -89,7 +89,7 @@ def sums(node: Linear, x: Float32Array, order: str) -> list[Tree]:
         for w, z, there in zip(weight[g, o], columns[g, :, place], real[g, :, place], strict=True):
             v = np.float32(w * z)
             terms.append(Tree(v, f"p {_hex(w)} {_hex(z)} {_hex(v)}" if there else ""))
-        bias = node.bias[g * weight.shape[1] + o]
+        bias = np.float32(node.bias[g * weight.shape[1] + o])
         found.append(tree([*terms, Tree(bias, f"c {_hex(bias)}")], order))
     return found
 
