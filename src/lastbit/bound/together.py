@@ -30,9 +30,9 @@ from lastbit_check.verdict import Rejected
 DIMENSIONS, STEPS, POWERS = 12, 60, 40
 MARGINS = 2e-3, 2e-2
 """How far below 1 a spectral norm is kept: integers and an incomplete ascent use it up."""
-LEAST_SHARE = Fraction(1, 100)
+LEAST_SHARE = Fraction(1, 50)
 """Of all rounding, what a layer's must be to be taken together with others."""
-MOST_ROWS, MOST_UNITS = 4096, 6000
+MOST_ROWS, MOST_UNITS = 3300, 6000
 
 Float64Array = NDArray[np.float64]
 
@@ -70,18 +70,17 @@ def take_together(walk: TrunkWalk) -> Derived:
         return derived
     place = walk.ledger.row(derived.worst[:2])
     sums = {n.name: bundle.sums(n, walk.layers[n.name], walk.weights(n, place)) for n in nodes}
-    gathered = [(group, *together.gathered([sums[name] for name in group], bundle.radius)[:2])
-                for group in _grouped(sums, bundle.radius)]  # fmt: skip
+    groups = _grouped(sums, bundle.radius)
     bare, walk.bundle = walk.hints, bundle
     rounding = walk.ledger.effects["rounding"]
     alone = dict(rounding)
     for margin in MARGINS:
-        chosen = {
-            group[0]: scales(forms, gains, margin)._replace(
-                pair=derived.worst[:2], nodes=tuple(group)
-            )
-            for group, forms, gains in gathered
-        }
+        chosen = dict[str, Together]()
+        for group in groups:
+            forms, gains, _ = together.gathered([sums[name] for name in group], bundle.radius)
+            hint = scales(forms, gains, margin)
+            chosen[group[0]] = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
+            del forms
         walk.hints = dataclasses.replace(bare, together=chosen)
         try:
             return walk.conclude()
