@@ -20,7 +20,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from adversaries import curves, first_layers, ranges, sums
+from adversaries import curves, first_layers, joint, ranges, sums
 
 
 class Row(NamedTuple):
@@ -76,9 +76,20 @@ def of_ranges() -> Iterator[Row]:
             yield Row(f"range of {node}", share, "a SiLU near 0" if curved else "linear")
 
 
+def of_joint() -> Iterator[Row]:
+    """Several layers together: some that are made for it, then any weights."""
+    for centred, how in ((True, "4 orthogonal forms"), (False, "one form of pixels")):
+        yield Row("roundings together", joint.share_of_made(centred=centred), f"2 layers, {how}")
+    for terms in (2, 3, 4):
+        cases = ((joint.random_joint(s, terms), s) for s in range(5))
+        share = max(joint.searched(case, s, 150) for case, s in cases)
+        how = f"2 layers, {terms} terms, images and trees searched for"
+        yield Row("roundings together, any weights", share, how)
+
+
 def rows() -> list[Row]:
     """All of them."""
-    return [*of_sums(), *of_curves(), *of_first_layers(), *of_ranges()]
+    return [*of_sums(), *of_curves(), *of_first_layers(), *of_ranges(), *of_joint()]
 
 
 def shown(share: float) -> str:

@@ -21,8 +21,9 @@ from lastbit_check.network import CURVED, Node
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 24  # exact in a float32, too
 RADIUS_BITS = 19
-# of some columns: the channels that are not 0, and A on them (rows, H, W, K) with an exponent
-Gathered = list[tuple[Rows, NDArray[np.float32], int]]
+# of some columns: the place of the first one, the channels that are not 0, and A on them
+# (rows, H, W, K) with an exponent; columns that are in none are 0
+Gathered = list[tuple[int, Rows, NDArray[np.float32], int]]
 
 
 class Spread(NamedTuple):
@@ -69,7 +70,7 @@ def spreads(
                 held[node.name] = columns
                 if node.name in kept:
                     a = columns.a
-                    kept[node.name].append((columns.rows, a.n.astype(np.float32), a.e))
+                    kept[node.name].append((start, columns.rows, a.n.astype(np.float32), a.e))
                 new = _gathered(columns, node.shape[0], ranges[here], moves[here])
                 sums[node.name] = sums[node.name].plus(new) if node.name in sums else new
             for name in node.inputs:

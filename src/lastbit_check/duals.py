@@ -65,9 +65,9 @@ class Ledger:
 
     def row(self, pair: tuple[int, int]) -> int:
         """The place of a pair of classes c < j."""
-        found = np.flatnonzero(np.all(self.pairs == pair, axis=1))
-        require(found.size == 1, "together.pair", f"{pair}")
-        return int(found[0])
+        pairs = self.pairs.tolist()
+        require([*pair] in pairs, "together.pair", f"{pair}")
+        return pairs.index([*pair])
 
     def share(self, row: int, names: tuple[str, ...], most: Fraction) -> None:
         """The roundings of these nodes, together at most ``most``, divided as they were alone."""

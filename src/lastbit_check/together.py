@@ -37,6 +37,7 @@ from lastbit_check.verdict import require
 BITS = 25  # of an entry of X: products of two rows are exact below 2^53
 MOST_ROWS = 2**12
 CLOSE = 1 + 2.0**-30  # more than float64 arithmetic on positive numbers can be off by here
+TINY = 2.0**-1000  # more than squares that underflow are worth
 
 
 class Affine(NamedTuple):
@@ -74,7 +75,7 @@ class Bundle:
         require(self.names <= found.keys(), "together.base", "a node that does not depend on it")
         ranges = radius[:, :1].fit(RADIUS_BITS)
         self.radius = np.ldexp(ranges.n[np.any(radius.n, axis=1), 0], -ranges.e)
-        self.rows = {name: _joined(rows.pop(name)) for name in list(rows)}
+        self.rows = {name: _joined(rows.pop(name), self.radius.size) for name in list(rows)}
         self.own = {name: found[name].spread[..., :1] for name in self.names}
 
     def sums(self, node: Node, layer: Layer, weights: Fix) -> Sums:
@@ -85,21 +86,20 @@ class Bundle:
 
     def _affine(self, name: str) -> Affine:
         form, own, (channels, a) = self.forms[name], self.own[name], self.rows[name]
+        require(abs(form.c.e) <= 200 or not form.c.n.any(), "precision", "a centre underflows")
         error = total(form.radius[..., :1], Fix(-own.n, own.e))
         c = np.ldexp(form.c.n[channels], -form.c.e).ravel()
         return Affine(channels, a, c, error[channels].reshape(-1, 1))
 
 
-def _joined(parts: Gathered) -> tuple[Rows, NDArray[np.float32]]:
-    """The channels that occur in ``parts``, and their columns (units, N)."""
-    channels = np.unique(np.concatenate([rows for rows, _, _ in parts]))
-    count = sum(n.shape[3] for _, n, _ in parts)
-    joined, start = np.zeros((channels.size, *parts[0][1].shape[1:3], count), np.float32), 0
-    for rows, n, e in parts:
+def _joined(parts: Gathered, count: int) -> tuple[Rows, NDArray[np.float32]]:
+    """The channels that occur in ``parts``, and their columns (units, count)."""
+    channels = np.unique(np.concatenate([rows for _, rows, _, _ in parts]))
+    joined = np.zeros((channels.size, *parts[0][2].shape[1:3], count), np.float32)
+    for start, rows, n, e in parts:
         require(not n.any() or abs(e) <= 100, "precision", "columns are not exact in float32")
-        stop = start + n.shape[3]
-        joined[np.searchsorted(channels, rows), ..., start:stop] = np.ldexp(n, -e)
-        start = stop
+        here = np.searchsorted(channels, rows)
+        joined[here, ..., start : start + n.shape[3]] = np.ldexp(n, -e)
     return channels, joined.reshape(-1, count)
 
 
@@ -136,15 +136,15 @@ def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
 def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
     """Upper bound, over all images, of the sum of the layers' roundings times their weights."""
     forms, gains, rest = gathered(sums, radius)
-    fits = len(forms) == len(hint.rows) <= MOST_ROWS and forms.shape[1] == len(hint.columns)
-    require(fits, "together.shape", f"{forms.shape}")
-    positive = np.min(hint.rows) > 0 and np.min(hint.columns) > 0 and abs(hint.exponent) < 500
+    fits = (hint.rows.shape, hint.columns.shape) == (forms.shape[:1], forms.shape[1:])
+    require(fits and len(forms) <= MOST_ROWS, "together.shape", f"{forms.shape}")
+    positive = np.min(hint.rows) > 0 and np.min(hint.columns) > 0 and abs(hint.exponent) < 200
     require(bool(positive), "together.positive", "scales that are not positive")
     p, q = hint.rows.astype(np.float64), np.ldexp(hint.columns.astype(np.float64), -hint.exponent)
     forms *= p[:, None]
     forms *= q * 2.0**BITS
     contracts(np.rint(forms, out=forms))
-    left, right = (Fraction(float(np.sum(v * v)) * CLOSE) for v in (gains / p, 1 / q))
+    left, right = (Fraction(float(np.sum(v * v)) * CLOSE + TINY) for v in (gains / p, 1 / q))
     return root(left) * root(right) + rest
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit.bound.walk import Walk
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
-from lastbit_check.check import Pass
 from lastbit_check.exact import Fix
 from lastbit_check.forms import Form
 from lastbit_check.patches import FirstLayers
@@ -66,10 +66,10 @@ class Small:
         return b.to_bytes()
 
     @cached_property
-    def checked(self) -> Pass:
+    def checked(self) -> Walk:
         """The checker's walk through the network."""
         names = frozenset({"stem", "filtered"})
-        walk = Pass(self.model, Hints({}, {}, {}, boxes=names, bases=names - {"stem"}), keep=True)
+        walk = Walk(self.model, Hints({}, {}, {}, boxes=names, bases=names - {"stem"}), keep=True)
         walk.run()
         return walk
 
@@ -82,7 +82,7 @@ class Small:
     @property
     def form(self) -> Form:
         """That of the second SiLU."""
-        return self.checked.forms["filtered"]
+        return self.checked.kept["filtered"]
 
     @property
     def units(self) -> tuple[int, ...]:
@@ -101,10 +101,9 @@ class Small:
         change = self.values(others) - self.values(images)
         return np.abs(np.sum(a * change, axis=(1, 2, 3)))
 
-    def bound(self, pixel: tuple[int, int], a: Array) -> Fraction:
-        found = self.layers.change(Fix(a[..., None], 0), *pixel)
-        assert found is not None
-        return found
+    def bound(self, pixel: tuple[int, int], a: Array) -> Fraction | None:
+        """The exact form's; None where the pixel moves no unit, or too many."""
+        return self.layers.change(Fix(a[..., None], 0), *pixel)
 
     def hostile(self, images: Array, unit: tuple[int, int, int], sign: int) -> Array:
         """A unit of the second SiLU (N,) if every operation errs by all that is allowed.
@@ -190,8 +189,8 @@ def changed(small: Small, random: np.random.Generator) -> Small:
 
 def share_of_change(small: Small, pixel: tuple[int, int], a: Array, images: Array) -> float:
     """Of the exact form's bound, what the best of the images attains."""
-    most, bound = float(small.moved(images, pixel, a).max()), float(small.bound(pixel, a))
-    return most * (1 - SLACK) / bound if bound else 0.0
+    most, bound = float(small.moved(images, pixel, a).max()), small.bound(pixel, a)
+    return most * (1 - SLACK) / float(bound) if bound else 0.0
 
 
 def share_of_error(small: Small, images: Array) -> float:

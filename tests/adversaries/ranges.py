@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit.bound.walk import derive
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
-from lastbit_check.check import derive
 from lastbit_check.exact import Fix
 
 Array = NDArray[np.float64]

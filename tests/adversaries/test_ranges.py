@@ -44,10 +44,10 @@ def most(scale: float = 2.0**-8) -> float:
 def test_a_pixel_left_out_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
     spreads = columns.spreads
 
-    def weaker(nodes: Any, base: Any, layers: Any, hints: Any, radius: Fix) -> Any:
+    def weaker(nodes: Any, base: Any, layers: Any, hints: Any, radius: Fix, kept: Any) -> Any:
         without = Fix(radius.n.copy(), radius.e)
         without.n[-1] = 0
-        return spreads(nodes, base, layers, hints, without)
+        return spreads(nodes, base, layers, hints, without, kept)
 
     monkeypatch.setattr(columns, "spreads", weaker)
     assert most() > 1

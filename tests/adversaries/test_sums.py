@@ -13,10 +13,10 @@ from adversaries import sums
 from adversaries.shown import Show
 from adversaries.trees import all_sums, chain, integer, rounded, terms_of
 from adversaries.weakened import weakened
+from lastbit.bound.walk import derive
 from lastbit.float32 import ORDERS, execute, ordered_sum
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
-from lastbit_check.check import derive
 from lastbit_check.layers import Layer
 from soundness.harness import built
 
@@ -45,7 +45,12 @@ WRONG: list[tuple[str, str, str, sums.Sum]] = [
     ("half of the cap", "(mass + full) / 2", "(mass + full) / 4", sums.cancelled(5)),
     ("no rounding of the whole", "np.where(count > 1, full, 0.0)", "0.0", sums.ladder(2)),
     ("one addition less", "rank < count[:, None]", "rank < count[:, None] - 1", sums.with_zeros(4)),
-    ("every product exact", "[0] == 0.5", "[0] >= 0.5", sums.rounded_products(2)),
+    (
+        "every product exact",
+        "products(w * ~self.exact)",
+        "products(0 * w)",
+        sums.rounded_products(2),
+    ),
     ("no bias", "np.concatenate([products(w), bias], axis=1)", "products(w)", sums.biased(7)),
 ]
 

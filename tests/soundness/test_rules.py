@@ -147,10 +147,18 @@ def _spoilt(x: NDArray[np.int32], value: int) -> NDArray[np.int32]:
 
 together("together.pair", "a_pair_of_no_classes", pair=(1, 7))
 together("together.pair", "a_pair_twice_the_same", pair=(1, 1))
+together("together.pair", "a_pair_of_three", pair=(0, 1, 2))
+together("together.pair", "a_pair_of_none", pair=())
 together("together.base", "a_node_before_the_base", nodes=("conv_3",))
 together("hint.node", "a_node_that_does_not_sum", nodes=("silu_9",))
 together("together.shape", "a_form_too_few", rows=lambda hint: hint.rows[1:])
 together("together.shape", "a_unit_too_many", columns=lambda hint: np.append(hint.columns, 1))
+together("together.shape", "a_column_of_columns", columns=lambda hint: hint.columns[:, None])
+together("together.shape", "a_column_of_rows", rows=lambda hint: hint.rows[:, None])
+together("together.shape", "rows_of_no_columns", rows=lambda hint: hint.rows[:, None][:, :0])
+together("together.shape", "one_number", rows=lambda hint: hint.rows[0].reshape(()))
+together("together.shape", "a_matrix_of_scales", rows=lambda hint: np.int32(1).reshape(()),
+         columns=lambda hint: np.ones((hint.rows.size, hint.columns.size), np.int32))  # fmt: skip
 together("together.positive", "a_scale_of_nothing", rows=lambda hint: _spoilt(hint.rows, 0))
 together("together.positive", "a_negative_scale", columns=lambda hint: _spoilt(hint.columns, -1))
 together("together.positive", "a_scale_out_of_reach", exponent=600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from lastbit.bound.together import TrunkWalk, scales, take_together
 from lastbit.bound.walk import derive
 from lastbit.certificate.write import hints_for
+from lastbit.graph import OnnxBuilder
 from lastbit_check import together
+from lastbit_check.certificate import Hints, Together
 from lastbit_check.check import ceil_float
 from lastbit_check.verdict import Rejected
 from soundness.harness import NearlyLinear, assault, built, subject_of
@@ -79,6 +82,42 @@ def test_the_scales_are_nearly_the_best(seed: int, record_property: object) -> N
     assert callable(record_property)
     record_property("share", round(reached, 4))
     assert bound < float(g @ np.abs(b).sum(axis=1)) * 1.01
+
+
+def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many forms as columns: scales of shape (n, 1) would weigh rows, and show nothing."""
+    n, g = 64, np.full(64, 1e-9)
+    g[0] = 1.0
+    b = np.array([[1.0]])
+    while len(b) < n:
+        b = np.block([[b, b], [b, -b]])
+    b /= 16  # its norm is 1/2, and an image makes the first form 4
+    monkeypatch.setattr(together, "gathered", lambda *_: (b.copy(), g.copy(), Fraction(0)))
+    p = np.rint(np.sqrt(g) * 2.0**25)
+    q = np.rint(1.99 / p * 2.0**40).astype(np.int32)
+    hint = Together((0, 1), (), 40, p.astype(np.int32), q)
+    with pytest.raises(Rejected, match=r"together\.norm"):
+        together.bound([], np.ones(n - 1), hint)
+    with pytest.raises(Rejected, match=r"together\.shape"):
+        together.bound([], np.ones(n - 1), hint._replace(columns=q[:, None]))
+
+
+def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
+    """Two channels of 300 units, in chunks of 256: the first one has none of the second channel."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 15, 20)), "mul", np.float32(2.0**-8))
+    x = b.silu(b.conv(x, np.reshape([1.0, 0.5], (2, 1, 1, 1))), "base")
+    x = b.conv(x, np.reshape([0.0, 3.0], (1, 2, 1, 1)), name="one")
+    x = b.conv(x, np.reshape([0.5], (1, 1, 1, 1)), name="two")
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    name = frozenset({"base"})
+    walk = TrunkWalk(b.to_bytes(), Hints({}, {}, {}, boxes=name, bases=name))
+    walk.bundle = together.Bundle({"one", "two"})
+    walk.run()
+    for name, weight in (("one", 3.0), ("two", 1.5)):
+        channels, a = walk.bundle.rows[name]
+        assert channels.tolist() == [0]
+        assert np.array_equal(a, np.concatenate([np.zeros((300, 300)), weight * np.eye(300)], 1))
 
 
 @pytest.mark.parametrize("seed", range(16))

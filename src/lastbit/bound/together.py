@@ -30,6 +30,8 @@ from lastbit_check.verdict import Rejected
 DIMENSIONS, STEPS, POWERS = 12, 60, 40
 MARGINS = 2e-3, 2e-2
 """How far below 1 a spectral norm is kept: integers and an incomplete ascent use it up."""
+UNREAD = 1e-6
+"""Of the most that a unit of the base weighs, what it is taken to weigh at least."""
 LEAST_SHARE = Fraction(1, 50)
 """Of all rounding, what a layer's must be to be taken together with others."""
 MOST_ROWS, MOST_UNITS = 3300, 6000
@@ -108,7 +110,7 @@ def scales(forms: Float64Array, gains: Float64Array, margin: float, *, seed: int
         v = b.T @ (u * (gains / t)[:, None]).astype(np.float32)
         d = np.maximum(np.linalg.norm(v, axis=1), tiny)
     rows, _ = _whole(np.sqrt(gains / t))
-    q = 1 / np.sqrt(d)
+    q = 1 / np.sqrt(np.maximum(d, UNREAD * np.max(d)))
     norm = _norm(forms * rows[:, None] * q, v[:, 0] / d / q)
     units, exponent = _whole(q * ((1 - margin) / norm))
     return Together((0, 0), (), exponent, rows, units)
