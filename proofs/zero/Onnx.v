@@ -86,11 +86,16 @@ Record operator := { kind : string; reads : list string; writes : list string; a
 (** Attributes by name: an integer (field 3) or integers (field 8). *)
 Definition operator_of (f : field) : operator :=
   let m := inside_of f in
-  {| kind := text_at 4 m; reads := texts 1 m; writes := texts 2 m;
+  {| kind := if String.eqb (text_at 7 m) "" then text_at 4 m else "of another domain"; reads := texts 1 m; writes := texts 2 m;
      attributes := map (fun a => let b := inside_of a in (text_at 1 b, (numbers 3 b ++ numbers 8 b)%list)) (all_of 5 m) |}.
 
 Definition attribute (o : operator) (a : string) (default : list N) : list N :=
   match find (fun x => String.eqb (fst x) a) (attributes o) with Some (_, v) => v | None => default end.
+
+(** An attribute that is there has this value. *)
+Fixpoint same (a b : list N) : bool :=
+  match a, b with [], [] => true | x :: a', y :: b' => (x =? y) && same a' b' | _, _ => false end.
+Definition has (o : operator) (a : string) (v : list N) : bool := same (attribute o a v) v.
 
 (** ** The network *)
 
@@ -114,7 +119,7 @@ Definition convolve (s : state) (o : operator) (y : string) (i : nat) (w b : con
   match dims w, dims b, attribute o "strides" [1; 1], attribute o "pads" [0; 0; 0; 0], attribute o "group" [1],
         attribute o "dilations" [1; 1] with
   | [outs; per; kh; kw], [outs'], [sy; sx], [above; before; below; behind], [group], [1; 1] =>
-      if (outs =? outs') && (per * group =? N.of_nat (channels t)) then
+      if (outs =? outs') && (per * group =? N.of_nat (channels t)) && has o "kernel_shape" [kh; kw] && has o "auto_pad" [0; 0] then
         Some (make s y (Conv i (place_of w) (place_of b) (N.to_nat outs) (N.to_nat group) (N.to_nat kh) (N.to_nat kw)
           (N.to_nat sy) (N.to_nat sx) (N.to_nat above) (N.to_nat before)
           (extent (N.of_nat (height t)) above below kh sy) (extent (N.of_nat (width t)) before behind kw sx)))
@@ -137,7 +142,7 @@ Definition step (cs : list constant) (s : state) (o : operator) : option state :
       match m with
       | SigmoidOf _ => None
       | Node i =>
-          if String.eqb (kind o) "Cast" || String.eqb (kind o) "Flatten" then Some (called s y m)
+          if String.eqb (kind o) "Cast" && has o "to" [1] || String.eqb (kind o) "Flatten" && has o "axis" [1] then Some (called s y m)
           else if String.eqb (kind o) "Sigmoid" then Some (called s y (SigmoidOf i))
           else if String.eqb (kind o) "GlobalAveragePool" then Some (make s y (Average i))
           else if String.eqb (kind o) "ReduceMean" then
@@ -166,7 +171,7 @@ Fixpoint steps (cs : list constant) (s : state) (answer : string) (os : list ope
   | [] => None
   | [o] => match writes o, map (look s) (reads o) with
            | [y], [Some (Node i)] =>
-               if String.eqb (kind o) "Softmax" && String.eqb y answer && (S i =? List.length (made s))%nat then Some (made s) else None
+               if String.eqb (kind o) "Softmax" && has o "axis" [1] && String.eqb y answer && (S i =? List.length (made s))%nat then Some (made s) else None
            | _, _ => None
            end
   | o :: os' => match step cs s o with Some s' => steps cs s' answer os' | None => None end
@@ -178,7 +183,7 @@ Definition sizes_of (f : field) : list N :=
     (all_of 2 (inside_of u))) (all_of 1 (inside_of t))) (all_of 2 (inside_of f)).
 
 Definition read (file : bytes) : option (list node) :=
-  match all_of 7 (fields many 0 (fold_left (fun n _ => n + 1) file 0) file) with
+  match all_of 7 (fields many 0 (n_of (fold_left (fun n _ => n + 1)%uint63 file 0%uint63)) file) with
   | [graph] =>
       let m := inside_of graph in
       match all_of 11 m, texts 1 (flat_map inside_of (all_of 12 m)) with
