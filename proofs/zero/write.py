@@ -2,8 +2,8 @@
 
     python proofs/zero/write.py [MODEL [FOLDER]]
 
-Without arguments: models/zero/model.onnx, beside this file. Nothing here is believed: Coq computes the
-SHA-256 of the bytes that it is given, and reads the network from them.
+Without arguments: models/zero/model.onnx, beside this file. Nothing here is believed: Coq computes
+the SHA-256 of the bytes that it is given, and reads the network from them.
 """
 
 import hashlib
