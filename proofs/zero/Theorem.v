@@ -2,16 +2,23 @@
 
     [file] in Data.v is models/zero/model.onnx, byte by byte; [model_sha256] is its SHA-256. `make
     theorem-zero` writes Data.v, and compiles this file: the SHA-256 of [file] is computed here, its
-    weights are read from it here, and all bytes of all channels of its first convolution are tried.
+    operators and weights are read from it here, and all bytes of all channels of its first
+    convolution are tried. Data.v says nothing besides.
 
-    Rests on Programs.v and Sha256.v. What Data.v says besides, to be read: [nodes], the operators, and
-    where in the file the weights of each stand. *)
+    Rests on Programs.v, Onnx.v and Sha256.v. *)
 
 From Coq Require Import Reals List ZArith Arith Bool String Uint63.
 From Lastbit Require Import Statement hash.Sha256 operations.Convolution.
-From Lastbit Require Import zero.Absorb zero.File zero.Placement zero.Stem zero.Programs zero.Data.
+From Lastbit Require Import zero.Absorb zero.File zero.Placement zero.Stem zero.Programs zero.Onnx zero.Data.
 Import ListNotations.
 Open Scope R_scope.
+
+(** The operators of the file, and where in it their weights stand. *)
+Definition if_any (found : option (list node)) : list node := match found with Some l => l | None => [] end.
+Definition nodes : list node := Eval vm_compute in if_any (read file).
+
+Theorem is_read : read file = Some nodes.
+Proof. vm_cast_no_check (eq_refl (Some nodes)). Qed.
 
 (** Hexadecimal, as sha256sum prints it. *)
 Definition digit (n : int) : Ascii.ascii :=
@@ -36,11 +43,11 @@ Definition zero_network : network := network_of_file file nodes.
 (** The tensor conv_stem. *)
 Definition stem : list nat := tensor_units nodes 2.
 
-(** 1. The network's file. 2. In all allowed executions, on images that differ in the last bit of one
+(** 1. The file, and the network that it holds. 2. In all allowed executions, on images that differ in the last bit of one
     pixel, whose first convolution is stored in binary32, that convolution computes the same numbers,
     none of them 0. 3. So all answers of one program are the same data: the exact answer is 0. *)
 Theorem zero :
-  hexadecimal (sha256 file) = model_sha256 /\
+  (hexadecimal (sha256 file) = model_sha256 /\ read file = Some nodes) /\
   (forall v v' q x x' p p', image v -> (q < pixels zero_network)%nat -> neighbours q v v' ->
      execution zero_network v x p -> execution zero_network v' x' p' -> stored nodes 2 x -> stored nodes 2 x' ->
      forall n, In n stem -> exists r, 0 < r /\ x n = Finite r /\ x' n = Finite r) /\
@@ -52,7 +59,7 @@ Theorem zero :
                forall y y', meaning (answers datum a c) = Finite y -> meaning (answers datum a' c) = Finite y' ->
                Rabs (y' - y) <= 0).
 Proof.
-  split; [exact named|split].
+  split; [exact (conj named is_read)|split].
   - intros v v' q x x' p p' Hv _ N Hx Hx' St St' n Hn. exact (absorbed_same _ _ _ _ _ _ _ _ _ _ is_sound is_absorbing Hn Hv N Hx Hx' St St').
   - intros datum meaning a a' v v' q Hv _ N Hx Hx' B D c.
     assert (E := no_last_bit _ _ _ _ _ _ _ _ _ is_sound is_absorbing is_behind Hv N Hx Hx' B D c). split; [exact E|].
