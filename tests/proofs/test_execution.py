@@ -18,7 +18,7 @@ from lastbit.float32 import execute
 from lastbit.float32.patches import grouped_weight, patches
 from lastbit.float32.sums import ORDERS
 from lastbit.graph import Float32Array, Linear, Network, OnnxBuilder, read_onnx
-from lastbit_check.hints import Hints
+from lastbit_check.certificate import Hints
 
 CHECKER = Path(__file__).resolve().parents[2] / "build/checker/lastbit-coq-check"
 needs_checker = pytest.mark.skipif(not CHECKER.exists(), reason="make checker was not run")
