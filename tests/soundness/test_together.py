@@ -16,8 +16,12 @@ from lastbit.graph import OnnxBuilder
 from lastbit_check import together
 from lastbit_check.certificate import Hints, Together
 from lastbit_check.check import ceil_float
+from lastbit_check.exact import Fix, total
+from lastbit_check.forms import layer_underflow
+from lastbit_check.layers import layer_of
+from lastbit_check.network import BatchNorm, Node, Weights
 from lastbit_check.verdict import Rejected
-from soundness.harness import NearlyLinear, assault, built, subject_of
+from soundness.harness import NearlyLinear, assault, built, real, subject_of
 
 Floats = NDArray[np.float64]
 
@@ -118,6 +122,33 @@ def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
         channels, a = walk.bundle.rows[name]
         assert channels.tolist() == [0]
         assert np.array_equal(a, np.concatenate([np.zeros((300, 300)), weight * np.eye(300)], 1))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
+    """At the same magnitudes, whatever the layer: groups, strides, padding, biases, batch norm."""
+    random = np.random.default_rng(seed)
+    groups, side = int(random.choice([1, 4])), int(random.integers(1, 4))
+    w = random.normal(size=(4, 4 // groups, side, side)) * (random.random((1, 1, side, side)) < 0.7)
+    w = np.exp2(np.rint(w)) * (w != 0) if seed % 3 == 0 else w
+    vectors = random.normal(size=(4, 4)).astype(np.float32) * (random.random((4, 4)) < 0.7)
+    bn = BatchNorm(vectors[0], vectors[1], vectors[2], np.abs(vectors[3]), 1e-3)
+    weights = Weights(w.astype(np.float32), vectors[3], (2, 1), (1, 0, 0, 2), groups,
+                      bn=bn if seed % 2 else None)  # fmt: skip
+    shape = (4, (5 + 1 - side) // 2 + 1, 6 + 2 - side + 1)
+    layer = layer_of(Node("y", "linear", ("x",), shape, weights=weights), (4, 5, 6))
+    x = Fix(np.rint(np.abs(random.normal(size=(4, 5, 6, 1))) * 2.0**20), 20 + seed)
+    beta = Fix(random.integers(0, 2**20, (*shape, 1)).astype(np.float64), 12)
+    mass = layer.spread(x)
+    whole = Fix(np.floor(mass.n * random.random(mass.n.shape)), mass.e)
+    none = together.Affine(np.zeros(0, np.intp), np.zeros((0, 1), np.float32), np.zeros(0), x)
+    read, given, rest = together._gains(together.Sums(layer, beta, x, none, none))
+    parts = ((read, x), (given, whole))
+    charged = rest + sum(Fraction(float(np.sum(real(g) * real(v)))) for g, v in parts)
+    rounding = layer.rounding(x, whole)  # rounded up to its grid
+    alone = total(Fix(np.maximum(rounding.n - 1, 0), rounding.e), layer_underflow(layer, x))
+    one = Fraction(float(np.sum(real(beta) * real(alone))))
+    assert one * (1 - Fraction(1, 2**30)) <= charged <= 1.5 * one
 
 
 @pytest.mark.parametrize("seed", range(16))
