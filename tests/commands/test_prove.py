@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from absorbing import absorber
+from lastbit import api
 from lastbit.cli import main
 from lastbit.graph import OnnxBuilder
 from lastbit.witness import measure, write_witness
@@ -48,6 +49,24 @@ def test_prove_prints_one_object_and_leaves_a_certificate(
     assert Path(found["certificate"]) == certificate
     assert main(["check", str(certificate), "--model", str(model)]) == 0
     assert "ACCEPTED" in capsys.readouterr().out
+
+
+def test_without_the_cache_another_witness_is_found_and_certified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    model = small(tmp_path / "m" / "model.onnx")
+    worst = measure(model, np.zeros((1, 4, 4), np.uint8), (0, 0), 0)
+    write_witness(model.with_name("witness.json"), worst)
+    monkeypatch.setattr(api, "SEARCH_SECONDS", 3.0)
+    assert main(["prove", str(model), "--no-cache", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "proved"
+    assert worst.lower < found["lower"]["value"] <= found["upper"]["value"]
+    stored = json.loads(model.with_name("witness.json").read_text())
+    assert float.fromhex(stored["lower"]) == worst.lower
+    certificate = json.loads(model.with_name("certificate.json").read_text())
+    assert float.fromhex(certificate["witness"]["lower"]) == found["lower"]["value"]
 
 
 def test_a_layer_that_absorbs_makes_the_answer_exactly_0(

@@ -31,6 +31,14 @@ def prove(
     model: ModelArgument = DEFAULT_MODEL,
     out: Annotated[Path | None, typer.Option(help="Folder for the certificate.")] = None,
     rows: Annotated[int, typer.Option(help="Rows of the table of nodes; 0 for all.", min=0)] = 12,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache",
+            help="Search for the pair of images again instead of taking the stored one (extra "
+            "train); the bound is always derived anew.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
@@ -38,7 +46,7 @@ def prove(
 
     files = resolve_model(model)
     with watched() as progress:
-        proof = run_proof(files, out=out, progress=progress)
+        proof = run_proof(files, out=out, no_cache=no_cache, progress=progress)
     return Result(payload(files, proof), _view(files, proof, rows), as_json, CODES[proof.verdict])
 
 
