@@ -27,7 +27,7 @@ from lastbit_check.check import Derived, check as check_certificate
 from lastbit_check.verdict import Rejected, Unreadable
 
 SEARCH_SECONDS = 120.0
-"""For the search of `prove(..., no_cache=True)`, which ends where it attains what its patch allows."""
+"""For the search of `prove(..., no_cache=True)`, which ends once it attains what a patch allows."""
 
 
 @dataclass(frozen=True)
