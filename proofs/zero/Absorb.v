@@ -60,7 +60,8 @@ Qed.
 (** ** The sum *)
 
 (** Terms that are 0 count for nothing. *)
-Lemma error_vanish z l : all_vanish z -> error (z ++ l) = error l /\ size (z ++ l) = size l /\ exact_sum (z ++ l) = exact_sum l.
+Lemma error_vanish c f z l : all_vanish z ->
+  error c f (z ++ l) = error c f l /\ size (z ++ l) = size l /\ exact_sum (z ++ l) = exact_sum l.
 Proof.
   intros Z. assert (Lz := proj1 (live_vanish z) Z). destruct (vanish_sums z Z) as [X0 P0].
   assert (F0 : total (map flush_of z) = 0).
@@ -72,23 +73,23 @@ Proof.
   - unfold exact_sum in *. rewrite map_app, total_app, X0. lra.
 Qed.
 
-(** The error of a product and a constant. *)
-Lemma pair_error w x b : error [Product w x; Constant b] <= (1 + u) ^ 2 * (u * (2 * Rabs (w * x) + Rabs b) + eta * (Rabs w + Rabs x + 5)).
+(** The error of a product and a constant, of which one sum is made at most: no cap is of use. *)
+Lemma pair_error c f w x b : 0 <= c -> 0 <= f ->
+  error c f [Product w x; Constant b] <= (1 + u) ^ 2 * (u * (f + Rabs (w * x)) + eta * (2 * Rabs w + 2 * Rabs x + 6)).
 Proof.
-  assert (Hu := u_pos). assert (He := eta_pos).
+  intros Hc Hf. assert (Hu := u_pos). assert (He := eta_pos).
   set (l := [Product w x; Constant b]). assert (N : (length (live l) <= 2)%nat).
   { unfold live, l. simpl. destruct (nonzero _), (nonzero _); simpl; lia. }
-  unfold error. apply Rle_trans with ((1 + u) ^ 2 * first_order l); [now apply amplify, first_order_pos|].
+  unfold error. apply Rle_trans with ((1 + u) ^ 2 * first_order c f l); [now apply amplify, first_order_pos|].
   apply Rmult_le_compat_l; [generalize (pow_1u 2); lra|]. unfold first_order.
-  assert (T : total (live l) = Rabs (w * x) + Rabs b) by (rewrite total_live; unfold size, l; simpl; unfold magnitude; simpl; lra).
-  assert (W := worst_simple _ (live_nonneg l)).
+  assert (W : worst c f (live l) <= f).
+  { unfold live, l. simpl. destruct (nonzero _), (nonzero _); simpl; unfold levels, over; simpl; lra. }
   assert (Pl : INR (Nat.pred (length (live l))) <= 1) by (change 1 with (INR 1); apply le_INR; lia).
-  assert (T0 := total_pos _ (live_nonneg l)).
-  assert (INR (Nat.pred (length (live l))) * total (live l) <= 1 * total (live l)) by (apply Rmult_le_compat_r; lra).
-  assert (Pp : total (map products_of l) = Rabs (w * x)) by (unfold l; simpl; unfold magnitude; simpl; lra).
-  assert (Pf : total (map flush_of l) <= Rabs w + Rabs x + 2).
+  assert (Pp : total (map products_of l) <= Rabs (w * x)).
+  { unfold l. simpl. unfold magnitude. simpl. generalize (Rabs_pos (w * x)). destruct (scales w); lra. }
+  assert (Pf : total (map flush_of l) <= 2 * Rabs w + 2 * Rabs x + 2).
   { unfold l. simpl. generalize (Rabs_pos w) (Rabs_pos x). destruct (nonzero _); lra. }
-  rewrite Pp. apply Rplus_le_compat; apply Rmult_le_compat_l; lra.
+  apply Rplus_le_compat; apply Rmult_le_compat_l; lra.
 Qed.
 
 (** The bound of all roundings: of the byte over 255, of the product, of the sum. *)
@@ -113,7 +114,9 @@ Lemma tap_error w b v r z l y : (0 <= v <= 255)%Z -> Rabs (r - IZR v / 255) <= 3
   exists a p, y = Finite p /\ reads a p /\ Rabs (a - (w * (IZR v / 255) + b)) <= reach w b.
 Proof.
   intros Hv Hr Hz P Hy Hl. assert (Hu := u_pos). assert (He := eta_pos).
-  destruct (permuted _ _ P) as (EX & ES & EE). destruct (error_vanish z [Product w r; Constant b] Hz) as (E1 & E2 & E3).
+  set (f := Rabs (w * r) + Rabs b). assert (Hf : 0 <= f) by (unfold f; generalize (Rabs_pos (w * r)) (Rabs_pos b); lra).
+  destruct (sums_perm _ _ P) as (EX & ES). assert (EE := error_perm f f _ _ P).
+  destruct (error_vanish f f z [Product w r; Constant b] Hz) as (E1 & E2 & E3).
   rewrite E1 in EE. rewrite E2 in ES. rewrite E3 in EX.
   assert (V : 0 <= IZR v / 255 <= 1) by (destruct Hv as [V0 V1]; apply IZR_le in V0, V1; lra).
   assert (Ar : Rabs r <= 1 + 3 * u).
@@ -123,16 +126,20 @@ Proof.
   assert (U1 : u = / 16777216) by (unfold u; lra). assert (E0 : eta <= / 1000000) by (unfold eta; lra).
   assert (Wr : Rabs (w * r) <= W * (1 + 3 * u)).
   { rewrite Rabs_mult. now apply Rmult_le_compat_l. }
-  assert (K := pair_error w r b). fold W B in K.
-  assert (K1 : error [Product w r; Constant b] <=
-    (1 + u) ^ 2 * (u * (2 * (W * (1 + 3 * u)) + B) + eta * (W + 7))).
-  { apply Rle_trans with (1 := K). apply Rmult_le_compat_l; [apply pow_le; lra|].
+  assert (K := pair_error f f w r b Hf Hf). fold W in K.
+  assert (K1 : error f f [Product w r; Constant b] <=
+    (1 + u) ^ 2 * (u * (2 * (W * (1 + 3 * u)) + B) + eta * (2 * W + 9))).
+  { apply Rle_trans with (1 := K). apply Rmult_le_compat_l; [apply pow_le; lra|]. unfold f. fold B.
     apply Rplus_le_compat; apply Rmult_le_compat_l; lra. }
   assert (EW : 0 <= eta * W) by (apply Rmult_le_pos; lra).
-  assert (K2 : (1 + u) ^ 2 * (u * (2 * (W * (1 + 3 * u)) + B) + eta * (W + 7)) + 3 * u * W <= reach w b).
+  assert (K2 : (1 + u) ^ 2 * (u * (2 * (W * (1 + 3 * u)) + B) + eta * (2 * W + 9)) + 3 * u * W <= reach w b).
   { unfold reach. fold W B. rewrite U1. simpl. lra. }
   assert (S : size [Product w r; Constant b] = Rabs (w * r) + B) by (unfold size, magnitude, B; simpl; lra).
-  destruct (sum_error l y Hy) as (a & p & -> & Ra & Ea).
+  assert (S' : size l = f) by (unfold f; fold B; now rewrite ES, S).
+  assert (Xf : Rabs (exact_sum l) <= f) by (rewrite <- S'; apply exact_sum_size).
+  destruct (sum_error f Hf l y Hy f) as (a & p & -> & Ra & Ea).
+  { apply (bounded_parts f f l Xf). lra. }
+  { exact Xf. }
   { rewrite ES, EE, S. unfold reach in K2. fold W B in K2.
     assert (eta * (W + 1) <= / 1000000 * (W + 1)) by (apply Rmult_le_compat_r; lra). rewrite U1 in *. lra. }
   exists a, p. split; [reflexivity|]. split; [exact Ra|]. rewrite EX, EE in Ea. unfold exact_sum in Ea. simpl in Ea.
