@@ -138,8 +138,7 @@ def main(name: str) -> None:
     derived = derive(model, hints, keep=True)
     rules = rounding_rules(network, hints, derived, ranges_of(derived))
     walk = TrunkWalk(model, hints)
-    walk.run()
-    certified = take_together(walk)
+    certified = take_together(walk, walk.run())
     table = Table("node", *COLUMNS, "together", box=None)
     charged = {k: float(v["rounding"]) for k, v in certified.nodes.items() if k in rules}
     for node, row in sorted(rules.items(), key=lambda item: -item[1][2])[:20]:

@@ -183,9 +183,9 @@ def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:
     mass = total(layer.spread(sums.reach), layer.bias_size.reshape(*column)).fit(30)
     steps = layer.terms + 1 + layer.extra
     later = Fix(mass.n * (2.0 * steps * steps), mass.e + 23)
-    flat = beta.reshape(1, -1)
-    alone = Fix(np.broadcast_to(total(bias, later).n, beta.n.shape), total(bias, later).e)
-    lost = total(Fix(alone.n, alone.e + 25), layer_underflow(layer, sums.reach))
-    rest = matmul_up(flat, lost.reshape(-1, 1)).largest()
+    alone = total(bias, later)
+    alone = Fix(np.broadcast_to(alone.n, beta.n.shape), alone.e + 25)
+    lost = total(alone, layer_underflow(layer, sums.reach)).reshape(-1, 1)
+    rest = matmul_up(beta.reshape(1, -1), lost).largest()
     touched = layer.columns(heavy).reshape(-1, 1, 1, 1) > 0
     return Fix(read.n + touched, read.e + 25), Fix(given.n, given.e + 25), rest

@@ -160,8 +160,7 @@ def test_no_execution_exceeds_what_is_taken_together(tmp_path: Path, seed: int) 
         pytest.skip("this network has no SiLU that bends before one that does not")
     alone = derive(model, hints)
     walk = TrunkWalk(model, hints)
-    walk.run()
-    found = take_together(walk)
+    found = take_together(walk, walk.run())
     assert found.logits["linear-core"] <= alone.logits["linear-core"]
     assert ceil_float(derive(model, walk.hints).upper) == ceil_float(found.upper)
     assault(subject_of(model, network, walk.hints), seed)
@@ -172,7 +171,6 @@ def test_most_networks_take_roundings_together(tmp_path: Path) -> None:
     for seed in range(16):
         model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
         walk = TrunkWalk(model, hints_for(network))
-        walk.run()
-        take_together(walk)
+        take_together(walk, walk.run())
         taken += bool(walk.hints.together)
     assert taken >= 6

@@ -48,15 +48,15 @@ class TrunkWalk(Walk):
             self.kept[node.name] = self.forms[node.name]
 
 
-def take_together(walk: TrunkWalk) -> Derived:
+def take_together(walk: TrunkWalk, derived: Derived) -> Derived:
     """What a finished walk derives when the roundings of its trunk are taken together.
 
     For the pair of classes that is worst; ``walk.hints`` then hold the hints for it.
 
     Args:
         walk: over.
+        derived: what it derived while each layer's rounding was bounded alone.
     """
-    derived = walk.conclude()
     nodes = _candidates(walk, derived)
     if walk.base is None or not nodes:
         return derived

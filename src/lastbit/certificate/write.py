@@ -82,7 +82,7 @@ def draft(
         hints = without
         derived = derive(model, hints, watch=watch)
     elif derived.upper > 0:
-        derived = take_together(walk)
+        derived = take_together(walk, derived)
         hints = dataclasses.replace(hints, together=walk.hints.together)
     blob = _blob(hints)
     assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
