@@ -21,13 +21,9 @@ from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
 from lastbit.witness.runtimes import OnnxRuntime
-from lastbit.witness.search import search
 from lastbit_check.certificate import load, read_bytes
 from lastbit_check.check import Derived, check as check_certificate
 from lastbit_check.verdict import Rejected, Unreadable
-
-SEARCH_SECONDS = 120.0
-"""For the search of `prove(..., no_cache=True)`, which ends once it attains what a patch allows."""
 
 
 @dataclass(frozen=True)
@@ -78,32 +74,29 @@ def prove(
     files: ModelFiles,
     *,
     out: Path | None = None,
-    no_cache: bool = False,
+    witness: Witness | None = None,
     progress: Progress = silent,
 ) -> Proof:
-    """Bound, replay of the stored witness, certificate, check by another process.
+    """Bound, replay of the witness, certificate, check by another process.
 
     Args:
         files: the model; its stored witness gives L, if there is one.
         out: folder of the certificate; by default the model's own, and for a shipped model
             ``certificates/NAME`` in the current folder.
-        no_cache: search for a witness from nothing, SEARCH_SECONDS at most, and replay that one.
+        witness: gives L in the place of the stored one.
         progress: told about the derivation, the replay and the check.
 
     Raises:
         ModelError: the model cannot be read or is not covered.
         OutputError: the certificate cannot be written.
-        MissingExtraError: ``no_cache`` without PyTorch.
+        UsageError: the witness is for another model.
     """
     start = time.monotonic()
     network = read_onnx(files.model)
     target = (out or _default_folder(files)) / "certificate.json"
     accuracy = measured_accuracy(files, network)
-    witness: Witness | None = None
     shown: ReplayResult | None = None
-    if no_cache:
-        witness = _searched(files, progress)
-    elif files.witness.exists():
+    if witness is None and files.witness.exists():
         witness = read_witness(files.witness)
     if witness is not None:
         progress("replaying the witness", 0, 1)
@@ -126,15 +119,6 @@ def prove(
         verdict = "refuted"
     return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
                  time.monotonic() - start)  # fmt: skip
-
-
-def _searched(files: ModelFiles, progress: Progress) -> Witness:
-    """A witness that owes nothing to the stored one."""
-    try:
-        images = load_mnist("test", progress=progress).images
-    except DataError:  # random images will do
-        images = None
-    return search(files.model, seconds=SEARCH_SECONDS, images=images, progress=progress).witness
 
 
 def _make_folder(folder: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from absorbing import absorber
-from lastbit import api
 from lastbit.cli import main
+from lastbit.commands import prove
 from lastbit.graph import OnnxBuilder
 from lastbit.witness import measure, write_witness
 from lastbit_check.__main__ import main as check_main
@@ -58,7 +58,7 @@ def test_without_the_cache_another_witness_is_found_and_certified(
     model = small(tmp_path / "m" / "model.onnx")
     worst = measure(model, np.zeros((1, 4, 4), np.uint8), (0, 0), 0)
     write_witness(model.with_name("witness.json"), worst)
-    monkeypatch.setattr(api, "SEARCH_SECONDS", 3.0)
+    monkeypatch.setattr(prove, "SEARCH_SECONDS", 3.0)
     assert main(["prove", str(model), "--no-cache", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["verdict"] == "proved"

@@ -83,7 +83,7 @@ def test_ctrl_c_stores_the_best_so_far(model: Path, capsys, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_say", interrupt)
+    monkeypatch.setattr(command, "say", interrupt)
     code, said = run(capsys, "search", model, "--seconds", 60)
     assert (code, said["interrupted"]) == (130, True)
     assert read_witness(model / "witness.json").lower == said["lower"]["value"] > 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +22,13 @@ from lastbit_check.check import ceil_float
 
 if TYPE_CHECKING:
     from lastbit.api import Proof
+    from lastbit.progress import Progress
+    from lastbit.witness import Witness
     from lastbit_check.check import Derived
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
+SEARCH_SECONDS = 120.0
+"""For the search of `--no-cache`, which ends once it attains what its patch allows."""
 CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
          "not decided": EXIT_UNDECIDED}  # fmt: skip
 
@@ -44,10 +50,24 @@ def prove(
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
     from lastbit.api import prove as run_proof
 
-    files = resolve_model(model)
+    files, start = resolve_model(model), time.monotonic()
     with watched() as progress:
-        proof = run_proof(files, out=out, no_cache=no_cache, progress=progress)
+        witness = _searched(files, progress) if no_cache else None
+        proof = run_proof(files, out=out, witness=witness, progress=progress)
+    proof = replace(proof, seconds=time.monotonic() - start)
     return Result(payload(files, proof), _view(files, proof, rows), as_json, CODES[proof.verdict])
+
+
+def _searched(files: ModelFiles, progress: Progress) -> Witness:
+    """A witness that owes nothing to the stored one."""
+    from lastbit.commands.search import images_to_start_from, say
+    from lastbit.witness.search import search
+
+    images = images_to_start_from(progress)
+    found = search(
+        files.model, seconds=SEARCH_SECONDS, images=images, progress=progress, report=say
+    )
+    return found.witness
 
 
 def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:

@@ -47,10 +47,10 @@ def search(
             seconds=seconds,
             starts=starts,
             seed=seed,
-            images=_images(progress),
+            images=images_to_start_from(progress),
             known=stored,
             progress=progress,
-            report=_say,
+            report=say,
         )
     witness = found.witness
     better = stored is None or witness.lower > stored.lower
@@ -126,7 +126,8 @@ def _stored(files: ModelFiles) -> Witness | None:
     return None
 
 
-def _images(progress: Progress) -> ByteArray | None:
+def images_to_start_from(progress: Progress) -> ByteArray | None:
+    """The test images; None, and a word about it, where there are none."""
     try:
         return load_mnist("test", progress=progress).images
     except DataError as error:
@@ -134,7 +135,8 @@ def _images(progress: Progress) -> ByteArray | None:
         return None
 
 
-def _say(score: float, pixel: tuple[int, int], class_index: int, seconds: float) -> None:
+def say(score: float, pixel: tuple[int, int], class_index: int, seconds: float) -> None:
+    """Tell of a new best change."""
     write_message(
         f"{seconds:6.1f} s: best so far {score:.9g} at pixel ({pixel[0]}, {pixel[1]}), "
         f"class {class_index}"
