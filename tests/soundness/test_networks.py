@@ -14,6 +14,7 @@ from lastbit.certificate.write import hints_for
 from lastbit_check.verdict import Rejected
 from networks import RandomNetwork
 from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
+from soundness.known import with_base
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -38,10 +39,7 @@ def test_hints_at_random(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(24))
 def test_ranges_that_follow_a_base(tmp_path: Path, seed: int) -> None:
-    model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
-    hints = hints_for(network)
-    if not hints.bases:
-        pytest.skip("this network has no SiLU that bends before one that does not")
+    model, network, hints = with_base(tmp_path, seed)
     assault(subject_of(model, network, hints), seed)
 
 

@@ -22,6 +22,7 @@ from lastbit_check.layers import layer_of
 from lastbit_check.network import BatchNorm, Node, Weights
 from lastbit_check.verdict import Rejected
 from soundness.harness import NearlyLinear, assault, built, real, subject_of
+from soundness.known import with_base
 
 Floats = NDArray[np.float64]
 
@@ -154,10 +155,7 @@ def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(16))
 def test_no_execution_exceeds_what_is_taken_together(tmp_path: Path, seed: int) -> None:
     """Sharper or as it was, for the pair that was worst; the walk of the checker agrees."""
-    model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
-    hints = hints_for(network)
-    if not hints.bases:
-        pytest.skip("this network has no SiLU that bends before one that does not")
+    model, network, hints = with_base(tmp_path, seed)
     alone = derive(model, hints)
     walk = TrunkWalk(model, hints)
     found = take_together(walk, walk.run())
