@@ -39,6 +39,7 @@ FORM = {
     "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
     "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
     "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int}},
+    "trees": {ANY: {"pair": [int], "pixel": [int], "leaves": [float]}},
 }  # fmt: skip
 
 
@@ -50,6 +51,17 @@ class Together(NamedTuple):
     exponent: int
     rows: NDArray[np.int32]
     columns: NDArray[np.int32]
+
+
+class Tree(NamedTuple):
+    """A pair of classes, a pixel (row, column), and (place, threshold) in preorder (branches.py).
+
+    ``splits`` is int32 (n, 2).
+    """
+
+    pair: tuple[int, int]
+    pixel: tuple[int, int]
+    splits: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Hints:
         coarsen: from which node on pixels are taken in blocks; "" for none.
         block: side of such a block.
         together: layers whose roundings are taken together, by any name.
+        trees: of the branch and bound over the bytes that the first layers read, by any name.
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
@@ -81,6 +94,7 @@ class Hints:
     block: int = 1
     absorbed: str = ""
     together: dict[str, Together] = field(default_factory=dict[str, Together])
+    trees: dict[str, Tree] = field(default_factory=dict[str, Tree])
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""
@@ -158,7 +172,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
 def hints_of(manifest: Manifest, blob: bytes) -> Hints:
     """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
     found: dict[str, dict[str, NDArray[np.int32]]] = {
-        "slope": {}, "dual": {}, "rows": {}, "columns": {},
+        "slope": {}, "dual": {}, "rows": {}, "columns": {}, "tree": {},
     }  # fmt: skip
     for name, values in read_safetensors(blob).items():
         kind, _, node = name.partition("/")
@@ -168,10 +182,13 @@ def hints_of(manifest: Manifest, blob: bytes) -> Hints:
     require({*rows} == {*columns} == {*listed}, "certificate.blob", "scales without their nodes")
     together = {name: Together((*entry["pair"],), (*entry["nodes"],), entry["exponent"], rows[name],
                                columns[name]) for name, entry in listed.items()}  # fmt: skip
+    require({*found["tree"]} == {*manifest["trees"]}, "certificate.blob", "splits without a tree")
+    trees = {name: Tree((*entry["pair"],), (*entry["pixel"],), found["tree"][name])
+             for name, entry in manifest["trees"].items()}  # fmt: skip
     boxes, bases, coarsen = (manifest[name] for name in ("boxes", "bases", "coarsen"))
     return Hints(found["slope"], found["dual"], manifest["duals"], manifest["norms"],
                  frozenset(boxes), frozenset(bases), coarsen["node"], coarsen["block"],
-                 manifest.get("absorbed", ""), together)  # fmt: skip
+                 manifest.get("absorbed", ""), together, trees)  # fmt: skip
 
 
 def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lastbit_check import columns, enclosure, forward, patches, together
 from lastbit_check.bytes import absorbs
-from lastbit_check.certificate import Hints, Manifest, hints_of
+from lastbit_check.certificate import Hints, Manifest, Tree, hints_of
 from lastbit_check.duals import Ledger, pulled_back
 from lastbit_check.exact import ZERO_GRID, Fix, total
 from lastbit_check.forms import UNIT, Form, input_form, root
@@ -30,7 +30,8 @@ class Derived(NamedTuple):
 
     ``logits`` bounds the change of any difference of two logits, by method; ``parts`` divides
     ``upper``; ``nodes[name]`` holds the node's remainder, rounding and defect for the worst pair
-    and pixel, in units of that difference. ``worst`` is (class, class, pixel).
+    and pixel, in units of that difference. ``worst`` is (class, class, pixel); ``leaves`` bound
+    what the first layers change in a pair's difference, leaf by leaf, for every tree.
     """
 
     upper: Fraction
@@ -38,6 +39,7 @@ class Derived(NamedTuple):
     parts: dict[str, Fraction]
     nodes: dict[str, dict[str, Fraction]]
     worst: tuple[int, int, int]
+    leaves: dict[str, list[Fraction]]
 
 
 def derive(model: bytes, hints: Hints) -> Derived:
@@ -85,7 +87,7 @@ class Pass:
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
         self.early = self.nodes[: ends[0] + 1] if ends else []
         self.names = {node.name for node in self.early}
-        self.slopes: dict[str, patches.Slopes] = {}  # of their SiLUs
+        self.leaves: dict[str, list[Fraction]] = {}
         pixels = math.prod(self.nodes[0].shape)
         self.ledger = Ledger(self.classes, pixels)
         # of as many columns, the one that a pixel belongs to
@@ -99,7 +101,17 @@ class Pass:
                 self.visit(node)
         if self.hints.absorbed:
             absorbs(self.nodes, self.hints.absorbed)
+        for name, tree in self.hints.trees.items():
+            self.leaves[name] = self.branched(tree)
         return self.conclude()
+
+    def branched(self, tree: Tree) -> list[Fraction]:
+        """The bounds of a tree's leaves."""
+        first = self.first_layers()
+        require(first, "tree.shape", "the first layers have no exact form")
+        assert first is not None
+        a = self.difference(self.ledger.row(tree.pair), self.early[-1])
+        return first.leaves(a, tree.pixel, tree.splits)
 
     def visit(self, node: Node) -> None:
         """Derive the node's form from those of its inputs, and book its effects."""
@@ -129,8 +141,6 @@ class Pass:
         sources = [self.forms[name] for name in node.inputs]
         counts = {source.error.n.shape[3] for source in sources}
         require(len(counts) == 1, "hint.coarsen", "two branches with different groups")
-        if node.op == "silu" and node.name in self.names:
-            self.slopes[node.name] = enclosure.silu_slopes(*sources[0].interval)
         none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
         spread = self.spreads.get(node.name, columns.Spread(none, none))
         made = forward.through(node, self.layers.get(node.name), self.hints, sources, spread)
@@ -195,7 +205,8 @@ class Pass:
         effects = self.ledger.effects.items()
         nodes = {k: {kind: worst(v.get(k, none)) for kind, v in effects} for k in rounding}
         c, j = (int(v) for v in self.ledger.pairs[row])
-        return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel))
+        parts["softmax"] = upper - moved
+        return Derived(upper, logits, parts, nodes, (c, j, pixel), self.leaves)
 
     def _taken_together(self, hint: together.Together) -> None:
         """Book the roundings of some nodes anew, for one pair of classes."""
@@ -206,7 +217,7 @@ class Pass:
 
     def weights(self, node: Node, row: int) -> Fix:
         """What a rounding of the node counts in two runs, for a pair of classes (C, H, W, 1)."""
-        a = self._pair(row, node)
+        a = self.difference(row, node)
         return Fix(2 * np.abs(a.n), a.e)
 
     def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[tuple[int, int], dict[str, Fraction]]:
@@ -216,14 +227,19 @@ class Pass:
         no sum that is left is larger than the largest bound so far.
         """
         everything, first = total(*sums.values()), self.first_layers()
+        trees = {(self.ledger.row(tree.pair), tree.pixel): max(self.leaves[name])
+                 for name, tree in self.hints.trees.items()}  # fmt: skip
         at_worst, parts, most = (0, 0), dict.fromkeys(sums, Fraction(0)), Fraction(-1)
         for k in np.argsort(-everything.n, axis=None, kind="stable").tolist():
             row, pixel = divmod(k, everything.n.shape[1])
             if _entry(everything, row, pixel) <= most:
                 break
             found, noise = {n: _entry(x, row, pixel) for n, x in sums.items()}, _entry(off, row, 0)
-            place = divmod(pixel, self.nodes[0].shape[2])
-            exact = first and first.change(self._pair(row, self.early[-1]), *place)
+            place, exact = divmod(pixel, self.nodes[0].shape[2]), None
+            if first:
+                a = self.difference(row, self.early[-1])
+                change = first.change(a, place, first.everywhere)
+                exact = trees.get((row, place), change)
             if exact is None or exact + noise > found["first_layer"]:
                 exact = max(found["first_layer"] - noise, Fraction(0))
             found |= {"first_layer": exact, "rounding": found["rounding"] + noise}
@@ -233,9 +249,9 @@ class Pass:
 
     def first_layers(self) -> patches.FirstLayers | None:
         """The first layers, if they have an exact form."""
-        return patches.first_layers(self.early, self.readers, self.layers, self.slopes)
+        return patches.first_layers(self.early, self.readers, self.layers, self.hints)
 
-    def _pair(self, row: int, node: Node) -> Fix:
+    def difference(self, row: int, node: Node) -> Fix:
         """The difference of a pair's two dual vectors (C, H, W, 1)."""
         (c, j), dual = self.ledger.pairs[row], self.hints.dual(node, self.classes)
         return Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
@@ -274,6 +290,11 @@ def check(
     for kind, values in (("logits", derived.logits), ("parts", derived.parts)):
         for name, value in values.items():
             _same(f"claim.{kind}.{name}", value, claim[kind][name])
+    for name, values in derived.leaves.items():
+        listed = manifest["trees"][name]["leaves"]
+        require(len(listed) == len(values), "claim.leaves", f"not those of tree {name!r}")
+        for value, number in zip(values, listed, strict=True):
+            _same("claim.leaves", value, number)
     require({*nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
     for name, effects in derived.nodes.items():
         require({*nodes[name]} == {*effects}, "claim.nodes", "not its effects", name)

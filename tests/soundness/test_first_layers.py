@@ -18,7 +18,7 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass, derive
 from lastbit_check.exact import Fix
 from lastbit_check.layers import Layer
-from lastbit_check.network import Shape
+from lastbit_check.network import Node, Shape
 from lastbit_check.patches import FirstLayers
 from soundness.harness import assault, built, flipped, run, subject_of, ways
 
@@ -129,7 +129,10 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
 
     first, second = layer(1, 2, (1, 8, 8)), layer(2, 1, (2, 4, 4))
     slopes1, slopes2, a = slopes(), slopes(), ints(2, 4, 4, 1)
-    layers = FirstLayers(Fraction(-1, 255), first, slopes1, second, slopes2)
+    names = [("conv", "linear"), ("stem", "silu"), ("depthwise", "linear"), ("filtered", "silu")]
+    nodes = [Node(name, op, (), (2, 4, 4)) for name, op in names]
+    linear = {"conv": first, "depthwise": second}
+    layers = FirstLayers(nodes, linear, Hints({}, {}, {}), Fraction(-1, 255))
     step = np.zeros((1, 8, 8, 1))
     step[0, row, column, 0] = 1
     moved = first.conv(first.w, step)
@@ -148,7 +151,7 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
             values += np.sum(np.where(choices, both[1], both[0]), axis=1).tolist()
         most[1] += max(values)
         most[-1] += max(-v for v in values)
-    found = layers.change(a, row, column)
+    found = layers.change(a, (row, column), [slopes1, slopes2])
     assert found == Fraction(max(most.values())) / 255 / Fraction(2) ** (6 + 2 * enclosure.BITS)
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from lastbit.bound.adjoint import adjoints, on_grid
+from lastbit.bound.branches import NO_BRANCHING, Branching, branch
 from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
 from lastbit.bound.together import TrunkWalk, take_together
@@ -28,18 +30,22 @@ from lastbit.graph.network import Network
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
-from lastbit_check.certificate import SLOPE_BITS, Hints
+from lastbit_check.certificate import SLOPE_BITS, Hints, Tree
 from lastbit_check.check import Derived, ceil_float
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A certificate in memory: the manifest's text and the blob's bytes, and what they prove."""
+    """A certificate in memory: the manifest's text and the blob's bytes, and what they prove.
+
+    ``trees`` are those of the branch and bound, with the bounds of their leaves.
+    """
 
     manifest: bytes
     blob: bytes
     derived: Derived
     assumptions: tuple[str, ...]
+    trees: tuple[tuple[Tree, list[Fraction]], ...] = ()
 
 
 def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
@@ -59,7 +65,12 @@ def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
 
 
 def draft(
-    model: bytes, hints: Hints, witness: Witness | None = None, *, progress: Progress = silent
+    model: bytes,
+    hints: Hints,
+    witness: Witness | None = None,
+    *,
+    branching: Branching = NO_BRANCHING,
+    progress: Progress = silent,
 ) -> Draft:
     """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
 
@@ -82,8 +93,9 @@ def draft(
         hints = without
         derived = derive(model, hints, watch=watch)
     elif derived.upper > 0:
+        derived = branch(walk, derived, branching, progress=progress)
         derived = take_together(walk, derived)
-        hints = dataclasses.replace(hints, together=walk.hints.together)
+        hints = dataclasses.replace(hints, together=walk.hints.together, trees=walk.hints.trees)
     blob = _blob(hints)
     assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
     fields: dict[str, Any] = {
@@ -109,18 +121,29 @@ def draft(
             name: {"pair": [*hint.pair], "nodes": [*hint.nodes], "exponent": hint.exponent}
             for name, hint in hints.together.items()
         },
+        "trees": {
+            name: {
+                "pair": [*tree.pair],
+                "pixel": [*tree.pixel],
+                "leaves": [ceil_float(v).hex() for v in derived.leaves[name]],
+            }
+            for name, tree in hints.trees.items()
+        },
         "witness": _witness(witness),
     }
     if hints.absorbed:
         fields["absorbed"] = hints.absorbed
     fields["digest"] = form.digest(fields)
-    return Draft(json.dumps(fields, indent=1).encode("ascii") + b"\n", blob, derived, assumptions)
+    trees = tuple((tree, derived.leaves[name]) for name, tree in hints.trees.items())
+    text = json.dumps(fields, indent=1).encode("ascii") + b"\n"
+    return Draft(text, blob, derived, assumptions, trees)
 
 
 def _blob(hints: Hints) -> bytes:
     tensors = {f"slope/{name}": n for name, n in hints.slopes.items()}
     tensors |= {f"dual/{name}": n for name, n in hints.duals.items()}
     tensors |= {f"rows/{name}": hint.rows for name, hint in hints.together.items()}
+    tensors |= {f"tree/{name}": tree.splits for name, tree in hints.trees.items()}
     tensors |= {f"columns/{name}": hint.columns for name, hint in hints.together.items()}
     return save({name: np.ascontiguousarray(n) for name, n in sorted(tensors.items())})
 
