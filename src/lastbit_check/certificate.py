@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.exact import ZERO_GRID, Fix
+from lastbit_check.exact import Fix
 from lastbit_check.network import Node
 from lastbit_check.verdict import Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-1"
+FORMAT = "lastbit-certificate-2"
 ASSUMPTIONS = (
     "any-order-binary32",
     "exp-relative-2^-20",
@@ -30,14 +30,13 @@ ASSUMPTIONS = (
 ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 SLOPE_BITS = 20
-DUAL_LIMIT = 2**26
 ANY = "*"  # stands for every name of an object
 FORM = {
     "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list,
     "claim": {"upper": float, "logits": dict.fromkeys(("linear-core", "norms"), float),
               "parts": dict.fromkeys(("first_layer", "remainder", "rounding", "softmax"), float)},
-    "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
-    "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
+    "nodes": {ANY: {ANY: float}}, "norms": {ANY: float}, "boxes": [str], "bases": [str],
+    "witness": dict, "digest": str,
     "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int}},
 }  # fmt: skip
 
@@ -59,26 +58,17 @@ class Hints:
     Attributes:
         slopes: int32 (C,), slope of the linear core of a silu or sigmoid node, or the constant
             factor of a gate, in units of 2^-20; 0 if not given.
-        duals: int32 (classes, C, H, W), dual vectors, in units of 2^-exponents[node]; 0 if not
-            given.
-        exponents: of ``duals``.
         norms: claimed operator norms of linear nodes.
         boxes: nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
-        coarsen: from which node on pixels are taken in blocks; "" for none.
-        block: side of such a block.
         together: layers whose roundings are taken together, by any name.
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
     slopes: dict[str, NDArray[np.int32]]
-    duals: dict[str, NDArray[np.int32]]
-    exponents: dict[str, int]
     norms: dict[str, float] = field(default_factory=dict[str, float])
     boxes: frozenset[str] = frozenset()
     bases: frozenset[str] = frozenset()
-    coarsen: str = ""
-    block: int = 1
     absorbed: str = ""
     together: dict[str, Together] = field(default_factory=dict[str, Together])
 
@@ -88,16 +78,6 @@ class Hints:
         require(n.shape == node.shape[:1], "hint.slope", f"shape {n.shape}", node.name)
         require(np.all(np.abs(n.astype(np.int64)) <= 2**21), "hint.slope", "too steep", node.name)
         return Fix(n.astype(np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
-
-    def dual(self, node: Node, classes: int) -> Fix:
-        """The node's dual vectors (C, H, W, classes)."""
-        if node.name not in self.duals:
-            return Fix(np.zeros((*node.shape, classes)), ZERO_GRID)
-        n, e = self.duals[node.name], self.exponents[node.name]
-        require(n.shape == (classes, *node.shape), "hint.dual", f"shape {n.shape}", node.name)
-        short = np.all(np.abs(n.astype(np.int64)) <= DUAL_LIMIT)
-        require(short and abs(e) <= 200, "hint.dual", "too long, or its exponent", node.name)
-        return Fix(np.ascontiguousarray(n.astype(np.float64).transpose(1, 2, 3, 0)), e)
 
 
 def load(path: Path) -> tuple[Manifest, bytes]:
@@ -129,8 +109,6 @@ def parse(fields: dict[str, Any]) -> Manifest:
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
     right = read["assumptions"] == [*ASSUMPTIONS, *ABSORBING * absorbing]
     require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
-    in_range = 1 <= read["coarsen"]["block"] < 2**20
-    require(in_range, "certificate.fields", "the block is out of range")
     return read
 
 
@@ -158,7 +136,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
 def hints_of(manifest: Manifest, blob: bytes) -> Hints:
     """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
     found: dict[str, dict[str, NDArray[np.int32]]] = {
-        "slope": {}, "dual": {}, "rows": {}, "columns": {},
+        "slope": {}, "rows": {}, "columns": {},
     }  # fmt: skip
     for name, values in read_safetensors(blob).items():
         kind, _, node = name.partition("/")
@@ -168,10 +146,9 @@ def hints_of(manifest: Manifest, blob: bytes) -> Hints:
     require({*rows} == {*columns} == {*listed}, "certificate.blob", "scales without their nodes")
     together = {name: Together((*entry["pair"],), (*entry["nodes"],), entry["exponent"], rows[name],
                                columns[name]) for name, entry in listed.items()}  # fmt: skip
-    boxes, bases, coarsen = (manifest[name] for name in ("boxes", "bases", "coarsen"))
-    return Hints(found["slope"], found["dual"], manifest["duals"], manifest["norms"],
-                 frozenset(boxes), frozenset(bases), coarsen["node"], coarsen["block"],
-                 manifest.get("absorbed", ""), together)  # fmt: skip
+    boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
+    absorbed = manifest.get("absorbed", "")
+    return Hints(found["slope"], manifest["norms"], boxes, bases, absorbed, together)
 
 
 def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from lastbit_check.exact import LIMIT, Fix, Ints, common, peak, rounded, total
 from lastbit_check.layers import Layer, heaviest_row
-from lastbit_check.network import Node, Shape
+from lastbit_check.network import Node
 from lastbit_check.verdict import Rejected, require
 
 UNIT = Fraction(1, 2**24)  # unit roundoff of binary32
@@ -109,19 +109,6 @@ def layer_underflow(layer: Layer, size: Fix) -> Fix:
 def finite(size: Fraction) -> None:
     """Rule finite.values: no computed value, nor partial sum, reaches 2^127."""
     require(2 * size < CEILING, "finite.values", "a value may overflow")
-
-
-def input_form(shape: Shape) -> Form:
-    """All byte images: centre 127.5, radius 127.5; a pixel's own group moves it by 1.
-
-    A byte is computed exactly: the last group is 0.
-    """
-    pixels = math.prod(shape)
-    ranges, exact = np.full((pixels, 1), 255.0), np.zeros((pixels, 1))
-    columns = np.concatenate([ranges, 2.0 * np.eye(pixels), exact], axis=1)
-    c, none = (Fix(np.full((*shape, 1), value), 1) for value in (255.0, 0.0))
-    size = rounded(root(Fraction(pixels)) * 255)
-    return Form(c, Fix(columns.reshape(*shape, -1), 1), none, size, Fraction(1))
 
 
 def gain(layer: Layer, node: Node, claimed: float | None) -> Fraction:

@@ -114,7 +114,7 @@ def question(network: Network, image: np.ndarray, order: str) -> tuple[list[str]
 
 
 def answers(network: Network, lines: list[str]) -> list[str]:
-    text = plain(network, Hints({}, {}, {})) + "\n".join(lines) + "\n"
+    text = plain(network, Hints({})) + "\n".join(lines) + "\n"
     ran = subprocess.run([str(CHECKER)], input=text, capture_output=True, text=True, check=True)
     return [line.split()[1] for line in ran.stdout.splitlines()]
 

@@ -70,21 +70,6 @@ certificate("certificate.fields", "claim", "upper", value=0.25, name="a_decimal_
 certificate("certificate.fields", "claim", "logits", value={}, name="no_methods")
 certificate("certificate.fields", "claim", "parts", value={}, name="no_parts")
 certificate(
-    "certificate.fields", "coarsen", value={"node": "", "block": 0}, name="blocks_of_nothing"
-)
-certificate(
-    "certificate.fields",
-    "coarsen",
-    value={"node": "", "block": 10**30},
-    name="blocks_beyond_bounds",
-)
-certificate(
-    "certificate.fields", "coarsen", value={"node": 1, "block": 1}, name="a_number_for_a_name"
-)
-certificate(
-    "certificate.fields", "duals", value={"image": True}, name="a_truth_value_for_an_exponent"
-)
-certificate(
     "certificate.digest", "claim", "upper", value="0x0.0p+0", name="a_claim_changed", seal=False
 )
 certificate("certificate.assumptions", "assumptions", value=[], name="no_assumptions")
@@ -201,7 +186,7 @@ def a_tensor_of_no_known_kind(folder: Path) -> None:
 @case("certificate.digest")
 def a_field_changed(folder: Path) -> None:
     fields = fields_of(certified(folder))
-    parse(changed(fields, ("coarsen", "block"), fields["coarsen"]["block"] + 1))
+    parse(changed(fields, ("boxes",), fields["boxes"][1:]))
 
 
 # ---- hints -----------------------------------------------------------------------------------
@@ -217,7 +202,7 @@ def chain() -> OnnxBuilder:
 
 def hints(rule: str, name: str, **given: Any) -> None:
     def run(folder: Path) -> None:
-        derive(chain().to_bytes(), Hints(**{"slopes": {}, "duals": {}, "exponents": {}, **given}))
+        derive(chain().to_bytes(), Hints(**{"slopes": {}, **given}))
 
     run.__name__ = name
     case(rule)(run)
@@ -227,74 +212,38 @@ def ints(*shape: int, value: int = 1) -> np.ndarray:
     return np.full(shape, value, np.int32)
 
 
-hints("hint.node", "duals_of_no_node", duals={"x": ints(2, 1, 1, 1)}, exponents={"x": 0})
-hints("hint.node", "duals_without_exponents", duals={"m": ints(2, 1, 1, 1)})
-hints("hint.node", "exponents_without_duals", exponents={"m": 3})
 hints("hint.node", "slopes_of_a_mean", slopes={"m": ints(1)})
 hints("hint.node", "a_box_of_a_mean", boxes=frozenset({"m"}))
 hints("hint.node", "a_norm_of_a_mean", norms={"m": 1.0})
 hints("hint.node", "a_base_that_is_not_there", bases=frozenset({"x"}))
 hints("hint.node", "a_base_without_a_name", bases=frozenset({""}))
-hints("hint.node", "coarsening_at_no_node", coarsen="x")
 hints("hint.slope", "too_many_slopes", slopes={"s": ints(2)})
 hints("hint.slope", "too_steep", slopes={"s": ints(1, value=2**21 + 1)})
 hints("hint.slope", "too_steep_downwards", slopes={"s": ints(1, value=-(2**31))})
-hints("hint.dual", "another_shape", duals={"m": ints(2, 1, 1, 2)}, exponents={"m": 0})
-hints("hint.dual", "too_long", duals={"m": ints(2, 1, 1, 1, value=2**26 + 1)}, exponents={"m": 0})
-hints("hint.dual", "an_exponent_out_of_range", duals={"m": ints(2, 1, 1, 1)}, exponents={"m": 201})
-hints("hint.coarsen", "after_the_base", bases=frozenset({"m"}), coarsen="s", block=2)
 hints("norm.claim", "a_norm_that_is_no_number", norms={"logits": float("nan")})
 hints("norm.claim", "a_norm_that_is_infinite", norms={"logits": float("inf")})
 
 
 @case("absorb.table")
 def a_node_of_several_pixels(folder: Path) -> None:
-    derive(absorber(), Hints({}, {}, {}, absorbed="mix"))
+    derive(absorber(), Hints({}, absorbed="mix"))
 
 
 @case("absorb.bytes")
 def a_node_that_tells_the_last_bit(folder: Path) -> None:
-    derive(absorber(), Hints({}, {}, {}, absorbed="pixels"))
+    derive(absorber(), Hints({}, absorbed="pixels"))
 
 
 @case("absorb.around")
 def a_path_around_the_node(folder: Path) -> None:
-    derive(absorber(around=True), Hints({}, {}, {}, absorbed="stem"))
-
-
-@case("hint.dual")
-def more_readers_than_the_slack_covers(folder: Path) -> None:
-    b = OnnxBuilder()
-    m = x = b.mean(b.input_bytes((1, 2, 2)), name="m")
-    for k in range(9):
-        x = b.add(x, b.conv(m, [[[[0.5]]]], name=f"c{k}"))
-    b.softmax(b.dense(x, [[1.0], [-1.0]]))
-    names = [f"c{k}" for k in range(9)]
-    derive(b.to_bytes(), Hints({}, {n: ints(2, 1, 1, 1) for n in names}, dict.fromkeys(names, 0)))
-
-
-@case("hint.coarsen")
-def between_a_fork_and_its_end(folder: Path) -> None:
-    b = OnnxBuilder()
-    x = b.affine(b.input_bytes((1, 4, 4)), "mul", 0.5)
-    y = b.affine(x, "mul", 0.5, name="y")
-    b.softmax(b.dense(b.mean(b.add(x, y)), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}, coarsen="y", block=2))
-
-
-@case("hint.coarsen")
-def an_image_of_several_channels(folder: Path) -> None:
-    b = OnnxBuilder()
-    x = b.affine(b.input_bytes((2, 4, 4)), "mul", 0.5, name="x")
-    b.softmax(b.dense(b.mean(x), [[1.0, 1.0], [-1.0, 1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}, coarsen="x", block=2))
+    derive(absorber(around=True), Hints({}, absorbed="stem"))
 
 
 def dense(folder: Path, claimed: float) -> None:
     b = OnnxBuilder()
     x = b.mean(b.input_bytes((2, 2, 2)))
     b.softmax(b.dense(x, [[3.0, 1.0], [1.0, 3.0]], name="logits"))
-    derive(b.to_bytes(), Hints({}, {}, {}, {"logits": claimed}))
+    derive(b.to_bytes(), Hints({}, {"logits": claimed}))
 
 
 @case("norm.gram")
@@ -326,7 +275,7 @@ def scaled(*factors: float) -> bytes:
 
 @case("finite.values")
 def a_product_that_overflows(folder: Path) -> None:
-    derive(scaled(1e30, 1e8), Hints({}, {}, {}))
+    derive(scaled(1e30, 1e8), Hints({}))
 
 
 @case("finite.values")
@@ -334,7 +283,7 @@ def a_product_of_values_that_overflows(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(1e25))
     b.softmax(b.dense(b.mean(b.gate(x, b.mean(x))), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}))
+    derive(b.to_bytes(), Hints({}))
 
 
 @case("finite.values")
@@ -342,7 +291,7 @@ def a_sum_of_values_that_overflows(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(2.0**116.9))
     b.softmax(b.dense(b.mean(b.add(x, x)), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}))
+    derive(b.to_bytes(), Hints({}))
 
 
 @case("finite.values")
@@ -350,7 +299,7 @@ def a_subnormal_divisor(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.div(b.input_bytes((1, 2, 2)), np.float32(1e-40))
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}))
+    derive(b.to_bytes(), Hints({}))
 
 
 @case("finite.weights")
@@ -359,14 +308,14 @@ def folded_weights_that_overflow(folder: Path) -> None:
     x = b.conv(b.input_bytes((1, 2, 2)), [[[[1.0]]]])
     x = b.batch_norm(x, [3e38], [0.0], [0.0], [0.0], epsilon=1e-30)
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}))
+    derive(b.to_bytes(), Hints({}))
 
 
 @case("rounding.depth")
 def a_sum_of_a_million_terms(folder: Path) -> None:
     b = OnnxBuilder()
     b.softmax(b.dense(b.mean(b.input_bytes((1, 1024, 1024))), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}, {}, {}))
+    derive(b.to_bytes(), Hints({}))
 
 
 @case("rounding.underflow")
@@ -413,7 +362,7 @@ def onnx_model(
 
 def model(rule: str, name: str, nodes: Nodes, **given: Any) -> None:
     def run(folder: Path) -> None:
-        derive(onnx_model(nodes, **given), Hints({}, {}, {}))
+        derive(onnx_model(nodes, **given), Hints({}))
 
     run.__name__ = name
     case(rule)(run)
@@ -687,7 +636,7 @@ def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
 
 def test_the_small_networks_are_accepted_when_left_alone(tmp_path: Path) -> None:
     """What the cases above spoil is otherwise in order."""
-    none = Hints({}, {}, {})
+    none = Hints({})
     assert derive(onnx_model([*START, *LAST]), none).upper < 1
     assert derive(chain().to_bytes(), none).upper < 1
     assert derive(scaled(1e-3, 1e3), none).upper < 1

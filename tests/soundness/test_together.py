@@ -116,7 +116,7 @@ def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
     x = b.conv(x, np.reshape([0.5], (1, 1, 1, 1)), name="two")
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
     name = frozenset({"base"})
-    walk = TrunkWalk(b.to_bytes(), Hints({}, {}, {}, boxes=name, bases=name))
+    walk = TrunkWalk(b.to_bytes(), Hints({}, boxes=name, bases=name))
     walk.bundle = together.Bundle({"one", "two"})
     walk.run()
     for name, weight in (("one", 3.0), ("two", 1.5)):

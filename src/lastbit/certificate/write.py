@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from lastbit.bound.adjoint import adjoints, on_grid
 from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
 from lastbit.bound.together import TrunkWalk, take_together
-from lastbit.bound.walk import derive
 from lastbit.files import write_whole
 from lastbit.graph.network import Network
 from lastbit.progress import Progress, silent
@@ -48,23 +45,13 @@ def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
     slopes = {
         name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int32) for name, m in chosen.slopes.items()
     }
-    duals: dict[str, NDArray[np.int32]] = {}
-    exponents: dict[str, int] = {}
-    for name, a in adjoints(network, chosen).items():
-        n, e = on_grid(a)
-        if n.any():
-            duals[name], exponents[name] = n, e
-    return Hints(slopes, duals, exponents, claimed_norms(network), chosen.boxes, chosen.bases,
-                 chosen.coarsen, chosen.block)  # fmt: skip
+    return Hints(slopes, claimed_norms(network), chosen.boxes, chosen.bases)
 
 
 def draft(
     model: bytes, hints: Hints, witness: Witness | None = None, *, progress: Progress = silent
 ) -> Draft:
     """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
-
-    Where the bound is 1, or 0 because a node tells no last bit, the dual vectors are left out: it
-    holds without them.
 
     Raises:
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
@@ -74,14 +61,9 @@ def draft(
     def watch(_: str, done: int, total: int) -> None:
         progress("deriving the bound", done, total)
 
-    without = dataclasses.replace(hints, duals={}, exponents={})
-    hints = without if hints.absorbed else hints
     walk = TrunkWalk(model, hints, watch=watch)
     derived = walk.run()
-    if derived.upper >= 1 and hints.duals:
-        hints = without
-        derived = derive(model, hints, watch=watch)
-    elif derived.upper > 0:
+    if 0 < derived.upper < 1:
         derived = take_together(walk, derived)
         hints = dataclasses.replace(hints, together=walk.hints.together)
     blob = _blob(hints)
@@ -100,11 +82,9 @@ def draft(
             name: {kind: ceil_float(v).hex() for kind, v in entries.items()}
             for name, entries in derived.nodes.items()
         },
-        "duals": hints.exponents,
         "norms": {name: value.hex() for name, value in hints.norms.items()},
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
-        "coarsen": {"node": hints.coarsen, "block": hints.block},
         "together": {
             name: {"pair": [*hint.pair], "nodes": [*hint.nodes], "exponent": hint.exponent}
             for name, hint in hints.together.items()
@@ -119,7 +99,6 @@ def draft(
 
 def _blob(hints: Hints) -> bytes:
     tensors = {f"slope/{name}": n for name, n in hints.slopes.items()}
-    tensors |= {f"dual/{name}": n for name, n in hints.duals.items()}
     tensors |= {f"rows/{name}": hint.rows for name, hint in hints.together.items()}
     tensors |= {f"columns/{name}": hint.columns for name, hint in hints.together.items()}
     return save({name: np.ascontiguousarray(n) for name, n in sorted(tensors.items())})
