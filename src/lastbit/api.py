@@ -145,14 +145,14 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
     start = time.monotonic()
     model = model or certificate.with_name("model.onnx")
     try:
-        manifest, blob = load(certificate)
+        manifest = load(certificate)
         walk = partial(Walk, watch=lambda _, k, n: progress("checking the certificate", k, n))
-        derived = check_certificate(read_bytes(model), manifest, blob, walk)
+        derived = check_certificate(read_bytes(model), manifest, walk)
     except Rejected as error:
         spent = time.monotonic() - start
         return Checked(False, None, error.rule, error.node, error.message, spent)
     except Unreadable as error:
-        fix = "name the certificate.json, with its .safetensors beside it"
+        fix = "name a certificate.json, as `lastbit prove` writes it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     spent, named = time.monotonic() - start, tuple(manifest["assumptions"])
     return Checked(True, manifest["claim"]["upper"], "", "", "", spent, derived, named)

@@ -1,8 +1,8 @@
-"""The two files of a certificate: a manifest in JSON, and beside it a safetensors blob.
+"""A certificate, a file in JSON.
 
-Strict: every field of the manifest is named below, none may be missing, unknown or of another
-type, and ``digest`` is the SHA-256 of the rest, so that no number can change unnoticed. Real
-numbers are strings in C99 hexadecimal notation, and exact.
+Strict: every field is named below, none may be missing, unknown or of another type, and ``digest``
+is the SHA-256 of the rest, so that no number can change unnoticed. Real numbers are strings in C99
+hexadecimal notation, and exact.
 """
 
 import hashlib
@@ -32,12 +32,13 @@ Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for F
 SLOPE_BITS = 20
 ANY = "*"  # stands for every name of an object
 FORM = {
-    "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list,
+    "format": str, "model_sha256": str, "assumptions": list,
     "claim": {"upper": float, "logits": dict.fromkeys(("linear-core", "norms"), float),
               "parts": dict.fromkeys(("first_layer", "remainder", "rounding", "softmax"), float)},
-    "nodes": {ANY: {ANY: float}}, "norms": {ANY: float}, "boxes": [str], "bases": [str],
-    "witness": dict, "digest": str,
-    "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int}},
+    "nodes": {ANY: {ANY: float}}, "slopes": {ANY: [int]}, "norms": {ANY: float},
+    "boxes": [str], "bases": [str], "witness": dict, "digest": str,
+    "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int, "rows": [int],
+                       "columns": [int]}},
 }  # fmt: skip
 
 
@@ -47,8 +48,8 @@ class Together(NamedTuple):
     pair: tuple[int, int]
     nodes: tuple[str, ...]
     exponent: int
-    rows: NDArray[np.int32]
-    columns: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Hints:
     """Hints as read, by the names of nodes: whatever they are, what follows from them holds.
 
     Attributes:
-        slopes: int32 (C,), slope of the linear core of a silu or sigmoid node, or the constant
+        slopes: (C,), slope of the linear core of a silu or sigmoid node, or the constant
             factor of a gate, in units of 2^-20; 0 if not given.
         norms: claimed operator norms of linear nodes.
         boxes: nodes whose dependence on the bases is forgotten.
@@ -65,7 +66,7 @@ class Hints:
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
-    slopes: dict[str, NDArray[np.int32]]
+    slopes: dict[str, NDArray[np.int64]]
     norms: dict[str, float] = field(default_factory=dict[str, float])
     boxes: frozenset[str] = frozenset()
     bases: frozenset[str] = frozenset()
@@ -74,17 +75,17 @@ class Hints:
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""
-        n = self.slopes.get(node.name, np.zeros(node.shape[0], np.int32))
+        n = self.slopes.get(node.name, np.zeros(node.shape[0], np.int64))
         require(n.shape == node.shape[:1], "hint.slope", f"shape {n.shape}", node.name)
-        require(np.all(np.abs(n.astype(np.int64)) <= 2**21), "hint.slope", "too steep", node.name)
+        require(np.all(np.abs(n.astype(np.float64)) <= 2**21), "hint.slope", "too steep", node.name)
         return Fix(n.astype(np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
 
 
-def load(path: Path) -> tuple[Manifest, bytes]:
-    """The manifest at ``path`` and the bytes of the blob beside it (same name, .safetensors)."""
+def load(path: Path) -> Manifest:
+    """The manifest at ``path``."""
     fields = _json(read_bytes(path), f"{path} is not a certificate")
     readable(fields.get("format") == FORMAT, f"{path} is not a certificate of format {FORMAT}")
-    return parse(fields), read_bytes(path.with_suffix(".safetensors"))
+    return parse(fields)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -133,41 +134,17 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}
 
 
-def hints_of(manifest: Manifest, blob: bytes) -> Hints:
-    """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
-    found: dict[str, dict[str, NDArray[np.int32]]] = {
-        "slope": {}, "rows": {}, "columns": {},
-    }  # fmt: skip
-    for name, values in read_safetensors(blob).items():
-        kind, _, node = name.partition("/")
-        require(kind in found, "certificate.blob", f"tensor {name!r} is of no known kind")
-        found[kind][node] = values
-    rows, columns, listed = found["rows"], found["columns"], manifest["together"]
-    require({*rows} == {*columns} == {*listed}, "certificate.blob", "scales without their nodes")
-    together = {name: Together((*entry["pair"],), (*entry["nodes"],), entry["exponent"], rows[name],
-                               columns[name]) for name, entry in listed.items()}  # fmt: skip
+def hints_of(manifest: Manifest) -> Hints:
+    """The hints in the manifest."""
+    with reading("an integer of a hint"):
+        slopes = {name: np.array(n, np.int64) for name, n in manifest["slopes"].items()}
+        together = {name: Together((*one["pair"],), (*one["nodes"],), one["exponent"],
+                                   np.array(one["rows"], np.int64),
+                                   np.array(one["columns"], np.int64))
+                    for name, one in manifest["together"].items()}  # fmt: skip
     boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
     absorbed = manifest.get("absorbed", "")
-    return Hints(found["slope"], manifest["norms"], boxes, bases, absorbed, together)
-
-
-def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:
-    """The tensors of a safetensors file, all of type I32, without gaps or overlaps."""
-    size = int.from_bytes(data[:8], "little")
-    fits = len(data) >= 8 and size <= min(len(data) - 8, 2**24)
-    readable(fits, "truncated safetensors file: the header does not fit")
-    header, body = _json(data[8 : 8 + size], "not a safetensors file"), data[8 + size :]
-    header.pop("__metadata__", None)
-    found, end = dict[str, NDArray[np.int32]](), 0
-    with reading("not a safetensors file"):
-        for (start, stop), name in sorted((header[name]["data_offsets"], name) for name in header):
-            kind, shape = header[name]["dtype"], header[name]["shape"]
-            whole = all(type(d) is int and d >= 0 for d in (*shape, start, stop))
-            whole = whole and start == end and stop - start == 4 * math.prod(shape)
-            readable(whole and kind == "I32", f"{name} is not of type I32, or a gap or an overlap")
-            found[name], end = np.frombuffer(body[start:stop], "<i4").reshape(shape), stop
-    readable(end == len(body), f"{len(body) - end} bytes of the safetensors file are of no tensor")
-    return found
+    return Hints(slopes, manifest["norms"], boxes, bases, absorbed, together)
 
 
 def _json(data: bytes, failure: str) -> dict[str, Any]:

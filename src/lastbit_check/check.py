@@ -247,15 +247,11 @@ def softmax_error(classes: int) -> Fraction:
     return Fraction(11, 10) * ((classes + 1) * theta + (2 * classes + 1) * UNIT)
 
 
-def check(
-    model: bytes, manifest: Manifest, blob: bytes, walk: Callable[[bytes, Hints], Pass] = Pass
-) -> Derived:
+def check(model: bytes, manifest: Manifest, walk: Callable[[bytes, Hints], Pass] = Pass) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
     same = sha256(model).hexdigest() == manifest["model_sha256"]
     require(same, "model.sha256", "another file")
-    same = sha256(blob).hexdigest() == manifest["blob_sha256"]
-    require(same, "certificate.blob", "another file")
-    derived = walk(model, hints_of(manifest, blob)).run()
+    derived = walk(model, hints_of(manifest)).run()
     claim, nodes = manifest["claim"], manifest["nodes"]
     _same("claim.upper", derived.upper, claim["upper"])
     for kind, values in (("logits", derived.logits), ("parts", derived.parts)):

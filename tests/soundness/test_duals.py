@@ -16,7 +16,7 @@ from lastbit_check.network import Node
 from networks import RandomNetwork
 from soundness.harness import NearlyLinear, built, random_hints
 
-GRID = 200
+GRID = 400
 
 
 def integers(x: Fix) -> np.ndarray:

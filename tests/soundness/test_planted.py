@@ -49,7 +49,7 @@ def judged(folder: Path, planted: Planted) -> Verdict:
     witness = measure(path, planted.image, planted.pixel, 0, [OnnxRuntime(), Reference()])
     made = draft(model, hints_for(network), witness)
     manifest = parse(json.loads(made.manifest))
-    derived = check(model, manifest, made.blob)
+    derived = check(model, manifest)
     assert Fraction(manifest["claim"]["upper"]) >= derived.upper
     return Verdict(planted, witness.lower, manifest["claim"]["upper"])
 

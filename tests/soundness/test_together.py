@@ -99,8 +99,8 @@ def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) 
     b /= 16  # its norm is 1/2, and an image makes the first form 4
     monkeypatch.setattr(together, "gathered", lambda *_: (b.copy(), g.copy(), Fraction(0)))
     p = np.rint(np.sqrt(g) * 2.0**25)
-    q = np.rint(1.99 / p * 2.0**40).astype(np.int32)
-    hint = Together((0, 1), (), 40, p.astype(np.int32), q)
+    q = np.rint(1.99 / p * 2.0**40).astype(np.int64)
+    hint = Together((0, 1), (), 40, p.astype(np.int64), q)
     with pytest.raises(Rejected, match=r"together\.norm"):
         together.bound([], np.ones(n - 1), hint)
     with pytest.raises(Rejected, match=r"together\.shape"):

@@ -1,7 +1,7 @@
-"""From hints to a certificate: the numbers that the hints prove, and two files.
+"""From hints to a certificate: the numbers that the hints prove, and a file.
 
 The numbers come from the checker's own rules, applied to the hints: there is one place where a
-sound number is made. The files are then checked again, as a stranger would, before they count.
+sound number is made. The file is then checked again, as a stranger would, before it counts.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import base64
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
@@ -31,10 +31,9 @@ from lastbit_check.check import Derived, ceil_float
 
 @dataclass(frozen=True)
 class Draft:
-    """A certificate in memory: the manifest's text and the blob's bytes, and what they prove."""
+    """A certificate in memory: its text, and what it proves."""
 
     manifest: bytes
-    blob: bytes
     derived: Derived
     assumptions: tuple[str, ...]
 
@@ -43,7 +42,7 @@ def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
     """The hints for a network (choosing a plan if none is given), as the checker reads them."""
     chosen = chosen or plan(network)
     slopes = {
-        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int32) for name, m in chosen.slopes.items()
+        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64) for name, m in chosen.slopes.items()
     }
     return Hints(slopes, claimed_norms(network), chosen.boxes, chosen.bases)
 
@@ -66,12 +65,10 @@ def draft(
     if 0 < derived.upper < 1:
         derived = take_together(walk, derived)
         hints = dataclasses.replace(hints, together=walk.hints.together)
-    blob = _blob(hints)
     assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
     fields: dict[str, Any] = {
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "blob_sha256": hashlib.sha256(blob).hexdigest(),
         "assumptions": list(assumptions),
         "claim": {
             "upper": ceil_float(derived.upper).hex(),
@@ -82,11 +79,18 @@ def draft(
             name: {kind: ceil_float(v).hex() for kind, v in entries.items()}
             for name, entries in derived.nodes.items()
         },
+        "slopes": {name: n.tolist() for name, n in sorted(hints.slopes.items())},
         "norms": {name: value.hex() for name, value in hints.norms.items()},
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
         "together": {
-            name: {"pair": [*hint.pair], "nodes": [*hint.nodes], "exponent": hint.exponent}
+            name: {
+                "pair": [*hint.pair],
+                "nodes": [*hint.nodes],
+                "exponent": hint.exponent,
+                "rows": hint.rows.tolist(),
+                "columns": hint.columns.tolist(),
+            }
             for name, hint in hints.together.items()
         },
         "witness": _witness(witness),
@@ -94,14 +98,8 @@ def draft(
     if hints.absorbed:
         fields["absorbed"] = hints.absorbed
     fields["digest"] = form.digest(fields)
-    return Draft(json.dumps(fields, indent=1).encode("ascii") + b"\n", blob, derived, assumptions)
-
-
-def _blob(hints: Hints) -> bytes:
-    tensors = {f"slope/{name}": n for name, n in hints.slopes.items()}
-    tensors |= {f"rows/{name}": hint.rows for name, hint in hints.together.items()}
-    tensors |= {f"columns/{name}": hint.columns for name, hint in hints.together.items()}
-    return save({name: np.ascontiguousarray(n) for name, n in sorted(tensors.items())})
+    text = re.sub(r"(?<=\d),\s+(?=[-\d])", ",", json.dumps(fields, indent=1))  # integers in a line
+    return Draft(text.encode("ascii") + b"\n", derived, assumptions)
 
 
 def _witness(witness: Witness | None) -> dict[str, Any]:
@@ -116,12 +114,9 @@ def _witness(witness: Witness | None) -> dict[str, Any]:
 
 
 def write(path: Path, made: Draft) -> None:
-    """Write the manifest to ``path`` and the blob beside it (.safetensors), each at once or not.
-
-    The blob is written first: a manifest on disk always has its blob.
+    """Write the certificate to ``path``, at once or not at all.
 
     Raises:
         OutputError: the folder is not there or cannot be written, or the disk is full.
     """
-    for target, data in ((path.with_suffix(".safetensors"), made.blob), (path, made.manifest)):
-        write_whole(target, data)
+    write_whole(path, made.manifest)
