@@ -102,6 +102,5 @@ def first_layers(
         return None
     scale = Fraction(1)
     for w in [node.weights for node in steps if node.weights]:
-        scale *= Fraction(float(w.weight[0, 0, 0, 0]))
-        scale /= 1 if w.divisor is None else Fraction(float(w.divisor[0]))
+        scale *= Fraction(float(w.weight[0, 0, 0, 0])) / w.norm.root[0]
     return FirstLayers(scale, first, slopes[silu1.name], second, slopes[silu2.name])
