@@ -138,5 +138,5 @@ def drift(terms: Sequence[Fraction], products: Sequence[bool], unit: Fraction) -
 
 def nudged(x: float, steps: int) -> float:
     """The binary32 number so many steps further away from zero."""
-    bits = np.float32(x).view(np.int64) + np.int64(steps)
+    bits = np.float32(x).view(np.int32) + np.int32(steps)
     return float(bits.view(np.float32))
