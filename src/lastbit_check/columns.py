@@ -38,8 +38,9 @@ class Spread(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """Columns (C, H, W, K), and whether they are exact."""
+    """Columns (rows, H, W, K) of the channels that are not 0, and whether they are exact."""
 
+    rows: Rows
     a: Fix
     exact: bool = True
 
@@ -61,15 +62,16 @@ def spreads(
         here = live[start : start + CHUNK]
         eye = np.zeros((units, here.size))
         eye[here, np.arange(here.size)] = 1.0
-        held = {base.name: _Columns(Fix(eye.reshape(*base.shape, -1), 0))}
+        rows = np.unique(here * base.shape[0] // units)
+        held = {base.name: _Columns(rows, Fix(eye.reshape(*base.shape, -1)[rows], 0))}
         for node in after:
             columns = _step(node, held, layers, hints)
             if columns is not None:
                 held[node.name] = columns
-                rows, a = np.flatnonzero(np.any(columns.a.n, axis=(1, 2, 3))), columns.a
                 if node.name in kept:
-                    kept[node.name].append((start, rows, a.n[rows].astype(np.float32), a.e))
-                new = _gathered(columns, rows, ranges[here], moves[here])
+                    a = columns.a
+                    kept[node.name].append((start, columns.rows, a.n.astype(np.float32), a.e))
+                new = _gathered(columns, node.shape[0], ranges[here], moves[here])
                 sums[node.name] = sums[node.name].plus(new) if node.name in sums else new
             for name in node.inputs:
                 if last[name] == node.name:
@@ -86,31 +88,36 @@ def _step(
     forgotten = node.name in hints.boxes or (curved and node.inputs[0] not in held)
     if not sources or forgotten or node.op == "softmax":
         return None
-    x = sources[0].a
+    rows, x = sources[0].rows, sources[0].a
     if curved:
         m = hints.slope(node)
-        a, e = Fix(x.n * m.n, x.e + m.e), x.e + m.e
+        a, e = Fix(x.n * m.n[rows], x.e + m.e), x.e + m.e
     elif node.op == "add":
-        a, e = total(*(s.a for s in sources), up=False), max(s.a.e for s in sources)
+        rows = np.unique(np.concatenate([s.rows for s in sources]))
+        wide = [_widened(s.rows, s.a, rows) for s in sources]
+        a, e = total(*wide, up=False), max(s.e for s in wide)
     else:
-        layer = layers[node.name]
-        a, e = layer.core(x), x.e + layer.e
+        layer, take, rows = layers[node.name].narrowed(rows)
+        if not rows.size:
+            return None
+        a, e = layer.core(x[take]), x.e + layer.e
     a = a.fit(CORE_BITS, up=False)
-    return _Columns(a, a.e == e) if a.n.any() else None
+    return _Columns(rows, a, a.e == e)
 
 
-def _gathered(columns: _Columns, rows: Rows, ranges: Fix, moves: Fix) -> Spread:
-    """What columns add up to; all but ``rows`` of their channels are 0."""
-    a = columns.a
-    flat = np.abs(a.n[rows]).reshape(-1, a.n.shape[3])
-    sums = [Fix((flat @ v.n).reshape(rows.size, *a.n.shape[1:3], -1), a.e + v.e)
-            for v in (ranges, moves)]  # fmt: skip
-    spread = beside(*sums)
-    every = np.zeros((a.n.shape[0], *spread.n.shape[1:]))
-    every[rows] = spread.n
+def _widened(rows: Rows, x: Fix, more: Rows) -> Fix:
+    n = np.zeros((more.size, *x.n.shape[1:]))
+    n[np.searchsorted(more, rows)] = x.n
+    return Fix(n, x.e)
+
+
+def _gathered(columns: _Columns, channels: int, ranges: Fix, moves: Fix) -> Spread:
+    a, rows = columns.a, columns.rows
+    flat = np.abs(a.n).reshape(-1, a.n.shape[3])
+    sums = [Fix((flat @ v.n).reshape(*a.n.shape[:3], -1), a.e + v.e) for v in (ranges, moves)]
     unit = 0.0 if columns.exact else 2.0
     slack = [Fix(unit * np.sum(v.n, axis=0), a.e + v.e) for v in (ranges, moves)]
-    return Spread(Fix(every, spread.e), beside(*slack))
+    return Spread(_widened(rows, beside(*sums), np.arange(channels)), beside(*slack))
 
 
 def coarse(radius: Fix, groups: Rows) -> Fix:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
@@ -115,6 +115,21 @@ class Layer:
         """Sums of w by input channel (groups, I / groups)."""
         return np.sum(w.reshape(self.groups, -1, *w.shape[1:]), axis=(1, 3, 4))
 
+    def narrowed(self, rows: Rows) -> tuple[Layer, Rows, Rows]:
+        """The core on the input channels ``rows`` alone, all others being 0.
+
+        Returns the smaller layer, which of ``rows`` it reads, and the output channels it writes.
+        """
+        if self.groups == 1:
+            out = np.flatnonzero(np.any(self.w[:, rows], axis=(1, 2, 3)))
+            take, w, groups = np.arange(len(rows)), self.w[np.ix_(out, rows)], 1
+        else:
+            require(self.w.shape[1] == 1 and self.groups == len(self.w), "model.operator", "groups")
+            take = np.flatnonzero(np.any(self.w[rows], axis=(1, 2, 3)))
+            out, w, groups = rows[take], self.w[rows[take]], len(take)
+        shape, source = (len(out), *self.shape[1:]), (len(take), *self.source[1:])
+        return replace(self, w=w, groups=groups, shape=shape, source=source), take, out
+
     def _taps(self, x: Ints) -> list[tuple[int, int, Ints]]:
         _, height, width = self.shape
         (sh, sw), kernel = self.strides, self.w.shape[2:]
@@ -129,19 +144,14 @@ class Layer:
 
     def conv(self, w: Ints, x: Ints) -> Ints:
         """Image of x under weights w in the place of the layer's own, exact below 2^53."""
-        out, ins = np.zeros((*self.shape, x.shape[3])), w.shape[1]
-        grouped, x = out.reshape(self.groups, -1, out[0].size), self._pad(x)
-        live = np.any(x.reshape(self.groups, ins, -1), axis=(0, 2))
-        for i, j, part in self._taps(x):
+        out = np.zeros((*self.shape, x.shape[3]))
+        for i, j, part in self._taps(self._pad(x)):
             tap = w[:, :, i, j]
             if w.shape[:2] == (self.groups, 1):
                 out += tap[:, :, None, None] * part
-                continue
-            tap = tap.reshape(self.groups, -1, ins)[:, :, live]
-            rows = np.any(tap, axis=(0, 2))
-            if rows.any():
-                part = part.reshape(self.groups, ins, -1)[:, live]
-                grouped[:, rows] += tap[:, rows] @ part
+            elif tap.any():
+                wide = tap.reshape(self.groups, -1, w.shape[1])
+                out += (wide @ part.reshape(self.groups, w.shape[1], -1)).reshape(out.shape)
         return out
 
     def _transpose(self, a: Ints) -> Ints:
