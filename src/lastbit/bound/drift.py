@@ -96,10 +96,10 @@ class SameImage(Walk):
                      for f, k in ((np.min, 0), (np.max, 1)))  # fmt: skip
         width = np.array([[np.max((e[:, 1] - e[:, 0]).astype(float))] for e in ends])
         c, _ = from_float((low + high) / 2, 40)
-        radius = _above((high - low) / 2)
+        radius = above((high - low) / 2)
         wide = beside(Fix(radius.n + 1, radius.e), Fix(np.ones_like(c.n), c.e))
         wide = Fix(wide.n.sum(axis=1, keepdims=True), wide.e)
-        error = beside(beside(wide, _above(width)), _above(width))
+        error = beside(beside(wide, above(width)), above(width))
         filled = [Fix(np.ones((*node.shape, 1)) * v.n[:, None, None, :], v.e) for v in (c, error)]
         form = Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), 100), Fraction(0),
                     norm(filled[1][..., 1:2]))  # fmt: skip
@@ -107,7 +107,7 @@ class SameImage(Walk):
         return replace(form, size=norm(reach) + norm(filled[1][..., :1]))
 
 
-def _above(x: np.ndarray) -> Fix:
+def above(x: np.ndarray) -> Fix:
     """Numbers >= 0 from above, on a grid of 40 bits; 0 stays 0."""
     near, inexact = from_float(np.where(x > 0, np.nextafter(x, np.inf), 0.0), 40)
     return Fix(near.n + inexact, near.e)
