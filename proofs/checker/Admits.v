@@ -1,12 +1,11 @@
-(** * Computed values that Statement.v's executions admit
+(** * Sums that Statement.v admits
 
     - [admits]: a sum as a runtime has carried it out, with the result of every product and every
       addition, does what Statement.v allows;
-    - [admits_sum], [admits_unit]: then it is a [sum], and the unit [performs] it.
+    - [admits_sum], [admits_terms_ok]: then it is a [sum], of the given terms in any order.
 
     Numbers are integers over 2^100 as everywhere in the checker, and every rounding has to be within
-    [u |t|] (no underflow). Tests hand it the sums of the reference executor. It is about linear units;
-    curves, quotients and softmax are not covered. Rests on Roundings.v. *)
+    [u |t|] (no underflow). Rests on Roundings.v; Executions.v takes it to all units. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation.
@@ -130,7 +129,7 @@ Proof.
       assert (E := rounded_ok _ _ H3). rewrite Z.mul_comm, real2_one, real_plus in E. exact E.
 Qed.
 
-(** ** Units *)
+(** ** Of given terms *)
 
 Definition same (a b : zterm) : bool :=
   match a, b with
@@ -171,25 +170,11 @@ Proof.
   destruct (without a k) as [m|] eqn:W; [|discriminate]. rewrite <- (without_ok _ _ _ W). now apply perm_skip, IH.
 Qed.
 
-(** Linear unit [o] has computed [v] by [t] from the values [x] of earlier units. *)
-Definition admits_unit (o : cunit) (x : positive -> Z) (v : Z) (t : witness) : bool :=
-  match o with
-  | CLinear ws bs => admits t && (result t =? v)%Z &&
-      permuted (leaves t) (map (fun w => inl (fst w, x (snd w))) ws ++ map inr bs)
-  | _ => false
-  end.
+(** [v] is the sum of the terms [l], computed by [t]. *)
+Definition admits_terms (t : witness) (l : list zterm) (v : Z) : bool := admits t && (result t =? v)%Z && permuted (leaves t) l.
 
-Theorem admits_unit_ok o x v t image (X : nat -> value) : admits_unit o x v t = true ->
-  (forall j, In j (reads_of o) -> X (num j) = Finite (real (x j))) ->
-  performs (denote o) image X (Finite (real v)).
+Theorem admits_terms_ok t l v : admits_terms t l v = true -> sum (map term_of l) (Finite (real v)).
 Proof.
-  destruct o as [|ws bs| | | | | |]; try discriminate. cbn [admits_unit reads_of denote performs]. intros H HX r Hr.
-  rewrite !andb_true_iff, Z.eqb_eq in H. destruct H as [[H1 <-] H3]. apply permuted_ok in H3.
-  apply sum_any_order with (2 := admits_sum t H1). unfold terms_of. rewrite H3, map_app, !map_map. cbn [term_of].
-  apply Permutation_app_tail. unfold products, entries in *. rewrite map_map. cbn [fst snd].
-  replace (map (fun w : Z * positive => Product (real (fst w)) (r (num (snd w)))) ws) with
-    (map (fun w : Z * positive => Product (real (fst w)) (real (x (snd w)))) ws); [reflexivity|].
-  apply map_ext_in. intros w Hw. f_equal. assert (J : In (snd w) (map snd ws)) by now apply in_map.
-  specialize (HX _ J). rewrite (Hr (num (snd w))) in HX; [now injection HX|]. rewrite map_map. cbn [snd].
-  apply in_map_iff. now exists w.
+  unfold admits_terms. rewrite !andb_true_iff, Z.eqb_eq. intros [[H1 <-] H3]. apply permuted_ok in H3.
+  apply sum_any_order with (2 := admits_sum t H1). unfold terms_of. now rewrite H3.
 Qed.

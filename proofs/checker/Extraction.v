@@ -6,6 +6,6 @@
     between this program and [check]. *)
 
 From Coq Require Import ExtrOcamlBasic Extraction.
-From Lastbit Require Import checker.Program checker.Expansion checker.Admits.
+From Lastbit Require Import checker.Program checker.Expansion checker.Executions.
 
-Extraction "checker.ml" check derive expand row_of admits_unit FMapPositive.PositiveMap.add.
+Extraction "checker.ml" check derive expand row_of admits_unit admits_softmax admits_execution logit_of FMapPositive.PositiveMap.add.

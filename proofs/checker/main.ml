@@ -2,8 +2,11 @@
    by the extracted [derive], and decides it by the extracted [check]. Prints "accepted U R" in units
    of 2^-100, or "rejected". Each line "row UNIT FIELD NUMBER" then asks for the verdict on a
    certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected".
-   Lines "values ..." (of all units) and "sum UNIT TREE" ask instead whether Statement.v admits the
-   unit's value, computed by the tree: "p W X V" a product, "c B" a constant, "a V LEFT RIGHT" a sum. *)
+   Lines "image ..." and "values ..." (of all units) ask instead whether Statement.v admits what was
+   computed: "unit UNIT WAY" one unit's value, "softmax TOP DIFFERENCES POWERS TREE DIVISIONS
+   PROBABILITIES" the probabilities, "execution" all of it, in the ways last named. A WAY is "plain",
+   "sum TREE", "division D" or "average TREE D"; a TREE is "p W X V" for a product, "c B" for a constant,
+   "a V LEFT RIGHT" for a sum; D is "direct" or "reciprocal I". *)
 open Checker
 
 let rec nat_of n = if n = 0 then O else S (nat_of (n - 1))
@@ -35,7 +38,29 @@ let hex z =
   match z with Z0 -> "0" | Zpos p -> digits (bits p) | Zneg p -> "-" ^ digits (bits p)
 
 let layers = ref [] and hints = ref [] and changes = ref []
-let values = ref [||] and sums = ref []
+
+(* The unit's number, from 1, as Coq holds it, and back. *)
+let rec unit_of k = if k = 1 then XH else if k land 1 = 1 then XI (unit_of (k / 2)) else XO (unit_of (k / 2))
+let rec int_of = function XH -> 1 | XO p -> 2 * int_of p | XI p -> 2 * int_of p + 1
+let rec int_of_nat = function O -> 0 | S n -> 1 + int_of_nat n
+
+(* What was computed, so far; [questions] are asked of the network, which is known at the end. *)
+let image = ref [||] and values = ref [||] and ways = Hashtbl.create 1000
+let softmax = ref None and questions = ref []
+let ask name question = questions := (name, question) :: !questions
+let at array n = let i = int_of_nat n in if i < Array.length array then array.(i) else Z0
+let units array k = array.(int_of k - 1)
+
+let rec tree next = match next () with
+  | "p" -> let w = z_of (next ()) in let x = z_of (next ()) in WProduct (w, x, z_of (next ()))
+  | "c" -> WConstant (z_of (next ()))
+  | "a" -> let v = z_of (next ()) in let a = tree next in WAdd (a, tree next, v)
+  | word -> failwith ("unknown node " ^ word)
+
+let division next = match next () with
+  | "direct" -> Direct
+  | "reciprocal" -> Reciprocal (z_of (next ()))
+  | word -> failwith ("unknown division " ^ word)
 
 let parse words =
   let rest = ref words in
@@ -65,15 +90,32 @@ let parse words =
      let hslope = z_of (next ()) in let hduals = zs () in let hbase = next () = "true" in
      let hbox = next () = "true" in
      hints := { hslope; hduals; hbase; hbox } :: !hints
+   | "image" -> image := Array.of_list (zs ())
    | "values" -> values := Array.of_list (zs ())
-   | "sum" ->
+   | "unit" ->
      let k = number () in
-     let rec tree () = match next () with
-       | "p" -> let w = z_of (next ()) in let x = z_of (next ()) in WProduct (w, x, z_of (next ()))
-       | "c" -> WConstant (z_of (next ()))
-       | "a" -> let v = z_of (next ()) in let a = tree () in WAdd (a, tree (), v)
-       | word -> failwith ("unknown node " ^ word) in
-     sums := (k, !values, tree ()) :: !sums
+     let w = match next () with
+       | "plain" -> Plain
+       | "sum" -> Sum (tree next)
+       | "division" -> Division (division next)
+       | "average" -> let t = tree next in Average (t, division next)
+       | word -> failwith ("unknown way " ^ word) in
+     Hashtbl.replace ways k w;
+     let v = at !image and x = !values in
+     ask (string_of_int k) (fun net -> admits_unit (List.nth net.cunits (k - 1)) v (units x) x.(k - 1) w)
+   | "softmax" ->
+     let s_top = nat () in let s_differences = zs () in let s_powers = zs () in let s_sum = tree next in
+     let s_divisions = List.map (fun _ -> division next) s_powers in
+     let w = { s_top; s_differences; s_powers; s_sum; s_divisions } in
+     let p = Array.of_list (zs ()) and x = !values in
+     softmax := Some (w, p);
+     ask "softmax" (fun net ->
+       admits_softmax (nat_of (Array.length p)) (logit_of net (units x)) (at p) w)
+   | "execution" ->
+     let v = at !image and x = !values and ways = Hashtbl.copy ways in
+     let w, p = Option.get !softmax in
+     ask "execution" (fun net ->
+       admits_execution net v (units x) (at p) (fun k -> Hashtbl.find ways (int_of k)) w)
    | "row" ->
      let k = number () in let field = next () in changes := (k, field, z_of (next ())) :: !changes
    | word -> failwith ("unknown word " ^ word));
@@ -81,8 +123,7 @@ let parse words =
 
 (* One row with a number put in the place of another: a certificate that nobody derived. *)
 let changed crt (k, field, z) =
-  let rec unit k = if k = 1 then XH else if k land 1 = 1 then XI (unit (k / 2)) else XO (unit (k / 2)) in
-  let r = row_of crt.c_rows (unit k) in
+  let r = row_of crt.c_rows (unit_of k) in
   let first = function [] -> [z] | _ :: l -> z :: l in
   let r = match field with
     | "slope" -> { r with r_slope = z } | "centre" -> { r with r_centre = z }
@@ -93,7 +134,7 @@ let changed crt (k, field, z) =
     | "dual" -> { r with r_duals = first r.r_duals }
     | "column" -> { r with r_cols = (match r.r_cols with [] -> [] | (_, j) :: l -> (z, j) :: l) }
     | _ -> failwith ("unknown field " ^ field) in
-  { crt with c_rows = PositiveMap.add (unit k) r crt.c_rows }
+  { crt with c_rows = PositiveMap.add (unit_of k) r crt.c_rows }
 
 let () =
   (try
@@ -104,13 +145,10 @@ let () =
      done
    with End_of_file -> ());
   let net = expand (List.rev !layers) in
-  let rec int_of = function XH -> 1 | XO p -> 2 * int_of p | XI p -> 2 * int_of p + 1 in
   List.iter
-    (fun (k, x, t) ->
-       let fine = admits_unit (List.nth net.cunits (k - 1)) (fun j -> x.(int_of j - 1)) x.(k - 1) t in
-       Printf.printf "%d %s\n" k (if fine then "admitted" else "refused"))
-    (List.rev !sums);
-  if !sums <> [] then exit 0;
+    (fun (name, question) -> Printf.printf "%s %s\n" name (if question net then "admitted" else "refused"))
+    (List.rev !questions);
+  if !questions <> [] then exit 0;
   let crt = derive net (List.rev !hints) in
   if check net crt then Printf.printf "accepted %s %s\n" (hex crt.c_upper) (hex crt.c_bound)
   else print_endline "rejected";

@@ -126,8 +126,8 @@ def prove(
 def known_trees(files: ModelFiles) -> tuple[Tree, ...]:
     """The trees of the model's stored certificate; none if there is no readable one for it."""
     try:
-        manifest, blob = load(files.certificate)
-        hints = hints_of(manifest, blob)
+        manifest = load(files.certificate)
+        hints = hints_of(manifest)
     except (Rejected, Unreadable):
         return ()
     same = manifest["model_sha256"] == read_onnx(files.model).sha256
@@ -158,14 +158,14 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
     start = time.monotonic()
     model = model or certificate.with_name("model.onnx")
     try:
-        manifest, blob = load(certificate)
+        manifest = load(certificate)
         walk = partial(Walk, watch=lambda _, k, n: progress("checking the certificate", k, n))
-        derived = check_certificate(read_bytes(model), manifest, blob, walk)
+        derived = check_certificate(read_bytes(model), manifest, walk)
     except Rejected as error:
         spent = time.monotonic() - start
         return Checked(False, None, error.rule, error.node, error.message, spent)
     except Unreadable as error:
-        fix = "name the certificate.json, with its .safetensors beside it"
+        fix = "name a certificate.json, as `lastbit prove` writes it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     spent, named = time.monotonic() - start, tuple(manifest["assumptions"])
     return Checked(True, manifest["claim"]["upper"], "", "", "", spent, derived, named)

@@ -98,16 +98,18 @@ class FirstLayers:
         e = a.e + first.e + second.e + 2 * enclosure.BITS
         return most * abs(self.scale) / Fraction(2) ** e
 
-    def leaves(self, a: Fix, pixel: tuple[int, int], splits: NDArray[np.int32]) -> list[Fraction]:
-        """The bounds of |a . D| for the leaves of a tree (n, 2) of places and thresholds.
+    def leaves(
+        self, a: Fix, pixel: tuple[int, int], splits: tuple[tuple[int, int], ...]
+    ) -> list[Fraction]:
+        """The bounds of |a . D| for the leaves of a tree.
 
         Rule tree.cover: every part is a leaf, or split in two.
         """
         shape, found = self.nodes[0].shape, list[Fraction]()
         inside = len(pixel) == 2 and 0 <= pixel[0] < shape[1] and 0 <= pixel[1] < shape[2]
-        require(inside and splits.shape[1:] == (2,), "tree.shape", f"{splits.shape} for {pixel}")
+        require(inside, "tree.shape", f"no pixel {pixel}")
         parts = [(np.zeros(shape), np.full(shape, 255.0))]
-        for place, threshold in splits.tolist():
+        for place, threshold in splits:
             require(parts, "tree.cover", "a leaf too many")
             low, high = parts.pop()
             if place == LEAF:
@@ -159,6 +161,5 @@ def first_layers(
         return None
     scale = Fraction(1)
     for w in [node.weights for node in early[1:-4] if node.weights]:
-        scale *= Fraction(float(w.weight[0, 0, 0, 0]))
-        scale /= 1 if w.divisor is None else Fraction(float(w.divisor[0]))
+        scale *= Fraction(float(w.weight[0, 0, 0, 0])) / w.norm.root[0]
     return FirstLayers(early, layers, hints, scale)

@@ -69,7 +69,7 @@ class Small:
     def checked(self) -> Walk:
         """The checker's walk through the network."""
         names = frozenset({"stem", "filtered"})
-        walk = Walk(self.model, Hints({}, {}, {}, boxes=names, bases=names - {"stem"}), keep=True)
+        walk = Walk(self.model, Hints({}, boxes=names, bases=names - {"stem"}), keep=True)
         walk.run()
         return walk
 

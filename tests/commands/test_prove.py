@@ -148,7 +148,6 @@ def test_what_is_no_certificate_is_not_accepted(
 ) -> None:
     path = tmp_path / "certificate.json"
     path.write_bytes(content)
-    path.with_suffix(".safetensors").write_bytes(b"")
     model = small(tmp_path / "net.onnx")
     assert check_main([str(path), str(model)]) in (1, 2)
     assert "Traceback" not in capsys.readouterr().err

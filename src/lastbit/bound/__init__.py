@@ -1,4 +1,4 @@
-"""Untrusted search for hints: what is boxed, which slopes, which dual vectors, which norms."""
+"""Untrusted search for hints: what is boxed, which slopes, which norms."""
 
 from lastbit.bound.absorb import absorbed_node as absorbed_node
 from lastbit.bound.adjoint import adjoints as adjoints

@@ -125,7 +125,7 @@ class Part:
 
     def preorder(self) -> Iterator[Part]:
         """This part and those that it is split into, as a tree lists them."""
-        parts = [self]
+        parts: list[Part] = [self]
         while parts:
             part = parts.pop()
             yield part
@@ -185,7 +185,7 @@ class Branches:
     def tree(self, pair: tuple[int, int]) -> tuple[Tree, list[Fraction]]:
         """As in a certificate, with the bounds of its leaves."""
         parts = [*self.root.preorder()]
-        splits = np.array([part.split or (LEAF, 0) for part in parts], np.int32)
+        splits = (*(part.split or (LEAF, 0) for part in parts),)
         bounds = [part.bound for part in parts if not part.halves]
         return Tree(pair, self.problem.pixel, splits), bounds
 
@@ -234,7 +234,7 @@ def branch(
         progress: told of the leaves.
     """
     first, spent, leaves = walk.first_layers(), 0, branching.leaves
-    before = {(tree.pair, tree.pixel): tree.splits.tolist() for tree in branching.known}
+    before = {(tree.pair, tree.pixel): tree.splits for tree in branching.known}
     while first is not None and spent < leaves and derived.upper > 0:
         c, j, place = worst = derived.worst
         if _name(worst) in walk.hints.trees:
@@ -272,5 +272,5 @@ def _name(worst: tuple[int, int, int]) -> str:
 def _alone(first: FirstLayers) -> FirstLayers:
     """What a worker process needs to be sent."""
     layers = {n.name: first.layers[n.name] for n in first.nodes if n.name in first.layers}
-    hints = replace(first.hints, duals={}, exponents={}, together={}, trees={})
+    hints = replace(first.hints, together={}, trees={})
     return replace(first, layers=layers, hints=hints)

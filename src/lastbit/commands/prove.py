@@ -54,9 +54,11 @@ def prove(
     ] = False,
     leaves: Annotated[
         int,
-        typer.Option(help="Of the branch and bound over the first layers' bytes; 0 for none. It "
-                     "goes on from the stored tree. Ctrl-C ends it, and keeps what it has.",
-                     min=0),
+        typer.Option(
+            help="Of the branch and bound over the first layers' bytes; 0 for none. It "
+            "goes on from the stored tree. Ctrl-C ends it, and keeps what it has.",
+            min=0,
+        ),
     ] = LEAVES,
     as_json: JsonOption = False,
 ) -> Result:
