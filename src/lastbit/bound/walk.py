@@ -53,7 +53,7 @@ class Walk(Pass):
 
     def forward(self, node: Node) -> tuple[Form, Outcome]:
         form, made = super().forward(node)
-        if self.keep:
+        if self.keep and node.op != "input":
             self.roundings[node.name] = made.noise
         return form, made
 
