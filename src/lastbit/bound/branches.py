@@ -29,7 +29,7 @@ from lastbit_check.exact import Fix, Ints
 from lastbit_check.layers import Layer
 from lastbit_check.patches import LEAF, FirstLayers
 
-BYTES, SHARES = 2, (0.5, 0.125, 0.875)
+BYTES, SHARES = 4, (1 / 2, 1 / 32)
 """How many bytes are tried for a split, and where in their intervals."""
 
 Report = Callable[[Tree, Fraction, int], None]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lastbit_check.check import Derived
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
-LEAVES = 32
+LEAVES = 64
 """Of the branch and bound, unless another number is asked for."""
 SEARCH_SECONDS = 120.0
 """For the search of `--no-cache`, which ends once it attains what its patch allows."""
