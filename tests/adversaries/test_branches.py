@@ -69,13 +69,12 @@ def share_of_leaves(small: Small, branches: Branches, images: Array) -> float:
     return best
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 2, 5])
 @pytest.mark.parametrize("pixel", PLACES)
 def test_no_image_exceeds_the_bound_of_its_leaf(seed: int, pixel: tuple[int, int]) -> None:
     small = random_small(seed, stride=1 + seed % 2, channels=1 + seed % 2)
     a = weights_for(small, seed)
-    if not small.bound(pixel, a):
-        pytest.skip("the pixel moves nothing, or too many units")
+    assert small.bound(pixel, a)
     branches = grown(problem_of(small, pixel, a), 12)
     levels = (0, 127, 255) if pixel == PLACES[0] else (0, 255)
     assert share_of_leaves(small, branches, grids(small.shape, pixel, levels, OWN)) <= 1
