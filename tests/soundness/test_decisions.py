@@ -168,5 +168,4 @@ def test_effects_are_those_of_the_checker(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(decisions_module, "through", recorded)
     image = np.zeros(network.input_shape, np.uint8)
     decisions.changes(Reached(execute_float64(network, image, stored=True)[1]), 0)
-    weighted = {name for name, a in decisions.hints.duals.items() if a.any()}
-    assert {*seen} >= weighted - {network.output}
+    assert {*seen} == {node.name for node in network} - {network.nodes[0].name, network.output}

@@ -83,16 +83,16 @@ class Decisions:
         """R_cj for all j, and 0 for c, on each of the images that have been run."""
         walk, sums, forms = self.walk, list[Fix](), dict[str, Form]()
         for node in walk.nodes[:-1]:
-            moves, made = walk.kept[node.name].moves, None
+            moves = moved = walk.kept[node.name].moves
             if node.op != "input" and node.name not in walk.tables:
                 made = self._through(node, [forms[name] for name in node.inputs])
                 moves = least(made.form(_unspread(node)).moves, moves)
-            forms[node.name] = self._form(node.name, reached, moves)
-            weights = _against(self.hints.dual(node, self.classes), c)
-            units = weights.n.shape[1]
-            if made is not None and weights.n.any():
                 moved = total(Fix(2 * made.noise.n, made.noise.e), made.bend[..., :1])
-                sums.append(matmul_up(weights, moved.reshape(units, 1)))
+            forms[node.name] = self._form(node.name, reached, moves)
+            weights = _against(walk.duals[node.name].a, c)
+            units = weights.n.shape[1]
+            if weights.n.any():
+                sums.append(matmul_up(weights, moved[..., :1].reshape(units, 1)))
             if sums and node.name == self.cut:
                 directly = matmul_up(weights, moves[..., :1].reshape(units, 1))
                 sums = [least(total(*sums), directly)]
