@@ -37,7 +37,8 @@ from lastbit.float32.patches import patches
 from lastbit.graph import Linear, Network, read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.witness.files import read_witness
-from lastbit_check.certificate import Hints
+from lastbit_check.duals import Dual
+from lastbit_check.exact import Fix
 
 U = 2.0**-24
 COLUMNS = ("n u", "any tree", "alone", "signed", "products")
@@ -53,14 +54,14 @@ def ranges_of(derived: Kept) -> Ranges:
     }
 
 
-def rounding_rules(network: Network, hints: Hints, derived: Kept, ranges: Ranges) -> Rows:
+def rounding_rules(network: Network, duals: dict[str, Dual], derived: Kept, ranges: Ranges) -> Rows:
     """Node -> the columns of the table, for values in these ranges."""
     shapes = {node.name: node.shape for node in network}
     found: Rows = {}
     for node in network:
         if not isinstance(node, Linear):
             continue
-        weights = dual_weights(node.name, hints, derived, network)
+        weights = dual_weights(duals[node.name].a, derived)
         low, high = ranges[node.x]
         layer = LinearMap(node, shapes[node.x])
         w = layer.weight.reshape(node.group, len(node.weight) // node.group, -1)[..., None]
@@ -98,19 +99,11 @@ def sizes_of(w: np.ndarray, low: np.ndarray, high: np.ndarray, count: int) -> np
     return sizes.reshape(count, -1, sizes.shape[-1])
 
 
-def dual_weights(name: str, hints: Hints, derived: Kept, network: Network) -> np.ndarray:
+def dual_weights(dual: Fix, derived: Kept) -> np.ndarray:
     """|a_c - a_j| of the worst pair (channels, places)."""
     c, j, _ = derived.worst
-    shape = network[name].shape
-    if name == network.logits:
-        a = np.zeros(shape)
-        a[[c, j]] = 1.0
-    elif name in hints.duals:
-        dual = np.ldexp(hints.duals[name].astype(np.float64), -hints.exponents[name])
-        a = np.abs(dual[c] - dual[j])
-    else:
-        a = np.zeros(shape)
-    return a.reshape(shape[0], -1)
+    a = np.ldexp(np.abs(dual.n[..., c] - dual.n[..., j]), -dual.e)
+    return a.reshape(len(a), -1)
 
 
 def _partial(positive: np.ndarray, negative: np.ndarray, live: np.ndarray) -> np.ndarray:
@@ -136,8 +129,8 @@ def main(name: str) -> None:
     network, model = read_onnx(files.model), files.model.read_bytes()
     hints = hints_for(network)
     derived = derive(model, hints, keep=True)
-    rules = rounding_rules(network, hints, derived, ranges_of(derived))
     walk = TrunkWalk(model, hints)
+    rules = rounding_rules(network, walk.duals, derived, ranges_of(derived))
     certified = take_together(walk, walk.run())
     table = Table("node", *COLUMNS, "together", box=None)
     charged = {k: float(v["rounding"]) for k, v in certified.nodes.items() if k in rules}
@@ -167,7 +160,7 @@ def main(name: str) -> None:
     for label, image in images(network.input_shape).items():
         _, values = execute_float64(network, image)
         exact = {name: (value, value) for name, value in values.items()}
-        charged = rounding_rules(network, hints, derived, exact).values()
+        charged = rounding_rules(network, walk.duals, derived, exact).values()
         single.add_row(label, f"{sum(row[2] for row in charged):.4f}")
     console.print(single)
 

@@ -111,7 +111,7 @@ def record(
 
 def answers(network: Network, lines: list[str]) -> list[str]:
     """The checker's verdict on each question."""
-    text = plain(network, Hints({}, {}, {})) + "\n".join(lines) + "\n"
+    text = plain(network, Hints({})) + "\n".join(lines) + "\n"
     ran = subprocess.run([str(CHECKER)], input=text, capture_output=True, text=True, check=True)
     return [line.split()[1] for line in ran.stdout.splitlines()]
 

@@ -10,6 +10,7 @@ from lastbit.bound.walk import derive
 from lastbit.certificate.write import hints_for
 from lastbit.float32 import execute_float64
 from lastbit.graph import Linear
+from lastbit_check.check import Pass
 from networks import RandomNetwork
 from soundness.harness import built
 
@@ -22,9 +23,9 @@ def test_the_table_of_rounding_is_what_is_certified(tmp_path: Path) -> None:
     for seed in range(6):
         model, network = built(RandomNetwork(seed).b, tmp_path)
         hints = hints_for(network)
-        derived = derive(model, hints, keep=True)
+        duals, derived = Pass(model, hints).duals, derive(model, hints, keep=True)
         ranges = tightness["ranges_of"](derived)
-        rules = tightness["rounding_rules"](network, hints, derived, ranges)
+        rules = tightness["rounding_rules"](network, duals, derived, ranges)
         assert rules
         for name, (crude, any_tree, certified, signed, products) in rules.items():
             derived_one = float(derived.nodes[name]["rounding"])
@@ -35,7 +36,7 @@ def test_the_table_of_rounding_is_what_is_certified(tmp_path: Path) -> None:
             assert signed <= any_tree <= crude * (1 + 1e-12)
         _, values = execute_float64(network, np.full(network.input_shape, 255, np.uint8))
         exact = {name: (value, value) for name, value in values.items()}
-        single = tightness["rounding_rules"](network, hints, derived, exact)
+        single = tightness["rounding_rules"](network, duals, derived, exact)
         assert all(single[name][1] <= rules[name][1] * (1 + 1e-9) for name in rules)
 
 

@@ -69,21 +69,25 @@ def test_the_certificate_is_accepted_and_brackets(files: ModelFiles) -> None:
 
 
 def test_the_certified_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
-    """A sample: three images of each kind, and all those that are said to be undecided."""
+    """A sample: some images of each kind, and some of those that are said to be undecided."""
     if not files.decisions.exists():
-        assert files.name in ("one", "plain", "zero")  # their roundings have no useful bound
+        assert files.name in ("one", "plain")  # their roundings have no useful bound
         return
     stated = json.loads(files.decisions.read_bytes())
     assert stated["model"]["sha256"] == files.sha256()
     figures = stated["accuracy"]
     assert figures["certified"] >= 0.99
-    count = figures["by_bound"] + len(figures["by_image"])
+    count = figures["by_bound"] + figures["by_set"] + len(figures["by_image"])
     assert figures["certified"] == count / 10_000 == count / figures["images"]
+    assert round(10_000 * figures["test"]) == count + len(figures["undecided"])
     rest = {*range(60)} - {*figures["by_image"], *figures["undecided"]}
-    sample = [*sorted(rest)[:3], *figures["by_image"][:3], *figures["undecided"][:3]]
+    undecided = figures["undecided"][:3]
+    sample = [*sorted(rest)[:9], *figures["by_image"][:3], *undecided]
     found = certify_accuracy(files, mnist_test, images=sample)
-    assert [*found.by_image] == figures["by_image"][:3]
-    assert [*found.undecided] == figures["undecided"][:3]
+    assert [*found.undecided] == undecided
+    assert found.certified == found.right - len(undecided)
+    assert found.right >= len(sample) - 9
+    assert found.by_bound >= 3 or files.name == "zero"
 
 
 def zero() -> ModelFiles:

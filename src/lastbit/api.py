@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lastbit.bound import Walk, absorbed_node
+from lastbit.bound import NO_BRANCHING, Branching, Walk, absorbed_node
 from lastbit.certificate import Draft, draft, hints_for, write
 from lastbit.data import load_mnist, score
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
@@ -21,7 +21,7 @@ from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
 from lastbit.witness.runtimes import OnnxRuntime
-from lastbit_check.certificate import load, read_bytes
+from lastbit_check.certificate import Tree, hints_of, load, read_bytes
 from lastbit_check.check import Derived, check as check_certificate
 from lastbit_check.verdict import Rejected, Unreadable
 
@@ -75,6 +75,7 @@ def prove(
     *,
     out: Path | None = None,
     witness: Witness | None = None,
+    branching: Branching = NO_BRANCHING,
     progress: Progress = silent,
 ) -> Proof:
     """Bound, replay of the witness, certificate, check by another process.
@@ -84,6 +85,7 @@ def prove(
         out: folder of the certificate; by default the model's own, and for a shipped model
             ``certificates/NAME`` in the current folder.
         witness: gives L in the place of the stored one.
+        branching: how much branching there may be over the bytes that the first layers read.
         progress: told about the derivation, the replay and the check.
 
     Raises:
@@ -105,7 +107,7 @@ def prove(
     model = files.model.read_bytes()
     try:
         hints = replace(hints_for(network), absorbed=absorbed_node(model))
-        made = draft(model, hints, witness, progress=progress)
+        made = draft(model, hints, witness, branching=branching, progress=progress)
     except Rejected as error:
         return Proof("not decided", network.sha256, accuracy, None, shown, None, error, target,
                      time.monotonic() - start)  # fmt: skip
@@ -119,6 +121,17 @@ def prove(
         verdict = "refuted"
     return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
                  time.monotonic() - start)  # fmt: skip
+
+
+def known_trees(files: ModelFiles) -> tuple[Tree, ...]:
+    """The trees of the model's stored certificate; none if there is no readable one for it."""
+    try:
+        manifest = load(files.certificate)
+        hints = hints_of(manifest)
+    except (Rejected, Unreadable):
+        return ()
+    same = manifest["model_sha256"] == read_onnx(files.model).sha256
+    return tuple(hints.trees.values()) if same else ()
 
 
 def _make_folder(folder: Path) -> None:
@@ -145,14 +158,14 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
     start = time.monotonic()
     model = model or certificate.with_name("model.onnx")
     try:
-        manifest, blob = load(certificate)
+        manifest = load(certificate)
         walk = partial(Walk, watch=lambda _, k, n: progress("checking the certificate", k, n))
-        derived = check_certificate(read_bytes(model), manifest, blob, walk)
+        derived = check_certificate(read_bytes(model), manifest, walk)
     except Rejected as error:
         spent = time.monotonic() - start
         return Checked(False, None, error.rule, error.node, error.message, spent)
     except Unreadable as error:
-        fix = "name the certificate.json, with its .safetensors beside it"
+        fix = "name a certificate.json, as `lastbit prove` writes it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     spent, named = time.monotonic() - start, tuple(manifest["assumptions"])
     return Checked(True, manifest["claim"]["upper"], "", "", "", spent, derived, named)

@@ -45,8 +45,8 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
     """The verdict as fields, and for a reader."""
     start = time.monotonic()
     try:
-        manifest, blob = load(certificate)
-        derived = check(read_bytes(model or certificate.with_name("model.onnx")), manifest, blob)
+        manifest = load(certificate)
+        derived = check(read_bytes(model or certificate.with_name("model.onnx")), manifest)
     except Rejected as error:
         fields = {"rule": error.rule, "node": error.node, "reason": error.message}
         return {"accepted": False, **fields}, f"REJECTED: {error}"

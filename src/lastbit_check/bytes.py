@@ -49,7 +49,7 @@ def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
     """A node without batch norm whose every channel has one weight that is not 0."""
     w, table = node.weights, list[Row]()
     assert w is not None
-    if w.bn is not None or np.any(np.count_nonzero(w.weight, axis=(1, 2, 3)) != 1):
+    if w.norm.extra > 2 or np.any(np.count_nonzero(w.weight, axis=(1, 2, 3)) != 1):
         return []
     for out, (kernel, bias) in enumerate(zip(w.weight, w.bias.tolist(), strict=True)):
         i, *tap = (int(v) for v in np.argwhere(kernel)[0])
@@ -59,8 +59,8 @@ def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
         if any(a < 0 or a + step * (count - 1) >= size for a, step, count, size in ends):
             row = (*row[:PADDING], _hull(row[PADDING] or (0, 0), (0, 0)))
         weight = _number(float(kernel[kernel != 0][0]))
-        if w.divisor is not None:  # the weight is 1; its reciprocal is exact, or rounded first
-            inverse = Fraction(2) ** GRID / Fraction(float(w.divisor[out]))
+        if w.norm.root[out] != 1:  # the weight is 1; its reciprocal is exact, or rounded first
+            inverse = Fraction(2) ** GRID / w.norm.root[out]
             weight = _rounded((inverse.__floor__(), inverse.__ceil__()), ROUNDOFF, SLACK)
         table.append(_scaled(row, weight, _number(bias)))
     return table

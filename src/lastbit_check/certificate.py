@@ -1,8 +1,8 @@
-"""The two files of a certificate: a manifest in JSON, and beside it a safetensors blob.
+"""A certificate, a file in JSON.
 
-Strict: every field of the manifest is named below, none may be missing, unknown or of another
-type, and ``digest`` is the SHA-256 of the rest, so that no number can change unnoticed. Real
-numbers are strings in C99 hexadecimal notation, and exact.
+Strict: every field is named below, none may be missing, unknown or of another type, and ``digest``
+is the SHA-256 of the rest, so that no number can change unnoticed. Real numbers are strings in C99
+hexadecimal notation, and exact.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.exact import ZERO_GRID, Fix
+from lastbit_check.exact import Fix
 from lastbit_check.network import Node
 from lastbit_check.verdict import Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-1"
+FORMAT = "lastbit-certificate-2"
 ASSUMPTIONS = (
     "any-order-binary32",
     "exp-relative-2^-20",
@@ -30,15 +30,17 @@ ASSUMPTIONS = (
 ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 SLOPE_BITS = 20
-DUAL_LIMIT = 2**26
 ANY = "*"  # stands for every name of an object
 FORM = {
-    "format": str, "model_sha256": str, "blob_sha256": str, "assumptions": list,
+    "format": str, "model_sha256": str, "assumptions": list,
     "claim": {"upper": float, "logits": dict.fromkeys(("linear-core", "norms"), float),
               "parts": dict.fromkeys(("first_layer", "remainder", "rounding", "softmax"), float)},
-    "nodes": {ANY: {ANY: float}}, "duals": {ANY: int}, "norms": {ANY: float}, "boxes": [str],
-    "bases": [str], "coarsen": {"node": str, "block": int}, "witness": dict, "digest": str,
-    "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int}},
+    "nodes": {ANY: {ANY: float}}, "slopes": {ANY: [int]}, "norms": {ANY: float},
+    "boxes": [str], "bases": [str], "witness": dict, "digest": str,
+    "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int, "rows": [int],
+                       "columns": [int]}},
+    "trees": {ANY: {"pair": [int], "pixel": [int], "places": [int], "thresholds": [int],
+                    "leaves": [float]}},
 }  # fmt: skip
 
 
@@ -48,8 +50,16 @@ class Together(NamedTuple):
     pair: tuple[int, int]
     nodes: tuple[str, ...]
     exponent: int
-    rows: NDArray[np.int32]
-    columns: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
+class Tree(NamedTuple):
+    """Splits (place, threshold) in preorder (patches.py), for a pair of classes and a pixel."""
+
+    pair: tuple[int, int]
+    pixel: tuple[int, int]
+    splits: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -57,54 +67,37 @@ class Hints:
     """Hints as read, by the names of nodes: whatever they are, what follows from them holds.
 
     Attributes:
-        slopes: int32 (C,), slope of the linear core of a silu or sigmoid node, or the constant
+        slopes: (C,), slope of the linear core of a silu or sigmoid node, or the constant
             factor of a gate, in units of 2^-20; 0 if not given.
-        duals: int32 (classes, C, H, W), dual vectors, in units of 2^-exponents[node]; 0 if not
-            given.
-        exponents: of ``duals``.
         norms: claimed operator norms of linear nodes.
         boxes: nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
-        coarsen: from which node on pixels are taken in blocks; "" for none.
-        block: side of such a block.
         together: layers whose roundings are taken together, by any name.
+        trees: of the branch and bound over the bytes that the first layers read, by any name.
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
-    slopes: dict[str, NDArray[np.int32]]
-    duals: dict[str, NDArray[np.int32]]
-    exponents: dict[str, int]
+    slopes: dict[str, NDArray[np.int64]]
     norms: dict[str, float] = field(default_factory=dict[str, float])
     boxes: frozenset[str] = frozenset()
     bases: frozenset[str] = frozenset()
-    coarsen: str = ""
-    block: int = 1
     absorbed: str = ""
     together: dict[str, Together] = field(default_factory=dict[str, Together])
+    trees: dict[str, Tree] = field(default_factory=dict[str, Tree])
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""
-        n = self.slopes.get(node.name, np.zeros(node.shape[0], np.int32))
+        n = self.slopes.get(node.name, np.zeros(node.shape[0], np.int64))
         require(n.shape == node.shape[:1], "hint.slope", f"shape {n.shape}", node.name)
-        require(np.all(np.abs(n.astype(np.int64)) <= 2**21), "hint.slope", "too steep", node.name)
+        require(np.all(np.abs(n.astype(np.float64)) <= 2**21), "hint.slope", "too steep", node.name)
         return Fix(n.astype(np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
 
-    def dual(self, node: Node, classes: int) -> Fix:
-        """The node's dual vectors (C, H, W, classes)."""
-        if node.name not in self.duals:
-            return Fix(np.zeros((*node.shape, classes)), ZERO_GRID)
-        n, e = self.duals[node.name], self.exponents[node.name]
-        require(n.shape == (classes, *node.shape), "hint.dual", f"shape {n.shape}", node.name)
-        short = np.all(np.abs(n.astype(np.int64)) <= DUAL_LIMIT)
-        require(short and abs(e) <= 200, "hint.dual", "too long, or its exponent", node.name)
-        return Fix(np.ascontiguousarray(n.astype(np.float64).transpose(1, 2, 3, 0)), e)
 
-
-def load(path: Path) -> tuple[Manifest, bytes]:
-    """The manifest at ``path`` and the bytes of the blob beside it (same name, .safetensors)."""
+def load(path: Path) -> Manifest:
+    """The manifest at ``path``."""
     fields = _json(read_bytes(path), f"{path} is not a certificate")
     readable(fields.get("format") == FORMAT, f"{path} is not a certificate of format {FORMAT}")
-    return parse(fields), read_bytes(path.with_suffix(".safetensors"))
+    return parse(fields)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -129,8 +122,6 @@ def parse(fields: dict[str, Any]) -> Manifest:
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
     right = read["assumptions"] == [*ASSUMPTIONS, *ABSORBING * absorbing]
     require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
-    in_range = 1 <= read["coarsen"]["block"] < 2**20
-    require(in_range, "certificate.fields", "the block is out of range")
     return read
 
 
@@ -155,42 +146,20 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}
 
 
-def hints_of(manifest: Manifest, blob: bytes) -> Hints:
-    """The hints in the manifest and the blob (rule certificate.blob for any other tensor)."""
-    found: dict[str, dict[str, NDArray[np.int32]]] = {
-        "slope": {}, "dual": {}, "rows": {}, "columns": {},
-    }  # fmt: skip
-    for name, values in read_safetensors(blob).items():
-        kind, _, node = name.partition("/")
-        require(kind in found, "certificate.blob", f"tensor {name!r} is of no known kind")
-        found[kind][node] = values
-    rows, columns, listed = found["rows"], found["columns"], manifest["together"]
-    require({*rows} == {*columns} == {*listed}, "certificate.blob", "scales without their nodes")
-    together = {name: Together((*entry["pair"],), (*entry["nodes"],), entry["exponent"], rows[name],
-                               columns[name]) for name, entry in listed.items()}  # fmt: skip
-    boxes, bases, coarsen = (manifest[name] for name in ("boxes", "bases", "coarsen"))
-    return Hints(found["slope"], found["dual"], manifest["duals"], manifest["norms"],
-                 frozenset(boxes), frozenset(bases), coarsen["node"], coarsen["block"],
-                 manifest.get("absorbed", ""), together)  # fmt: skip
-
-
-def read_safetensors(data: bytes) -> dict[str, NDArray[np.int32]]:
-    """The tensors of a safetensors file, all of type I32, without gaps or overlaps."""
-    size = int.from_bytes(data[:8], "little")
-    fits = len(data) >= 8 and size <= min(len(data) - 8, 2**24)
-    readable(fits, "truncated safetensors file: the header does not fit")
-    header, body = _json(data[8 : 8 + size], "not a safetensors file"), data[8 + size :]
-    header.pop("__metadata__", None)
-    found, end = dict[str, NDArray[np.int32]](), 0
-    with reading("not a safetensors file"):
-        for (start, stop), name in sorted((header[name]["data_offsets"], name) for name in header):
-            kind, shape = header[name]["dtype"], header[name]["shape"]
-            whole = all(type(d) is int and d >= 0 for d in (*shape, start, stop))
-            whole = whole and start == end and stop - start == 4 * math.prod(shape)
-            readable(whole and kind == "I32", f"{name} is not of type I32, or a gap or an overlap")
-            found[name], end = np.frombuffer(body[start:stop], "<i4").reshape(shape), stop
-    readable(end == len(body), f"{len(body) - end} bytes of the safetensors file are of no tensor")
-    return found
+def hints_of(manifest: Manifest) -> Hints:
+    """The hints in the manifest."""
+    with reading("a hint"):
+        slopes = {name: np.array(n, np.int64) for name, n in manifest["slopes"].items()}
+        together = {name: Together((*one["pair"],), (*one["nodes"],), one["exponent"],
+                                   np.array(one["rows"], np.int64),
+                                   np.array(one["columns"], np.int64))
+                    for name, one in manifest["together"].items()}  # fmt: skip
+        trees = {name: Tree((*one["pair"],), (*one["pixel"],),
+                            (*zip(one["places"], one["thresholds"], strict=True),))
+                 for name, one in manifest["trees"].items()}  # fmt: skip
+    boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
+    absorbed = manifest.get("absorbed", "")
+    return Hints(slopes, manifest["norms"], boxes, bases, absorbed, together, trees)
 
 
 def _json(data: bytes, failure: str) -> dict[str, Any]:

@@ -11,16 +11,17 @@ import numpy as np
 
 from lastbit_check import columns, enclosure, forward, patches, together
 from lastbit_check.bytes import absorbs
-from lastbit_check.certificate import Hints, Manifest, hints_of
-from lastbit_check.duals import Ledger, pulled_back
+from lastbit_check.certificate import Hints, Manifest, Tree, hints_of
+from lastbit_check.duals import Ledger, adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, total
-from lastbit_check.forms import UNIT, Form, input_form, root
+from lastbit_check.forms import UNIT, Form, root
 from lastbit_check.layers import layer_of
 from lastbit_check.network import CURVED, LINEAR, Node, normal_form
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import at, require
 
 EXP_ERROR = Fraction(1, 2**20)
+BLOCKS = 7  # the side of an image, in blocks of pixels
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
 FARTHEST = Fraction(2) ** 129  # no difference of two logits changes by more: finite.values
 
@@ -30,7 +31,8 @@ class Derived(NamedTuple):
 
     ``logits`` bounds the change of any difference of two logits, by method; ``parts`` divides
     ``upper``; ``nodes[name]`` holds the node's remainder, rounding and defect for the worst pair
-    and pixel, in units of that difference. ``worst`` is (class, class, pixel).
+    and pixel, in units of that difference. ``worst`` is (class, class, pixel); ``leaves`` bound
+    what the first layers change in a pair's difference, leaf by leaf, for every tree.
     """
 
     upper: Fraction
@@ -38,6 +40,7 @@ class Derived(NamedTuple):
     parts: dict[str, Fraction]
     nodes: dict[str, dict[str, Fraction]]
     worst: tuple[int, int, int]
+    leaves: dict[str, list[Fraction]]
 
 
 def derive(model: bytes, hints: Hints) -> Derived:
@@ -50,14 +53,12 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     names = {node.name for node in nodes}
     curved = {node.name for node in nodes if node.op in CURVED}
     linear = {node.name for node in nodes if node.op == "linear"}
-    require({*hints.duals} <= names, "hint.node", "duals of a node that is not there")
-    require({*hints.duals} == {*hints.exponents}, "hint.node", "duals, or exponents, alone")
     require({*hints.slopes, *hints.boxes} <= curved, "hint.node", "slopes of a node without slopes")
     require({*hints.norms} <= linear, "hint.node", "norm of a node without weights")
     shared = [name for hint in hints.together.values() for name in hint.nodes]
     require({*shared} <= linear, "hint.node", "roundings of a node without weights")
     require(len({*shared}) == len(shared), "hint.node", "roundings of a node that are taken twice")
-    require({*hints.bases} | ({hints.coarsen} - {""}) <= names, "hint.node", "base or coarsen")
+    require({*hints.bases} <= names, "hint.node", "a base that is not there")
 
 
 class Pass:
@@ -71,10 +72,9 @@ class Pass:
         shapes = {node.name: node.shape for node in self.nodes}
         self.layers = {node.name: layer_of(node, shapes[node.inputs[0]])
                        for node in self.nodes if node.op in LINEAR}  # fmt: skip
-        unit = np.eye(self.classes, dtype=np.int32).reshape(-1, self.classes, 1, 1)
-        self.hints = replace(hints, duals={**hints.duals, self.logits: unit},
-                             exponents={**hints.exponents, self.logits: 0})  # fmt: skip
+        self.hints = hints
         self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
+        self.duals = adjoint(self.nodes, self.readers, self.layers, hints)
         self.forms: dict[str, Form] = {}
         self.spreads: dict[str, columns.Spread] = {}
         shared = {name for hint in hints.together.values() for name in hint.nodes}
@@ -83,11 +83,11 @@ class Pass:
         # the first layers: up to the first base, or to the first SiLU if there is none
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
-        self.early = self.nodes[: ends[0] + 1] if ends else []
+        self.early = self.nodes[: ends[0] + 1] if ends else self.nodes[:1]
         self.names = {node.name for node in self.early}
-        self.slopes: dict[str, patches.Slopes] = {}  # of their SiLUs
+        self.leaves: dict[str, list[Fraction]] = {}
         pixels = math.prod(self.nodes[0].shape)
-        self.ledger = Ledger(self.classes, pixels)
+        self.ledger = Ledger(self.classes)
         # of as many columns, the one that a pixel belongs to
         one = np.zeros(pixels, np.intp)
         self.groups = {1: one, 2: one, pixels + 1: np.arange(pixels, dtype=np.intp)}
@@ -99,27 +99,29 @@ class Pass:
                 self.visit(node)
         if self.hints.absorbed:
             absorbs(self.nodes, self.hints.absorbed)
+        for name, tree in self.hints.trees.items():
+            self.leaves[name] = self.branched(tree)
         return self.conclude()
+
+    def branched(self, tree: Tree) -> list[Fraction]:
+        """The bounds of a tree's leaves."""
+        first = self.first_layers()
+        require(first, "tree.shape", "the first layers have no exact form")
+        assert first is not None
+        a = self.difference(self.ledger.row(tree.pair), self.early[-1])
+        return first.leaves(a, tree.pixel, tree.splits)
 
     def visit(self, node: Node) -> None:
         """Derive the node's form from those of its inputs, and book its effects."""
-        dual, readers = self.hints.dual(node, self.classes), self.readers[node.name]
-        pulled = dual
-        if node.name != self.logits:
-            pulled = pulled_back(node, readers, self.layers, self.hints, self.classes)
-        if node.op == "input":
-            form = input_form(node.shape)
-            self.ledger.close(pulled)
-        else:
-            form, made = self.forward(node)
-            self.ledger.enter(node, dual, pulled, made, form.moves)
-        if node.name == self.hints.coarsen:
-            form = self._coarsened(form)
-        if node.name in self.hints.bases:
-            form = self.based(node, form)
+        form, made = self.forward(node)
+        self.ledger.enter(node, self.duals[node.name], made, form.moves)
         self.forms[node.name] = form
+        if len(self.early) > 1 and node is self.early[-1]:
+            self.coarsen()
+        if node.name in self.hints.bases:
+            self.forms[node.name] = self.based(node, self.forms[node.name])
         if node.name in self.bundle.names:
-            self.bundle.forms[node.name] = form
+            self.bundle.forms[node.name] = self.forms[node.name]
         for name in {*node.inputs}:
             if node is self.readers[name][-1]:
                 del self.forms[name]
@@ -127,10 +129,6 @@ class Pass:
     def forward(self, node: Node) -> tuple[Form, forward.Outcome]:
         """The node's form, and its effects."""
         sources = [self.forms[name] for name in node.inputs]
-        counts = {source.error.n.shape[3] for source in sources}
-        require(len(counts) == 1, "hint.coarsen", "two branches with different groups")
-        if node.op == "silu" and node.name in self.names:
-            self.slopes[node.name] = enclosure.silu_slopes(*sources[0].interval)
         none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
         spread = self.spreads.get(node.name, columns.Spread(none, none))
         made = forward.through(node, self.layers.get(node.name), self.hints, sources, spread)
@@ -148,16 +146,15 @@ class Pass:
         none = Fix(np.zeros_like(form.error.n), form.error.e)
         return replace(form, error=none, spread=total(form.spread, form.error))
 
-    def _coarsened(self, form: Form) -> Form:
-        """Take pixels in blocks from here on."""
-        require(not self.spreads, "hint.coarsen", "after the base")
-        channels, height, width = self.nodes[0].shape
-        require(channels == 1, "hint.coarsen", "more than one input channel")
-        down, across = np.divmod(np.arange(height * width), width)
-        side = self.hints.block
-        block = (down // side) * -(-width // side) + across // side
+    def coarsen(self) -> None:
+        """Take pixels in blocks from here on, about BLOCKS from edge to edge."""
+        shape = self.nodes[0].shape
+        places = np.indices(shape)[1:] // max(1, shape[1] // BLOCKS)
+        block = (places[0] * shape[2] + places[1]).ravel()
+        _, block = np.unique(block, return_inverse=True)
         self.groups[int(block.max()) + 2] = block
-        return replace(form, error=columns.coarse(form.error, block))
+        for name, form in self.forms.items():
+            self.forms[name] = replace(form, error=columns.coarse(form.error, block))
 
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
@@ -170,7 +167,7 @@ class Pass:
         late = [v for k, v in remainder.items() if k not in self.names]
         late += [v for k, v in defect.items() if k not in inner]
         sums = {
-            "first_layer": self._sum(self.ledger.direct, *early),
+            "first_layer": self._sum(*early),
             "remainder": self._sum(*late),
             "rounding": self._sum(*rounding.values()),
         }
@@ -193,9 +190,10 @@ class Pass:
         rate = moved / moves if moves else Fraction(0)
         parts = {name: x * rate for name, x in parts.items()}
         effects = self.ledger.effects.items()
-        nodes = {k: {kind: worst(v.get(k, none)) for kind, v in effects} for k in rounding}
-        c, j = (int(v) for v in self.ledger.pairs[row])
-        return Derived(upper, logits, {**parts, "softmax": upper - moved}, nodes, (c, j, pixel))
+        nodes = {k: {kind: worst(v[k]) for kind, v in effects} for k in rounding}
+        c, j = self.ledger.pairs[row].tolist()
+        parts["softmax"] = upper - moved
+        return Derived(upper, logits, parts, nodes, (c, j, pixel), self.leaves)
 
     def _taken_together(self, hint: together.Together) -> None:
         """Book the roundings of some nodes anew, for one pair of classes."""
@@ -206,7 +204,7 @@ class Pass:
 
     def weights(self, node: Node, row: int) -> Fix:
         """What a rounding of the node counts in two runs, for a pair of classes (C, H, W, 1)."""
-        a = self._pair(row, node)
+        a = self.difference(row, node)
         return Fix(2 * np.abs(a.n), a.e)
 
     def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[tuple[int, int], dict[str, Fraction]]:
@@ -216,14 +214,19 @@ class Pass:
         no sum that is left is larger than the largest bound so far.
         """
         everything, first = total(*sums.values()), self.first_layers()
+        trees = {(self.ledger.row(tree.pair), tree.pixel): max(self.leaves[name])
+                 for name, tree in self.hints.trees.items()}  # fmt: skip
         at_worst, parts, most = (0, 0), dict.fromkeys(sums, Fraction(0)), Fraction(-1)
         for k in np.argsort(-everything.n, axis=None, kind="stable").tolist():
             row, pixel = divmod(k, everything.n.shape[1])
             if _entry(everything, row, pixel) <= most:
                 break
             found, noise = {n: _entry(x, row, pixel) for n, x in sums.items()}, _entry(off, row, 0)
-            place = divmod(pixel, self.nodes[0].shape[2])
-            exact = first and first.change(self._pair(row, self.early[-1]), *place)
+            place, exact = divmod(pixel, self.nodes[0].shape[2]), None
+            if first:
+                a = self.difference(row, self.early[-1])
+                change = first.change(a, place, first.everywhere)
+                exact = trees.get((row, place), change)
             if exact is None or exact + noise > found["first_layer"]:
                 exact = max(found["first_layer"] - noise, Fraction(0))
             found |= {"first_layer": exact, "rounding": found["rounding"] + noise}
@@ -233,11 +236,11 @@ class Pass:
 
     def first_layers(self) -> patches.FirstLayers | None:
         """The first layers, if they have an exact form."""
-        return patches.first_layers(self.early, self.readers, self.layers, self.slopes)
+        return patches.first_layers(self.early, self.readers, self.layers, self.hints)
 
-    def _pair(self, row: int, node: Node) -> Fix:
+    def difference(self, row: int, node: Node) -> Fix:
         """The difference of a pair's two dual vectors (C, H, W, 1)."""
-        (c, j), dual = self.ledger.pairs[row], self.hints.dual(node, self.classes)
+        (c, j), dual = self.ledger.pairs[row], self.duals[node.name].a
         return Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
 
     def _sum(self, *values: Fix) -> Fix:
@@ -260,20 +263,21 @@ def softmax_error(classes: int) -> Fraction:
     return Fraction(11, 10) * ((classes + 1) * theta + (2 * classes + 1) * UNIT)
 
 
-def check(
-    model: bytes, manifest: Manifest, blob: bytes, walk: Callable[[bytes, Hints], Pass] = Pass
-) -> Derived:
+def check(model: bytes, manifest: Manifest, walk: Callable[[bytes, Hints], Pass] = Pass) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
     same = sha256(model).hexdigest() == manifest["model_sha256"]
     require(same, "model.sha256", "another file")
-    same = sha256(blob).hexdigest() == manifest["blob_sha256"]
-    require(same, "certificate.blob", "another file")
-    derived = walk(model, hints_of(manifest, blob)).run()
+    derived = walk(model, hints_of(manifest)).run()
     claim, nodes = manifest["claim"], manifest["nodes"]
     _same("claim.upper", derived.upper, claim["upper"])
     for kind, values in (("logits", derived.logits), ("parts", derived.parts)):
         for name, value in values.items():
             _same(f"claim.{kind}.{name}", value, claim[kind][name])
+    for name, values in derived.leaves.items():
+        listed = manifest["trees"][name]["leaves"]
+        require(len(listed) == len(values), "claim.leaves", f"not those of tree {name!r}")
+        for value, number in zip(values, listed, strict=True):
+            _same("claim.leaves", value, number)
     require({*nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
     for name, effects in derived.nodes.items():
         require({*nodes[name]} == {*effects}, "claim.nodes", "not its effects", name)

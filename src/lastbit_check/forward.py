@@ -4,6 +4,7 @@ Each returns an Outcome: the node's form, and its effects on a difference (docs/
 3 and 4).
 """
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from lastbit_check.columns import Spread
 from lastbit_check.exact import ZERO_GRID, Fix, beside, common, least, rounded, times, total
 from lastbit_check.forms import Form, finite, layer_underflow, norm, root, underflow
 from lastbit_check.layers import Layer
-from lastbit_check.network import Node
+from lastbit_check.network import Node, Shape
 
 # Assumptions, in units of u: |computed sigmoid(z) - sigmoid(z)| <= 4u and |computed silu(z) -
 # silu(z)| <= 6u|z| + 2^-126; half of either where |z| <= 2^-6; u/16 and u|z|/16 + 2^-126 where
@@ -60,12 +61,27 @@ class Outcome(NamedTuple):
 def through(
     node: Node, layer: Layer | None, hints: Hints, sources: list[Form], spread: Spread
 ) -> Outcome:
-    """What becomes of ``sources`` in any node but the input and softmax."""
+    """What becomes of ``sources`` in any node but the softmax."""
+    if node.op == "input":
+        return image(node.shape)
     if layer:
         return linear(node, layer, hints.norms.get(node.name), sources[0], spread)
     if node.op == "add":
         return add(sources[0], sources[1])
     return CURVES[node.op](hints.slope(node), node.name in hints.boxes, *sources)
+
+
+def image(shape: Shape) -> Outcome:
+    """All byte images: centre 127.5, radius 127.5; a pixel's own group moves it by 1.
+
+    A byte is computed exactly: the last group is 0.
+    """
+    pixels = math.prod(shape)
+    ranges, exact = np.full((pixels, 1), 255.0), np.zeros((pixels, 1))
+    columns = np.concatenate([ranges, 2.0 * np.eye(pixels), exact], axis=1)
+    c, error = Fix(np.full((*shape, 1), 255.0), 1), Fix(columns.reshape(*shape, -1), 1)
+    size = rounded(root(Fraction(pixels)) * 255)
+    return Outcome(c, [error], error[..., 1:], _zero(c), size, Fraction(1))
 
 
 def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Spread) -> Outcome:

@@ -1,11 +1,9 @@
 """A linear node as exact integers: its linear core, what the core leaves out, its rounding.
 
 The core is the nearest integer matrix of 20 bits on a dyadic grid; where a weight is not on the
-grid, ``inexact`` is 1 and the weight is within one unit of the core. Batch normalisation is
-folded: the real weight is w * gamma / sqrt(var + epsilon). ``extra`` counts the roundings of a
-term besides those of the sums that it enters: one for its product, one more for a reciprocal, ten
-more for batch norm, folded or not. ``reach`` is a crude integer bound on the gain of every
-intermediate step, for underflow and overflow.
+grid, ``inexact`` is 1 and the weight is within one unit of the core. What follows the sums is
+folded: the real weight is w * gamma / root. ``extra`` is as in Norm. ``reach`` is a crude integer
+bound on the gain of every intermediate step, for underflow and overflow.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.exact import LIMIT, Fix, Ints, apply_near, apply_up, common, from_float, grid
-from lastbit_check.network import BatchNorm, Node, Shape, Weights
+from lastbit_check.network import F32, Node, Norm, Shape, Weights
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
@@ -176,34 +174,28 @@ def layer_of(node: Node, source: Shape) -> Layer:
     """The integer form of a linear, affine or mean node."""
     w = node.weights
     assert w is not None
-    weight, offset = w.weight.astype(np.float64), w.bias.astype(np.float64)
-    terms, extra = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3)))), 1
-    if w.divisor is not None:
-        # a reciprocal that is no float64 is not on the grid, too
-        normal = np.min(np.abs(w.divisor)) >= 2.0**-126
-        require(normal, "finite.values", "a subnormal divisor", node.name)
-        weight, extra = weight / w.divisor.astype(np.float64)[:, None, None, None], 2
+    weight, norm = w.weight.astype(np.float64), w.norm
+    terms = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3))))
     # w has 24 significant bits and the scale 28: the product is exact in float64, and off the true
-    # one by less than 2^-27 of it, which is below a quarter of a unit; without batch norm it is w
-    ones, zeros = np.ones_like(w.bias), np.zeros_like(w.bias)
-    bn = w.bn or BatchNorm(ones, zeros, zeros, ones, 0.0)
-    scales = _scales(bn)
+    # one by less than 2^-27 of it, which is below a quarter of a unit; with a scale of 1 it is w
+    scales = [Fraction(g) / root for g, root in zip(norm.gamma.tolist(), norm.root, strict=True)]
     mantissa, exponent = np.frexp([float(scale) for scale in scales])
     factor = np.ldexp(np.rint(np.ldexp(mantissa, 28)), exponent - 28)
     core, inexact = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
-    bias, size = _folded_offset(offset, bn, scales)
-    if w.bn:
-        inexact, extra = (weight != 0).astype(np.float64), 11
+    same = [Fraction(f) == scale for f, scale in zip(factor.tolist(), scales, strict=True)]
+    exact = np.array(same) & (norm.extra < 3)
+    inexact = np.where(exact[:, None, None, None], inexact, weight != 0).astype(np.float64)
+    bias, size = _folded_offset(w.bias, norm, scales)
     heaviest = max(core.largest(), size.largest())
     require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
-    require(terms + extra < 2**15, "rounding.depth", "too many terms", node.name)
-    return Layer(core.n, core.e, inexact, bias, size, extra, terms, _reach(w),
+    require(terms + norm.extra < 2**15, "rounding.depth", "too many terms", node.name)
+    return Layer(core.n, core.e, inexact, bias, size, norm.extra, terms, _reach(w),
                  w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
 
 
-def _folded_offset(bias: Ints, bn: BatchNorm, scales: list[Fraction]) -> tuple[Fix, Fix]:
+def _folded_offset(bias: F32, norm: Norm, scales: list[Fraction]) -> tuple[Fix, Fix]:
     """(bias - mean) scale + beta, and the sum of the magnitudes in it, on one grid of 40 bits."""
-    columns = ([Fraction(v) for v in x.tolist()] for x in (bias, bn.mean, bn.beta))
+    columns = ([Fraction(v) for v in x.tolist()] for x in (bias, norm.mean, norm.beta))
     rows = list(zip(*columns, scales, strict=True))
     offsets = [(b - mean) * scale + beta for b, mean, beta, scale in rows]
     sizes = [(abs(b) + abs(mean)) * abs(scale) + abs(beta) for b, mean, beta, scale in rows]
@@ -216,24 +208,6 @@ def _folded_offset(bias: Ints, bn: BatchNorm, scales: list[Fraction]) -> tuple[F
 def _reach(w: Weights) -> int:
     """Bounds |w|_1 + |b| + |mean| of every row, times every factor that may follow."""
     rows = np.sum(np.abs(w.weight.astype(np.float64)), axis=(1, 2, 3)) + np.abs(w.bias)
-    factor = 1.0
-    if w.divisor is not None:
-        factor = max(factor, float(np.max(1 / np.abs(w.divisor.astype(np.float64)))))
-    if w.bn is not None:
-        rows = rows + np.abs(w.bn.mean)
-        inverse = 1 / np.sqrt(w.bn.var.astype(np.float64) + w.bn.epsilon)
-        steepest = 1 + np.max(np.abs(w.bn.gamma.astype(np.float64)))
-        factor = float((1 + np.max(inverse)) * steepest) * 1.01
-    return math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(factor)
-
-
-def _scales(bn: BatchNorm) -> list[Fraction]:
-    """gamma / sqrt(var + epsilon) per channel, with a relative error below 2^-50."""
-    pairs = zip(bn.gamma.tolist(), bn.var.tolist(), strict=True)
-    return [Fraction(g) / _root(Fraction(var) + Fraction(bn.epsilon)) for g, var in pairs]
-
-
-def _root(x: Fraction) -> Fraction:
-    """The square root from below, relative error below 2^-50; that of 1 is exact."""
-    k = (120 - x.numerator.bit_length() + x.denominator.bit_length()) // 2
-    return Fraction(math.isqrt(math.floor(x * Fraction(4) ** k))) / Fraction(2) ** k
+    inverse, gamma = 1 / min(map(abs, w.norm.root)), Fraction(float(np.max(np.abs(w.norm.gamma))))
+    factor = max(Fraction(1), inverse) * max(Fraction(1), gamma)
+    return math.ceil(float(np.max(rows + np.abs(w.norm.mean))) * 1.01 + 1) * math.ceil(factor)

@@ -11,6 +11,11 @@ It is linear in every slope, so its largest value over the intervals of the slop
 each is at an end: all 2^Q ends of the s1 are tried, and of each s2 the better end for them. Signs
 are kept, unlike by |b . D_0| with what the slopes add to it; and in both senses of the step, which
 are those of the two images in either order. Python's integers: nothing is rounded.
+
+Branch and bound makes the intervals narrower: a tree divides all pairs of images by their bytes,
+and each leaf has slopes of its own, by the same rules as those of all images. The tree is read in
+preorder. A part is split into the images whose byte at some place is at most a threshold, and the
+others; of a pixel's own byte, 2k and 2k + 1 stay together, so that both images of a pair do.
 """
 
 from __future__ import annotations
@@ -18,52 +23,110 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check import enclosure
-from lastbit_check.exact import Fix
+from lastbit_check import enclosure, forward
+from lastbit_check.certificate import Hints
+from lastbit_check.columns import Spread
+from lastbit_check.exact import ZERO_GRID, Fix, Ints
+from lastbit_check.forms import Form, root
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
+from lastbit_check.verdict import require
 
 MOST_UNITS = 6  # of the first convolution that one pixel may move: 2^6 ends are tried
+LEAF = -1  # in a tree, in the place of the number of a byte
 Exact = NDArray[Any]  # of Python integers
-Slopes = tuple[Fix, Fix]  # least and largest (C, H, W, 1), units of 2^-enclosure.BITS
+Slopes = list[tuple[Fix, Fix]]  # of the two SiLUs, least and largest (C, H, W, 1), 2^-BITS
 
 
 @dataclass(frozen=True)
 class FirstLayers:
-    """The step of a byte is ``scale`` in what ``first`` reads; the slopes are those after it."""
+    """``nodes``, with their layers; a byte's step is ``scale`` in what the convolution reads."""
 
+    nodes: list[Node]
+    layers: dict[str, Layer]
+    hints: Hints
     scale: Fraction
-    first: Layer
-    slopes1: Slopes
-    second: Layer
-    slopes2: Slopes
 
-    def change(self, a: Fix, row: int, column: int) -> Fraction | None:
+    @cached_property
+    def everywhere(self) -> Slopes:
+        """The slopes for all images."""
+        shape = self.nodes[0].shape
+        return self.slopes(np.zeros(shape), np.full(shape, 255.0))
+
+    def slopes(self, low: Ints, high: Ints) -> Slopes:
+        """Those for images whose bytes are from ``low`` to ``high`` (1, H, W)."""
+        wide = np.stack([high - low, 0 * low], axis=-1)
+        size, none, found = 255 * root(Fraction(low.size)), Fix(0 * wide, ZERO_GRID), Slopes()
+        form = Form(Fix((low + high)[..., None], 1), Fix(wide, 1), none, size, size)
+        for node in self.nodes[1:]:
+            if node.op == "silu":
+                found.append(enclosure.silu_slopes(*form.interval))
+            if node is self.nodes[-1]:
+                break
+            none = Fix(np.zeros((*node.shape, 2)), ZERO_GRID)
+            spread = Spread(none, none)
+            layer = self.layers.get(node.name)
+            form = forward.through(node, layer, self.hints, [form], spread).form(spread)
+        return found
+
+    def change(self, a: Fix, pixel: tuple[int, int], slopes: Slopes) -> Fraction | None:
         """Upper bound of |a . D| for dual weights a (C, H, W, 1) of the second SiLU's values.
 
-        ``row`` and ``column`` are those of the pixel. None where it moves too many units.
+        None where the pixel (row, column) moves no unit, or too many.
         """
-        step = np.zeros((*self.first.source, 1))
-        step[0, row, column] = 1.0
-        steps = self.first.conv(self.first.w, step)[..., 0]
+        first, second = (self.layers[self.nodes[k].name] for k in (-4, -2))
+        step = np.zeros((*first.source, 1))
+        step[0, *pixel] = 1.0
+        steps = first.conv(first.w, step)[..., 0]
         units = np.nonzero(np.any(steps, axis=0))
         count = units[0].size
         if not 0 < count <= MOST_UNITS:
             return None
         apart = np.zeros((*steps.shape, count))
         apart[:, *units, range(count)] = steps[:, *units]
-        weights = self.second.conv(self.second.w, apart)  # products of two weights of 20 bits
+        weights = second.conv(second.w, apart)  # products of two weights of 20 bits
         moved = np.nonzero(np.any(weights, axis=(0, 3)))
-        ends1 = [_integers(s.n[:, *units, 0]) for s in self.slopes1]
-        ends2 = [_integers(s.n[:, *moved, 0]) * _integers(a.n[:, *moved, 0]) for s in self.slopes2]
+        ends1 = [_integers(s.n[:, *units, 0]) for s in slopes[0]]
+        ends2 = [_integers(s.n[:, *moved, 0]) * _integers(a.n[:, *moved, 0]) for s in slopes[1]]
         most = max(_largest(_integers(weights[:, *moved]), ends1, ends2, k) for k in (1, -1))
-        e = a.e + self.first.e + self.second.e + 2 * enclosure.BITS
+        e = a.e + first.e + second.e + 2 * enclosure.BITS
         return most * abs(self.scale) / Fraction(2) ** e
+
+    def leaves(
+        self, a: Fix, pixel: tuple[int, int], splits: tuple[tuple[int, int], ...]
+    ) -> list[Fraction]:
+        """The bounds of |a . D| for the leaves of a tree.
+
+        Rule tree.cover: every part is a leaf, or split in two.
+        """
+        shape, found = self.nodes[0].shape, list[Fraction]()
+        inside = len(pixel) == 2 and 0 <= pixel[0] < shape[1] and 0 <= pixel[1] < shape[2]
+        require(inside, "tree.shape", f"no pixel {pixel}")
+        parts = [(np.zeros(shape), np.full(shape, 255.0))]
+        for place, threshold in splits:
+            require(parts, "tree.cover", "a leaf too many")
+            low, high = parts.pop()
+            if place == LEAF:
+                bound = self.change(a, pixel, self.slopes(low, high))
+                require(bound is not None, "tree.pixel", f"{pixel} moves no unit, or too many")
+                found.append(bound or Fraction(0))
+                continue
+            least, most = low.copy(), high.copy()
+            within = 0 <= place < low.size
+            within = within and low.item(place) <= threshold < high.item(place)
+            require(within, "tree.cover", f"byte {place} is not split by {threshold}")
+            own = place == pixel[0] * shape[2] + pixel[1]
+            require(not own or threshold % 2 == 1, "tree.pair", "two images of a pair are split")
+            least.flat[place], most.flat[place] = threshold + 1, threshold
+            parts += [(least, high), (low, most)]
+        require(not parts, "tree.cover", "a part is missing")
+        return found
 
 
 def _largest(weights: Exact, ends1: list[Exact], ends2: list[Exact], sign: int) -> int:
@@ -81,10 +144,7 @@ def _integers(n: NDArray[np.float64]) -> Exact:
 
 
 def first_layers(
-    early: list[Node],
-    readers: dict[str, list[Node]],
-    layers: dict[str, Layer],
-    slopes: dict[str, Slopes],
+    early: list[Node], readers: dict[str, list[Node]], layers: dict[str, Layer], hints: Hints
 ) -> FirstLayers | None:
     """The first layers, if ``early``, the nodes up to the last of them, are of that form."""
     chained = all(
@@ -94,14 +154,12 @@ def first_layers(
     kinds = [node.op for node in early]
     if not chained or kinds[-4:] != ["linear", "silu", "linear", "silu"]:
         return None
-    steps, (conv, silu1, depthwise, silu2) = early[1:-4], early[-4:]
-    first, second = layers[conv.name], layers[depthwise.name]
+    first, second = (layers[early[k].name] for k in (-4, -2))
     one_each = second.w.shape[1] == 1 and second.groups == len(second.w) == first.shape[0]
-    plain = first.w.shape[1] == 1 == first.groups and all(node.op == "affine" for node in steps)
+    plain = first.w.shape[1] == 1 == first.groups and {*kinds[1:-4]} <= {"affine"}
     if not one_each or not plain or first.inexact.any() or second.inexact.any():
         return None
     scale = Fraction(1)
-    for w in [node.weights for node in steps if node.weights]:
-        scale *= Fraction(float(w.weight[0, 0, 0, 0]))
-        scale /= 1 if w.divisor is None else Fraction(float(w.divisor[0]))
-    return FirstLayers(scale, first, slopes[silu1.name], second, slopes[silu2.name])
+    for w in [node.weights for node in early[1:-4] if node.weights]:
+        scale *= Fraction(float(w.weight[0, 0, 0, 0])) / w.norm.root[0]
+    return FirstLayers(early, layers, hints, scale)

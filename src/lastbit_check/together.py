@@ -12,8 +12,7 @@ with weights g_i >= 0 of the forms f_i of what these layers read and return, ove
 
     sum_i g_i |f_i| <= |g / p|_2 |diag(p) B diag(q)|_2 |1 / q|_2,
 
-which for the best p and q is within a factor of 1.8 of the largest value (Grothendieck). That the
-spectral norm is at most 1 is shown as S 1 - X X^T = L L^T + E, E diagonally dominant, in integers.
+which for the best p and q is within a factor of 1.8 of the largest value (Grothendieck).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +31,10 @@ from lastbit_check.exact import Fix, Ints, matmul_up, total
 from lastbit_check.forms import Form, layer_underflow, root
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import Node
+from lastbit_check.spectral import BITS, CLOSE, contracts
 from lastbit_check.verdict import require
 
-BITS = 25  # of an entry of X: products of two rows are exact below 2^53
 MOST_ROWS = 2**12
-CLOSE = 1 + 2.0**-30  # more than float64 arithmetic on positive numbers can be off by here
 TINY = 2.0**-1000  # more than squares that underflow are worth
 
 
@@ -146,27 +144,6 @@ def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
     contracts(np.rint(forms, out=forms))
     left, right = (Fraction(float(np.sum(v * v)) * CLOSE + TINY) for v in (gains / p, 1 / q))
     return root(left) * root(right) + rest
-
-
-def contracts(x: Ints) -> None:
-    """Rule together.norm: |X|_2 <= 1 for every X within one unit of the integers x 2^-BITS."""
-    rows, columns = x.shape
-    unit = 2**BITS
-    limit = float((unit - int(root(Fraction(rows * columns))) - 1) ** 2)
-    require(bool(np.max(np.sum(x * x, axis=1)) < limit), "together.norm", "a row is too long")
-    one: Ints = np.eye(rows)
-    gap: Ints = limit * one - x @ x.T
-    try:
-        factor = cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one))
-    except np.linalg.LinAlgError:
-        factor = 0 * one
-    factor = np.rint(factor)
-    short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
-    require(short, "together.norm", "a factor is too large")
-    left: Ints = gap - factor @ factor.T
-    own = np.sum(left * one, axis=1)
-    others: Ints = np.sum(np.abs(left), axis=1) - np.abs(own)
-    require(bool(np.all(own >= others * CLOSE)), "together.norm", "the norm may exceed 1")
 
 
 def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:

@@ -69,7 +69,7 @@ class Small:
     def checked(self) -> Walk:
         """The checker's walk through the network."""
         names = frozenset({"stem", "filtered"})
-        walk = Walk(self.model, Hints({}, {}, {}, boxes=names, bases=names - {"stem"}), keep=True)
+        walk = Walk(self.model, Hints({}, boxes=names, bases=names - {"stem"}), keep=True)
         walk.run()
         return walk
 
@@ -103,7 +103,8 @@ class Small:
 
     def bound(self, pixel: tuple[int, int], a: Array) -> Fraction | None:
         """The exact form's; None where the pixel moves no unit, or too many."""
-        return self.layers.change(Fix(a[..., None], 0), *pixel)
+        layers = self.layers
+        return layers.change(Fix(a[..., None], 0), pixel, layers.everywhere)
 
     def hostile(self, images: Array, unit: tuple[int, int, int], sign: int) -> Array:
         """A unit of the second SiLU (N,) if every operation errs by all that is allowed.

@@ -28,7 +28,6 @@ GROUP = "second", "third"
 PAIR = 0, 1
 HADAMARD = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], np.float64)
 HALF = 2.0**-24  # of a number just above a power of two: a little more than half its last place
-DUAL_BITS = 16
 MARGIN = 2e-3  # below 1, of the norm
 
 
@@ -62,13 +61,8 @@ class Joint:
 
     @property
     def hints(self) -> Hints:
-        """A boxed base, and the adjoint of the core as dual vectors."""
-        third = self.logits.w
-        duals = {"third": third, "second": third @ self.third.w}
-        rounded = {k: np.rint(np.ldexp(v, DUAL_BITS)).astype(np.int32) for k, v in duals.items()}
-        return Hints({}, {k: v[..., None, None] for k, v in rounded.items()},
-                     dict.fromkeys(duals, DUAL_BITS), boxes=frozenset({"base"}),
-                     bases=frozenset({"base"}))  # fmt: skip
+        """A boxed base."""
+        return Hints({}, boxes=frozenset({"base"}), bases=frozenset({"base"}))
 
     @cached_property
     def group(self) -> tuple[list[together.Sums], Array]:

@@ -45,7 +45,7 @@ def test_no_image_of_a_few_levels_exceeds_the_exact_form(
 ) -> None:
     random = np.random.default_rng(seed)
     small = random_small(seed, shape, stride=1 + seed % 2, channels=1 + seed % 2)
-    if small.layers.change(patches.Fix(np.ones((*small.units, 1)), 0), *pixel) is None:
+    if small.bound(pixel, np.ones(small.units)) is None:
         small = random_small(seed, shape, channels=2)
     a = random.integers(-9, 10, small.units).astype(np.float64)
     assert share_of_change(small, pixel, a, grids(shape, pixel, levels, OWN)) <= 1

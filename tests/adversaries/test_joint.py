@@ -57,7 +57,7 @@ def test_a_weaker_rule_is_exceeded(
 
 
 def test_a_norm_of_1_05_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Rejected, match=r"together\.norm"):
+    with pytest.raises(Rejected, match=r"norm\.spectral"):
         joint.share_of_made(margin=-0.048)
     right, wrong = "unit = 2**BITS", "unit = int(1.05 * 2**BITS)"
     monkeypatch.setattr(together, "contracts", weakened(together.contracts, right, wrong))

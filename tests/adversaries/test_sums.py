@@ -132,7 +132,7 @@ def test_in_a_network_the_executor_reaches_the_cap_that_the_columns_give(
     error = abs(Fraction(float(values["sum"].item())) - (terms - 2) * sums.UNIT)
 
     def charged(*bases: str) -> Fraction:
-        derived = derive(model, Hints({}, {}, {}, bases=frozenset(bases)), keep=True)
+        derived = derive(model, Hints({}, bases=frozenset(bases)), keep=True)
         return derived.roundings["sum"].largest()
 
     assert 0.99 < error / charged("pixels") <= 1

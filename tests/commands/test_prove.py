@@ -15,10 +15,11 @@ from lastbit.commands import prove
 from lastbit.graph import OnnxBuilder
 from lastbit.witness import measure, write_witness
 from lastbit_check.__main__ import main as check_main
+from soundness.curved import based, two_curved_layers
 
 FIELDS = {
-    "verdict", "model", "accuracy", "lower", "upper", "ratio", "assumptions", "certificate",
-    "refused", "check", "seconds",
+    "verdict", "model", "accuracy", "branches", "lower", "upper", "ratio", "assumptions",
+    "certificate", "refused", "check", "seconds",
 }  # fmt: skip
 
 
@@ -49,6 +50,24 @@ def test_prove_prints_one_object_and_leaves_a_certificate(
     assert Path(found["certificate"]) == certificate
     assert main(["check", str(certificate), "--model", str(model)]) == 0
     assert "ACCEPTED" in capsys.readouterr().out
+
+
+def test_branches_go_on_from_the_stored_tree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lastbit.api.hints_for", based)
+    two_curved_layers(0, channels=2).save(tmp_path / "model.onnx")
+    found = []
+    for leaves in ("0", "4", "7"):
+        assert main(["prove", str(tmp_path), "--leaves", leaves, "--json"]) == 0
+        printed = capsys.readouterr()
+        found.append(json.loads(printed.out))
+        assert ("branch and bound: at most" in printed.err) == (leaves != "0")
+    none, few, more = (each["branches"] for each in found)
+    assert not none and (few[0]["leaves"], more[0]["leaves"]) == (4, 7)
+    assert found[0]["upper"]["value"] > found[1]["upper"]["value"] >= found[2]["upper"]["value"]
+    tree = json.loads((tmp_path / "certificate.json").read_text())["trees"].popitem()[1]
+    assert len(tree["places"]) == len(tree["thresholds"]) == 13 and len(tree["leaves"]) == 7
 
 
 def test_without_the_cache_another_witness_is_found_and_certified(
@@ -148,7 +167,6 @@ def test_what_is_no_certificate_is_not_accepted(
 ) -> None:
     path = tmp_path / "certificate.json"
     path.write_bytes(content)
-    path.with_suffix(".safetensors").write_bytes(b"")
     model = small(tmp_path / "net.onnx")
     assert check_main([str(path), str(model)]) in (1, 2)
     assert "Traceback" not in capsys.readouterr().err

@@ -34,14 +34,12 @@ def test_files_of_a_folder(shelf):
     files = resolve_model(shelf / "shelf" / "deep")
     assert files.name == "deep"
     assert [
-        path.name
-        for path in (files.recipe, files.metrics, files.witness, files.certificate, files.vectors)
+        path.name for path in (files.recipe, files.metrics, files.witness, files.certificate)
     ] == [
         "recipe.json",
         "metrics.json",
         "witness.json",
         "certificate.json",
-        "certificate.safetensors",
     ]
 
 

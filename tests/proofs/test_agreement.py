@@ -62,24 +62,13 @@ def upper(text: str) -> float:
 
 
 def mutated(hints: Hints, count: int) -> Iterator[tuple[str, Hints]]:
-    """Hints with one slope, one dual vector's entry, or one exponent changed."""
+    """Hints with one slope changed, and with it the dual vectors that both find."""
     random = np.random.default_rng(0)
-    for kind in ("slope", "dual", "exponent"):
-        for _ in range(count):
-            if kind == "slope":
-                name = str(random.choice(sorted(hints.slopes)))
-                n = hints.slopes[name].copy()
-                n[random.integers(n.size)] += random.integers(-(2**18), 2**18)
-                yield f"slope {name}", replace(hints, slopes={**hints.slopes, name: n})
-                continue
-            name = str(random.choice(sorted(hints.duals)))
-            if kind == "exponent":
-                e = hints.exponents[name] + int(random.choice([-1, 1]))
-                yield f"exponent {name}", replace(hints, exponents={**hints.exponents, name: e})
-                continue
-            n = hints.duals[name].copy()
-            n.reshape(-1)[random.integers(n.size)] += int(np.abs(n).max()) + 1
-            yield f"dual {name}", replace(hints, duals={**hints.duals, name: n})
+    for _ in range(count):
+        name = str(random.choice(sorted(hints.slopes)))
+        n = hints.slopes[name].copy()
+        n[random.integers(n.size)] += random.integers(-(2**18), 2**18)
+        yield f"slope {name}", replace(hints, slopes={**hints.slopes, name: n})
 
 
 @needs_checker
@@ -88,7 +77,7 @@ def test_changed_hints_give_like_bounds(tmp_path: Path) -> None:
     network = network_of(data, tmp_path)
     hints = hints_for(network)
     base = upper(plain(network, hints))
-    for what, changed in mutated(hints, 10):
+    for what, changed in mutated(hints, 30):
         coq, python = upper(plain(network, changed)), float(derive(data, changed).upper)
         assert NARROWER <= coq / python <= WIDER, (what, coq, python)
         assert coq >= 0.9 * base, what
@@ -163,7 +152,7 @@ def test_numbers_off_the_grid_and_batch_norm_are_refused(tmp_path: Path) -> None
     b.softmax(b.dense(b.mean(x), np.ones((2, 1))))
     network = network_of(b.to_bytes(), tmp_path)
     with pytest.raises(ModelError, match="batch norm"):
-        literals(network, Hints({}, {}, {}))
+        literals(network, Hints({}))
 
 
 def test_literals_and_plain_form_hold_the_same_numbers(tmp_path: Path) -> None:

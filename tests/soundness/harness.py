@@ -50,36 +50,20 @@ def as_hints(derived_from: Hints, **changes: Any) -> Hints:
 
 
 def random_hints(network: Network, seed: int) -> Hints:
-    """Hints that no one would choose: any slopes, dual vectors, boxes, base and blocks."""
+    """Hints that no one would choose: any slopes, norms, boxes and bases."""
     random = np.random.default_rng(seed)
     plain = hints_for(network)
     curved = [n for n in network if isinstance(n, Silu | Sigmoid | Gate)]
-    inner = [n for n in network.nodes[1:-1] if n.name != network.logits]
     slopes = {
-        n.name: random.integers(-(2**20), 2**21, n.shape[0], dtype=np.int32)
+        n.name: random.integers(-(2**20), 2**21, n.shape[0], dtype=np.int64)
         for n in curved
         if random.random() < 0.8
     }
-    duals = {name: n.copy() for name, n in plain.duals.items()}
-    exponents = dict(plain.exponents)
-    for node in inner:
-        dice = random.random()
-        if dice < 0.3:
-            duals.pop(node.name, None)
-            exponents.pop(node.name, None)
-        elif dice < 0.6:
-            shape = (network.classes, *node.shape)
-            duals[node.name] = random.integers(-(2**16), 2**16, shape, dtype=np.int32)
-            exponents[node.name] = int(random.integers(10, 22))
     names = [n.name for n in network]
     bases = frozenset(str(n) for n in random.choice(names[:-1], random.integers(4)))
-    first = min((names.index(n) for n in bases), default=len(names) - 2)
-    before = names[: first + 1]
-    coarsen = str(random.choice(before)) if random.random() < 0.3 else ""
     boxes = frozenset(n.name for n in curved if random.random() < 0.4)
     norms = {name: value * 2.0 for name, value in plain.norms.items() if random.random() < 0.7}
-    block = int(random.integers(1, 5))
-    return Hints(slopes, duals, exponents, norms, boxes, bases, coarsen, block)
+    return Hints(slopes, norms, boxes, bases)
 
 
 # ---- executions -----------------------------------------------------------------------------

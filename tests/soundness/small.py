@@ -41,7 +41,7 @@ def model() -> bytes:
 
 
 def certified(folder: Path) -> Path:
-    """``folder`` with model.onnx, certificate.json and certificate.safetensors."""
+    """``folder`` with model.onnx and certificate.json."""
     data = model()
     (folder / "model.onnx").write_bytes(data)
     write(folder / "certificate.json", draft(data, hints_for(read_onnx(folder / "model.onnx"))))
@@ -68,13 +68,9 @@ def fields_of(folder: Path) -> Fields:
 
 
 def put(folder: Path, fields: Fields, *, seal: bool) -> None:
-    """Write the manifest; with ``seal`` the three digests are made to fit the files."""
+    """Write the manifest; with ``seal`` the two digests are made to fit the files."""
     if seal:
-        for key, name in (
-            ("model_sha256", "model.onnx"),
-            ("blob_sha256", "certificate.safetensors"),
-        ):
-            fields[key] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        fields["model_sha256"] = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
         fields["digest"] = digest(fields)
     (folder / "certificate.json").write_text(json.dumps(fields))
 

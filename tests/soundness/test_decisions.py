@@ -12,7 +12,7 @@ import pytest
 
 from absorbing import absorber
 from lastbit.bound import decisions as decisions_module
-from lastbit.bound.decisions import Decisions, decided
+from lastbit.bound.decisions import Decisions, Reached, decided
 from lastbit.bound.drift import derive_drift
 from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
@@ -33,19 +33,29 @@ def leads(network: Network, values: Mapping[str, np.ndarray], label: int) -> np.
 def hold(model: bytes, network: Network, seed: int, images: int = 3) -> int:
     """Run each image in hostile ways against its bounds; how many decisions were certified."""
     decisions, how, found = Decisions(model, hints_for(network)), ways(seed), 0
-    for image in random_images(network, seed, images):
-        reference = execute_float64(network, image, stored=True)[1]
+    shown = random_images(network, seed, images)
+    references = [execute_float64(network, image, stored=True)[1] for image in shown]
+    together = Reached(*references)
+    for image, reference in zip(shown, references, strict=True):
         label = int(reference[network.logits].argmax())
-        bounds = decisions.changes(reference, label)
+        bounds = decisions.changes(Reached(reference), label)
+        wide = decisions.changes(together, label)
         first = leads(network, reference, label)
-        by_all, by_own = (decisions.certified(reference, label, closely=v) for v in (False, True))
+        by_all, by_set, by_own = (
+            decisions.certified(reference, label, v) for v in (None, wide, bounds)
+        )
         assert by_own or not by_all
+        assert by_own or not by_set
         found += by_own
-        assert not decisions.certified(reference, 1 - min(label, 1), closely=True)
+        other = 1 - min(label, 1)
+        changes = decisions.changes(Reached(reference), other)
+        assert not decisions.certified(reference, other, changes)
         for way in itertools.islice(how, 5):
             values = run(network, image, way)
             for j, lead in enumerate(leads(network, values, label)):
-                assert abs(Fraction(float(lead)) - Fraction(float(first[j]))) <= bounds[j], way
+                moved = abs(Fraction(float(lead)) - Fraction(float(first[j])))
+                assert moved <= bounds[j], way
+                assert moved <= wide[j], way
             p = values[network.output].reshape(-1)
             if by_own:
                 assert all(p[label] > p[j] for j in range(len(p)) if j != label)
@@ -79,12 +89,18 @@ def test_layers_that_absorb_are_read_off_their_tables(tmp_path: Path) -> None:
     hold(path.read_bytes(), network, 3, images=8)
 
 
+def test_what_was_reached_is_the_hull_of_the_executions() -> None:
+    some = Reached({"a": np.array([1.0, 5.0])}, {"a": np.array([2.0, -1.0])})
+    assert some.low["a"].tolist() == [1, -1]
+    assert some.high["a"].tolist() == [2, 5]
+
+
 def test_its_own_bound_is_the_sharper_one(tmp_path: Path) -> None:
     model, network = built(NearlyLinear(21).b, tmp_path)
     decisions = Decisions(model, hints_for(network))
     dark = np.zeros(network.input_shape, np.uint8)
     values = execute_float64(network, dark, stored=True)[1]
-    assert 0 < max(decisions.changes(values, 0)) < decisions.everywhere
+    assert 0 < max(decisions.changes(Reached(values), 0)) < decisions.everywhere
 
 
 def test_without_its_roundings_the_bound_would_be_wrong(
@@ -96,7 +112,7 @@ def test_without_its_roundings_the_bound_would_be_wrong(
 
     def farthest() -> tuple[Fraction, Fraction]:
         reference = execute_float64(network, white, stored=True)[1]
-        bound = Decisions(model, hints_for(network)).changes(reference, 0)[1]
+        bound = Decisions(model, hints_for(network)).changes(Reached(reference), 0)[1]
         lost = leads(network, run(network, white, {"order": "forward"}), 0)[1]
         return abs(Fraction(float(lost)) - Fraction(float(leads(network, reference, 0)[1]))), bound
 
@@ -125,8 +141,8 @@ def test_a_tie_is_not_certified_nor_what_is_nearly_one(
     model, network = built(tied(apart), tmp_path)
     decisions = Decisions(model, hints_for(network))
     values = execute_float64(network, np.full((1, 4, 4), 99, np.uint8), stored=True)[1]
-    for closely in (False, True):
-        assert decisions.certified(values, 0, closely=closely) == certain
+    for changes in (None, decisions.changes(Reached(values), 0)):
+        assert decisions.certified(values, 0, changes) == certain
 
 
 def test_the_error_of_softmax_counts() -> None:
@@ -151,6 +167,5 @@ def test_effects_are_those_of_the_checker(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(decisions_module, "through", recorded)
     image = np.zeros(network.input_shape, np.uint8)
-    decisions.changes(execute_float64(network, image, stored=True)[1], 0)
-    weighted = {name for name, a in decisions.hints.duals.items() if a.any()}
-    assert {*seen} >= weighted - {network.output}
+    decisions.changes(Reached(execute_float64(network, image, stored=True)[1]), 0)
+    assert {*seen} == {node.name for node in network} - {network.nodes[0].name, network.output}

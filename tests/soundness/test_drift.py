@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, softmax_error
+from lastbit_check.columns import Spread
 from lastbit_check.exact import Fix
-from lastbit_check.forms import input_form
+from lastbit_check.forward import image as bytes_of
 from lastbit_check.layers import Layer
 from lastbit_check.verdict import Rejected
 from soundness.harness import (
@@ -33,7 +33,7 @@ from soundness.harness import (
 )
 from soundness.known import losing
 
-NO_HINTS = Hints({}, {}, {})
+NO_HINTS = Hints({})
 
 
 def apart(subject: Subject, drift: Derived, values: Values, others: Values) -> None:
@@ -68,7 +68,7 @@ def test_no_two_executions_are_further_apart(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_nor_with_hints_at_random(tmp_path: Path, seed: int) -> None:
     model, network = built((NearlyLinear if seed % 2 else RandomNetwork)(seed).b, tmp_path)
-    hints = replace(random_hints(network, seed), coarsen="")
+    hints = random_hints(network, seed)
     subject = Subject(network, derive(model, hints, keep=True))
     assault(subject, derive_drift(model, hints), seed)
 
@@ -144,7 +144,8 @@ def test_the_softmax_of_two_machines_is_in_it(tmp_path: Path) -> None:
 
 
 def test_the_image_does_not_move_and_its_range_stays() -> None:
-    form = input_form((1, 3, 3))
+    none = Fix(np.zeros((1, 3, 3, 1)), 100)
+    form = bytes_of((1, 3, 3)).form(Spread(none, none))
     still = unmoved(form)
     assert not still.moves.n.any()
     assert still.change == 0

@@ -10,51 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
-from lastbit.graph import Network, OnnxBuilder
 from lastbit_check import enclosure
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass, derive
 from lastbit_check.exact import Fix
 from lastbit_check.layers import Layer
-from lastbit_check.network import Shape
+from lastbit_check.network import Node, Shape
 from lastbit_check.patches import FirstLayers
+from soundness.curved import SIDE, based, two_curved_layers
 from soundness.harness import assault, built, flipped, run, subject_of, ways
-
-SIDE = 8
-
-
-def two_curved_layers(
-    seed: int, *, channels: int = 3, kernel: int = 3, stride: int = 2, after: str = ""
-) -> OnnxBuilder:
-    """Pixels, convolution, SiLU, depthwise convolution, SiLU, then linear; weights of 20 bits."""
-    random = np.random.default_rng(seed)
-
-    def weights(*shape: int, size: float) -> np.ndarray:
-        return np.rint(random.normal(size=shape) * size * 2**12) / 2**12
-
-    b = OnnxBuilder()
-    x = b.div(b.input_bytes((1, SIDE, SIDE)), 255, "pixels")
-    conv = b.conv(x, weights(channels, 1, kernel, kernel, size=4), random.normal(size=channels),
-                  stride=stride, padding=kernel // 2, name="conv")  # fmt: skip
-    stem = b.silu(conv, "stem")
-    y = b.conv(stem, weights(channels, 1, 3, 3, size=1), random.normal(size=channels),
-               padding=1, group=channels, name="depthwise")  # fmt: skip
-    y = b.silu(y, "filtered")
-    if after == "around":
-        y = b.add(y, stem)
-    y = b.conv(y, weights(4, channels, 1, 1, size=0.02), name="mixed")
-    if after == "curved":
-        y = b.silu(y, "late")
-    b.softmax(b.dense(b.flatten(b.mean(y)), weights(3, 4, size=1)))
-    return b
-
-
-def based(network: Network) -> Hints:
-    """The hints, with the second SiLU as the first base, as in `tight`."""
-    hints = hints_for(network)
-    return replace(hints, boxes=hints.boxes | {"stem", "filtered"}, bases=frozenset({"filtered"}))
 
 
 class _Separable(Pass):
@@ -129,7 +94,10 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
 
     first, second = layer(1, 2, (1, 8, 8)), layer(2, 1, (2, 4, 4))
     slopes1, slopes2, a = slopes(), slopes(), ints(2, 4, 4, 1)
-    layers = FirstLayers(Fraction(-1, 255), first, slopes1, second, slopes2)
+    names = [("conv", "linear"), ("stem", "silu"), ("depthwise", "linear"), ("filtered", "silu")]
+    nodes = [Node(name, op, (), (2, 4, 4)) for name, op in names]
+    linear = {"conv": first, "depthwise": second}
+    layers = FirstLayers(nodes, linear, Hints({}), Fraction(-1, 255))
     step = np.zeros((1, 8, 8, 1))
     step[0, row, column, 0] = 1
     moved = first.conv(first.w, step)
@@ -148,7 +116,7 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
             values += np.sum(np.where(choices, both[1], both[0]), axis=1).tolist()
         most[1] += max(values)
         most[-1] += max(-v for v in values)
-    found = layers.change(a, row, column)
+    found = layers.change(a, (row, column), [slopes1, slopes2])
     assert found == Fraction(max(most.values())) / 255 / Fraction(2) ** (6 + 2 * enclosure.BITS)
 
 

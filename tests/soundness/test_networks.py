@@ -5,13 +5,11 @@ at random and images climbed for; every summation order, flush-to-zero, batch no
 sigmoids at the edge of what is assumed, and the two images run in different ways.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lastbit.certificate.write import hints_for
-from lastbit_check.verdict import Rejected
 from networks import RandomNetwork
 from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
 from soundness.known import with_base
@@ -28,13 +26,7 @@ def test_a_random_network(tmp_path: Path, seed: int, adversarial: bool) -> None:
 def test_hints_at_random(tmp_path: Path, seed: int) -> None:
     kind = NearlyLinear if seed % 2 else RandomNetwork
     model, network = built(kind(seed, adversarial=seed % 4 > 1).b, tmp_path)
-    hints = random_hints(network, seed)
-    try:
-        subject = subject_of(model, network, hints)
-    except Rejected as error:  # pixels are not to be grouped between a fork and its end
-        assert error.rule == "hint.coarsen", str(error)
-        subject = subject_of(model, network, replace(hints, coarsen=""))
-    assault(subject, seed)
+    assault(subject_of(model, network, random_hints(network, seed)), seed)
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -150,7 +150,7 @@ def test_an_attribute_of_another_type_or_length(name: str, value: object) -> Non
     nodes = [START[0], ("Conv", ["x", "k"], "y", {name: value}), START[1], *LAST]
     nodes[2] = ("GlobalAveragePool", ["y"], "m", {})
     with pytest.raises((Rejected, Unreadable)):
-        derive(onnx_model(nodes, k=f32(1, 1, 2, 2)), Hints({}, {}, {}))
+        derive(onnx_model(nodes, k=f32(1, 1, 2, 2)), Hints({}))
 
 
 def test_weights_given_as_numbers_are_the_same_weights() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from lastbit_check.certificate import parse
 from lastbit_check.check import check
 from lastbit_check.duals import Ledger
 from lastbit_check.exact import Fix
+from lastbit_check.network import Node
 from planted import CLOSE, FAMILIES, Planted, plant
 
 EACH = 40
@@ -47,7 +49,7 @@ def judged(folder: Path, planted: Planted) -> Verdict:
     witness = measure(path, planted.image, planted.pixel, 0, [OnnxRuntime(), Reference()])
     made = draft(model, hints_for(network), witness)
     manifest = parse(json.loads(made.manifest))
-    derived = check(model, manifest, made.blob)
+    derived = check(model, manifest)
     assert Fraction(manifest["claim"]["upper"]) >= derived.upper
     return Verdict(planted, witness.lower, manifest["claim"]["upper"])
 
@@ -103,13 +105,15 @@ def smaller_tanh(patch: pytest.MonkeyPatch) -> None:
 
 def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
     """|b . D_0| a fifth too small."""
-    close = Ledger.close
+    enter = Ledger.enter
 
-    def closed(self: Ledger, pulled: Fix | None) -> None:
-        close(self, pulled)
-        self.direct = Fix(np.floor(self.direct.n * 0.8), self.direct.e)
+    def entered(self: Ledger, node: Node, *arguments: Any) -> None:
+        enter(self, node, *arguments)
+        if node.op == "input":
+            direct = self.effects["remainder"]
+            direct[node.name] = Fix(np.floor(direct[node.name].n * 0.8), direct[node.name].e)
 
-    patch.setattr(Ledger, "close", closed)
+    patch.setattr(Ledger, "enter", entered)
 
 
 def no_remainder(patch: pytest.MonkeyPatch) -> None:

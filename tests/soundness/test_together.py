@@ -19,7 +19,7 @@ from lastbit_check.check import ceil_float
 from lastbit_check.exact import Fix, total
 from lastbit_check.forms import layer_underflow
 from lastbit_check.layers import layer_of
-from lastbit_check.network import BatchNorm, Node, Weights
+from lastbit_check.network import Node, Norm, Weights
 from lastbit_check.verdict import Rejected
 from soundness.harness import NearlyLinear, assault, built, real, subject_of
 from soundness.known import with_base
@@ -31,7 +31,7 @@ def accepted(x: Floats) -> bool:
     try:
         together.contracts(np.rint(x * 2.0**together.BITS))
     except Rejected as error:
-        assert error.rule == "together.norm"
+        assert error.rule == "norm.spectral"
         return False
     return True
 
@@ -99,9 +99,9 @@ def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) 
     b /= 16  # its norm is 1/2, and an image makes the first form 4
     monkeypatch.setattr(together, "gathered", lambda *_: (b.copy(), g.copy(), Fraction(0)))
     p = np.rint(np.sqrt(g) * 2.0**25)
-    q = np.rint(1.99 / p * 2.0**40).astype(np.int32)
-    hint = Together((0, 1), (), 40, p.astype(np.int32), q)
-    with pytest.raises(Rejected, match=r"together\.norm"):
+    q = np.rint(1.99 / p * 2.0**40).astype(np.int64)
+    hint = Together((0, 1), (), 40, p.astype(np.int64), q)
+    with pytest.raises(Rejected, match=r"norm\.spectral"):
         together.bound([], np.ones(n - 1), hint)
     with pytest.raises(Rejected, match=r"together\.shape"):
         together.bound([], np.ones(n - 1), hint._replace(columns=q[:, None]))
@@ -116,7 +116,7 @@ def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
     x = b.conv(x, np.reshape([0.5], (1, 1, 1, 1)), name="two")
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
     name = frozenset({"base"})
-    walk = TrunkWalk(b.to_bytes(), Hints({}, {}, {}, boxes=name, bases=name))
+    walk = TrunkWalk(b.to_bytes(), Hints({}, boxes=name, bases=name))
     walk.bundle = together.Bundle({"one", "two"})
     walk.run()
     for name, weight in (("one", 3.0), ("two", 1.5)):
@@ -133,17 +133,19 @@ def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
     w = random.normal(size=(4, 4 // groups, side, side)) * (random.random((1, 1, side, side)) < 0.7)
     w = np.exp2(np.rint(w)) * (w != 0) if seed % 3 == 0 else w
     vectors = random.normal(size=(4, 4)).astype(np.float32) * (random.random((4, 4)) < 0.7)
-    bn = BatchNorm(vectors[0], vectors[1], vectors[2], np.abs(vectors[3]), 1e-3)
-    weights = Weights(w.astype(np.float32), vectors[3], (2, 1), (1, 0, 0, 2), groups,
-                      bn=bn if seed % 2 else None)  # fmt: skip
+    roots = [Fraction(float(v)) + Fraction(1, 1000) for v in np.abs(vectors[3])]
+    none = np.zeros(4, np.float32)
+    plain = Norm(none + 1, none, none, [Fraction(1)] * 4, 1)
+    norm = Norm(vectors[0], vectors[1], vectors[2], roots) if seed % 2 else plain
+    weights = Weights(w.astype(np.float32), vectors[3], norm, (2, 1), (1, 0, 0, 2), groups)
     shape = (4, (5 + 1 - side) // 2 + 1, 6 + 2 - side + 1)
     layer = layer_of(Node("y", "linear", ("x",), shape, weights=weights), (4, 5, 6))
     x = Fix(np.rint(np.abs(random.normal(size=(4, 5, 6, 1))) * 2.0**20), 20 + seed)
     beta = Fix(random.integers(0, 2**20, (*shape, 1)).astype(np.float64), 12)
     mass = layer.spread(x)
     whole = Fix(np.floor(mass.n * random.random(mass.n.shape)), mass.e)
-    none = together.Affine(np.zeros(0, np.intp), np.zeros((0, 1), np.float32), np.zeros(0), x)
-    read, given, rest = together._gains(together.Sums(layer, beta, x, none, none))
+    unread = together.Affine(np.zeros(0, np.intp), np.zeros((0, 1), np.float32), np.zeros(0), x)
+    read, given, rest = together._gains(together.Sums(layer, beta, x, unread, unread))
     parts = ((read, x), (given, whole))
     charged = rest + sum(Fraction(float(np.sum(real(g) * real(v)))) for g, v in parts)
     rounding = layer.rounding(x, whole)  # rounded up to its grid

@@ -159,18 +159,30 @@ def test_live_blocks_and_layers_that_absorb_are_written_as_they_are(tmp_path: Pa
     assert absorbed_node(model.read_bytes()) == ("conv_stem" if absorb else "")
 
 
-def test_the_trunk_s_ranges_hold_after_two_live_blocks(tmp_path: Path):
+@pytest.mark.parametrize("live", [2, 4])
+def test_the_trunk_s_ranges_hold_after_live_blocks(live: int, tmp_path: Path):
     """The scale of the almost linear SiLUs comes from them: no image may leave the range."""
-    recipe = small_recipe("tight", absorb=True, live_blocks=2, bound_weight=0.0)
+    recipe = small_recipe("tight", absorb=True, live_blocks=live, bound_weight=0.0)
     network = random_network(recipe, 5)
     model = exported(network, recipe, tmp_path, fold=True)
     nodes = read_onnx(model)
     straight = [n for n in nodes if isinstance(n, Silu) and n.x.startswith("blocks.")
-                and n.x.split(".")[1:3] > ["1", "0"] and ".se." not in n.x]  # fmt: skip
-    assert len(straight) == 28
+                and n.x.split(".")[1:3] > [f"{live // 2}", "0"] and ".se." not in n.x]  # fmt: skip
+    assert len(straight) == 2 * (16 - live)
     images = random_images(20, 5)
     for values in onnx_values(model, [n.x for n in straight], images)[1:]:
         assert 0 < abs(values).max() <= recipe.activation_range
+
+
+def test_a_branch_that_ends_in_a_copy_is_written_as_it_is(tmp_path: Path):
+    """A copy is one from the start: `residual_gain` does not scale it."""
+    recipe = small_recipe("tight", copies=("blocks.1.1.*",), live_blocks=4, bound_weight=0.0)
+    network = random_network(recipe, 6)
+    model = exported(network, recipe, tmp_path, fold=True)
+    images = random_images(6, 6)
+    _, logits = onnx_values(model, ["classifier"], images)
+    live = live_logits(network, images)
+    assert abs(logits - live).max() <= 2.0**-12 * abs(live).max()
 
 
 @FOLDING

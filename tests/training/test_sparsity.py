@@ -71,6 +71,16 @@ def test_rows_that_copy_have_no_limit():
     assert every.keys() - limits.keys() == {"blocks.2.depthwise.conv.weight", "head.conv.weight"}
 
 
+def test_live_blocks_may_have_limits_of_their_own():
+    recipe = replace(RECIPE, live_blocks=2, bound_weight=0.0, live_terms=(1, 7, 6))
+    limits = sparsity.limits(random_network(recipe, 0), recipe)
+    named = {name.removesuffix(".conv.weight"): most for name, most in limits.items()}
+    parts = ("expand", "depthwise", "project")
+    assert [named[f"blocks.1.{part}"] for part in parts] == [1, 7, 6]
+    assert [named[f"blocks.2.{part}"] for part in parts] == [2, 5, 3]
+    assert (named["blocks.0.project"], named["head"], named["classifier.weight"]) == (6, 2, 4)
+
+
 @pytest.mark.parametrize("recipe", [replace(RECIPE, pruning_end=0.0), small_recipe("plain")])
 def test_without_pruning_there_are_no_limits(recipe: Recipe):
     assert sparsity.limits(random_network(recipe, 0), recipe) == {}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.bound import absorbed_node
-from lastbit.bound.decisions import Decisions
+from lastbit.bound.decisions import Decisions, Reached, Values
 from lastbit.certificate import hints_for
 from lastbit.data import Mnist
 from lastbit.errors import ModelError, UsageError
 from lastbit.float32.executor import execute_float64
-from lastbit.graph import Network, read_onnx
+from lastbit.graph import Network, narrowed, read_onnx
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
 from lastbit_check.certificate import ABSORBING, ASSUMPTIONS
@@ -32,6 +34,7 @@ class CertifiedAccuracy:
         images: how many were looked at.
         right: how many the reference execution labels rightly.
         by_bound: how many of these the drift bound for all images decides.
+        by_set: how many more a bound for some images of the same label decides.
         by_image: the numbers of those that only the bound for their own image decides.
         undecided: the numbers of those that neither decides: some execution may label them wrongly.
         change: the bound, for all images, on the drift of a difference of two logits.
@@ -44,6 +47,7 @@ class CertifiedAccuracy:
     images: int
     right: int
     by_bound: int
+    by_set: int
     by_image: tuple[int, ...]
     undecided: tuple[int, ...]
     change: Fraction
@@ -53,7 +57,7 @@ class CertifiedAccuracy:
     @property
     def certified(self) -> int:
         """How many images every allowed execution labels rightly."""
-        return self.by_bound + len(self.by_image)
+        return self.by_bound + self.by_set + len(self.by_image)
 
 
 def certify_accuracy(
@@ -79,9 +83,10 @@ def certify_accuracy(
         UsageError: the images do not fit the model.
     """
     start = time.monotonic()
-    network, model = read_onnx(files.model), files.model.read_bytes()
-    if network.input_shape != (1, *test.images.shape[1:]) or network.classes <= test.labels.max():
+    whole = read_onnx(files.model)
+    if whole.input_shape != (1, *test.images.shape[1:]) or whole.classes <= test.labels.max():
         raise UsageError("these images do not fit the model", where=str(files.model))
+    network, model = _narrow(whole, files.model)
     try:
         decisions = Decisions(
             model, hints_for(network), watch=lambda _, k, n: progress("bounding the drift", k, n)
@@ -91,29 +96,92 @@ def certify_accuracy(
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
     chosen = range(len(test.images)) if images is None else images
-    right, close = 0, list[int]()
+    right, sets = 0, _Sets(network, decisions, test)
     for done, k in enumerate(chosen):
-        values, label = _run(network, test, k)
+        values, label = sets.run(k)
         z = values[network.logits].ravel()
         if z.argmax() == label and np.count_nonzero(z == z[label]) == 1:
             right += 1
-            if not decisions.certified(values, label, closely=False):
-                close.append(k)
+            if not decisions.certified(values, label):
+                sets.add(k, values, label)
         progress("all images by one bound", done + 1, len(chosen))
-    by_image = list[int]()
-    for done, k in enumerate(close):
-        values, label = _run(network, test, k)
-        if decisions.certified(values, label, closely=True):
-            by_image.append(k)
-        progress("the others one by one", done + 1, len(close))
-    undecided = tuple(sorted({*close} - {*by_image}))
+    close = sets.waiting
+    while sets.waiting:
+        sets.decide()
+        progress("the others in sets", close - sets.waiting, close)
+    undecided = tuple(sorted(sets.undecided))
     assumptions = ASSUMPTIONS + (ABSORBING[0],) * bool(absorbed_node(model))
     return CertifiedAccuracy(
-        files.name, network.sha256, len(chosen), right, right - len(close), tuple(by_image),
-        undecided, decisions.everywhere, assumptions, time.monotonic() - start,
+        files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
+        tuple(sorted(sets.by_image)), undecided, decisions.everywhere, assumptions,
+        time.monotonic() - start,
     )  # fmt: skip
 
 
-def _run(network: Network, test: Mnist, number: int) -> tuple[dict[str, NDArray[np.float64]], int]:
-    values = execute_float64(network, test.images[number], stored=True)[1]
-    return values, int(test.labels[number])
+def _narrow(network: Network, path: Path) -> tuple[Network, bytes]:
+    """The network without the channels that nothing reads, and its file."""
+    narrow = narrowed(network)
+    if narrow is None:
+        return network, path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / path.name
+        file.write_bytes(narrow)
+        return read_onnx(file), narrow
+
+
+@dataclass
+class _Set:
+    """Images of one label, and what was reached when they were run, if they were."""
+
+    label: int
+    numbers: list[int]
+    reached: Reached | None = None
+
+
+class _Sets:
+    """Images to be decided: in sets of one label, those that are left in smaller ones."""
+
+    def __init__(self, network: Network, decisions: Decisions, test: Mnist) -> None:
+        self.network, self.decisions, self.test = network, decisions, test
+        self.sets: list[_Set] = []
+        self.logits: dict[int, NDArray[np.float64]] = {}
+        self.by_set, self.by_image, self.undecided = 0, list[int](), list[int]()
+
+    def run(self, number: int) -> tuple[Values, int]:
+        """The values that an execution of an image has, and its label."""
+        values = execute_float64(self.network, self.test.images[number], stored=True)[1]
+        return values, int(self.test.labels[number])
+
+    def add(self, number: int, values: Values, label: int) -> None:
+        """Put an image that has these values into the first set of its label."""
+        found = [s for s in self.sets if s.label == label] or [_Set(label, [], Reached())]
+        if not found[0].numbers:
+            self.sets.append(found[0])
+        found[0].numbers.append(number)
+        assert found[0].reached is not None
+        found[0].reached.add(values)
+        self.logits[number] = values[self.network.logits]
+
+    @property
+    def waiting(self) -> int:
+        """How many images are in sets."""
+        return sum(len(some.numbers) for some in self.sets)
+
+    def decide(self) -> None:
+        """Decide the images of one set; those that are left make a smaller set, or two."""
+        some = self.sets.pop()
+        reached = some.reached or Reached(*(self.run(k)[0] for k in some.numbers))
+        changes = self.decisions.changes(reached, some.label)
+        left = [
+            k
+            for k in some.numbers
+            if not self.decisions.certified(
+                {self.network.logits: self.logits[k]}, some.label, changes
+            )
+        ]
+        if len(some.numbers) == 1:
+            (self.undecided if left else self.by_image).extend(some.numbers)
+            return
+        self.by_set += len(some.numbers) - len(left)
+        middle = len(left) if 2 * len(left) <= len(some.numbers) else len(left) // 2
+        self.sets += [_Set(some.label, part) for part in (left[:middle], left[middle:]) if part]

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.bound.linear import Float64Array, LinearMap
-from lastbit.bound.plan import Plan
 from lastbit.graph.network import (
     Add,
     Affine,
@@ -26,10 +25,14 @@ DUAL_BITS = 22
 """Dual vectors are integers of at most this many bits on a grid of their own per node."""
 
 
-def adjoints(network: Network, chosen: Plan) -> dict[str, Float64Array]:
+def adjoints(network: Network, slopes: dict[str, Float64Array]) -> dict[str, Float64Array]:
     """d logit_c / d node through the linear core, per node (C, H, W, classes), logits excluded.
 
     A gate is its constant factor times its first input: nothing flows to the factor's branch.
+
+    Args:
+        network: any.
+        slopes: of silu and sigmoid nodes, and the factors of gates, per channel.
     """
     classes = network.nodes[-1].shape[0]
     shapes = {node.name: node.shape for node in network}
@@ -45,7 +48,7 @@ def adjoints(network: Network, chosen: Plan) -> dict[str, Float64Array]:
             case Affine() | Linear() | Mean():
                 passed = {node.x: LinearMap(node, shapes[node.x]).transposed(a)}
             case Silu() | Sigmoid() | Gate():
-                passed = {node.x: a * chosen.slopes[node.name][:, None, None, None]}
+                passed = {node.x: a * slopes[node.name][:, None, None, None]}
             case Add():
                 passed = {node.x: a}
                 duals[node.y] = duals.get(node.y, 0.0) + a

@@ -9,22 +9,25 @@ error s: c is what every execution decides, if for all j != c
 because p is at most the exact softmax of c, and p_c - p_j = p_c (1 - exp(z_j - z_c)). A tie is no
 decision.
 
-R_cj for all images is the drift bound. For one image it is smaller by far: any execution's x_k is
-within |D_k| of the one that was run. With c = that value, and a bound of |D_k| as the range and as
-the change, the checker's rules give r_k, |nu_k| and |D_k| of the next node for this image; |D_k| is
-no larger than for all images. Where all that follows goes through the end k of the first layers,
-what these add is at most |a_k||D_k|, too.
+R_cj for all images is the drift bound. For some images it is smaller by far, because what they make
+of the network's nodes is known: let one execution of each be run, and x_k be between the smallest
+and the largest value that these have. Any execution's x_k is within |D_k| of that interval. With it
+as the range and a bound of |D_k| as the change, the checker's rules give r_k, |nu_k| and |D_k| of
+the next node for these images; |D_k| is no larger than for all images. Where all that follows goes
+through the end k of the first layers, what these add is at most |a_k||D_k|, too. The fewer images,
+the sharper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.bound.drift import SameImage
+from lastbit.bound.drift import SameImage, above
 from lastbit.bound.walk import Watch
 from lastbit_check.certificate import Hints
 from lastbit_check.check import softmax_error
@@ -35,13 +38,30 @@ from lastbit_check.forms import Form
 from lastbit_check.forward import Outcome, through
 from lastbit_check.network import Node
 
-Values = dict[str, NDArray[np.float64]]
+Values = Mapping[str, NDArray[np.float64]]
+"""What an execution computes: (C, H, W) by node."""
 
 UNBOUNDED = Fraction(2) ** 129  # in the place of Euclidean norms, which are not needed here
 
 
+class Reached:
+    """The least and the largest value of every node over some executions, one an image."""
+
+    def __init__(self, *executions: Values) -> None:
+        self.low = dict[str, NDArray[np.float64]]()
+        self.high = dict[str, NDArray[np.float64]]()
+        for values in executions:
+            self.add(values)
+
+    def add(self, values: Values) -> None:
+        """Take in one more execution."""
+        for name, v in values.items():
+            self.low[name] = np.minimum(self.low[name], v) if name in self.low else v
+            self.high[name] = np.maximum(self.high[name], v) if name in self.high else v
+
+
 class Decisions:
-    """The drift of a model, for all images and for one.
+    """The drift of a model, for all images and for some.
 
     Args of the constructor: the bytes of an ONNX file, and hints as for its bound.
 
@@ -59,20 +79,20 @@ class Decisions:
         readers = {r.name for node in walk.early[:-1] for r in walk.readers[node.name]}
         self.cut = walk.early[-1].name if walk.early and readers <= walk.names else ""
 
-    def changes(self, values: Values, c: int) -> list[Fraction]:
-        """R_cj for all j on the image of an execution's ``values`` (C, H, W) by node; 0 for c."""
+    def changes(self, reached: Reached, c: int) -> list[Fraction]:
+        """R_cj for all j, and 0 for c, on each of the images that have been run."""
         walk, sums, forms = self.walk, list[Fix](), dict[str, Form]()
         for node in walk.nodes[:-1]:
-            moves, made = walk.kept[node.name].moves, None
+            moves = moved = walk.kept[node.name].moves
             if node.op != "input" and node.name not in walk.tables:
                 made = self._through(node, [forms[name] for name in node.inputs])
                 moves = least(made.form(_unspread(node)).moves, moves)
-            forms[node.name] = self._form(node.name, values, moves)
-            weights = _against(self.hints.dual(node, self.classes), c)
-            units = weights.n.shape[1]
-            if made is not None and weights.n.any():
                 moved = total(Fix(2 * made.noise.n, made.noise.e), made.bend[..., :1])
-                sums.append(matmul_up(weights, moved.reshape(units, 1)))
+            forms[node.name] = self._form(node.name, reached, moves)
+            weights = _against(walk.duals[node.name].a, c)
+            units = weights.n.shape[1]
+            if weights.n.any():
+                sums.append(matmul_up(weights, moved[..., :1].reshape(units, 1)))
             if sums and node.name == self.cut:
                 directly = matmul_up(weights, moves[..., :1].reshape(units, 1))
                 sums = [least(total(*sums), directly)]
@@ -87,26 +107,31 @@ class Decisions:
         layer = self.walk.layers.get(node.name)
         return through(node, layer, self.hints, sources, _unspread(node))
 
-    def _form(self, name: str, values: Values, moves: Fix) -> Form:
-        """Any execution's value on this image: within the drift of the one that was run."""
-        known = self.walk.kept[name]
-        c, inexact = from_float(values[name].reshape(*known.c.n.shape), 40)
-        near = total(moves[..., :1], Fix(inexact, c.e))
+    def _form(self, name: str, reached: Reached, moves: Fix) -> Form:
+        """Any execution's value on these images: within the drift of those that were run."""
+        known, low, high = self.walk.kept[name], reached.low[name], reached.high[name]
+        middle = (low + high) / 2
+        radius = above(np.maximum(high - middle, middle - low).reshape(known.c.n.shape))
+        c, inexact = from_float(middle.reshape(known.c.n.shape), 40)
+        near = total(moves[..., :1], Fix(inexact, c.e), radius)
         none = Fix(np.zeros((*near.n.shape[:3], 1)), ZERO_GRID)
         return Form(c, beside(near, moves), none, UNBOUNDED, UNBOUNDED)
 
-    def certified(self, values: Values, label: int, *, closely: bool) -> bool:
-        """Whether every allowed execution decides for ``label``.
+    def certified(
+        self, values: Values, label: int, changes: Sequence[Fraction] | None = None
+    ) -> bool:
+        """Whether every allowed execution of the image that was run decides for ``label``.
 
-        With ``closely`` the drift is bounded for this image (a third of a second), else for all.
+        ``changes`` are those for that label and some images, this one among them; by default the
+        bound for all images stands for each.
         """
         z = [Fraction(float(v)) for v in values[self.walk.logits].ravel()]
         margins = [z[label] - v for v in z]
         others = [j for j in range(self.classes) if j != label]
         if min(margins[j] for j in others) <= 0:
             return False
-        bounds = self.changes(values, label) if closely else [self.everywhere] * self.classes
-        return decided([margins[j] - bounds[j] for j in others], self.classes)
+        changes = changes or [self.everywhere] * self.classes
+        return decided([margins[j] - changes[j] for j in others], self.classes)
 
 
 def decided(left: list[Fraction], classes: int) -> bool:

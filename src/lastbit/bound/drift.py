@@ -12,7 +12,7 @@ and the rules for |D_k| stay as they are, because they hold for any two executio
 Where a layer absorbs the last bit, the layers before it and around it would be bounded badly: their
 rounding is what they are there for. Such nodes have tables of what is computed for each byte
 (`lastbit_check.bytes`, under the assumption ``binary32-values``); there x_k and D_k are read off,
-and a_k is 0.
+and the core is 0.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from lastbit.bound.walk import Walk, Watch
 from lastbit_check.bytes import GRID, Row, tables
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived
-from lastbit_check.duals import pulled_back
+from lastbit_check.duals import adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
-from lastbit_check.forms import Form, input_form, norm
+from lastbit_check.forms import Form, norm
 from lastbit_check.forward import Outcome
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
@@ -44,7 +44,7 @@ def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> D
 
     Args:
         model: the bytes of an ONNX file.
-        hints: any; how pixels are grouped in them does not matter here.
+        hints: any.
         watch: told after each node.
 
     Raises:
@@ -66,28 +66,21 @@ class SameImage(Walk):
         absorbed = absorbed_node(model)
         listed = tables(normal_form(read(model))) if absorbed else ()
         self.tables: dict[str, list[Row]] = {node.name: table for node, table in listed}
-        duals = {name: a for name, a in hints.duals.items() if name not in self.tables}
-        exponents = {name: hints.exponents[name] for name in duals}
-        shared = replace(hints, coarsen="", block=1, duals=duals, exponents=exponents, absorbed="")
-        super().__init__(model, shared, keep=keep, watch=watch)
+        super().__init__(model, replace(hints, absorbed=""), keep=keep, watch=watch)
+        readers = {name: [node for node in found if node.name not in self.tables]
+                   for name, found in self.readers.items()}  # fmt: skip
+        self.duals = adjoint(self.nodes, readers, self.layers, hints)
 
-    def pass_through(self, node: Node) -> None:
+    def forward(self, node: Node) -> tuple[Form, Outcome]:
+        """A node with a table has no core: all of its change is remainder."""
         if node.op != "input" and node.name not in self.tables:
-            super().pass_through(node)
-            return
-        form = unmoved(input_form(node.shape)) if node.op == "input" else self._listed(node)
-        if node.op == "input":
-            self.ledger.close(None)
-        else:
-            dual = self.hints.dual(node, self.classes)
-            pulled = pulled_back(
-                node, self.readers[node.name], self.layers, self.hints, self.classes
-            )
-            none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
-            exact = Outcome(form.c, [], none, none, Fraction(0), Fraction(0))
-            self.ledger.enter(node, dual, pulled, exact, form.moves)
-        based = node.name in self.hints.bases
-        self.forms[node.name] = self.based(node, form) if based else form
+            return super().forward(node)
+        form = self._listed(node) if node.op != "input" else unmoved(super().forward(node)[0])
+        none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
+        return form, Outcome(form.c, [], form.moves, none, Fraction(0), Fraction(0))
+
+    def coarsen(self) -> None:
+        """There is one group of pixels."""
 
     def first_layers(self) -> None:
         """None: the images are the same."""
@@ -103,10 +96,10 @@ class SameImage(Walk):
                      for f, k in ((np.min, 0), (np.max, 1)))  # fmt: skip
         width = np.array([[np.max((e[:, 1] - e[:, 0]).astype(float))] for e in ends])
         c, _ = from_float((low + high) / 2, 40)
-        radius = _above((high - low) / 2)
+        radius = above((high - low) / 2)
         wide = beside(Fix(radius.n + 1, radius.e), Fix(np.ones_like(c.n), c.e))
         wide = Fix(wide.n.sum(axis=1, keepdims=True), wide.e)
-        error = beside(beside(wide, _above(width)), _above(width))
+        error = beside(beside(wide, above(width)), above(width))
         filled = [Fix(np.ones((*node.shape, 1)) * v.n[:, None, None, :], v.e) for v in (c, error)]
         form = Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), 100), Fraction(0),
                     norm(filled[1][..., 1:2]))  # fmt: skip
@@ -114,7 +107,7 @@ class SameImage(Walk):
         return replace(form, size=norm(reach) + norm(filled[1][..., :1]))
 
 
-def _above(x: np.ndarray) -> Fix:
+def above(x: np.ndarray) -> Fix:
     """Numbers >= 0 from above, on a grid of 40 bits; 0 stays 0."""
     near, inexact = from_float(np.where(x > 0, np.nextafter(x, np.inf), 0.0), 40)
     return Fix(near.n + inexact, near.e)

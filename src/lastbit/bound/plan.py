@@ -40,15 +40,11 @@ class Plan:
             (a gate's slope is its constant factor).
         boxes: names of the nodes whose dependence on the base is forgotten.
         bases: names of the nodes whose box is carried on column by column.
-        coarsen: name of the node from which on pixels are grouped, "" for none.
-        block: side of the square blocks of pixels that are grouped.
     """
 
     slopes: dict[str, Float64Array]
     boxes: frozenset[str]
     bases: frozenset[str]
-    coarsen: str
-    block: int
 
 
 def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
@@ -81,9 +77,7 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
                 slopes[node.name] = peaks[node.s][1]
             case _:
                 pass
-    side = network.input_shape[1]
-    coarsen = base or (silus[0].name if silus and side > 7 else "")
-    return Plan(slopes, frozenset(boxes), _bases(network, base), coarsen, max(1, side // 7))
+    return Plan(slopes, frozenset(boxes), _bases(network, base))
 
 
 def _bases(network: Network, first: str) -> frozenset[str]:

@@ -116,10 +116,10 @@ def scales(forms: Float64Array, gains: Float64Array, margin: float, *, seed: int
     return Together((0, 0), (), exponent, rows, units)
 
 
-def _whole(x: Float64Array) -> tuple[NDArray[np.int32], int]:
+def _whole(x: Float64Array) -> tuple[NDArray[np.int64], int]:
     """Positive integers of at most 30 bits, and the exponent of their unit."""
     exponent = 30 - int(np.frexp(np.max(x))[1])
-    return np.maximum(np.rint(np.ldexp(x, exponent)), 1).astype(np.int32), exponent
+    return np.maximum(np.rint(np.ldexp(x, exponent)), 1).astype(np.int64), exponent
 
 
 def _norm(x: Float64Array, v: Float64Array) -> float:

@@ -44,20 +44,16 @@ class Walk(Pass):
         return super().based(node, form)
 
     def visit(self, node: Node) -> None:
-        self.pass_through(node)
+        super().visit(node)
         if self.keep:
             self.kept[node.name] = self.forms[node.name]
         self.done += 1
         if self.watch:
             self.watch("check", self.done, len(self.nodes) - 1)
 
-    def pass_through(self, node: Node) -> None:
-        """What the walk does at a node."""
-        super().visit(node)
-
     def forward(self, node: Node) -> tuple[Form, Outcome]:
         form, made = super().forward(node)
-        if self.keep:
+        if self.keep and node.op != "input":
             self.roundings[node.name] = made.noise
         return form, made
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit.bound.adjoint import adjoints, on_grid as rounded
 from lastbit.errors import ModelError
 from lastbit.graph.network import (
     Affine,
@@ -123,25 +124,31 @@ def _hints(
     nodes = network.nodes[:-1]
     chosen = {n.name for n in nodes if isinstance(n, Input | Silu | Sigmoid | Gate)}
     chosen = chosen if bases is None else {*bases}
+    none = {n.name: np.zeros(n.shape[0]) for n in nodes if isinstance(n, Silu | Sigmoid | Gate)}
+    given = {name: np.ldexp(n.astype(float), -SLOPE_BITS) for name, n in hints.slopes.items()}
+    duals = {name: rounded(a) for name, a in adjoints(network, none | given).items()}
     for node in nodes:
         slopes = hints.slopes.get(node.name) if isinstance(node, Silu | Sigmoid | Gate) else None
         area = node.shape[1] * node.shape[2]
-        for k, row in enumerate(_duals(node, network, hints).tolist()):
+        for k, row in enumerate(_duals(node, network, duals).tolist()):
             slope = 0 if slopes is None else int(slopes[k // area]) << (GRID - SLOPE_BITS)
             yield slope, row, node.name in chosen, node.name in hints.boxes
 
 
-def _duals(node: Node, network: Network, hints: Hints) -> NDArray[np.object_]:
+def _duals(
+    node: Node, network: Network, duals: dict[str, tuple[NDArray[np.int32], int]]
+) -> NDArray[np.object_]:
     """Integers over 2^GRID (units, classes)."""
     units = int(np.prod(node.shape))
     classes = network.classes
     if node.name == network.logits:
         return np.diag(np.full(classes, 2**GRID, dtype=object))
-    if node.name not in hints.duals:
+    if node.name not in duals:
         return np.zeros((units, classes), dtype=object)
-    factor = Fraction(2) ** (GRID - hints.exponents[node.name])
-    n = hints.duals[node.name].reshape(classes, units).T.astype(object)
-    return np.array([[int(v * factor) for v in row] for row in n], dtype=object)
+    n, e = duals[node.name]
+    factor = Fraction(2) ** (GRID - e)
+    rows = n.reshape(classes, units).T.astype(object)
+    return np.array([[int(v * factor) for v in row] for row in rows], dtype=object)
 
 
 def _numbers(values: NDArray[np.float32] | NDArray[np.float64]) -> list[int]:

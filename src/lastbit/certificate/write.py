@@ -1,7 +1,7 @@
-"""From hints to a certificate: the numbers that the hints prove, and two files.
+"""From hints to a certificate: the numbers that the hints prove, and a file.
 
 The numbers come from the checker's own rules, applied to the hints: there is one place where a
-sound number is made. The files are then checked again, as a stranger would, before they count.
+sound number is made. The file is then checked again, as a stranger would, before it counts.
 """
 
 from __future__ import annotations
@@ -10,61 +10,58 @@ import base64
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
 
-from lastbit.bound.adjoint import adjoints, on_grid
+from lastbit.bound.branches import NO_BRANCHING, Branching, branch
 from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
 from lastbit.bound.together import TrunkWalk, take_together
-from lastbit.bound.walk import derive
 from lastbit.files import write_whole
 from lastbit.graph.network import Network
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
-from lastbit_check.certificate import SLOPE_BITS, Hints
+from lastbit_check.certificate import SLOPE_BITS, Hints, Tree
 from lastbit_check.check import Derived, ceil_float
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A certificate in memory: the manifest's text and the blob's bytes, and what they prove."""
+    """A certificate in memory: its text, and what it proves.
+
+    ``trees`` are those of the branch and bound, with the bounds of their leaves.
+    """
 
     manifest: bytes
-    blob: bytes
     derived: Derived
     assumptions: tuple[str, ...]
+    trees: tuple[tuple[Tree, list[Fraction]], ...] = ()
 
 
 def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
     """The hints for a network (choosing a plan if none is given), as the checker reads them."""
     chosen = chosen or plan(network)
     slopes = {
-        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int32) for name, m in chosen.slopes.items()
+        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64) for name, m in chosen.slopes.items()
     }
-    duals: dict[str, NDArray[np.int32]] = {}
-    exponents: dict[str, int] = {}
-    for name, a in adjoints(network, chosen).items():
-        n, e = on_grid(a)
-        if n.any():
-            duals[name], exponents[name] = n, e
-    return Hints(slopes, duals, exponents, claimed_norms(network), chosen.boxes, chosen.bases,
-                 chosen.coarsen, chosen.block)  # fmt: skip
+    return Hints(slopes, claimed_norms(network), chosen.boxes, chosen.bases)
 
 
 def draft(
-    model: bytes, hints: Hints, witness: Witness | None = None, *, progress: Progress = silent
+    model: bytes,
+    hints: Hints,
+    witness: Witness | None = None,
+    *,
+    branching: Branching = NO_BRANCHING,
+    progress: Progress = silent,
 ) -> Draft:
     """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
-
-    Where the bound is 1, or 0 because a node tells no last bit, the dual vectors are left out: it
-    holds without them.
 
     Raises:
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
@@ -74,22 +71,16 @@ def draft(
     def watch(_: str, done: int, total: int) -> None:
         progress("deriving the bound", done, total)
 
-    without = dataclasses.replace(hints, duals={}, exponents={})
-    hints = without if hints.absorbed else hints
     walk = TrunkWalk(model, hints, watch=watch)
     derived = walk.run()
-    if derived.upper >= 1 and hints.duals:
-        hints = without
-        derived = derive(model, hints, watch=watch)
-    elif derived.upper > 0:
+    if 0 < derived.upper < 1:
+        derived = branch(walk, derived, branching, progress=progress)
         derived = take_together(walk, derived)
-        hints = dataclasses.replace(hints, together=walk.hints.together)
-    blob = _blob(hints)
+        hints = dataclasses.replace(hints, together=walk.hints.together, trees=walk.hints.trees)
     assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
     fields: dict[str, Any] = {
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "blob_sha256": hashlib.sha256(blob).hexdigest(),
         "assumptions": list(assumptions),
         "claim": {
             "upper": ceil_float(derived.upper).hex(),
@@ -100,29 +91,38 @@ def draft(
             name: {kind: ceil_float(v).hex() for kind, v in entries.items()}
             for name, entries in derived.nodes.items()
         },
-        "duals": hints.exponents,
+        "slopes": {name: n.tolist() for name, n in sorted(hints.slopes.items())},
         "norms": {name: value.hex() for name, value in hints.norms.items()},
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
-        "coarsen": {"node": hints.coarsen, "block": hints.block},
         "together": {
-            name: {"pair": [*hint.pair], "nodes": [*hint.nodes], "exponent": hint.exponent}
+            name: {
+                "pair": [*hint.pair],
+                "nodes": [*hint.nodes],
+                "exponent": hint.exponent,
+                "rows": hint.rows.tolist(),
+                "columns": hint.columns.tolist(),
+            }
             for name, hint in hints.together.items()
+        },
+        "trees": {
+            name: {
+                "pair": [*tree.pair],
+                "pixel": [*tree.pixel],
+                "places": [place for place, _ in tree.splits],
+                "thresholds": [threshold for _, threshold in tree.splits],
+                "leaves": [ceil_float(v).hex() for v in derived.leaves[name]],
+            }
+            for name, tree in hints.trees.items()
         },
         "witness": _witness(witness),
     }
     if hints.absorbed:
         fields["absorbed"] = hints.absorbed
     fields["digest"] = form.digest(fields)
-    return Draft(json.dumps(fields, indent=1).encode("ascii") + b"\n", blob, derived, assumptions)
-
-
-def _blob(hints: Hints) -> bytes:
-    tensors = {f"slope/{name}": n for name, n in hints.slopes.items()}
-    tensors |= {f"dual/{name}": n for name, n in hints.duals.items()}
-    tensors |= {f"rows/{name}": hint.rows for name, hint in hints.together.items()}
-    tensors |= {f"columns/{name}": hint.columns for name, hint in hints.together.items()}
-    return save({name: np.ascontiguousarray(n) for name, n in sorted(tensors.items())})
+    text = re.sub(r"(?<=\d),\s+(?=[-\d])", ",", json.dumps(fields, indent=1))  # integers in a line
+    trees = tuple((tree, derived.leaves[name]) for name, tree in hints.trees.items())
+    return Draft(text.encode("ascii") + b"\n", derived, assumptions, trees)
 
 
 def _witness(witness: Witness | None) -> dict[str, Any]:
@@ -137,12 +137,9 @@ def _witness(witness: Witness | None) -> dict[str, Any]:
 
 
 def write(path: Path, made: Draft) -> None:
-    """Write the manifest to ``path`` and the blob beside it (.safetensors), each at once or not.
-
-    The blob is written first: a manifest on disk always has its blob.
+    """Write the certificate to ``path``, at once or not at all.
 
     Raises:
         OutputError: the folder is not there or cannot be written, or the disk is full.
     """
-    for target, data in ((path.with_suffix(".safetensors"), made.blob), (path, made.manifest)):
-        write_whole(target, data)
+    write_whole(path, made.manifest)

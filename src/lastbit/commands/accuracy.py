@@ -31,7 +31,8 @@ def accuracy(
 ) -> Result:
     """Count the test images that every allowed execution labels rightly.
 
-    Most are decided by the drift bound for all images, the others by a bound of their own.
+    Some are decided by the drift bound for all images, the others by one for a set of images of
+    the same label, or for themselves.
     """
     from lastbit.audit import certify_accuracy
 
@@ -55,6 +56,7 @@ def payload(found: CertifiedAccuracy) -> dict[str, Any]:
             "certified": found.certified / found.images,
             "images": found.images,
             "by_bound": found.by_bound,
+            "by_set": found.by_set,
             "by_image": list(found.by_image),
             "undecided": list(found.undecided),
         },
@@ -71,7 +73,8 @@ def _view(data: dict[str, Any]) -> Table:
     table.add_row("accuracy", f"{figures['test']:.2%} of {figures['images']} images")
     table.add_row("certified", f"{figures['certified']:.2%}")
     ways = f"{figures['by_bound']} by the bound for all images ({data['change']:.3g} in the logits)"
-    table.add_row("  of which", f"{ways}, {len(figures['by_image'])} by one of their own")
+    more = f"{figures['by_set']} by one for a set, {len(figures['by_image'])} by one of their own"
+    table.add_row("  of which", f"{ways}, {more}")
     open_ones = ", ".join(map(str, figures["undecided"][:12])) or "none"
     table.add_row("undecided", f"{len(figures['undecided'])}: {open_ones}")
     table.add_row("assumes", ", ".join(data["assumptions"]))

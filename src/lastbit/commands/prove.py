@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.commands.terminal import JsonOption, Result, watched, write_message
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio
@@ -21,12 +23,17 @@ from lastbit_check.certificate import ASSUMPTIONS
 from lastbit_check.check import ceil_float
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from lastbit.api import Proof
     from lastbit.progress import Progress
     from lastbit.witness import Witness
+    from lastbit_check.certificate import Tree
     from lastbit_check.check import Derived
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
+LEAVES = 64
+"""Of the branch and bound, unless another number is asked for."""
 SEARCH_SECONDS = 120.0
 """For the search of `--no-cache`, which ends once it attains what its patch allows."""
 CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
@@ -41,21 +48,49 @@ def prove(
         bool,
         typer.Option(
             "--no-cache",
-            help="Search for the pair of images again instead of taking the stored one (extra "
-            "train); the bound is always derived anew.",
+            help="Search for the pair of images again (extra train), and branch again, instead of "
+            "taking what is stored; the rest of the bound is always derived anew.",
         ),
     ] = False,
+    leaves: Annotated[
+        int,
+        typer.Option(
+            help="Of the branch and bound over the first layers' bytes; 0 for none. It "
+            "goes on from the stored tree. Ctrl-C ends it, and keeps what it has.",
+            min=0,
+        ),
+    ] = LEAVES,
     as_json: JsonOption = False,
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
-    from lastbit.api import prove as run_proof
+    from lastbit.api import known_trees, prove as run_proof
+    from lastbit.bound import Branching
 
     files, start = resolve_model(model), time.monotonic()
     with watched() as progress:
         witness = _searched(files, progress) if no_cache else None
-        proof = run_proof(files, out=out, witness=witness, progress=progress)
+        known = () if no_cache else known_trees(files)
+        branching = Branching(leaves, known, os.cpu_count() or 1, partial(_say, files, witness))
+        proof = run_proof(files, out=out, witness=witness, branching=branching, progress=progress)
     proof = replace(proof, seconds=time.monotonic() - start)
     return Result(payload(files, proof), _view(files, proof, rows), as_json, CODES[proof.verdict])
+
+
+def _say(files: ModelFiles, witness: Witness | None, tree: Tree, bound: Fraction, n: int) -> None:
+    """One line on standard error: how far the bound of the first layers is from what is attained.
+
+    A probability that moves by L needs two logits whose difference moves by 4 atanh(L) at least.
+    """
+    from lastbit.witness import read_witness
+
+    if witness is None and files.witness.exists():
+        witness = read_witness(files.witness)
+    same = witness is not None and witness.pixel == tree.pixel
+    attained = f"{4 * math.atanh(witness.lower):.4f}" if witness and same else "nothing"
+    write_message(
+        f"branch and bound: at most {float(bound):.6f}, {attained} attained, at pixel {tree.pixel} "
+        f"for classes {tree.pair[0]} and {tree.pair[1]}; leaves: {n}"
+    )
 
 
 def _searched(files: ModelFiles, progress: Progress) -> Witness:
@@ -91,6 +126,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   if derived else {},
                   "nodes": {name: {k: _finite(ceil_float(v)) for k, v in entries.items()}
                             for name, entries in derived.nodes.items()} if derived else {}},
+        "branches": _branches(proof),
         "ratio": ratio(lower, upper),
         "assumptions": list(proof.made.assumptions if proof.made else ASSUMPTIONS),
         "certificate": str(proof.certificate) if proof.made else None,
@@ -99,6 +135,17 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   "seconds": proof.checked.seconds if proof.checked else None},
         "seconds": proof.seconds,
     }  # fmt: skip
+
+
+def _branches(proof: Proof) -> list[dict[str, Any]]:
+    """The trees of the certificate: what each bounds, with how many leaves."""
+    if proof.made is None:
+        return []
+    return [
+        {"pair": [*tree.pair], "pixel": [*tree.pixel], "leaves": len(bounds),
+         "bound": ceil_float(max(bounds))}
+        for tree, bounds in proof.made.trees
+    ]  # fmt: skip
 
 
 def _real_ratio(derived: Derived | None, lower: float | None) -> float | None:
@@ -142,6 +189,10 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in parts)
         methods = proof.made.derived.logits.items()
         head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in methods)
+    for tree in data["branches"]:
+        head["branches"] = (
+            f"{tree['leaves']} leaves, {tree['bound']:.6f} at pixel {tuple(tree['pixel'])}"
+        )
     without = data["upper"]["real_ratio"]
     if data["ratio"] is not None:
         rest = "exact" if without is None else f"without rounding {without:.3f}"

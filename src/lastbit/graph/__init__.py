@@ -7,6 +7,7 @@ from lastbit.graph.inputs import (
     flip_last_bit as flip_last_bit,
     neighbours as neighbours,
 )
+from lastbit.graph.narrow import narrowed as narrowed
 from lastbit.graph.network import (
     Add as Add,
     Affine as Affine,

@@ -39,8 +39,6 @@ class Building:
     values: dict[str, Value]
     uses: Counter[str]
     batch_is_symbolic: bool
-    open_products: set[str] = field(default_factory=set[str])
-    """Products of a MatMul that a bias may still join."""
     lost: set[str] = field(default_factory=set[str])
     """What unsupported operators should have computed, and all that depends on it."""
 

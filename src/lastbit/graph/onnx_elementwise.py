@@ -1,11 +1,9 @@
 """Sigmoid, sums, products and quotients, value by value."""
 
-from dataclasses import replace
-
 from onnx import NodeProto
 
 from lastbit.errors import ModelError
-from lastbit.graph.network import Add, Affine, AffineKind, Gate, Linear, Sigmoid, Silu
+from lastbit.graph.network import Add, Affine, AffineKind, Gate, Sigmoid, Silu
 from lastbit.graph.onnx_building import Building, UnsupportedError, as_shape, per_channel
 
 
@@ -21,17 +19,7 @@ def _affine(b: Building, node: NodeProto, kind: AffineKind, variable: int) -> No
     constant = per_channel(b, node, 1 - variable, value.dims)
     if kind == "div" and not constant.all():
         raise ModelError("a division by zero", where=b.where(node))
-    before = b.nodes[value.node]
-    if (
-        kind == "add"
-        and isinstance(before, Linear)
-        and before.name in b.open_products
-        and b.uses[before.name] == 1
-    ):
-        del b.nodes[before.name]
-        b.put(replace(before, name=node.output[0], bias=constant), value.dims)
-    else:
-        b.put(Affine(node.output[0], as_shape(value.dims), value.node, kind, constant), value.dims)
+    b.put(Affine(node.output[0], as_shape(value.dims), value.node, kind, constant), value.dims)
 
 
 def add(b: Building, node: NodeProto) -> None:

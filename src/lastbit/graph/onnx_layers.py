@@ -87,12 +87,11 @@ def gemm(b: Building, node: NodeProto) -> None:
 
 
 def matmul(b: Building, node: NodeProto) -> None:
-    """MatMul of a vector with constant weights; a bias may follow as an Add."""
+    """MatMul of a vector with constant weights."""
     if b.is_constant(node, 0):
         raise UnsupportedError("with its weights on the left")
     matrix = b.weights(node, 1).T
     _put_dense(b, node, matrix, zeros(len(matrix)))
-    b.open_products.add(node.output[0])
 
 
 def batch_norm(b: Building, node: NodeProto) -> None:

@@ -47,13 +47,8 @@ class ModelFiles:
 
     @property
     def certificate(self) -> Path:
-        """The manifest of the upper bound's certificate."""
+        """The upper bound's certificate."""
         return self.folder / "certificate.json"
-
-    @property
-    def vectors(self) -> Path:
-        """The dual vectors of the certificate."""
-        return self.folder / "certificate.safetensors"
 
     def sha256(self) -> str:
         """Return the SHA-256 of the model file, in hexadecimal.

@@ -83,10 +83,13 @@ class Core:
         else:
             low, high = self.first.centre - self.first.radius, self.first.centre + self.first.radius
         found, side = [Box((low + high) / 2, (high - low) / 2, 14)], 14
-        previous = first
+        previous, shortcut = first, found[0]
         for block in rest:
-            assert block.expand is not None and not previous.layout.residual
+            assert block.expand is not None
             box = self._boxed(previous.project, found[-1])
+            if previous.layout.residual:
+                box = Box(box.centre + shortcut.centre, box.radius + shortcut.radius, side)
+            shortcut = box
             box = self._boxed(block.expand, box, silu=True)
             side = -(-side // block.layout.stride)
             found.append(replace(self._boxed(block.depthwise, box, silu=True), side=side))

@@ -118,7 +118,7 @@ class LiveBlock(nn.Module):
         self.se = SqueezeExcite(expanded, squeezed, recipe.gate_scale, 2.0 if linear else 1.0)
         self.project = _layer(recipe, f"{layout.name}.{layout.project[0]}", expanded, outputs)
         self.is_linear = linear and number >= recipe.live_blocks
-        if layout.residual:
+        if layout.residual and not isinstance(self.project, Copies):
             nn.init.constant_(self.project.bn.weight, recipe.residual_gain)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -64,6 +64,7 @@ class Recipe:
         live_blocks: with a linear trunk, in how many blocks SiLU is fully at work.
         copies: patterns (as of file names) of the layers' names in EfficientNet-B0 that copy their
             inputs and are not trained: they do not round. Their strides must be 1.
+        live_terms: the first three of `row_terms` for the `live_blocks`, where they are others.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Recipe:
     absorb: bool = False
     live_blocks: int = 1
     copies: tuple[str, ...] = ()
+    live_terms: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         full = tuple(stage.channels for stage in STAGES)
@@ -124,6 +126,8 @@ class Recipe:
             raise UsageError("a linear trunk needs an activation_range above 0")
         if len(self.row_terms) != 5 or min(self.row_terms) < 1:
             raise UsageError("a recipe's row_terms are five numbers of at least 1")
+        if self.live_terms and (len(self.live_terms) != 3 or min(self.live_terms) < 1):
+            raise UsageError("a recipe's live_terms are three numbers of at least 1, or none")
         if self.pruning_end and not 0 <= self.pruning_start < self.pruning_end <= 1:
             raise UsageError("a recipe needs 0 <= pruning_start < pruning_end <= 1")
         if not 2 <= self.weight_bits <= 24:
@@ -132,6 +136,8 @@ class Recipe:
             raise UsageError(f"a recipe needs 1 <= live_blocks < {len(BLOCKS)}")
         if self.bound_weight and (self.trunk == "silu" or self.absorb or self.live_blocks > 1):
             raise UsageError("only a linear trunk can be trained on its bound, from layer 3")
+        if self.trunk == "linear" and BLOCKS[self.live_blocks - 1].residual:
+            raise UsageError("a linear trunk begins behind a block without a shortcut")
         if self.absorb and not self.fold_batch_norm:
             raise UsageError("layers that absorb the last bit need fold_batch_norm")
 
@@ -235,19 +241,24 @@ PLAIN = dataclasses.replace(
 # The network of `tight`, so sure of itself that one pair of images has probabilities 0 and 1.
 ONE = dataclasses.replace(TIGHT, name="one", logit_scale=2.0**12)
 
-# No last bit gets past its first layer; after that it is an ordinary network, but a narrow one: the
-# ranges of a wide one, interval by interval, grow beyond float32.
+# No last bit gets past its first layer; after that SiLU is at work in four blocks, as many as a
+# bound on the drift bears. Layers that copy before a SiLU, and short rows, keep it small.
 ZERO = dataclasses.replace(
-    PLAIN,
+    TIGHT,
     name="zero",
     widths=(16, 24, 40, 80, 112, 96, 96),
-    head=256,
     expansion=3.0,
     squeezed=16,
+    epochs=16,
+    batch_norm_epochs=6,
+    gradient_clip=2.0,
+    bound_weight=0.0,
+    row_terms=(16, 25, 48, 96, 96),
+    logit_scale=1.0,
     absorb=True,
-    fold_batch_norm=True,
-    epochs=14,
-    batch_norm_epochs=14,
+    live_blocks=4,
+    copies=("blocks.1.1.conv_pw", "blocks.2.0.conv_pw"),
+    live_terms=(4, 9, 16),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE, ZERO)}

@@ -59,9 +59,11 @@ def _limited(
 ) -> Iterator[tuple[str, nn.Conv2d | nn.Linear, int]]:
     if recipe.trunk != "linear" or recipe.pruning_end <= 0:
         return
-    expand, depthwise, project, head, classifier = recipe.row_terms
+    *trunk, head, classifier = recipe.row_terms
+    live = recipe.live_terms or trunk
     layers: list[tuple[str, NormedConv, int]] = []
     for number, block in enumerate(network.live_blocks()):
+        expand, depthwise, project = live if number < recipe.live_blocks else trunk
         layers.append((f"blocks.{number}.project", block.project, project))
         if block.expand is not None:
             layers.append((f"blocks.{number}.expand", block.expand, expand))
