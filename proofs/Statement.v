@@ -83,6 +83,13 @@ Definition divides (a b v : value) : Prop :=
   computes_quotient a b v \/
   exists i, computes_quotient (Finite 1) b i /\ computes Rmult a i v.
 
+(** [a] divided by the number [c]. A power of two with a normal reciprocal keeps the digits, either
+    way: the quotient is exact, unless it underflows. *)
+Definition divides_by (c : R) (a v : value) : Prop :=
+  divides a (Finite c) v /\
+  (power_of_two c -> eta < Rabs c <= / eta -> forall p, a = Finite p ->
+   exists p', reads p p' /\ (Rabs (p' / c) <= largest -> exists r, v = Finite r /\ Rabs (r - p' / c) <= eta)).
+
 (** ** 2. The functions of a runtime's library (the other four assumptions) *)
 
 Definition sigmoid (z : R) : R := / (1 + exp (- z)).
@@ -110,7 +117,7 @@ Definition computes_exp (a v : value) : Prop :=
   exists r, v = Finite r /\ Rabs (r - exp t) <= / 2 ^ 20 * exp t + eta.
 
 (** [softmax-max-subtracted]: the [n] logits [z] to the probabilities [p], by the differences [d]
-    from the largest logit, their exponentials [e] and the sum [s] of these. *)
+    from the largest logit, their exponentials [e] and the sum [s] of these. No [p] exceeds 1. *)
 Definition computes_softmax (n : nat) (z p : nat -> value) : Prop :=
   exists k d e s,
     (k < n)%nat /\
@@ -118,7 +125,8 @@ Definition computes_softmax (n : nat) (z p : nat -> value) : Prop :=
     (forall j, (j < n)%nat -> computes Rminus (z j) (z k) (d j) /\ computes_exp (d j) (e j)) /\
     (forall r, (forall j, (j < n)%nat -> e j = Finite (r j)) ->
                sum (map (fun j => Constant (r j)) (seq 0 n)) s) /\
-    (forall j, (j < n)%nat -> divides (e j) s (p j)).
+    (forall j, (j < n)%nat -> divides (e j) s (p j)) /\
+    (forall j r, (j < n)%nat -> p j = Finite r -> 0 <= r <= 1).
 
 (** ** 3. Networks and their executions *)
 
@@ -151,10 +159,10 @@ Definition performs (o : operation) (v : nat -> Z) (x : nat -> value) (y : value
   | Pixel p => y = Finite (IZR (v p))
   | Linear ws bs => forall r, (forall j, In j (map snd ws) -> x j = Finite (r j)) ->
                     sum (products ws r ++ map Constant bs) y
-  | Quotient j c => divides (x j) (Finite c) y
+  | Quotient j c => divides_by c (x j) y
   | Mean js => forall r, (forall j, In j js -> x j = Finite (r j)) ->
                exists s, sum (map (fun j => Constant (r j)) js) s /\
-                         divides s (Finite (INR (length js))) y
+                         divides_by (INR (length js)) s y
   | Sigmoid j => computes_sigmoid (x j) y
   | Silu j => computes_silu (x j) y
   | Gate i j => computes Rmult (x i) (x j) y

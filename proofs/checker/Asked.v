@@ -127,8 +127,9 @@ Definition noise_of_sum (bs : list Z) (products whole : Z) : Z :=
 Definition sum_fits (bs : list Z) (weights : Z) : bool :=
   (Z.of_nat (length bs) <=? most_terms) && (weights <=? limit) && (zsum bs <=? limit * limit).
 
-(** Rounding of [x / c] for [|x| <= X] (over 2^100), [c >= 2^-10]. *)
-Definition noise_of_quotient (X c : Z) : Z := ceil_div (X * one * 0x2000001) (Z.abs c * 0x1000000000000) + 0x100000.
+(** Rounding of [x / c] for [|x| <= X] (over 2^100), [c >= 2^-10]; powers of two are exact. *)
+Definition noise_of_quotient (X c : Z) : Z :=
+  (if power_of_2 c && (Z.abs c <=? limit) then 0 else ceil_div (X * one * 0x2000001) (Z.abs c * 0x1000000000000)) + 0x100000.
 
 (** [1/c] is within this of the slope [m]. *)
 Definition slack (m c : Z) : Z := ceil_div (Z.abs (one * one - m * c)) (Z.abs c).

@@ -27,6 +27,10 @@ Inductive division := Direct | Reciprocal (i : Z).
 Definition admits_division (h : division) (a b v : Z) : bool :=
   match h with Direct => quotient a b v | Reciprocal i => quotient one b i && rounded (a * i) v end.
 
+(** By a number: exactly, if it is a power of two. *)
+Definition admits_division_by (h : division) (c a v : Z) : bool :=
+  admits_division h a c v && (negb (power_of_2 c) || (v * c =? a * one)).
+
 (** ** Curves *)
 
 (** [|z| <= 2^-n] *)
@@ -58,8 +62,8 @@ Definition admits_unit (o : cunit) (v : nat -> Z) (x : positive -> Z) (y : Z) (w
   match o, w with
   | CPixel p, Plain => y =? v p * one
   | CLinear ws bs, Sum t => admits_terms t (map (fun w => inl (fst w, x (snd w))) ws ++ map inr bs) y
-  | CQuotient j c, Division d => admits_division d (x j) c y
-  | CMean js, Average t d => admits_terms t (constants x js) (result t) && admits_division d (result t) (length_of js) y
+  | CQuotient j c, Division d => admits_division_by d c (x j) y
+  | CMean js, Average t d => admits_terms t (constants x js) (result t) && admits_division_by d (length_of js) (result t) y
   | CSigmoid j, Plain => admits_sigmoid (x j) y
   | CSilu j, Plain => admits_silu (x j) y
   | CGate i j, Plain => rounded (x i * x j) y
@@ -78,7 +82,8 @@ Definition admits_softmax (n : nat) (z p : nat -> Z) (w : softmax_way) : bool :=
   (s_top w <? n)%nat && forallb (fun j => z j <=? z (s_top w)) (seq 0 n) &&
   forallb (fun j => rounded ((z j - z (s_top w)) * one) (d j) && admits_exp (d j) (e j)) (seq 0 n) &&
   admits_terms (s_sum w) (map (fun j => inr (e j)) (seq 0 n)) (result (s_sum w)) &&
-  forallb (fun j => admits_division (nth j (s_divisions w) Direct) (e j) (result (s_sum w)) (p j)) (seq 0 n).
+  forallb (fun j => admits_division (nth j (s_divisions w) Direct) (e j) (result (s_sum w)) (p j)) (seq 0 n) &&
+  forallb (fun j => (0 <=? p j) && (p j <=? one)) (seq 0 n).
 
 (** ** Executions *)
 
@@ -131,6 +136,18 @@ Proof.
   apply andb_prop in H. destruct H as [H1 H2]. exists (Finite (real i)). split.
   - rewrite <- real_one. now apply quotient_ok.
   - apply rounded_computes with (2 := H2). apply product_real.
+Qed.
+
+Lemma division_by_ok h c a v : admits_division_by h c a v = true -> divides_by (real c) (Finite (real a)) (Finite (real v)).
+Proof.
+  unfold admits_division_by. intros H. apply andb_prop in H. destruct H as [H1 H2]. split; [now apply division_ok with h|].
+  intros P [B _] p [= <-]. exists (real a). split; [apply reads_refl|]. intros _. exists (real v). split; [reflexivity|].
+  assert (Nc : c <> 0%Z) by (intros ->; rewrite real_0, Rabs_R0 in B; generalize eta_pos; lra).
+  rewrite (power_known c Nc P) in H2. apply Z.eqb_eq, (f_equal IZR) in H2. rewrite !mult_IZR, one_is in H2.
+  assert (Nr : real c <> 0) by (intros E; rewrite E, Rabs_R0 in B; generalize eta_pos; lra).
+  assert (E : real v = real a / real c).
+  { apply (Rmult_eq_reg_r (real c)); [|exact Nr]. replace (real a / real c * real c) with (real a) by (field; exact Nr). unfold real. lra. }
+  rewrite E, Rminus_diag_eq, Rabs_R0 by reflexivity. apply Rlt_le, eta_pos.
 Qed.
 
 Lemma shifted n : (0 <= n)%Z -> (n <= 100)%Z -> real (Z.shiftr one n) = / IZR (2 ^ n).
@@ -236,11 +253,11 @@ Proof.
       (map (fun w : Z * positive => Product (real (fst w)) (real (x (snd w)))) ws); [exact H|].
     apply map_ext_in. intros w Hw. f_equal. assert (J : In (snd w) (map snd ws)) by now apply in_map.
     specialize (HX _ J). rewrite (Hr (num (snd w))) in HX; [now injection HX|]. apply in_map_iff. now exists w.
-  - rewrite (HX j (or_introl eq_refl)). now apply division_ok with d.
+  - rewrite (HX j (or_introl eq_refl)). now apply division_by_ok with d.
   - apply andb_prop in H. destruct H as [H1 H2]. intros r Hr. exists (Finite (real (result t))). split.
     + rewrite <- (constants_real x); [now apply admits_terms_ok with t|]. intros j Hj. specialize (HX j Hj).
       rewrite Hr in HX by now apply in_map. now injection HX.
-    + apply division_ok in H2. unfold length_of in H2. rewrite map_length. rewrite INR_IZR_INZ.
+    + apply division_by_ok in H2. unfold length_of in H2. rewrite map_length. rewrite INR_IZR_INZ.
       replace (IZR (Z.of_nat (length js))) with (real (Z.of_nat (length js) * one)); [exact H2|].
       unfold real. rewrite mult_IZR, one_is. field.
   - rewrite (HX j (or_introl eq_refl)). now apply sigmoid_ok.
@@ -253,10 +270,10 @@ Qed.
 
 Theorem admits_softmax_ok n z p w : admits_softmax n z p w = true -> computes_softmax n (finite z) (finite p).
 Proof.
-  unfold admits_softmax. rewrite !andb_true_iff, !forallb_forall. intros [[[[H1 H2] H3] H4] H5]. apply Nat.ltb_lt in H1.
+  unfold admits_softmax. rewrite !andb_true_iff, !forallb_forall. intros [[[[[H1 H2] H3] H4] H5] H6]. apply Nat.ltb_lt in H1.
   assert (I : forall j, (j < n)%nat -> In j (seq 0 n)) by (intros; apply in_seq; lia).
   exists (s_top w), (finite (fun j => nth j (s_differences w) 0%Z)), (finite (fun j => nth j (s_powers w) 0%Z)),
-    (Finite (real (result (s_sum w)))). unfold finite. split; [exact H1|]. split; [|split; [|split]].
+    (Finite (real (result (s_sum w)))). unfold finite. split; [exact H1|]. split; [|split; [|split; [|split]]].
   - intros j a b Hj [= <-] [= <-]. apply real_le, Z.leb_le, H2, I, Hj.
   - intros j Hj. specialize (H3 j (I j Hj)). apply andb_prop in H3. destruct H3 as [D E]. split.
     + apply rounded_computes with (2 := D). apply difference_real2.
@@ -265,6 +282,8 @@ Proof.
     replace (map (fun j => Constant (r j)) (seq 0 n)) with (map (fun j => term_of (inr (nth j (s_powers w) 0%Z))) (seq 0 n)); [exact H4|].
     apply map_ext_in. intros j Hj. apply in_seq in Hj. cbn [term_of]. f_equal. specialize (Hr j ltac:(lia)). now injection Hr.
   - intros j Hj. now apply division_ok with (1 := H5 j (I j Hj)).
+  - intros j r Hj [= <-]. specialize (H6 j (I j Hj)). rewrite andb_true_iff, !Z.leb_le in H6.
+    rewrite <- real_0, <- real_one. now split; apply real_le.
 Qed.
 
 Theorem admits_execution_ok net v x p ways w : admits_execution net v x p ways w = true ->

@@ -64,7 +64,7 @@ Definition tanh_part (r : Z) : Z :=                          (* of r / 4 *)
   | _ => 0
   end.
 
-Definition upper_of (classes : Z) (r : Z) : Z := tanh_part r + softmax_part classes.
+Definition upper_of (classes : Z) (r : Z) : Z := Z.min one (tanh_part r + softmax_part classes).
 
 (** ** The decision *)
 

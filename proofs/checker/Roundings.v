@@ -188,14 +188,22 @@ Proof.
   split.
   - split; fold k; [unfold eta; lra|]. unfold largest.
     assert ((real X + 1) * (/ k + 1) <= (2 ^ 41 + 1) * (2 ^ 10 + 1)) by (apply Rmult_le_compat; lra). lra.
-  - unfold quotient_noise, noise_of_quotient. fold k. rewrite real_plus.
+  - assert (Q : real 0x100000 = / 2 ^ 80) by (unfold real; lra).
+    assert (B : eta * (3 * real X + 2 / k + 2) <= / 2 ^ 80) by (unfold eta, Rdiv; lra).
+    unfold quotient_noise, noise_of_quotient, halves, any_quotient_noise. fold k. rewrite real_plus.
+    destruct (power_of_2 c && (Z.abs c <=? limit))%bool eqn:P.
+    { apply andb_prop in P. destruct P as [P L]. rewrite (power_of_2_scales _ P). apply Z.leb_le, real_le in L.
+      rewrite real_abs in L. fold k in L. unfold limit in L. rewrite real_scale, real_one in L. rewrite real_0.
+      destruct Rle_dec as [_|N]; [lra|]. elim N. unfold eta. lra. }
     assert (Cz : (0 < Z.abs c)%Z).
     { apply lt_IZR. rewrite abs_IZR. unfold k, real, Rdiv in K. rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)) in K by lra. lra. }
     assert (D := ceil_div_unit (X * one * 0x2000001) (Z.abs c * 0x1000000000000) ltac:(lia)).
     assert (E : real (X * one * 0x2000001) / IZR (Z.abs c * 0x1000000000000) = (2 * u + u * u) * (real X / k)).
     { rewrite u_is. unfold k. rewrite <- real_abs. unfold real. rewrite !mult_IZR, one_is. apply IZR_lt in Cz. field. lra. }
-    assert (Q : real 0x100000 = / 2 ^ 80) by (unfold real; lra). 
-    assert (B : eta * (3 * real X + 2 / k + 2) <= / 2 ^ 80) by (unfold eta, Rdiv; lra). lra.
+    assert (I2 : 0 <= (2 * u + u * u) * (real X / k)).
+    { apply Rmult_le_pos; [unfold u; lra|]. apply Rmult_le_pos; lra. }
+    apply Rle_trans with ((2 * u + u * u) * (real X / k) + / 2 ^ 80); [|lra].
+    destruct (if Rle_dec k (/ eta) then scales (real c) else false); lra.
 Qed.
 
 (** ** All units *)

@@ -187,8 +187,10 @@ Theorem check_sound net crt : check net crt = true ->
 Proof.
   intros H. destruct (valid_bound _ _ _ (accepted_valid net crt H)) as [Fin B]. split; [exact Fin|].
   intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
-  apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
   unfold check in H. cbv zeta in H. rewrite !andb_true_iff, !Z.leb_le in H. destruct H as [[[[[[_ Hb] _] _] _] _] U].
-  apply Rle_trans with (2 := real_le _ _ U). unfold upper_of. rewrite real_plus. cbn [logits network_of]. rewrite map_length.
-  generalize (tanh_part_ok (c_bound crt) Hb) (softmax_part_ok (length (clogits net))). lra.
+  apply Rle_trans with (2 := real_le _ _ U). unfold upper_of. rewrite real_min, real_one, real_plus. apply Rmin_glb.
+  - assert (P := probability_01 _ _ _ (proj2 Hx) c y Hc Ey). assert (P' := probability_01 _ _ _ (proj2 Hx') c y' Hc Ey').
+    unfold Rabs. destruct Rcase_abs; lra.
+  - apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'). cbn [logits network_of]. rewrite map_length.
+    generalize (tanh_part_ok (c_bound crt) Hb) (softmax_part_ok (length (clogits net))). lra.
 Qed.

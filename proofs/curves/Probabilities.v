@@ -166,7 +166,7 @@ Theorem probabilities c : (c < n)%nat ->
 Proof.
   intros Hc. assert (Hu := u_pos). assert (Sn := n_small). assert (U1 : u = / 2 ^ 24) by reflexivity.
   assert (N1 : 1 <= INR n) by (replace 1 with (INR 1) by reflexivity; apply le_INR; lia).
-  destruct H as (k & d & e & s & Hk & Hmax & Hde & Hs & Hp).
+  destruct H as (k & d & e & s & Hk & Hmax & Hde & Hs & Hp & _).
   assert (Mx : forall j, (j < n)%nat -> r j <= r k).
   { intros j Hj. now apply (Hmax j); [|apply Hz|apply Hz]. }
   assert (EX : forall j, (j < n)%nat -> exists x, e j = Finite x /\ Rabs (x - weight k j) <= slack).
@@ -223,4 +223,7 @@ Proof.
      11 / 10 * ((INR n + 1) * (u / 2 + / 2 ^ 20) + (2 * INR n + 1) * u)) by (rewrite U1 in *; lra).
   lra.
 Qed.
+
+Theorem probability_01 c y : (c < n)%nat -> p c = Finite y -> 0 <= y <= 1.
+Proof. intros Hc Hy. destruct H as (k & d & e & s & _ & _ & _ & _ & _ & P). exact (P c y Hc Hy). Qed.
 End Softmax.

@@ -98,8 +98,8 @@ Proof.
   assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
   - cbn. lra.
-  - cbn [noise]. rewrite magnitude_0. unfold quotient_range, quotient_noise. rewrite (Rabs_pos_eq 255) by lra.
-    cbn [rho certificate listed nth]. rewrite U1, E1. repeat split; unfold largest; lra.
+  - cbn [noise]. rewrite magnitude_0. unfold quotient_range, quotient_noise, any_quotient_noise. rewrite (Rabs_pos_eq 255) by lra.
+    cbn [rho certificate listed nth]. rewrite U1, E1. destruct halves; repeat split; unfold largest; lra.
   - cbn [noise]. rewrite magnitude_1. left. cbn [rho certificate listed nth]. lra.
   - apply logit_noise. apply Rabs_R1.
   - apply logit_noise. rewrite Rabs_left; lra.

@@ -48,11 +48,16 @@ Qed.
 
 (** ** Quotients *)
 
-Definition quotient_noise (X c : R) : R := (2 * u + u * u) * (X / Rabs c) + eta * (3 * X + 2 / Rabs c + 2).
+(** A power of two by which a division is exact. *)
+Definition halves (c : R) : bool := if Rle_dec (Rabs c) (/ eta) then scales c else false.
+
+Definition any_quotient_noise (X c : R) : R := (2 * u + u * u) * (X / Rabs c) + eta * (3 * X + 2 / Rabs c + 2).
+Definition quotient_noise (X c : R) : R :=
+  if halves c then eta * (3 * X + 2 / Rabs c + 2) else any_quotient_noise X c.
 Definition quotient_range (X c : R) : Prop := eta < Rabs c /\ 2 * ((X + 1) * (/ Rabs c + 1)) <= largest.
 
 Lemma quotient_rounding x c y X : Rabs x <= X -> quotient_range X c ->
-  divides (Finite x) (Finite c) y -> exists p, y = Finite p /\ Rabs (p - x / c) <= quotient_noise X c.
+  divides (Finite x) (Finite c) y -> exists p, y = Finite p /\ Rabs (p - x / c) <= any_quotient_noise X c.
 Proof.
   intros Hx [Hc Hl] D. assert (Hu := u_pos). assert (He := eta_pos).
   assert (U1 : u <= / 100) by (unfold u; lra). assert (E1 : eta <= / 100) by (unfold eta; lra).
@@ -62,7 +67,7 @@ Proof.
   assert (XK : 0 <= X * k) by (apply Rmult_le_pos; lra).
   assert (Ab : forall t, Rabs (t / c) = Rabs t * k).
   { intros t. unfold Rdiv, k. rewrite Rabs_mult, Rabs_inv. reflexivity. }
-  assert (N : quotient_noise X c = (2 * u + u * u) * (X * k) + eta * (3 * X + 2 * k + 2)) by reflexivity.
+  assert (N : any_quotient_noise X c = (2 * u + u * u) * (X * k) + eta * (3 * X + 2 * k + 2)) by reflexivity.
   rewrite N. clear N.
   destruct D as [D|(i & Di & D)].
   - destruct (D x c eq_refl eq_refl Hc) as (x' & Rx & Hv).
@@ -102,6 +107,28 @@ Proof.
     assert (eta * (Rabs x + Rabs r) <= eta * (X + (1.01 * k + 0.01))) by (apply Rmult_le_compat_l; lra).
     assert (u * (X * eta) <= / 100 * (X * eta)) by (apply Rmult_le_compat_r; [apply Rmult_le_pos|]; lra).
     assert (0 <= eta * k) by (apply Rmult_le_pos; lra). assert (0 <= eta * X) by (apply Rmult_le_pos; lra). lra.
+Qed.
+
+Lemma halving_rounding x c y X : Rabs x <= X -> quotient_range X c ->
+  divides_by c (Finite x) y -> exists p, y = Finite p /\ Rabs (p - x / c) <= quotient_noise X c.
+Proof.
+  intros Hx Hr [D E]. unfold quotient_noise, halves. destruct (Rle_dec (Rabs c) (/ eta)) as [L|_]; [|now apply quotient_rounding].
+  destruct (scales c) eqn:S; [|now apply quotient_rounding]. destruct Hr as [Hc Hl]. assert (He := eta_pos).
+  destruct (E (scales_power c S) (conj Hc L) x eq_refl) as (x' & Rx & Hv). clear D E.
+  assert (A := reads_abs _ _ Rx). assert (B := reads_error _ _ Rx).
+  assert (Cn : c <> 0) by (intros ->; rewrite Rabs_R0 in Hc; lra).
+  set (k := / Rabs c) in *. assert (K : 0 < k) by (apply Rinv_0_lt_compat; lra).
+  assert (X0 : 0 <= X) by (apply Rle_trans with (2 := Hx), Rabs_pos).
+  assert (XK : 0 <= X * k) by (apply Rmult_le_pos; lra).
+  assert (Ab : forall t, Rabs (t / c) = Rabs t * k).
+  { intros t. unfold Rdiv, k. rewrite Rabs_mult, Rabs_inv. reflexivity. }
+  assert (Q : Rabs x' * k <= X * k) by (apply Rmult_le_compat_r; lra).
+  destruct Hv as (p & -> & Hp); [rewrite Ab; lra|]. exists p. split; [reflexivity|].
+  replace (p - x / c) with ((p - x' / c) + (x' - x) / c) by (field; exact Cn).
+  apply Rle_trans with (1 := Rabs_triang _ _). rewrite (Ab (x' - x)). unfold Rdiv at 2. fold k.
+  assert (Rabs (x' - x) * k <= eta * k) by (apply Rmult_le_compat_r; lra).
+  assert (0 <= eta * X) by (apply Rmult_le_pos; lra). assert (0 <= eta * k) by (apply Rmult_le_pos; lra).
+  change (2 / Rabs c) with (2 * k). lra.
 Qed.
 
 (** ** All operations *)
@@ -177,7 +204,7 @@ Proof.
       apply Rle_trans with (X j); [now apply Hx|now apply HXm].
     + now destruct Hz as (b & ? & _).
   - destruct Hn as [Hr Hn]. destruct (Hx j (or_introl eq_refl)) as [E B]. rewrite E in Hy.
-    destruct (quotient_rounding _ _ _ _ B Hr Hy) as (p & -> & Hp). exists p. split; [reflexivity|]. lra.
+    destruct (halving_rounding _ _ _ _ B Hr Hy) as (p & -> & Hp). exists p. split; [reflexivity|]. lra.
   - destruct Hn as (E & Hs & Hr & Hn). destruct (Hy r (fun j Hj => proj1 (Hx j Hj))) as (s & Ss & Ds).
     destruct (constant_terms X js r (fun j Hj => proj2 (Hx j Hj))) as (T1 & T2 & T3 & T4).
     assert (Np : 0 < INR (length js)).
@@ -190,7 +217,7 @@ Proof.
     rewrite T4 in Ht. assert (Bt : Rabs t <= INR (length js) * F + E).
     { replace t with ((t - total (map r js)) + total (map r js)) by ring.
       apply Rle_trans with (1 := Rabs_triang _ _). lra. }
-    destruct (quotient_rounding _ _ _ _ Bt Hr Ds) as (p & -> & Hp). exists p. split; [reflexivity|].
+    destruct (halving_rounding _ _ _ _ Bt Hr Ds) as (p & -> & Hp). exists p. split; [reflexivity|].
     replace (p - total (map r js) / INR (length js)) with
       ((p - t / INR (length js)) + (t - total (map r js)) * / INR (length js)) by (field; lra).
     apply Rle_trans with (1 := Rabs_triang _ _). rewrite (Rabs_mult (t - _)), (Rabs_pos_eq (/ _)) by (apply Rlt_le, Rinv_0_lt_compat, Np).

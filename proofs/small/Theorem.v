@@ -21,7 +21,7 @@ Proof. exact (check_sound _ _ accepted). Qed.
 
 (** The same with the number written out. *)
 Theorem small_number : always_finite (network_of (expand layers)) /\
-  last_bit_bound (network_of (expand layers)) 0.0006244.
+  last_bit_bound (network_of (expand layers)) 0.0006243.
 Proof.
   destruct small_bound as [F B]. split; [exact F|]. intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
   apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').

@@ -103,7 +103,7 @@ Proof.
   { rewrite <- abs_IZR. apply IZR_le. lia. }
   destruct (quotient_rounding (IZR v) 255 x 255 A) as (r & -> & Hr); [|exact D|].
   - unfold quotient_range. rewrite (Rabs_pos_eq 255) by lra. unfold largest, eta. lra.
-  - exists r. split; [reflexivity|]. apply Rle_trans with (1 := Hr). unfold quotient_noise. rewrite (Rabs_pos_eq 255) by lra.
+  - exists r. split; [reflexivity|]. apply Rle_trans with (1 := Hr). unfold any_quotient_noise. rewrite (Rabs_pos_eq 255) by lra.
     unfold u, eta. lra.
 Qed.
 

@@ -142,7 +142,7 @@ Proof.
       { apply in_seq. split; [lia|]. apply (channel_in t0). exact L. }
       apply Hd, Z.eqb_eq in C. unfold float_at, ulps. rewrite C, mult_IZR.
       change (IZR (2 ^ 149)) with (Flocq.Core.Raux.bpow Flocq.Core.Zaux.radix2 149). rewrite Rmult_assoc, <- Flocq.Core.Raux.bpow_plus. simpl. lra. }
-    rewrite F in K. refine (Hx (c * h * w + s)%nat (Quotient s 255) (K _)). cbn [units_of_node nth]. unfold each.
+    rewrite F in K. refine (proj1 (Hx (c * h * w + s)%nat (Quotient s 255) (K _))). cbn [units_of_node nth]. unfold each.
     rewrite nth_error_map, (nth_error_nth' _ 0%nat) by (now rewrite seq_length). rewrite seq_nth by exact L.
     change (Some (Quotient s (float_at file d (s / area t0))) = Some (Quotient s 255)). now rewrite F. }
   rewrite E0 in E1. exact (quotient_near (v s) _ (Hv s) E1).
