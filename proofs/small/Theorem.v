@@ -25,7 +25,7 @@ Theorem small_number : always_finite (network_of (expand layers)) /\
 Proof.
   destruct small_bound as [F B]. split; [exact F|]. intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
   apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
-  assert (H : Z.leb (c_upper certificate * 10000000) (6244 * one) = true) by (vm_cast_no_check (eq_refl true)).
+  assert (H : Z.leb (c_upper certificate * 10000000) (6243 * one) = true) by (vm_cast_no_check (eq_refl true)).
   apply Z.leb_le, IZR_le in H. rewrite !mult_IZR, one_is in H. unfold real. lra.
 Qed.
 
