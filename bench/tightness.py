@@ -140,12 +140,12 @@ def main(name: str) -> None:
     table.add_row("all sums", *(f"{value:.4f}" for value in (*totals, sum(charged.values()))))
     console = Console()
     console.print(table)
-    bound = float(derived.logits["linear-core"])
+    bound = float(derived.logits)
     lower = read_witness(files.witness).lower if files.witness.exists() else None
     shares = {k: float(v / derived.upper) for k, v in derived.parts.items()}
     sums = Table("", "R", "U = tanh(R/4)", "U/L", box=None)
     rows = {
-        "as certified": float(certified.logits["linear-core"]),
+        "as certified": float(certified.logits),
         "each layer alone": bound,
         "with n u": bound + totals[0] - totals[2],
         "with any tree": bound + totals[1] - totals[2],

@@ -19,7 +19,7 @@ from lastbit_check.exact import Fix
 from lastbit_check.network import Node
 from lastbit_check.verdict import Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-2"
+FORMAT = "lastbit-certificate-3"
 ASSUMPTIONS = (
     "any-order-binary32",
     "exp-relative-2^-20",
@@ -33,14 +33,12 @@ SLOPE_BITS = 20
 ANY = "*"  # stands for every name of an object
 FORM = {
     "format": str, "model_sha256": str, "assumptions": list,
-    "claim": {"upper": float, "logits": dict.fromkeys(("linear-core", "norms"), float),
-              "parts": dict.fromkeys(("first_layer", "remainder", "rounding", "softmax"), float)},
-    "nodes": {ANY: {ANY: float}}, "slopes": {ANY: [int]}, "norms": {ANY: float},
-    "boxes": [str], "bases": [str], "witness": dict, "digest": str,
+    "claim": {"upper": float, "logits": float, "parts": {ANY: float},
+              "nodes": {ANY: {ANY: float}}, "leaves": {ANY: [float]}},
+    "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "witness": dict, "digest": str,
     "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int, "rows": [int],
                        "columns": [int]}},
-    "trees": {ANY: {"pair": [int], "pixel": [int], "places": [int], "thresholds": [int],
-                    "leaves": [float]}},
+    "trees": {ANY: {"pair": [int], "pixel": [int], "places": [int], "thresholds": [int]}},
 }  # fmt: skip
 
 
@@ -69,8 +67,7 @@ class Hints:
     Attributes:
         slopes: (C,), slope of the linear core of a silu or sigmoid node, or the constant
             factor of a gate, in units of 2^-20; 0 if not given.
-        norms: claimed operator norms of linear nodes.
-        boxes: nodes whose dependence on the bases is forgotten.
+        boxes: silu and sigmoid nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
         together: layers whose roundings are taken together, by any name.
         trees: of the branch and bound over the bytes that the first layers read, by any name.
@@ -78,7 +75,6 @@ class Hints:
     """
 
     slopes: dict[str, NDArray[np.int64]]
-    norms: dict[str, float] = field(default_factory=dict[str, float])
     boxes: frozenset[str] = frozenset()
     bases: frozenset[str] = frozenset()
     absorbed: str = ""
@@ -158,8 +154,7 @@ def hints_of(manifest: Manifest) -> Hints:
                             (*zip(one["places"], one["thresholds"], strict=True),))
                  for name, one in manifest["trees"].items()}  # fmt: skip
     boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
-    absorbed = manifest.get("absorbed", "")
-    return Hints(slopes, manifest["norms"], boxes, bases, absorbed, together, trees)
+    return Hints(slopes, boxes, bases, manifest.get("absorbed", ""), together, trees)
 
 
 def _json(data: bytes, failure: str) -> dict[str, Any]:

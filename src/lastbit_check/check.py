@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,33 +14,32 @@ from lastbit_check.bytes import absorbs
 from lastbit_check.certificate import Hints, Manifest, Tree, hints_of
 from lastbit_check.duals import Ledger, adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, total
-from lastbit_check.forms import UNIT, Form, root
+from lastbit_check.forms import UNIT, Form
 from lastbit_check.layers import layer_of
-from lastbit_check.network import CURVED, LINEAR, Node, normal_form
+from lastbit_check.network import BOXED, CURVED, LINEAR, Node, normal_form
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import at, require
 
 EXP_ERROR = Fraction(1, 2**20)
-BLOCKS = 7  # the side of an image, in blocks of pixels
+Numbers = Fraction | list[Fraction] | dict[str, Any]
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
-FARTHEST = Fraction(2) ** 129  # no difference of two logits changes by more: finite.values
 
 
 class Derived(NamedTuple):
     """What follows from the hints: exact dyadic numbers, all upper bounds.
 
-    ``logits`` bounds the change of any difference of two logits, by method; ``parts`` divides
-    ``upper``; ``nodes[name]`` holds the node's remainder, rounding and defect for the worst pair
-    and pixel, in units of that difference. ``worst`` is (class, class, pixel); ``leaves`` bound
-    what the first layers change in a pair's difference, leaf by leaf, for every tree.
+    ``logits`` bounds the change of any difference of two logits; ``parts`` divides ``upper``;
+    ``nodes[name]`` holds the node's remainder, rounding and defect for the worst pair and pixel, in
+    units of that difference. ``leaves`` bound what the first layers change in a pair's difference,
+    leaf by leaf, for every tree. ``worst`` is (class, class, pixel).
     """
 
     upper: Fraction
-    logits: dict[str, Fraction]
+    logits: Fraction
     parts: dict[str, Fraction]
     nodes: dict[str, dict[str, Fraction]]
-    worst: tuple[int, int, int]
     leaves: dict[str, list[Fraction]]
+    worst: tuple[int, int, int]
 
 
 def derive(model: bytes, hints: Hints) -> Derived:
@@ -50,15 +49,14 @@ def derive(model: bytes, hints: Hints) -> Derived:
 
 def _known(hints: Hints, nodes: list[Node]) -> None:
     """Rule hint.node: hints name nodes of the network, of a kind that has such hints."""
-    names = {node.name for node in nodes}
-    curved = {node.name for node in nodes if node.op in CURVED}
-    linear = {node.name for node in nodes if node.op == "linear"}
-    require({*hints.slopes, *hints.boxes} <= curved, "hint.node", "slopes of a node without slopes")
-    require({*hints.norms} <= linear, "hint.node", "norm of a node without weights")
+    ops = {node.name: node.op for node in nodes}
     shared = [name for hint in hints.together.values() for name in hint.nodes]
-    require({*shared} <= linear, "hint.node", "roundings of a node without weights")
     require(len({*shared}) == len(shared), "hint.node", "roundings of a node that are taken twice")
-    require({*hints.bases} <= names, "hint.node", "a base that is not there")
+    having = (("a slope", hints.slopes, CURVED), ("a box", hints.boxes, BOXED),
+              ("a base", hints.bases, ops.values()), ("roundings", shared, ["linear"]))  # fmt: skip
+    for what, names, kinds in having:
+        right = {ops.get(name) for name in names} <= {*kinds}
+        require(right, "hint.node", f"{what} of a node that has none")
 
 
 class Pass:
@@ -84,13 +82,8 @@ class Pass:
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
         self.early = self.nodes[: ends[0] + 1] if ends else self.nodes[:1]
-        self.names = {node.name for node in self.early}
         self.leaves: dict[str, list[Fraction]] = {}
-        pixels = math.prod(self.nodes[0].shape)
         self.ledger = Ledger(self.classes)
-        # of as many columns, the one that a pixel belongs to
-        one = np.zeros(pixels, np.intp)
-        self.groups = {1: one, 2: one, pixels + 1: np.arange(pixels, dtype=np.intp)}
 
     def run(self) -> Derived:
         """Visit every node but softmax, and conclude."""
@@ -116,8 +109,9 @@ class Pass:
         form, made = self.forward(node)
         self.ledger.enter(node, self.duals[node.name], made, form.moves)
         self.forms[node.name] = form
-        if len(self.early) > 1 and node is self.early[-1]:
-            self.coarsen()
+        if len(self.early) > 1 and node is self.early[-1]:  # from here on pixels are one group
+            self.forms = {name: replace(known, error=columns.coarse(known.error))
+                          for name, known in self.forms.items()}  # fmt: skip
         if node.name in self.hints.bases:
             self.forms[node.name] = self.based(node, self.forms[node.name])
         if node.name in self.bundle.names:
@@ -146,54 +140,35 @@ class Pass:
         none = Fix(np.zeros_like(form.error.n), form.error.e)
         return replace(form, error=none, spread=total(form.spread, form.error))
 
-    def coarsen(self) -> None:
-        """Take pixels in blocks from here on, about BLOCKS from edge to edge."""
-        shape = self.nodes[0].shape
-        places = np.indices(shape)[1:] // max(1, shape[1] // BLOCKS)
-        block = (places[0] * shape[2] + places[1]).ravel()
-        _, block = np.unique(block, return_inverse=True)
-        self.groups[int(block.max()) + 2] = block
-        for name, form in self.forms.items():
-            self.forms[name] = replace(form, error=columns.coarse(form.error, block))
-
     def conclude(self) -> Derived:
         """Add up what the ledger holds, for the pair of classes and the pixel where it is most."""
         for hint in self.hints.together.values():
             self._taken_together(hint)
-        remainder, rounding, defect = self.ledger.effects.values()
-        inner = self.names - {node.name for node in self.early[-1:]}
-        early = [v for k, v in remainder.items() if k in self.names]
-        early += [v for k, v in defect.items() if k in inner]
-        late = [v for k, v in remainder.items() if k not in self.names]
-        late += [v for k, v in defect.items() if k not in inner]
-        sums = {
-            "first_layer": self._sum(*early),
-            "remainder": self._sum(*late),
-            "rounding": self._sum(*rounding.values()),
-        }
+        effects = self.ledger.effects
+        parts = {"first_layer": list[Fix](), "remainder": list[Fix]()}
+        for kind, inside in (("remainder", self.early), ("defect", self.early[:-1])):
+            names = {node.name for node in inside}
+            for name, value in effects[kind].items():
+                parts["first_layer" if name in names else "remainder"].append(value)
         # what the first layers' roundings do through their slopes, in two runs
-        none = Fix(np.zeros((len(self.ledger.pairs), 1)), 0)
-        off = total(none, *(Fix(2 * v.n[:, -1:], v.e) for v in early if v.n.shape[1] > 1))
-        (row, pixel), parts = self._worst(sums, off)
+        off = total(*(Fix(2 * v.n[:, -1:], v.e) for v in parts["first_layer"]))
+        parts["rounding"] = [*effects["rounding"].values()]
+        sums = {name: total(*map(self.by_pixel, values)) for name, values in parts.items()}
+        row, pixel, found = self._worst(sums, off)
         some = Fraction(not self.hints.absorbed)  # 0: nothing moves, and values are finite
-
-        def worst(x: Fix) -> Fraction:
-            return some * _entry(x, row, self.groups[x.n.shape[1]][pixel])
-
-        change = some * root(Fraction(2)) * self.forms[self.logits].change
-        moves = some * sum(parts.values(), Fraction(0))
-        logits = {"linear-core": moves, "norms": min(change, FARTHEST)}
+        logits = some * sum(found.values(), Fraction(0))
         soft = some * softmax_error(self.classes)
-        upper = min(Fraction(1), enclosure.tanh_upper(min(logits.values()) / 4) + 2 * soft)
+        upper = min(Fraction(1), enclosure.tanh_upper(logits / 4) + 2 * soft)
         # upper is divided in proportion to what each part adds to the change of the logits
         moved = max(upper - 2 * soft, Fraction(0))
-        rate = moved / moves if moves else Fraction(0)
-        parts = {name: x * rate for name, x in parts.items()}
-        effects = self.ledger.effects.items()
-        nodes = {k: {kind: worst(v[k]) for kind, v in effects} for k in rounding}
+        rate = moved / logits if logits else Fraction(0)
+        shares = {name: x * rate for name, x in found.items()}
+        nodes = {name: {kind: some * self.by_pixel(values[name])[row, pixel].largest()
+                        for kind, values in effects.items()}
+                 for name in effects["rounding"]}  # fmt: skip
         c, j = self.ledger.pairs[row].tolist()
-        parts["softmax"] = upper - moved
-        return Derived(upper, logits, parts, nodes, (c, j, pixel), self.leaves)
+        shares["softmax"] = upper - moved
+        return Derived(upper, logits, shares, nodes, self.leaves, (c, j, pixel))
 
     def _taken_together(self, hint: together.Together) -> None:
         """Book the roundings of some nodes anew, for one pair of classes."""
@@ -207,7 +182,7 @@ class Pass:
         a = self.difference(row, node)
         return Fix(2 * np.abs(a.n), a.e)
 
-    def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[tuple[int, int], dict[str, Fraction]]:
+    def _worst(self, sums: dict[str, Fix], off: Fix) -> tuple[int, int, dict[str, Fraction]]:
         """The pair and the pixel where the bound is largest, and its parts there.
 
         From the largest sum down each is derived once more with the first layers' exact form, until
@@ -216,23 +191,22 @@ class Pass:
         everything, first = total(*sums.values()), self.first_layers()
         trees = {(self.ledger.row(tree.pair), tree.pixel): max(self.leaves[name])
                  for name, tree in self.hints.trees.items()}  # fmt: skip
-        at_worst, parts, most = (0, 0), dict.fromkeys(sums, Fraction(0)), Fraction(-1)
+        worst, most = (0, 0, dict.fromkeys(sums, Fraction(0))), Fraction(-1)
         for k in np.argsort(-everything.n, axis=None, kind="stable").tolist():
             row, pixel = divmod(k, everything.n.shape[1])
-            if _entry(everything, row, pixel) <= most:
+            if everything[row, pixel].largest() <= most:
                 break
-            found, noise = {n: _entry(x, row, pixel) for n, x in sums.items()}, _entry(off, row, 0)
-            place, exact = divmod(pixel, self.nodes[0].shape[2]), None
+            found = {name: x[row, pixel].largest() for name, x in sums.items()}
+            noise, place = off[row, 0].largest(), divmod(pixel, self.nodes[0].shape[2])
+            exact, direct = None, found["first_layer"] - noise
             if first:
                 a = self.difference(row, self.early[-1])
-                change = first.change(a, place, first.everywhere)
-                exact = trees.get((row, place), change)
-            if exact is None or exact + noise > found["first_layer"]:
-                exact = max(found["first_layer"] - noise, Fraction(0))
-            found |= {"first_layer": exact, "rounding": found["rounding"] + noise}
+                exact = trees.get((row, place), first.change(a, place, first.everywhere))
+            least = max(direct if exact is None else min(exact, direct), Fraction(0))
+            found |= {"first_layer": least, "rounding": found["rounding"] + noise}
             if sum(found.values()) > most:
-                at_worst, parts, most = (row, pixel), found, sum(found.values(), Fraction(0))
-        return at_worst, parts
+                worst, most = (row, pixel, found), sum(found.values(), Fraction(0))
+        return worst
 
     def first_layers(self) -> patches.FirstLayers | None:
         """The first layers, if they have an exact form."""
@@ -243,14 +217,10 @@ class Pass:
         (c, j), dual = self.ledger.pairs[row], self.duals[node.name].a
         return Fix(dual.n[..., c : c + 1] - dual.n[..., j : j + 1], dual.e)
 
-    def _sum(self, *values: Fix) -> Fix:
-        """Upper sum over all pairs and pixels."""
-        none = Fix(np.zeros((len(self.ledger.pairs), self.groups[1].size)), 0)
-        return total(none, *(Fix(v.n[:, self.groups[v.n.shape[1]]], v.e) for v in values))
-
-
-def _entry(x: Fix, row: int, column: int) -> Fraction:
-    return x[row, column].largest()
+    def by_pixel(self, x: Fix) -> Fix:
+        """Effects (pairs, groups), or (pairs, 1), as (pairs, pixels)."""
+        groups = x.n[:, :-1] if x.n.shape[1] > 1 else x.n
+        return Fix(np.broadcast_to(groups, (len(x.n), math.prod(self.nodes[0].shape))), x.e)
 
 
 def softmax_error(classes: int) -> Fraction:
@@ -268,28 +238,26 @@ def check(model: bytes, manifest: Manifest, walk: Callable[[bytes, Hints], Pass]
     same = sha256(model).hexdigest() == manifest["model_sha256"]
     require(same, "model.sha256", "another file")
     derived = walk(model, hints_of(manifest)).run()
-    claim, nodes = manifest["claim"], manifest["nodes"]
-    _same("claim.upper", derived.upper, claim["upper"])
-    for kind, values in (("logits", derived.logits), ("parts", derived.parts)):
-        for name, value in values.items():
-            _same(f"claim.{kind}.{name}", value, claim[kind][name])
-    for name, values in derived.leaves.items():
-        listed = manifest["trees"][name]["leaves"]
-        require(len(listed) == len(values), "claim.leaves", f"not those of tree {name!r}")
-        for value, number in zip(values, listed, strict=True):
-            _same("claim.leaves", value, number)
-    require({*nodes} == {*derived.nodes}, "claim.nodes", "not the nodes of the network")
-    for name, effects in derived.nodes.items():
-        require({*nodes[name]} == {*effects}, "claim.nodes", "not its effects", name)
-        for kind, value in effects.items():
-            _same(f"claim.nodes.{kind}", value, nodes[name][kind], name)
+    for name, claimed in manifest["claim"].items():
+        _same(f"claim.{name}", getattr(derived, name), claimed)
     return derived
 
 
-def _same(rule: str, derived: Fraction, claimed: float, node: str = "") -> None:
-    """The claim is the derived number, rounded up to a float64: neither smaller nor looser."""
-    number = ceil_float(derived)
-    require(claimed == number, rule, f"{claimed!r} claimed, {number!r} derived", node)
+def _same(rule: str, derived: Numbers, claimed: Any, place: str = "") -> None:
+    """The claim is the derived number, rounded up to a float64: neither smaller nor looser.
+
+    Or they are objects or lists of such numbers, of the same form.
+    """
+    if isinstance(derived, Fraction):
+        number = ceil_float(derived)
+        require(claimed == number, rule, f"{place}{claimed!r} claimed, {number!r} derived")
+        return
+    if isinstance(derived, list):
+        derived = {str(k): v for k, v in enumerate(derived)}
+        claimed = {str(k): v for k, v in enumerate(claimed)}
+    require(derived.keys() == claimed.keys(), rule, f"{place}other numbers are derived")
+    for name, value in derived.items():
+        _same(rule, value, claimed[name], f"{place}{name}: ")
 
 
 def ceil_float(x: Fraction) -> float:

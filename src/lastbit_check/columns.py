@@ -120,12 +120,11 @@ def _gathered(columns: _Columns, channels: int, ranges: Fix, moves: Fix) -> Spre
     return Spread(_widened(rows, beside(*sums), np.arange(channels)), beside(*slack))
 
 
-def coarse(radius: Fix, groups: Rows) -> Fix:
-    """Columns of single pixels -> columns of groups of pixels, each the largest of its pixels.
+def coarse(radius: Fix) -> Fix:
+    """Columns of single pixels -> one of all pixels, the largest; the first and the last one stay.
 
-    ``groups`` (pixels,) holds the group of each pixel; the first column, the range, and the last
-    one stay.
+    They are the range, and how far a value is from the exact one.
     """
-    members = [1 + np.flatnonzero(groups == g) for g in range(int(groups.max()) + 1)]
-    worst = [np.max(radius.n[..., pixels], axis=3) for pixels in members]
-    return Fix(np.stack([radius.n[..., 0], *worst, radius.n[..., -1]], axis=3), radius.e)
+    first, last = radius.n[..., :1], radius.n[..., -1:]
+    largest = np.max(radius.n[..., 1:-1], axis=3, keepdims=True)
+    return Fix(np.concatenate([first, largest, last], axis=3), radius.e)

@@ -8,12 +8,6 @@ with the linear map A of the base node (see columns.py; zero where a node does n
 For two images that differ in a pixel of group g, |x' - x| <= error[..., 1+g] + spread[..., 1+g].
 The last group is no pixel's: it bounds how far a computed value is from the exact one, that of
 real arithmetic on the same image.
-Independently |x|_2 <= size and |x' - x|_2 <= change, in the Euclidean norm.
-
-Operator norms of linear nodes are certified, |A x|_2 <= s |x|_2. Diagonal over channels (depthwise,
-batch norm, scaling): the largest l1 norm of a kernel (Young's inequality). 1x1 convolutions and
-dense layers: a claimed s, by which A is divided (spectral.py). Others: Schur's test, s^2 = product
-of the largest absolute row and column sums.
 """
 
 import math
@@ -22,10 +16,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import Fix, common, rounded, total
-from lastbit_check.layers import Layer, heaviest_row
-from lastbit_check.network import Node
-from lastbit_check.spectral import BITS, contracts
+from lastbit_check.exact import Fix, total
+from lastbit_check.layers import Layer
 from lastbit_check.verdict import require
 
 UNIT = Fraction(1, 2**24)  # unit roundoff of binary32
@@ -34,13 +26,11 @@ CEILING = Fraction(2) ** 127  # below the overflow threshold of binary32
 
 @dataclass(frozen=True)
 class Form:
-    """c (C, H, W, 1), error and spread (C, H, W, 1 + groups), and two Euclidean norms."""
+    """c (C, H, W, 1), error and spread (C, H, W, 1 + groups)."""
 
     c: Fix
     error: Fix
     spread: Fix
-    size: Fraction
-    change: Fraction
 
     @property
     def radius(self) -> Fix:
@@ -51,15 +41,13 @@ class Form:
     def interval(self) -> tuple[Fix, Fix]:
         """Lower and upper bound of the computed value (C, H, W, 1)."""
         r = self.radius[..., :1]
-        lower, upper = total(Fix(-self.c.n, self.c.e), r), total(self.c, r)
-        return _within(lower, self.size, -1), _within(upper, self.size, 1)
+        below = total(Fix(-self.c.n, self.c.e), r)
+        return Fix(-below.n, below.e), total(self.c, r)
 
     @property
     def magnitude(self) -> Fix:
-        """Upper bound of |x| (C, H, W, 1): box and Euclidean norm, whichever is smaller."""
-        lo, hi = self.interval
-        e = common(lo, hi)
-        return Fix(np.maximum(np.abs(lo.at_down(e).n), np.abs(hi.at(e).n)), e)
+        """Upper bound of |x| (C, H, W, 1)."""
+        return total(self.c.abs(), self.radius[..., :1])
 
     @property
     def moves(self) -> Fix:
@@ -67,33 +55,10 @@ class Form:
         return self.radius[..., 1:]
 
 
-def _within(bound: Fix, size: Fraction, sign: int) -> Fix:
-    """sign * min(bound, size): no entry exceeds the Euclidean norm."""
-    limit = min(math.ceil(size * Fraction(2) ** bound.e), 2**52)
-    return Fix(sign * np.minimum(bound.n, float(limit)), bound.e)
-
-
-def root(value: Fraction) -> Fraction:
-    """An upper bound of the square root, with 64 bits."""
-    k = max(0, 128 - value.numerator.bit_length() + value.denominator.bit_length())
-    k += k % 2
-    return rounded(Fraction(math.isqrt(math.ceil(value * 2**k)) + 1) / 2 ** (k // 2))
-
-
-def norm(x: Fix) -> Fraction:
-    """Upper bound of the Euclidean norm of an array."""
-    n = x.abs().fit(20)
-    require(n.n.size < 2**22, "precision", "a sum of squares would exceed 2^63")
-    squares = int(np.sum(np.square(n.n.astype(np.int64))))
-    return root(Fraction(squares)) / Fraction(2) ** n.e
-
-
 def underflow(gain: Fraction) -> Fix:
     """One unit of a grid that bounds gain * 2^-126: what underflow and flush-to-zero add."""
-    value, e = gain * Fraction(1, 2**126), 100
-    while value * Fraction(2) ** e > 1:
-        e -= 1
-        require(e > -128, "rounding.underflow", "the underflow term is out of reach")
+    e = min(100, 126 - math.ceil(gain).bit_length())
+    require(e > -128, "rounding.underflow", "the underflow term is out of reach")
     return Fix(np.array(1.0), e)
 
 
@@ -109,23 +74,3 @@ def layer_underflow(layer: Layer, size: Fix) -> Fix:
 def finite(size: Fraction) -> None:
     """Rule finite.values: no computed value, nor partial sum, reaches 2^127."""
     require(2 * size < CEILING, "finite.values", "a value may overflow")
-
-
-def gain(layer: Layer, node: Node, claimed: float | None) -> Fraction:
-    """Upper bound of the layer's norm in the Euclidean sense, its true weights included."""
-    weight = np.abs(layer.w) + layer.inexact
-    unit = Fraction(1) / Fraction(2) ** layer.e
-    if node.op == "mean":
-        return rounded(root(Fraction(1, layer.source[1] * layer.source[2])))
-    rows, columns = heaviest_row(weight), int(np.max(layer.columns(weight)))
-    if weight.shape[1] == 1 and layer.groups == weight.shape[0]:
-        return rounded(rows * unit)
-    schur = root(Fraction(rows * columns)) * unit
-    if claimed is None or weight.shape[2:] != (1, 1) or layer.groups != 1:
-        return rounded(schur)
-    require(2.0**-200 < claimed < 2.0**200, "norm.claim", "not a number in reach")
-    a = layer.w[:, :, 0, 0]
-    rest = root(Fraction(int(np.sum(layer.inexact)))) * unit
-    scaled = np.ldexp(a, BITS - layer.e) / claimed
-    contracts(np.rint(scaled if a.shape[0] <= a.shape[1] else scaled.T))
-    return min(rounded(schur), rounded(Fraction(claimed) + rest))

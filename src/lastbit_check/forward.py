@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check import enclosure, forms
+from lastbit_check import enclosure
 from lastbit_check.certificate import Hints
 from lastbit_check.columns import Spread
-from lastbit_check.exact import ZERO_GRID, Fix, beside, common, least, rounded, times, total
-from lastbit_check.forms import Form, finite, layer_underflow, norm, root, underflow
+from lastbit_check.exact import ZERO_GRID, Fix, beside, common, least, times, total
+from lastbit_check.forms import Form, finite, layer_underflow, underflow
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node, Shape
 
@@ -33,29 +33,25 @@ Enclosure = Callable[[Fix, Fix], Interval]
 class Outcome(NamedTuple):
     """What a rule makes of a node.
 
-    Its values are c +- the sum of ``errors`` (C, H, W, 1 + groups), but for the bases and for the
-    ``noise`` (C, H, W, 1), which bounds the rounding |rho| of one execution. ``bend`` (C, H, W,
-    groups or 1) bounds |nu|; ``size`` and ``change`` are as in Form, without the noise.
+    Its values are c +- ``error`` (C, H, W, 1 + groups), but for the bases and for the ``noise``
+    (C, H, W, 1), which bounds the rounding |rho| of one execution. ``bend`` (C, H, W, groups or 1)
+    bounds |nu|.
     """
 
     c: Fix
-    errors: list[Fix]
+    error: Fix
     bend: Fix
     noise: Fix
-    size: Fraction
-    change: Fraction
 
     def form(self, spread: Spread) -> Form:
         """The node's form; ``spread`` is that of all bases before it.
 
         The noise of one run is on its range and on how far it is off, that of two on a change.
         """
-        runs = np.full(self.errors[0].n.shape[3], 2.0)
+        runs = np.full(self.error.n.shape[3], 2.0)
         runs[[0, -1]] = 1.0
-        error = total(*self.errors, spread.slack, Fix(self.noise.n * runs, self.noise.e))
-        loss = norm(self.noise)
-        size, change = rounded(self.size + loss), rounded(self.change + 2 * loss)
-        return Form(self.c, error, spread.spread, size, change)
+        noise = Fix(self.noise.n * runs, self.noise.e)
+        return Form(self.c, total(self.error, spread.slack, noise), spread.spread)
 
 
 def through(
@@ -65,10 +61,12 @@ def through(
     if node.op == "input":
         return image(node.shape)
     if layer:
-        return linear(node, layer, hints.norms.get(node.name), sources[0], spread)
+        return linear(layer, sources[0], spread)
     if node.op == "add":
         return add(sources[0], sources[1])
-    return CURVES[node.op](hints.slope(node), node.name in hints.boxes, *sources)
+    if node.op == "gate":
+        return gate(hints.slope(node), sources[0], sources[1])
+    return CURVES[node.op](hints.slope(node), node.name in hints.boxes, sources[0])
 
 
 def image(shape: Shape) -> Outcome:
@@ -80,21 +78,18 @@ def image(shape: Shape) -> Outcome:
     ranges, exact = np.full((pixels, 1), 255.0), np.zeros((pixels, 1))
     columns = np.concatenate([ranges, 2.0 * np.eye(pixels), exact], axis=1)
     c, error = Fix(np.full((*shape, 1), 255.0), 1), Fix(columns.reshape(*shape, -1), 1)
-    size = rounded(root(Fraction(pixels)) * 255)
-    return Outcome(c, [error], error[..., 1:], _zero(c), size, Fraction(1))
+    return Outcome(c, error, error[..., 1:], _zero(c))
 
 
-def linear(node: Node, layer: Layer, claimed: float | None, x: Form, spread: Spread) -> Outcome:
+def linear(layer: Layer, x: Form, spread: Spread) -> Outcome:
     """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
-    gain, reach = forms.gain(layer, node, claimed), x.magnitude
+    reach = x.magnitude
     finite(layer.reach * (reach.largest() + 1))
     bias, heavy = (v.reshape(-1, 1, 1, 1) for v in (layer.bias, layer.bias_size))
     finite(total(layer.spread(reach), heavy).largest())
     left = layer.left_out(beside(reach, x.moves))
-    c, errors = _sum([layer.core(x.c), bias], total(layer.spread(x.error), left))
-    pixels = root(Fraction(node.shape[1] * node.shape[2]))
-    offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
-    exact = Outcome(c, errors, left[..., 1:], _zero(c), gain * x.size + offset, gain * x.change)
+    c, error = _line([layer.core(x.c), bias], layer.spread(x.error), left)
+    exact = Outcome(c, error, left[..., 1:], _zero(c))
     rounding = layer.rounding(reach, exact.form(spread).magnitude)
     return exact._replace(noise=total(rounding, layer_underflow(layer, reach)))
 
@@ -104,45 +99,35 @@ def add(x: Form, y: Form) -> Outcome:
     size = total(x.magnitude, y.magnitude)
     finite(size.largest())
     noise = total(_share(size), underflow(Fraction(4)))
-    c, errors = _sum([_reduced(x.c), _reduced(y.c)], total(x.error, y.error))
-    return Outcome(c, errors, _zero(c), noise, x.size + y.size, x.change + y.change)
+    parts, none = [_reduced(x.c), _reduced(y.c)], _zero(x.c)
+    return Outcome(*_line(parts, total(x.error, y.error), none), none, noise)
 
 
-def silu(m: Fix, boxed: bool, z: Form) -> Outcome:
-    """z sigma(z), core m z: |silu(z)| <= |z|, and it is 0 at 0."""
-    rate, reach = _error(SILU_ERROR, z.magnitude), z.magnitude.fit(44)
-    noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1)))
-    curve = enclosure.silu_slopes, enclosure.silu_values, _zero(z.c)
-    steepest = Fraction(109984, 100000)
-    return Outcome(*_curved(m, boxed, z, *curve), noise, z.size, steepest * z.change)
-
-
-def sigmoid(m: Fix, boxed: bool, z: Form) -> Outcome:
-    """1 / (1 + exp(-z)), core m z: it is at most 1, and 1/2 at 0."""
-    noise = total(_error(SIGMOID_ERROR, z.magnitude), underflow(Fraction(1)))
-    noise = Fix(np.broadcast_to(noise.n, z.c.n.shape), noise.e)
-    half = Fix(np.full_like(z.c.n, 2.0**39), 40)
-    curve = enclosure.sigmoid_slopes, enclosure.sigmoid_values, half
-    size = root(Fraction(z.c.n.size))
-    return Outcome(*_curved(m, boxed, z, *curve), noise, size, z.change / 4)
-
-
-def gate(s0: Fix, boxed: bool, x: Form, s: Form) -> Outcome:
+def gate(s0: Fix, x: Form, s: Form) -> Outcome:
     """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s."""
     reach, factor = x.magnitude, s.magnitude
     away, size = _deviation(s0, *s.interval), times(reach, factor)
     finite(size.largest())
     noise = total(_share(size), underflow(reach.largest() + factor.largest() + 4))
-    carried = times(reach, s.moves)
-    bend = total(times(away, x.moves), carried)
-    if boxed:
-        moves = total(times(factor, x.moves), carried)
-        c, errors = _box(_product(x.interval, s.interval), moves)
-    else:
-        c, errors = _bent(x, s0, _zero(x.c), times(away, reach), bend)
-    pixels = root(Fraction(x.c.n[0].size))
-    change = factor.largest() * x.change + pixels * reach.largest() * s.change
-    return Outcome(c, errors, bend, noise, factor.largest() * x.size, change)
+    bend = total(times(away, x.moves), times(reach, s.moves))
+    return Outcome(*_bent(x, s0, _zero(x.c), times(away, reach), bend), bend, noise)
+
+
+def silu(m: Fix, boxed: bool, z: Form) -> Outcome:
+    """z sigma(z), core m z: it is 0 at 0."""
+    rate, reach = _error(SILU_ERROR, z.magnitude), z.magnitude.fit(44)
+    noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1)))
+    curve = enclosure.silu_slopes, enclosure.silu_values, _zero(z.c)
+    return Outcome(*_curved(m, boxed, z, *curve), noise)
+
+
+def sigmoid(m: Fix, boxed: bool, z: Form) -> Outcome:
+    """1 / (1 + exp(-z)), core m z: it is 1/2 at 0."""
+    noise = total(_error(SIGMOID_ERROR, z.magnitude), underflow(Fraction(1)))
+    noise = Fix(np.broadcast_to(noise.n, z.c.n.shape), noise.e)
+    half = Fix(np.full_like(z.c.n, 2.0**39), 40)
+    curve = enclosure.sigmoid_slopes, enclosure.sigmoid_values, half
+    return Outcome(*_curved(m, boxed, z, *curve), noise)
 
 
 CURVES: dict[str, Callable[..., Outcome]] = {"silu": silu, "sigmoid": sigmoid, "gate": gate}
@@ -150,7 +135,7 @@ CURVES: dict[str, Callable[..., Outcome]] = {"silu": silu, "sigmoid": sigmoid, "
 
 def _curved(
     m: Fix, boxed: bool, z: Form, slopes: Enclosure, values: Enclosure, at_zero: Fix
-) -> tuple[Fix, list[Fix], Fix]:
+) -> tuple[Fix, Fix, Fix]:
     """A curve by its slopes: on the range for a change, on the hull of the range and 0 for z."""
     lo, hi = z.interval
     least, most = slopes(lo, hi)
@@ -163,26 +148,24 @@ def _curved(
     return *_bent(z, m, at_zero, rest, bend), bend
 
 
-def _sum(parts: list[Fix], error: Fix) -> tuple[Fix, list[Fix]]:
-    """A sum of centres, each within a few units of its grid; ``error`` bounds all else."""
+def _line(parts: list[Fix], carried: Fix, left: Fix) -> tuple[Fix, Fix]:
+    """A sum of centres, each within a few units of its grid, and its error.
+
+    That is what is ``carried`` of earlier errors, and what the line has ``left`` out.
+    """
     c = _reduced(total(*parts, up=False))
-    grid = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, *parts)))
-    first = np.zeros(error.n.shape)
-    first[..., :1] = grid.n
-    return c, [error, Fix(first, grid.e)]
+    slack = total(*(Fix(np.full(c.n.shape, 4.0), v.e) for v in (c, *parts)))
+    return c, total(carried, left, beside(slack, Fix(0 * carried.n[..., 1:], slack.e)))
 
 
-def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix) -> tuple[Fix, list[Fix]]:
+def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix) -> tuple[Fix, Fix]:
     """m x + at_zero +- rest, where a change deviates from m D by at most ``bend``."""
     own = _reduced(x.c)
-    c = _reduced(total(Fix(own.n * m.n, own.e + m.e), at_zero, up=False))
-    lost = float(own.e != x.c.e)
-    slack = total(Fix(np.full(c.n.shape, 8.0), c.e), Fix(np.full(c.n.shape, lost), own.e))
-    kept = times(m.abs(), x.error, bits=(21, 31))
-    return c, [total(kept, beside(total(rest, slack), bend))]
+    parts = [Fix(own.n * m.n, own.e + m.e), Fix(0 * own.n, own.e), at_zero]
+    return _line(parts, times(m.abs(), x.error, bits=(21, 31)), beside(rest, bend))
 
 
-def _box(interval: Interval, moves: Fix) -> tuple[Fix, list[Fix]]:
+def _box(interval: Interval, moves: Fix) -> tuple[Fix, Fix]:
     """An interval and bounded changes: how the value depends on the bases is forgotten.
 
     Both runs stay in the interval, so none changes by more than its width.
@@ -192,7 +175,7 @@ def _box(interval: Interval, moves: Fix) -> tuple[Fix, list[Fix]]:
     low, high = lo.at_down(e).n, hi.at(e).n
     c = _reduced(Fix(np.floor((low + high) / 2), e))
     half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
-    return c, [beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))]
+    return c, beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))
 
 
 def _deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
@@ -201,14 +184,6 @@ def _deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
     centre = m.at(e, up=False).n
     away = np.maximum(np.abs(hi.at(e).n - centre), np.abs(lo.at_down(e).n - centre))
     return Fix(away + float(e < m.e), e)
-
-
-def _product(x: Interval, s: Interval) -> Interval:
-    """Interval of a product, from the positive and the negative parts of its factors."""
-    x_minus, x_plus = _above_zero(Fix(-x[0].n, x[0].e)), _above_zero(x[1])
-    s_minus, s_plus = _above_zero(Fix(-s[0].n, s[0].e)), _above_zero(s[1])
-    below = total(times(x_plus, s_minus), times(x_minus, s_plus))
-    return Fix(-below.n, below.e), total(times(x_plus, s_plus), times(x_minus, s_minus))
 
 
 def _above_zero(hi: Fix) -> Fix:

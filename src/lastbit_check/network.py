@@ -20,7 +20,8 @@ from lastbit_check.verdict import Rejected, at, reading, require
 F32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
 LINEAR = ("linear", "affine", "mean")
-CURVED = ("silu", "sigmoid", "gate")
+BOXED = ("silu", "sigmoid")
+CURVED = (*BOXED, "gate")
 
 
 class Norm(NamedTuple):

@@ -33,7 +33,7 @@ from lastbit_check import enclosure, forward
 from lastbit_check.certificate import Hints
 from lastbit_check.columns import Spread
 from lastbit_check.exact import ZERO_GRID, Fix, Ints
-from lastbit_check.forms import Form, root
+from lastbit_check.forms import Form
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.verdict import require
@@ -62,8 +62,8 @@ class FirstLayers:
     def slopes(self, low: Ints, high: Ints) -> Slopes:
         """Those for images whose bytes are from ``low`` to ``high`` (1, H, W)."""
         wide = np.stack([high - low, 0 * low], axis=-1)
-        size, none, found = 255 * root(Fraction(low.size)), Fix(0 * wide, ZERO_GRID), Slopes()
-        form = Form(Fix((low + high)[..., None], 1), Fix(wide, 1), none, size, size)
+        none, found = Fix(0 * wide, ZERO_GRID), Slopes()
+        form = Form(Fix((low + high)[..., None], 1), Fix(wide, 1), none)
         for node in self.nodes[1:]:
             if node.op == "silu":
                 found.append(enclosure.silu_slopes(*form.interval))

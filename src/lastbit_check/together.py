@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from lastbit_check.certificate import Together
 from lastbit_check.columns import RADIUS_BITS, Gathered, Spread
 from lastbit_check.exact import Fix, Ints, matmul_up, total
-from lastbit_check.forms import Form, layer_underflow, root
+from lastbit_check.forms import Form, layer_underflow
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import Node
 from lastbit_check.spectral import BITS, CLOSE, contracts
@@ -142,8 +142,8 @@ def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
     forms *= p[:, None]
     forms *= q * 2.0**BITS
     contracts(np.rint(forms, out=forms))
-    left, right = (Fraction(float(np.sum(v * v)) * CLOSE + TINY) for v in (gains / p, 1 / q))
-    return root(left) * root(right) + rest
+    left, right = (np.sqrt(np.sum(v * v) + TINY) for v in (gains / p, 1 / q))
+    return Fraction(float(left)) * Fraction(float(right)) * Fraction(CLOSE) + rest
 
 
 def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:

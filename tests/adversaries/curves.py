@@ -85,7 +85,7 @@ def charged(z: float) -> dict[str, Fraction]:
     n, d = abs(z).as_integer_ratio()
     e, none = d.bit_length() - 1, Fix(np.zeros((1, 1, 1, 3)), 0)
     radius = Fix(np.array([float(n), 0.0, 0.0]).reshape(1, 1, 1, 3), e)
-    form = Form(none[..., :1], radius, none, Fraction(64), Fraction(1))
+    form = Form(none[..., :1], radius, none)
     m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
     rules = {"silu": forward.silu, "sigmoid": forward.sigmoid}
     return {name: rule(m, False, form).noise.largest() for name, rule in rules.items()}

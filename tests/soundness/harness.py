@@ -50,9 +50,8 @@ def as_hints(derived_from: Hints, **changes: Any) -> Hints:
 
 
 def random_hints(network: Network, seed: int) -> Hints:
-    """Hints that no one would choose: any slopes, norms, boxes and bases."""
+    """Hints that no one would choose: any slopes, boxes and bases."""
     random = np.random.default_rng(seed)
-    plain = hints_for(network)
     curved = [n for n in network if isinstance(n, Silu | Sigmoid | Gate)]
     slopes = {
         n.name: random.integers(-(2**20), 2**21, n.shape[0], dtype=np.int64)
@@ -61,9 +60,8 @@ def random_hints(network: Network, seed: int) -> Hints:
     }
     names = [n.name for n in network]
     bases = frozenset(str(n) for n in random.choice(names[:-1], random.integers(4)))
-    boxes = frozenset(n.name for n in curved if random.random() < 0.4)
-    norms = {name: value * 2.0 for name, value in plain.norms.items() if random.random() < 0.7}
-    return Hints(slopes, norms, boxes, bases)
+    boxes = frozenset(n.name for n in curved if not isinstance(n, Gate) and random.random() < 0.4)
+    return Hints(slopes, boxes, bases)
 
 
 # ---- executions -----------------------------------------------------------------------------
@@ -129,7 +127,7 @@ class Subject:
             low, high = (real(side)[..., 0] for side in form.interval)
             assert np.all(low <= x), (name, "below its interval", float(np.max(low - x)))
             assert np.all(x <= high), (name, "above its interval", float(np.max(x - high)))
-            assert squares(x) <= form.size**2, (name, "larger than its norm")
+            assert squares(x) <= self.derived.norms.size[name] ** 2, (name, "larger than its norm")
 
     def check_roundings(self, values: Values) -> None:
         """One execution: each node is off by no more than its rounding bound."""
@@ -153,24 +151,17 @@ class Subject:
         for name, form in derived.forms.items():
             change = np.abs(values[name].astype(np.float64) - others[name].astype(np.float64))
             groups = form.moves.n.shape[3] - 1  # the last one is that of exact values
-            group = pixel if groups == pixels else self.group(pixel, groups)
-            allowed = real(form.moves)[..., group]
+            assert groups in (1, pixels), name
+            allowed = real(form.moves)[..., pixel if groups == pixels else 0]
             assert np.all(change <= allowed), (name, "moves", float(np.max(change - allowed)))
-            assert squares(change) <= form.change**2, (name, "moves further than its norm")
+            most = derived.norms.change[name]
+            assert squares(change) <= most**2, (name, "moves further than its norm")
         z = (others[network.logits].astype(np.float64) - values[network.logits]).reshape(-1)
         spread = Fraction(float(np.max(z) - np.min(z)))
-        for method, bound in derived.logits.items():
-            assert spread <= bound, (method, float(spread), float(bound))
+        for bound in (derived.logits, derived.norms.bound(network.logits)):
+            assert spread <= bound, (float(spread), float(bound))
         p = np.abs(others[network.output].astype(np.float64) - values[network.output])
         assert Fraction(float(np.max(p))) <= derived.upper, float(np.max(p))
-
-    def group(self, pixel: int, groups: int) -> int:
-        _, height, width = self.network.input_shape
-        for block in range(1, 9):
-            across = -(-width // block)
-            if across * -(-height // block) == groups:
-                return (pixel // width // block) * across + pixel % width // block
-        raise AssertionError(groups)
 
 
 def squares(x: NDArray[np.float64]) -> Fraction:

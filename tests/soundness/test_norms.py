@@ -6,15 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lastbit.bound import norms
 from lastbit.bound.linear import LinearMap
-from lastbit.graph import Network, OnnxBuilder
+from lastbit.bound.norms import MARGIN, gain, norm, root, spectral
+from lastbit.bound.walk import derive
+from lastbit.certificate import hints_for
+from lastbit.graph import Network, OnnxBuilder, flip_last_bit
 from lastbit_check.exact import Fix
-from lastbit_check.forms import gain as certified_gain, norm, root
 from lastbit_check.layers import Layer, layer_of
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected
-from soundness.harness import built
+from planted import plant
+from soundness.harness import built, run
+
+EACH = 40
 
 
 def layer(folder: Path, weight: np.ndarray, **options: object) -> tuple[Layer, Node, Network]:
@@ -49,12 +55,12 @@ def test_a_claim_just_above_is_accepted_and_just_below_rejected(
         weight = np.outer(weight[:, 0], weight[0])
     built_layer, node, network = layer(tmp_path, weight[:, :, None, None])
     size = true_norm(network)
-    gain = certified_gain(built_layer, node, size * (1 + 2.0**-10))
-    assert size <= float(gain) <= size * 1.01
+    assert size <= float(gain(built_layer, node)) <= size * 1.01
     if built_layer.w.shape[1] > 1:
+        assert size <= float(spectral(built_layer, size * MARGIN)) <= size * 1.01
         for claim in (size * (1 - 1e-5), size * 0.5):
             with pytest.raises(Rejected) as caught:
-                certified_gain(built_layer, node, claim)
+                spectral(built_layer, claim)
             assert caught.value.rule == "norm.spectral"
 
 
@@ -76,7 +82,7 @@ def test_no_gain_is_below_the_true_norm(
     weight = rng.normal(size=(4, 4 // group, 3, 2))
     weight *= rng.choice([1e-5, 1.0, 1e5, 0.0], weight.shape) if seed % 2 else 1
     built_layer, node, network = layer(tmp_path, weight, **options)
-    assert true_norm(network) <= float(certified_gain(built_layer, node, None)) * (1 + 1e-12)
+    assert true_norm(network) <= float(gain(built_layer, node)) * (1 + 1e-12)
 
 
 def test_root_and_norm_are_upper_bounds() -> None:
@@ -90,6 +96,28 @@ def test_root_and_norm_are_upper_bounds() -> None:
 
 
 def test_a_norm_of_many_entries_is_exact() -> None:
-    """20,000 squares of 2^20 - 1 in one row: their sum passes 2^53, and is odd on the way."""
-    n = np.full((1, 20_000), 2.0**20 - 1)
-    assert norm(Fix(n, 0)) ** 2 >= 20_000 * (2**20 - 1) ** 2
+    """80,000 squares of 2^19 - 1 in one row: their sum passes 2^53, and is odd on the way."""
+    n = np.full((1, 80_000), 2.0**19 - 1)
+    assert norm(Fix(n, 0)) ** 2 >= 80_000 * (2**19 - 1) ** 2
+
+
+def spread_of_planted(folder: Path, seed: int) -> tuple[Fraction, Fraction]:
+    """How far a planted pair moves a difference of logits, and what the method says of it."""
+    one = plant(seed)
+    model, network = built(one.builder, folder)
+    row, column = one.pixel
+    images = one.image, flip_last_bit(one.image, row, column)
+    z = [run(network, image, {})[network.logits].astype(np.float64).ravel() for image in images]
+    found = derive(model, hints_for(network), keep=True).norms.bound(network.logits)
+    return Fraction(float(np.ptp(z[1] - z[0]))), found
+
+
+def test_no_planted_pair_moves_the_logits_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And operator norms a third too small would be noticed."""
+    pairs = [spread_of_planted(tmp_path, seed) for seed in range(EACH)]
+    assert all(spread <= bound for spread, bound in pairs)
+    monkeypatch.setattr(norms, "gain", lambda *arguments: gain(*arguments) * Fraction(2, 3))
+    pairs = [spread_of_planted(tmp_path, seed) for seed in range(EACH)]
+    assert sum(spread > bound for spread, bound in pairs) >= 3

@@ -41,8 +41,6 @@ from lastbit_check.network import Node
 Values = Mapping[str, NDArray[np.float64]]
 """What an execution computes: (C, H, W) by node."""
 
-UNBOUNDED = Fraction(2) ** 129  # in the place of Euclidean norms, which are not needed here
-
 
 class Reached:
     """The least and the largest value of every node over some executions, one an image."""
@@ -72,12 +70,13 @@ class Decisions:
     def __init__(self, model: bytes, hints: Hints, *, watch: Watch | None = None) -> None:
         walk = SameImage(model, hints, keep=True, watch=watch)
         derived = walk.run()
-        self.everywhere = min(derived.logits.values())
+        self.everywhere = derived.logits
         self.classes = walk.classes
-        self.walk, self.hints = walk, replace(walk.hints, norms={}, bases=frozenset())
+        self.walk, self.hints = walk, replace(walk.hints, bases=frozenset())
         self.defect = total(*walk.ledger.effects["defect"].values())
         readers = {r.name for node in walk.early[:-1] for r in walk.readers[node.name]}
-        self.cut = walk.early[-1].name if walk.early and readers <= walk.names else ""
+        inside = readers <= {node.name for node in walk.early}
+        self.cut = walk.early[-1].name if walk.early and inside else ""
 
     def changes(self, reached: Reached, c: int) -> list[Fraction]:
         """R_cj for all j, and 0 for c, on each of the images that have been run."""
@@ -115,7 +114,7 @@ class Decisions:
         c, inexact = from_float(middle.reshape(known.c.n.shape), 40)
         near = total(moves[..., :1], Fix(inexact, c.e), radius)
         none = Fix(np.zeros((*near.n.shape[:3], 1)), ZERO_GRID)
-        return Form(c, beside(near, moves), none, UNBOUNDED, UNBOUNDED)
+        return Form(c, beside(near, moves), none)
 
     def certified(
         self, values: Values, label: int, changes: Sequence[Fraction] | None = None

@@ -18,7 +18,6 @@ and the core is 0.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived
 from lastbit_check.duals import adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
-from lastbit_check.forms import Form, norm
+from lastbit_check.forms import Form
 from lastbit_check.forward import Outcome
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
@@ -66,7 +65,8 @@ class SameImage(Walk):
         absorbed = absorbed_node(model)
         listed = tables(normal_form(read(model))) if absorbed else ()
         self.tables: dict[str, list[Row]] = {node.name: table for node, table in listed}
-        super().__init__(model, replace(hints, absorbed=""), keep=keep, watch=watch)
+        super().__init__(model, replace(hints, absorbed=""), watch=watch)
+        self.keep = keep
         readers = {name: [node for node in found if node.name not in self.tables]
                    for name, found in self.readers.items()}  # fmt: skip
         self.duals = adjoint(self.nodes, readers, self.layers, hints)
@@ -77,10 +77,7 @@ class SameImage(Walk):
             return super().forward(node)
         form = self._listed(node) if node.op != "input" else unmoved(super().forward(node)[0])
         none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
-        return form, Outcome(form.c, [], form.moves, none, Fraction(0), Fraction(0))
-
-    def coarsen(self) -> None:
-        """There is one group of pixels."""
+        return form, Outcome(form.c, form.error, form.moves, none)
 
     def first_layers(self) -> None:
         """None: the images are the same."""
@@ -101,10 +98,7 @@ class SameImage(Walk):
         wide = Fix(wide.n.sum(axis=1, keepdims=True), wide.e)
         error = beside(beside(wide, above(width)), above(width))
         filled = [Fix(np.ones((*node.shape, 1)) * v.n[:, None, None, :], v.e) for v in (c, error)]
-        form = Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), 100), Fraction(0),
-                    norm(filled[1][..., 1:2]))  # fmt: skip
-        reach = Fix(np.abs(filled[0].n), c.e)
-        return replace(form, size=norm(reach) + norm(filled[1][..., :1]))
+        return Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), ZERO_GRID))
 
 
 def above(x: np.ndarray) -> Fix:
@@ -117,4 +111,4 @@ def unmoved(form: Form) -> Form:
     """The same range, and no change: one group of pixels, whose bound is 0, and the exact one."""
     ranges = form.error.n[..., :1]
     error = Fix(np.concatenate([ranges, 0 * ranges, 0 * ranges], axis=3), form.error.e)
-    return Form(form.c, error, form.spread, form.size, Fraction(0))
+    return replace(form, error=error)

@@ -2,8 +2,8 @@
 
 A SiLU or sigmoid that stays close to a line is kept as that line in the ranges (it depends on the
 bases through it); one that bends is boxed. The first base is the last bending SiLU over pixels
-before the first straight one that comes after any. All of this is a hint: a bad plan costs
-tightness only.
+before the first straight one that comes after any; the image, if none bends. All of this is a hint:
+a bad plan costs tightness only.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     later = (names.index(n.name) for n in silus if n.name in straight)
     first = min((k for k in later if k > start), default=0)
     bases = [name for name in bent if names.index(name) < first]
-    base = bases[-1] if bases else ""
+    base = bases[-1] if bases else network.nodes[0].name if first else ""
     boxes = {n.name for n in curved if n.name not in straight}
     if not base:
-        boxes |= {n.name for n in curved} | {n.name for n in network if isinstance(n, Gate)}
+        boxes |= {n.name for n in curved}
     boxed = _boxes(network)
     slopes: dict[str, Float64Array] = {}
     for node in network:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lastbit.bound.norms import Norms
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass
 from lastbit_check.exact import Fix
@@ -15,25 +16,34 @@ Watch = Callable[[str, int, int], None]
 
 
 class Kept(Derived):
-    """What follows from the hints, with the form and the rounding of every node.
+    """What follows from the hints, with the form, the rounding and the norms of every node.
 
-    Both are empty unless they were asked for.
+    All are empty unless they were asked for.
     """
 
     forms: dict[str, Form]
     roundings: dict[str, Fix]
+    norms: Norms
 
 
 class Walk(Pass):
     """A walk that tells ``watch`` after each node, and keeps forms and roundings if asked to.
 
-    ``base`` is the first base and its error (units, 1 + groups).
+    ``norms`` are those of the nodes, if they are asked for. ``base`` is the first base and its
+    error (units, 1 + groups).
     """
 
     def __init__(
-        self, model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None
+        self,
+        model: bytes,
+        hints: Hints,
+        *,
+        keep: bool = False,
+        norms: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         super().__init__(model, hints)
+        self.norms = Norms() if norms or keep else None
         self.keep, self.watch, self.done = keep, watch, 0
         self.kept: dict[str, Form] = {}
         self.roundings: dict[str, Fix] = {}
@@ -55,12 +65,16 @@ class Walk(Pass):
         form, made = super().forward(node)
         if self.keep and node.op != "input":
             self.roundings[node.name] = made.noise
+        if self.norms:
+            sources = [self.forms[name] for name in node.inputs]
+            self.norms.visit(node, self.layers.get(node.name), sources, made.noise)
         return form, made
 
 
 def derive(model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None) -> Kept:
-    """As `lastbit_check.check.derive`; ``keep`` returns every node's form and rounding, too."""
+    """As `lastbit_check.check.derive`; ``keep`` returns the nodes' forms, roundings, norms, too."""
     walk = Walk(model, hints, keep=keep, watch=watch)
     derived = Kept(*walk.run())
     derived.forms, derived.roundings = walk.kept, walk.roundings
+    derived.norms = walk.norms or Norms()
     return derived

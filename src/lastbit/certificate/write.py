@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from lastbit.bound.branches import NO_BRANCHING, Branching, branch
-from lastbit.bound.norms import claimed_norms
 from lastbit.bound.plan import Plan, plan
 from lastbit.bound.together import TrunkWalk, take_together
 from lastbit.files import write_whole
@@ -35,12 +34,14 @@ from lastbit_check.check import Derived, ceil_float
 class Draft:
     """A certificate in memory: its text, and what it proves.
 
-    ``trees`` are those of the branch and bound, with the bounds of their leaves.
+    ``trees`` are those of the branch and bound, with the bounds of their leaves. ``norms`` bounds
+    the change of any difference of two logits by the method `norms`, which no certificate claims.
     """
 
     manifest: bytes
     derived: Derived
     assumptions: tuple[str, ...]
+    norms: Fraction
     trees: tuple[tuple[Tree, list[Fraction]], ...] = ()
 
 
@@ -50,7 +51,7 @@ def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
     slopes = {
         name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64) for name, m in chosen.slopes.items()
     }
-    return Hints(slopes, claimed_norms(network), chosen.boxes, chosen.bases)
+    return Hints(slopes, chosen.boxes, chosen.bases)
 
 
 def draft(
@@ -71,7 +72,7 @@ def draft(
     def watch(_: str, done: int, total: int) -> None:
         progress("deriving the bound", done, total)
 
-    walk = TrunkWalk(model, hints, watch=watch)
+    walk = TrunkWalk(model, hints, norms=True, watch=watch)
     derived = walk.run()
     if 0 < derived.upper < 1:
         derived = branch(walk, derived, branching, progress=progress)
@@ -83,16 +84,9 @@ def draft(
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "assumptions": list(assumptions),
         "claim": {
-            "upper": ceil_float(derived.upper).hex(),
-            "logits": {k: ceil_float(v).hex() for k, v in derived.logits.items()},
-            "parts": {k: ceil_float(v).hex() for k, v in derived.parts.items()},
-        },
-        "nodes": {
-            name: {kind: ceil_float(v).hex() for kind, v in entries.items()}
-            for name, entries in derived.nodes.items()
+            name: _numbers(value) for name, value in derived._asdict().items() if name != "worst"
         },
         "slopes": {name: n.tolist() for name, n in sorted(hints.slopes.items())},
-        "norms": {name: value.hex() for name, value in hints.norms.items()},
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
         "together": {
@@ -111,7 +105,6 @@ def draft(
                 "pixel": [*tree.pixel],
                 "places": [place for place, _ in tree.splits],
                 "thresholds": [threshold for _, threshold in tree.splits],
-                "leaves": [ceil_float(v).hex() for v in derived.leaves[name]],
             }
             for name, tree in hints.trees.items()
         },
@@ -122,7 +115,15 @@ def draft(
     fields["digest"] = form.digest(fields)
     text = re.sub(r"(?<=\d),\s+(?=[-\d])", ",", json.dumps(fields, indent=1))  # integers in a line
     trees = tuple((tree, derived.leaves[name]) for name, tree in hints.trees.items())
-    return Draft(text.encode("ascii") + b"\n", derived, assumptions, trees)
+    norms = walk.norms.bound(walk.logits) if walk.norms and not hints.absorbed else Fraction(0)
+    return Draft(text.encode("ascii") + b"\n", derived, assumptions, norms, trees)
+
+
+def _numbers(x: Any) -> Any:
+    """A number, or an object or a list of them, as in a file: rounded up."""
+    if isinstance(x, dict):
+        return {name: _numbers(value) for name, value in x.items()}
+    return [*map(_numbers, x)] if isinstance(x, list) else ceil_float(x).hex()
 
 
 def _witness(witness: Witness | None) -> dict[str, Any]:

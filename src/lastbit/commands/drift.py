@@ -46,14 +46,13 @@ def drift(
 def _payload(found: Drift) -> dict[str, Any]:
     """The JSON object: numbers that do not exist are null."""
     derived, seen = found.derived, found.observed
-    methods = {k: _finite(ceil_float(v)) for k, v in derived.logits.items()} if derived else {}
     parts = {k: ceil_float(v) for k, v in derived.parts.items()} if derived else {}
     return {
         "verdict": found.verdict,
         "model": {"name": found.name, "sha256": found.sha256},
         "bound": ceil_float(derived.upper) if derived else None,
         "parts": parts,
-        "logits": methods,
+        "logits": _finite(ceil_float(derived.logits)) if derived else None,
         "observed": {
             "value": seen.value,
             "between": list(seen.between),

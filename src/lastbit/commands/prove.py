@@ -122,8 +122,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   "class": witness.class_index if witness else None,
                   "runtimes": dict(proof.shown.changes) if proof.shown else {}},
         "upper": {"value": upper, **parts, "real_ratio": _real_ratio(derived, lower),
-                  "logits": {k: _finite(ceil_float(v)) for k, v in derived.logits.items()}
-                  if derived else {},
+                  "logits": {k: _finite(ceil_float(v)) for k, v in _methods(proof).items()},
                   "nodes": {name: {k: _finite(ceil_float(v)) for k, v in entries.items()}
                             for name, entries in derived.nodes.items()} if derived else {}},
         "branches": _branches(proof),
@@ -135,6 +134,13 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   "seconds": proof.checked.seconds if proof.checked else None},
         "seconds": proof.seconds,
     }  # fmt: skip
+
+
+def _methods(proof: Proof) -> dict[str, Fraction]:
+    """What each method says of a difference of two logits; the certificate has the first alone."""
+    if proof.made is None:
+        return {}
+    return {"linear-core": proof.made.derived.logits, "norms": proof.made.norms}
 
 
 def _branches(proof: Proof) -> list[dict[str, Any]]:
@@ -154,7 +160,7 @@ def _real_ratio(derived: Derived | None, lower: float | None) -> float | None:
         return None
     bound = derived.upper - derived.parts["softmax"]
     share = derived.parts["rounding"] / bound if bound else 0
-    return math.tanh(min(1e3, float(min(derived.logits.values()) * (1 - share))) / 4) / lower
+    return math.tanh(min(1e3, float(derived.logits * (1 - share))) / 4) / lower
 
 
 def _finite(value: float | None) -> float | None:
@@ -187,7 +193,7 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         head["upper U"] = f"{upper['value']:.6g}"
         parts = proof.made.derived.parts
         head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in parts)
-        methods = proof.made.derived.logits.items()
+        methods = _methods(proof).items()
         head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in methods)
     for tree in data["branches"]:
         head["branches"] = (
