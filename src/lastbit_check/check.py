@@ -16,7 +16,7 @@ from lastbit_check.duals import Ledger, adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, total
 from lastbit_check.forms import UNIT, Form
 from lastbit_check.layers import layer_of
-from lastbit_check.network import BOXED, CURVED, LINEAR, Node, normal_form
+from lastbit_check.network import BOXED, CURVED, Node, normal_form
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import at, require
 
@@ -69,7 +69,7 @@ class Pass:
         _known(hints, self.nodes)
         shapes = {node.name: node.shape for node in self.nodes}
         self.layers = {node.name: layer_of(node, shapes[node.inputs[0]])
-                       for node in self.nodes if node.op in LINEAR}  # fmt: skip
+                       for node in self.nodes if node.weights}  # fmt: skip
         self.hints = hints
         self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.duals = adjoint(self.nodes, self.readers, self.layers, hints)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.exact import LIMIT, Fix, Ints, apply_near, apply_up, common, from_float, grid
-from lastbit_check.network import F32, Node, Norm, Shape, Weights
+from lastbit_check.network import Node, Shape, exact
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
@@ -146,23 +146,26 @@ class Layer:
         """Image of x under weights w in the place of the layer's own, exact below 2^53."""
         out = np.zeros((*self.shape, x.shape[3]))
         for i, j, part in self._taps(self._pad(x)):
-            tap = w[:, :, i, j]
-            if w.shape[:2] == (self.groups, 1):
-                out += tap[:, :, None, None] * part
-            elif tap.any():
-                wide = tap.reshape(self.groups, -1, w.shape[1])
-                out += (wide @ part.reshape(self.groups, w.shape[1], -1)).reshape(out.shape)
+            if w[:, :, i, j].any():
+                out += self._tap(w[:, :, i, j], part)
         return out
 
     def _transpose(self, a: Ints) -> Ints:
-        top, left, bottom, right = self.pads
+        top, left, _, _ = self.pads
         channels, height, width = self.source
-        out = np.zeros((channels, height + top + bottom, width + left + right, a.shape[3]))
-        ins, outs = self.w.shape[1], self.w.shape[0] // self.groups
+        grouped = self.w.reshape(self.groups, -1, *self.w.shape[1:])
+        w = np.swapaxes(grouped, 1, 2).reshape(channels, -1, *self.w.shape[2:])
+        out = self._pad(np.zeros((*self.source, a.shape[3])))
         for i, j, part in self._taps(out):
-            tap = self.w[:, :, i, j].reshape(self.groups, outs, ins).transpose(0, 2, 1)
-            part += (tap @ a.reshape(self.groups, outs, -1)).reshape(part.shape)
+            part += self._tap(w[:, :, i, j], a)
         return out[:, top : top + height, left : left + width]
+
+    def _tap(self, w: Ints, x: Ints) -> Ints:
+        """Image of the channels of x (I, ...) under weights (O, I / groups)."""
+        if w.shape == (self.groups, 1):
+            return w[:, :, None, None] * x
+        y = w.reshape(self.groups, -1, w.shape[1]) @ x.reshape(self.groups, w.shape[1], -1)
+        return y.reshape(len(w), *x.shape[1:])
 
 
 def heaviest_row(w: Ints) -> int:
@@ -171,43 +174,32 @@ def heaviest_row(w: Ints) -> int:
 
 
 def layer_of(node: Node, source: Shape) -> Layer:
-    """The integer form of a linear, affine or mean node."""
+    """The integer form of a linear or affine node."""
     w = node.weights
     assert w is not None
     weight, norm = w.weight.astype(np.float64), w.norm
     terms = int(np.max(np.count_nonzero(weight, axis=(1, 2, 3))))
     # w has 24 significant bits and the scale 28: the product is exact in float64, and off the true
     # one by less than 2^-27 of it, which is below a quarter of a unit; with a scale of 1 it is w
-    scales = [Fraction(g) / root for g, root in zip(norm.gamma.tolist(), norm.root, strict=True)]
-    mantissa, exponent = np.frexp([float(scale) for scale in scales])
+    scale, bias = norm.gamma / norm.root, exact(w.bias)
+    mantissa, exponent = np.frexp(scale.astype(np.float64))
     factor = np.ldexp(np.rint(np.ldexp(mantissa, 28)), exponent - 28)
     core, inexact = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
-    same = [Fraction(f) == scale for f, scale in zip(factor.tolist(), scales, strict=True)]
-    exact = np.array(same) & (norm.extra < 3)
-    inexact = np.where(exact[:, None, None, None], inexact, weight != 0).astype(np.float64)
-    bias, size = _folded_offset(w.bias, norm, scales)
+    same = (exact(factor) == scale) & (norm.extra < 3)
+    inexact = np.where(same[:, None, None, None], inexact, weight != 0).astype(np.float64)
+    # (bias - mean) scale + beta, rounded down, and the magnitudes in it, rounded up, to 40 bits
+    offset = (bias - norm.mean) * scale + norm.beta
+    sizes = (abs(bias) + abs(norm.mean)) * abs(scale) + abs(norm.beta)
+    e = grid(float(max(sizes)), 40)
+    unit = Fraction(2) ** e
+    folded = Fix((offset * unit // 1).astype(np.float64), e)
+    size = Fix(-(-sizes * unit // 1).astype(np.float64), e)
     heaviest = max(core.largest(), size.largest())
     require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
     require(terms + norm.extra < 2**15, "rounding.depth", "too many terms", node.name)
-    return Layer(core.n, core.e, inexact, bias, size, norm.extra, terms, _reach(w),
+    # |w|_1 + |b| + |mean| of every row, times every factor that may follow
+    rows = np.sum(np.abs(weight), axis=(1, 2, 3)) + (abs(bias) + abs(norm.mean)).astype(np.float64)
+    follows = max(1, 1 / min(abs(norm.root))) * max(1, *abs(norm.gamma))
+    reach = math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(follows)
+    return Layer(core.n, core.e, inexact, folded, size, norm.extra, terms, reach,
                  w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
-
-
-def _folded_offset(bias: F32, norm: Norm, scales: list[Fraction]) -> tuple[Fix, Fix]:
-    """(bias - mean) scale + beta, and the sum of the magnitudes in it, on one grid of 40 bits."""
-    columns = ([Fraction(v) for v in x.tolist()] for x in (bias, norm.mean, norm.beta))
-    rows = list(zip(*columns, scales, strict=True))
-    offsets = [(b - mean) * scale + beta for b, mean, beta, scale in rows]
-    sizes = [(abs(b) + abs(mean)) * abs(scale) + abs(beta) for b, mean, beta, scale in rows]
-    e = grid(float(max(sizes)), 40)
-    n, m = (np.array([float(round(v * Fraction(2) ** e)) for v in x]) for x in (offsets, sizes))
-    # adding an exact 0 does not round
-    return Fix(n, e), Fix(m + [float(size > 0) for size in sizes], e)
-
-
-def _reach(w: Weights) -> int:
-    """Bounds |w|_1 + |b| + |mean| of every row, times every factor that may follow."""
-    rows = np.sum(np.abs(w.weight.astype(np.float64)), axis=(1, 2, 3)) + np.abs(w.bias)
-    inverse, gamma = 1 / min(map(abs, w.norm.root)), Fraction(float(np.max(np.abs(w.norm.gamma))))
-    factor = max(Fraction(1), inverse) * max(Fraction(1), gamma)
-    return math.ceil(float(np.max(rows + np.abs(w.norm.mean))) * 1.01 + 1) * math.ceil(factor)

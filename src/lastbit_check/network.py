@@ -19,7 +19,7 @@ from lastbit_check.verdict import Rejected, at, reading, require
 
 F32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
-LINEAR = ("linear", "affine", "mean")
+Exact = Any  # an array of fractions
 BOXED = ("silu", "sigmoid")
 CURVED = (*BOXED, "gate")
 
@@ -32,10 +32,10 @@ class Norm(NamedTuple):
     batch norm.
     """
 
-    gamma: F32
-    beta: F32
-    mean: F32
-    root: list[Fraction]
+    gamma: Exact
+    beta: Exact
+    mean: Exact
+    root: Exact
     extra: int = 11
 
 
@@ -53,10 +53,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Node:
-    """``op`` is one of input, affine, linear, silu, sigmoid, gate, add, mean, softmax.
+    """``op`` is one of input, affine, linear, silu, sigmoid, gate, add, softmax.
 
     ``rank`` is 4 for a tensor (N, C, H, W), 2 for (N, C), whose ``shape`` is (C, 1, 1). Nodes that
-    are linear, affine or mean have ``weights``.
+    are linear (convolution, dense, batch norm, mean) or affine (by a constant) have ``weights``.
     """
 
     name: str
@@ -98,24 +98,30 @@ def _made(o: Operator, op: str, *sources: Node, **parts: Any) -> Node:
     return replace(Node(o.name, op, names, first.shape, first.rank), **parts)
 
 
+def exact(x: F32) -> Exact:
+    """The same numbers as fractions."""
+    return np.array([Fraction(v) for v in x.tolist()], object)
+
+
 def _weights(weight: F32, bias: F32 | None = None, /, **parts: Any) -> Weights:
     """Sums of products alone, unless ``parts`` say otherwise."""
-    ones, zeros = np.ones(len(weight), np.float32), np.zeros(len(weight), np.float32)
-    norm = Norm(ones, zeros, zeros, [Fraction(1)] * len(weight), 1)
+    zeros = np.zeros(len(weight), np.float32)
+    one, none = exact(zeros + 1), exact(zeros)
+    norm = Norm(one, none, none, one, 1)
     return replace(Weights(weight, zeros if bias is None else bias, norm), **parts)
 
 
 def _diagonal(x: Node, *kernel: int, **parts: Any) -> Weights:
     """Each channel's sum over a kernel's places, unless ``parts`` say otherwise."""
     ones = np.ones((x.shape[0], 1, *(kernel or (1, 1))), np.float32)
-    return replace(_weights(ones, groups=x.shape[0]), **parts)
+    return _weights(ones, **{"groups": x.shape[0], **parts})
 
 
 def _divided(w: Weights, divisor: F32) -> Weights:
     """Sums divided by a constant, or multiplied with its rounded reciprocal."""
     normal = bool(np.min(np.abs(divisor)) >= 2.0**-126)
     require(normal, "finite.values", "a divisor that is 0 or subnormal")
-    return replace(w, norm=w.norm._replace(root=[*map(Fraction, divisor.tolist())], extra=2))
+    return replace(w, norm=w.norm._replace(root=exact(divisor), extra=2))
 
 
 @dataclass
@@ -143,11 +149,13 @@ class _Reader:
         require(len(ranks) < 2 and ranks <= {*rule.ranks}, "model.shape", "the rank of an input")
         self.keep(o.name, rule.make(self, o, *sources))
 
-    def keep(self, name: str, made: Node | Tensor) -> None:
+    def keep(self, name: str, made: Node | Attribute | None) -> None:
         if isinstance(made, Node):
             require(0 < math.prod(made.shape) < 2**24, "model.shape", "empty or too large")
-        else:
+        elif isinstance(made, np.ndarray):
             require(np.all(np.isfinite(made)), "model.weights", "a weight is not finite", name)
+        else:
+            raise Rejected("model.operator", "not a tensor")
         self.values[name] = made
 
     def nodes(self) -> list[Node]:
@@ -173,11 +181,8 @@ class _Reader:
         require(values.dtype == np.dtype("<f4"), "model.weights", "a weight is not float32", name)
         return values.astype(np.float32)
 
-    def constant(self, o: Operator) -> Tensor:
-        value = o.attributes.get("value")
-        if not isinstance(value, np.ndarray):
-            raise Rejected("model.operator", "not a tensor")
-        return value
+    def constant(self, o: Operator) -> Attribute | None:
+        return o.attributes.get("value")
 
     def sigmoid(self, o: Operator, x: Node) -> Node:
         return _made(o, "sigmoid", x)
@@ -215,7 +220,7 @@ class _Reader:
     def bias(self, o: Operator, outs: int) -> F32:
         return self.floats(o.inputs[2]) if len(o.inputs) > 2 else np.zeros(outs, np.float32)
 
-    def linear(self, o: Operator, x: Node, w: Weights) -> Node:
+    def linear(self, o: Operator, x: Node, w: Weights, **parts: Any) -> Node:
         outs, ins, high, wide = w.weight.shape
         (down, across), (top, left, bottom, right) = w.strides, w.pads
         fits = w.groups > 0 and ins * w.groups == x.shape[0] and outs % w.groups == 0
@@ -224,7 +229,8 @@ class _Reader:
         rows = (x.shape[1] + top + bottom - high) // down + 1
         columns = (x.shape[2] + left + right - wide) // across + 1
         require(min(rows, columns) > 0, "model.shape", "empty output")
-        return _made(o, "linear", x, shape=(outs, rows, columns), weights=w)
+        shape = (outs, rows, columns)
+        return replace(_made(o, "linear", x, shape=shape, weights=w), **parts)
 
     def batch_norm(self, o: Operator, x: Node) -> Node:
         gamma, beta, mean, var = (self.floats(name) for name in o.inputs[1:])
@@ -232,12 +238,12 @@ class _Reader:
         epsilon = o.attribute("epsilon", float(np.float32(1e-5)))
         right = 2.0**-100 <= epsilon < math.inf and not o.attribute("training_mode", 0)
         require(fits and right, "model.shape", "batch norm parameters")
-        roots = [_root(Fraction(v) + Fraction(epsilon)) for v in var.tolist()]
-        norm = Norm(gamma, beta, mean, roots)
+        roots = np.array([_root(v + Fraction(epsilon)) for v in exact(var)], object)
+        norm = Norm(exact(gamma), exact(beta), exact(mean), roots)
         if x.op == "linear" and x.weights and x.weights.norm.extra == 1:
             self.taken.add(x.name)
             return replace(x, name=o.name, weights=replace(x.weights, norm=norm))
-        return _made(o, "linear", x, weights=_diagonal(x, norm=norm))
+        return self.linear(o, x, _diagonal(x, norm=norm))
 
     def elementwise(self, o: Operator, a: Node, b: Node | None = None) -> Node:
         if b is None:
@@ -263,14 +269,13 @@ class _Reader:
         shapes = ((), (1,), (1,) * x.rank, full, full[1:])
         require(constant.shape in shapes, "model.shape", "constant's shape")
         values = np.broadcast_to(constant.reshape(-1), x.shape[:1]).astype(np.float32)
-        w = _diagonal(x)
         if o.op == "Mul":
-            w = replace(w, weight=values[:, None, None, None])
+            w = _diagonal(x, weight=values[:, None, None, None])
         elif o.op == "Div":
-            w = _divided(w, values)
+            w = _divided(_diagonal(x), values)
         else:
-            w = replace(w, bias=-values if o.op == "Sub" else values)
-        return _made(o, "affine", x, weights=w)
+            w = _diagonal(x, bias=-values if o.op == "Sub" else values)
+        return self.linear(o, x, w, op="affine")
 
     def mean(self, o: Operator, x: Node) -> Node:
         given = self.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else []
@@ -279,9 +284,8 @@ class _Reader:
         require(right, "model.operator", "mean over other axes")
         channels, *kernel = x.shape
         pixels = np.full(channels, float(math.prod(kernel)), np.float32)
-        weights = _divided(_diagonal(x, *kernel), pixels)
         rank = 4 if o.attribute("keepdims", 1) else 2
-        return _made(o, "mean", x, shape=(channels, 1, 1), rank=rank, weights=weights)
+        return self.linear(o, x, _divided(_diagonal(x, *kernel), pixels), rank=rank)
 
     def softmax(self, o: Operator, x: Node) -> Node:
         axes = (-1, 1) if x.rank == 2 else (1, -3)
@@ -300,7 +304,7 @@ def _root(x: Fraction) -> Fraction:
 class _Rule:
     """How many inputs, how many of them no constants, their ranks; attributes of one value."""
 
-    make: Callable[..., Node | Tensor]
+    make: Callable[..., Node | Attribute | None]
     inputs: tuple[int, ...] = (1,)
     ranks: tuple[int, ...] = (2, 4)
     only: dict[str, Attribute] = field(default_factory=dict[str, Attribute])

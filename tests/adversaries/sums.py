@@ -27,7 +27,7 @@ from adversaries.trees import (
 from lastbit_check.exact import Fix
 from lastbit_check.forms import layer_underflow
 from lastbit_check.layers import Layer, layer_of
-from lastbit_check.network import Node, Norm, Weights
+from lastbit_check.network import Node, Norm, Weights, exact
 
 UNIT = Fraction(1, 2**24)
 U = float(UNIT)
@@ -68,8 +68,8 @@ class Sum:
 def _layer(weights: tuple[float, ...], bias: float) -> Layer:
     n = len(weights)
     weight = np.array(weights, np.float32).reshape(1, n, 1, 1)
-    one, none = np.ones(1, np.float32), np.zeros(1, np.float32)
-    alone = Norm(one, none, none, [Fraction(1)], 1)
+    one, none = exact(np.ones(1, np.float32)), exact(np.zeros(1, np.float32))
+    alone = Norm(one, none, none, one, 1)
     conv = Weights(weight, np.array([bias], np.float32), alone)
     return layer_of(Node("sum", "linear", ("x",), (1, 1, 1), weights=conv), (n, 1, 1))
 

@@ -19,7 +19,7 @@ from lastbit_check.check import ceil_float
 from lastbit_check.exact import Fix, total
 from lastbit_check.forms import layer_underflow
 from lastbit_check.layers import layer_of
-from lastbit_check.network import Node, Norm, Weights
+from lastbit_check.network import Node, Norm, Weights, exact
 from lastbit_check.verdict import Rejected
 from soundness.harness import NearlyLinear, assault, built, real, subject_of
 from soundness.known import with_base
@@ -133,10 +133,13 @@ def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
     w = random.normal(size=(4, 4 // groups, side, side)) * (random.random((1, 1, side, side)) < 0.7)
     w = np.exp2(np.rint(w)) * (w != 0) if seed % 3 == 0 else w
     vectors = random.normal(size=(4, 4)).astype(np.float32) * (random.random((4, 4)) < 0.7)
-    roots = [Fraction(float(v)) + Fraction(1, 1000) for v in np.abs(vectors[3])]
-    none = np.zeros(4, np.float32)
-    plain = Norm(none + 1, none, none, [Fraction(1)] * 4, 1)
-    norm = Norm(vectors[0], vectors[1], vectors[2], roots) if seed % 2 else plain
+    roots = exact(np.abs(vectors[3])) + Fraction(1, 1000)
+    one, none = (exact(np.full(4, v, np.float32)) for v in (1, 0))
+    norm = (
+        Norm(exact(vectors[0]), exact(vectors[1]), exact(vectors[2]), roots)
+        if seed % 2
+        else Norm(one, none, none, one, 1)
+    )
     weights = Weights(w.astype(np.float32), vectors[3], norm, (2, 1), (1, 0, 0, 2), groups)
     shape = (4, (5 + 1 - side) // 2 + 1, 6 + 2 - side + 1)
     layer = layer_of(Node("y", "linear", ("x",), shape, weights=weights), (4, 5, 6))

@@ -4,11 +4,10 @@
 arithmetic, like the certificate's bound but outside of it: lastbit computes it beside the checker's
 walk, from the same layers and ranges, and no certificate claims it.
 
-Operator norms of linear nodes are bounded, |A x|_2 <= s |x|_2. Diagonal over channels (depthwise,
-batch norm, scaling): the largest l1 norm of a kernel (Young's inequality). 1x1 convolutions and
-dense layers: s from a singular value decomposition, a little enlarged, by which A is divided to be
-shown a contraction (lastbit_check/spectral.py). Others: Schur's test, s^2 = product of the largest
-absolute row and column sums.
+Operator norms of linear nodes are bounded, |A x|_2 <= s |x|_2. 1x1 convolutions and dense layers:
+s from a singular value decomposition, a little enlarged, by which A is divided to be shown a
+contraction (lastbit_check/together.py). Others: Schur's test, s^2 = product of the largest absolute
+row and column sums; for a depthwise layer that is no more than Young's inequality gives.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Norms:
         if layer:
             pixels = root(Fraction(node.shape[1] * node.shape[2]))
             offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
-            s = gain(layer, node)
+            s = gain(layer)
             return s * sizes[0] + offset, s * changes[0]
         match node.op:
             case "input":
@@ -97,15 +96,13 @@ def norm(x: Fix) -> Fraction:
     return root(Fraction(squares)) / Fraction(2) ** n.e
 
 
-def gain(layer: Layer, node: Node) -> Fraction:
+def gain(layer: Layer) -> Fraction:
     """Upper bound of the layer's norm in the Euclidean sense, its true weights included."""
     weight = np.abs(layer.w) + layer.inexact
     unit = Fraction(1) / Fraction(2) ** layer.e
-    if node.op == "mean":
-        return rounded(root(Fraction(1, layer.source[1] * layer.source[2])))
-    rows, columns = heaviest_row(weight), int(np.max(layer.columns(weight)))
-    if weight.shape[1] == 1 and layer.groups == weight.shape[0]:
-        return rounded(rows * unit)
+    # an output of one place reads each value once, with one place of the kernel
+    read = np.max(weight, axis=(2, 3), keepdims=True) if layer.shape[1:] == (1, 1) else weight
+    rows, columns = heaviest_row(weight), int(np.max(layer.columns(read)))
     schur = rounded(root(Fraction(rows * columns)) * unit)
     if weight.shape[2:] != (1, 1) or layer.groups != 1:
         return schur
