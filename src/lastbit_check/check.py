@@ -14,7 +14,7 @@ from lastbit_check.bytes import absorbs
 from lastbit_check.certificate import Hints, Manifest, Tree, hints_of
 from lastbit_check.duals import Ledger, adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, total
-from lastbit_check.forms import UNIT, Form
+from lastbit_check.forward import UNIT, Form
 from lastbit_check.layers import layer_of
 from lastbit_check.network import BOXED, CURVED, Node, normal_form
 from lastbit_check.onnxfile import read

@@ -51,10 +51,6 @@ class Fix:
         """The same numbers on the grid 2^-e, rounded up (or to nearest)."""
         return Fix(shift(self.n, self.e - e, up=up), e)
 
-    def at_down(self, e: int) -> Fix:
-        """The same numbers on the grid 2^-e, rounded down."""
-        return Fix(-shift(-self.n, self.e - e, up=True), e)
-
     def fit(self, bits: int, *, up: bool = True) -> Fix:
         """Coarsen the grid, only if need be, until every magnitude is at most 2^bits."""
         excess = peak(self.n).bit_length() - bits
@@ -72,6 +68,9 @@ class Fix:
 
     def abs(self) -> Fix:
         return Fix(np.abs(self.n), self.e)
+
+    def __neg__(self) -> Fix:
+        return Fix(-self.n, self.e)
 
 
 def common(*terms: Fix, bits: int = 44) -> int:
@@ -111,6 +110,11 @@ def least(a: Fix, b: Fix) -> Fix:
     return Fix(np.minimum(np.ldexp(a.n, e - a.e), np.ldexp(b.n, e - b.e)), e)
 
 
+def most(a: Fix, b: Fix) -> Fix:
+    """Elementwise maximum, exact."""
+    return -least(-a, -b)
+
+
 def apply_near(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
     """f(x) for an integer linear map f with sup-norm at most ``gain``, exact or off by <= 1 unit.
 
@@ -141,13 +145,6 @@ def matmul_up(a: Fix, b: Fix) -> Fix:
     require(gain < LIMIT, "precision", "a row sum would exceed 2^53")
     y = apply_up(lambda x: a.n @ x, gain, b)
     return Fix(y.n, y.e + a.e)
-
-
-def rounded(x: Fraction, bits: int = 64, *, down: bool = False) -> Fraction:
-    """x >= 0 rounded up (or down) to so many significant bits, so that fractions stay short."""
-    e = bits - x.numerator.bit_length() + x.denominator.bit_length()
-    n = x * Fraction(2) ** e
-    return Fraction(math.floor(n) if down else math.ceil(n)) / Fraction(2) ** e
 
 
 def grid(largest: float, bits: int) -> int:

@@ -1,33 +1,95 @@
-"""The rules that carry a form through one node.
+"""The rules that carry what is known of computed values, and of their change, through one node.
 
-Each returns an Outcome: the node's form, and its effects on a difference (docs/bound.md, sections
+For every image and every allowed execution the computed value is, elementwise,
+
+    x = c + A (x_base - c_base) + e,   |e| <= error[..., 0],   |A| radius_base <= spread[..., 0]
+
+with the linear map A of the base node (see columns.py; zero where a node does not depend on it).
+For two images that differ in a pixel of group g, |x' - x| <= error[..., 1+g] + spread[..., 1+g].
+The last group is no pixel's: it bounds how far a computed value is from the exact one, that of
+real arithmetic on the same image.
+
+A rule returns an Outcome: the node's form, and its effects on a difference (docs/bound.md, sections
 3 and 4).
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check import enclosure
 from lastbit_check.certificate import Hints
 from lastbit_check.columns import Spread
-from lastbit_check.exact import ZERO_GRID, Fix, beside, common, least, times, total
-from lastbit_check.forms import Form, finite, layer_underflow, underflow
+from lastbit_check.enclosure import enclosed
+from lastbit_check.exact import ZERO_GRID, Fix, beside, least, most, times, total
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node, Shape
+from lastbit_check.verdict import require
 
+UNIT = Fraction(1, 2**24)  # unit roundoff of binary32
+CEILING = Fraction(2) ** 127  # below the overflow threshold of binary32
 # Assumptions, in units of u: |computed sigmoid(z) - sigmoid(z)| <= 4u and |computed silu(z) -
 # silu(z)| <= 6u|z| + 2^-126; half of either where |z| <= 2^-6; u/16 and u|z|/16 + 2^-126 where
 # |z| <= 2^-27, because 1/2 and z/2 are returned there.
 SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
 NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
 ERROR_AT_ZERO = Fraction(1, 16)
+# of a curve: its error anywhere, and its value at 0
+CURVES = {"silu": (SILU_ERROR, Fix(np.zeros(1), ZERO_GRID)),
+          "sigmoid": (SIGMOID_ERROR, Fix(np.array([2.0**39]), 40))}  # fmt: skip
 
-Interval = tuple[Fix, Fix]
-Enclosure = Callable[[Fix, Fix], Interval]
+
+@dataclass(frozen=True)
+class Form:
+    """c (C, H, W, 1), error and spread (C, H, W, 1 + groups)."""
+
+    c: Fix
+    error: Fix
+    spread: Fix
+
+    @property
+    def radius(self) -> Fix:
+        """Half widths (C, H, W, 1 + groups): range first, then change by group."""
+        return total(self.error, self.spread)
+
+    @property
+    def interval(self) -> tuple[Fix, Fix]:
+        """Lower and upper bound of the computed value (C, H, W, 1)."""
+        r = self.radius[..., :1]
+        return -total(-self.c, r), total(self.c, r)
+
+    @property
+    def magnitude(self) -> Fix:
+        """Upper bound of |x| (C, H, W, 1)."""
+        return total(self.c.abs(), self.radius[..., :1])
+
+    @property
+    def moves(self) -> Fix:
+        """Upper bound of |x' - x| by group (C, H, W, groups)."""
+        return self.radius[..., 1:]
+
+
+def underflow(gain: Fraction) -> Fix:
+    """One unit of a grid that bounds gain * 2^-126: what underflow and flush-to-zero add."""
+    e = min(100, 126 - math.ceil(gain).bit_length())
+    require(e > -128, "rounding.underflow", "the underflow term is out of reach")
+    return Fix(np.array(1.0), e)
+
+
+def layer_underflow(layer: Layer, size: Fix) -> Fix:
+    """Underflow in a sum of products: every operand read and every result may be off by 2^-126.
+
+    The magnitudes of weights and values multiply that; 64 (terms + 1) operations cover a sum, where
+    zeros added to a partial sum count once: a chain of them flushes it once at most.
+    """
+    return underflow(64 * (layer.terms + 1) * layer.reach * (size.largest() + 1))
+
+
+def finite(size: Fraction) -> None:
+    """Rule finite.values: no computed value, nor partial sum, reaches 2^127."""
+    require(2 * size < CEILING, "finite.values", "a value may overflow")
 
 
 class Outcome(NamedTuple):
@@ -66,7 +128,7 @@ def through(
         return add(sources[0], sources[1])
     if node.op == "gate":
         return gate(hints.slope(node), sources[0], sources[1])
-    return CURVES[node.op](hints.slope(node), node.name in hints.boxes, sources[0])
+    return curve(node.op, hints.slope(node), node.name in hints.boxes, sources[0])
 
 
 def image(shape: Shape) -> Outcome:
@@ -113,39 +175,19 @@ def gate(s0: Fix, x: Form, s: Form) -> Outcome:
     return Outcome(*_bent(x, s0, _zero(x.c), times(away, reach), bend), bend, noise)
 
 
-def silu(m: Fix, boxed: bool, z: Form) -> Outcome:
-    """z sigma(z), core m z: it is 0 at 0."""
-    rate, reach = _error(SILU_ERROR, z.magnitude), z.magnitude.fit(44)
-    noise = total(Fix(reach.n * rate.n, reach.e + rate.e), underflow(Fraction(1)))
-    curve = enclosure.silu_slopes, enclosure.silu_values, _zero(z.c)
-    return Outcome(*_curved(m, boxed, z, *curve), noise)
-
-
-def sigmoid(m: Fix, boxed: bool, z: Form) -> Outcome:
-    """1 / (1 + exp(-z)), core m z: it is 1/2 at 0."""
-    noise = total(_error(SIGMOID_ERROR, z.magnitude), underflow(Fraction(1)))
-    noise = Fix(np.broadcast_to(noise.n, z.c.n.shape), noise.e)
-    half = Fix(np.full_like(z.c.n, 2.0**39), 40)
-    curve = enclosure.sigmoid_slopes, enclosure.sigmoid_values, half
-    return Outcome(*_curved(m, boxed, z, *curve), noise)
-
-
-CURVES: dict[str, Callable[..., Outcome]] = {"silu": silu, "sigmoid": sigmoid, "gate": gate}
-
-
-def _curved(
-    m: Fix, boxed: bool, z: Form, slopes: Enclosure, values: Enclosure, at_zero: Fix
-) -> tuple[Fix, Fix, Fix]:
-    """A curve by its slopes: on the range for a change, on the hull of the range and 0 for z."""
-    lo, hi = z.interval
-    least, most = slopes(lo, hi)
-    bend = times(_deviation(m, least, most), z.moves)
+def curve(name: str, m: Fix, boxed: bool, z: Form) -> Outcome:
+    """z sigma(z) or sigma(z), core m z: slopes on the range for a change, to 0 for z itself."""
+    (anywhere, at_zero), (lo, hi) = CURVES[name], z.interval
+    size = z.magnitude if name == "silu" else Fix(np.ones_like(z.c.n), 0)
+    noise = total(times(size, _error(anywhere, z.magnitude)), underflow(Fraction(1)))
+    slopes = enclosed(f"{name}'", lo, hi)
+    bend = times(_deviation(m, *slopes), z.moves)
     if boxed:
-        steepest = _deviation(Fix(0 * m.n, m.e), least, most)
-        return *_box(values(lo, hi), times(steepest, z.moves)), bend
-    hull = slopes(Fix(np.minimum(lo.n, 0.0), lo.e), _above_zero(hi))
-    rest = times(_deviation(m, *hull), z.magnitude)
-    return *_bent(z, m, at_zero, rest, bend), bend
+        steepest = most(-slopes[0], slopes[1])
+        return Outcome(*_box(enclosed(name, lo, hi), times(steepest, z.moves)), bend, noise)
+    hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
+    rest = times(_deviation(m, *enclosed(f"{name}'", *hull)), z.magnitude)
+    return Outcome(*_bent(z, m, at_zero, rest, bend), bend, noise)
 
 
 def _line(parts: list[Fix], carried: Fix, left: Fix) -> tuple[Fix, Fix]:
@@ -165,29 +207,21 @@ def _bent(x: Form, m: Fix, at_zero: Fix, rest: Fix, bend: Fix) -> tuple[Fix, Fix
     return _line(parts, times(m.abs(), x.error, bits=(21, 31)), beside(rest, bend))
 
 
-def _box(interval: Interval, moves: Fix) -> tuple[Fix, Fix]:
+def _box(interval: tuple[Fix, Fix], moves: Fix) -> tuple[Fix, Fix]:
     """An interval and bounded changes: how the value depends on the bases is forgotten.
 
     Both runs stay in the interval, so none changes by more than its width.
     """
     lo, hi = interval
-    e = common(lo, hi)
-    low, high = lo.at_down(e).n, hi.at(e).n
-    c = _reduced(Fix(np.floor((low + high) / 2), e))
-    half = Fix(np.ceil((high - low) / 2) + 2, e).at(c.e)
-    return c, beside(Fix(half.n + 1, c.e), least(moves, Fix(high - low, e)))
+    middle = total(lo, hi, up=False)
+    c = _reduced(Fix(middle.n, middle.e + 1))
+    half = most(total(hi, -c), total(c, -lo))
+    return c, beside(half, least(moves, total(hi, -lo)))
 
 
 def _deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
-    """max |s - m| over all s from ``lo`` to ``hi``; one unit more where m is off their grid."""
-    e = min(common(lo, hi), m.e + 20)
-    centre = m.at(e, up=False).n
-    away = np.maximum(np.abs(hi.at(e).n - centre), np.abs(lo.at_down(e).n - centre))
-    return Fix(away + float(e < m.e), e)
-
-
-def _above_zero(hi: Fix) -> Fix:
-    return Fix(np.maximum(hi.n, 0.0), hi.e)
+    """max |s - m| over all s from ``lo`` to ``hi``."""
+    return most(total(hi, -m), total(m, -lo))
 
 
 def _zero(like: Fix) -> Fix:

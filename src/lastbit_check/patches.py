@@ -33,7 +33,7 @@ from lastbit_check import enclosure, forward
 from lastbit_check.certificate import Hints
 from lastbit_check.columns import Spread
 from lastbit_check.exact import ZERO_GRID, Fix, Ints
-from lastbit_check.forms import Form
+from lastbit_check.forward import Form
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.verdict import require
@@ -66,7 +66,7 @@ class FirstLayers:
         form = Form(Fix((low + high)[..., None], 1), Fix(wide, 1), none)
         for node in self.nodes[1:]:
             if node.op == "silu":
-                found.append(enclosure.silu_slopes(*form.interval))
+                found.append(enclosure.enclosed("silu'", *form.interval))
             if node is self.nodes[-1]:
                 break
             none = Fix(np.zeros((*node.shape, 2)), ZERO_GRID)

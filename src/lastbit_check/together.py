@@ -12,7 +12,8 @@ with weights g_i >= 0 of the forms f_i of what these layers read and return, ove
 
     sum_i g_i |f_i| <= |g / p|_2 |diag(p) B diag(q)|_2 |1 / q|_2,
 
-which for the best p and q is within a factor of 1.8 of the largest value (Grothendieck).
+which for the best p and q is within a factor of 1.8 of the largest value (Grothendieck). That the
+spectral norm is at most 1 is shown in integers: c 1 - X X^T = L L^T + E, E diagonally dominant.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,14 @@ from numpy.typing import NDArray
 from lastbit_check.certificate import Together
 from lastbit_check.columns import RADIUS_BITS, Gathered, Spread
 from lastbit_check.exact import Fix, Ints, matmul_up, total
-from lastbit_check.forms import Form, layer_underflow
+from lastbit_check.forward import Form, layer_underflow
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import Node
-from lastbit_check.spectral import BITS, CLOSE, contracts
 from lastbit_check.verdict import require
 
 MOST_ROWS = 2**12
+BITS = 25  # of an entry of X: products of two rows are exact below 2^53
+CLOSE = 1 + 2.0**-30  # more than float64 arithmetic on positive numbers can be off by here
 TINY = 2.0**-1000  # more than squares that underflow are worth
 
 
@@ -85,7 +87,7 @@ class Bundle:
     def _affine(self, name: str) -> Affine:
         form, own, (channels, a) = self.forms[name], self.own[name], self.rows[name]
         require(abs(form.c.e) <= 200 or not form.c.n.any(), "precision", "a centre underflows")
-        error = total(form.radius[..., :1], Fix(-own.n, own.e))
+        error = total(form.radius[..., :1], -own)
         c = np.ldexp(form.c.n[channels], -form.c.e).ravel()
         return Affine(channels, a, c, error[channels].reshape(-1, 1))
 
@@ -166,3 +168,24 @@ def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:
     rest = matmul_up(beta.reshape(1, -1), lost).largest()
     touched = layer.columns(heavy).reshape(-1, 1, 1, 1) > 0
     return Fix(read.n + touched, read.e + 25), Fix(given.n, given.e + 25), rest
+
+
+def contracts(x: Ints) -> None:
+    """Rule norm.spectral: |X|_2 <= 1 for every X within one unit of the integers x 2^-BITS."""
+    rows, columns = x.shape
+    unit = 2**BITS
+    limit = float((unit - math.isqrt(rows * columns) - 1) ** 2)
+    require(bool(np.max(np.sum(x * x, axis=1)) < limit), "norm.spectral", "a row is too long")
+    one: Ints = np.eye(rows)
+    gap: Ints = limit * one - x @ x.T
+    try:
+        factor = cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one))
+    except np.linalg.LinAlgError:
+        factor = 0 * one
+    factor = np.rint(factor)
+    short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
+    require(short, "norm.spectral", "a factor is too large")
+    left: Ints = gap - factor @ factor.T
+    own = np.sum(left * one, axis=1)
+    others: Ints = np.sum(np.abs(left), axis=1) - np.abs(own)
+    require(bool(np.all(own >= others * CLOSE)), "norm.spectral", "the norm may exceed 1")

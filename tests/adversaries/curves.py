@@ -15,7 +15,7 @@ import numpy as np
 from adversaries.trees import integer, nudged, rounded
 from lastbit_check import forward
 from lastbit_check.exact import Fix
-from lastbit_check.forms import Form
+from lastbit_check.forward import Form
 
 UNIT = Fraction(1, 2**24)
 NEAR, AT = 2.0**-6, 2.0**-27
@@ -87,8 +87,7 @@ def charged(z: float) -> dict[str, Fraction]:
     radius = Fix(np.array([float(n), 0.0, 0.0]).reshape(1, 1, 1, 3), e)
     form = Form(none[..., :1], radius, none)
     m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
-    rules = {"silu": forward.silu, "sigmoid": forward.sigmoid}
-    return {name: rule(m, False, form).noise.largest() for name, rule in rules.items()}
+    return {name: forward.curve(name, m, False, form).noise.largest() for name in forward.CURVES}
 
 
 def shares(zone: str) -> dict[str, tuple[float, float]]:

@@ -20,7 +20,7 @@ from lastbit.bound.walk import Walk
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.exact import Fix
-from lastbit_check.forms import Form
+from lastbit_check.forward import Form
 from lastbit_check.patches import FirstLayers
 
 Array = NDArray[np.float64]

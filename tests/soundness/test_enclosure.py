@@ -1,5 +1,6 @@
 """The enclosures of sigmoid, silu, their slopes, exp and tanh, against mpmath."""
 
+import decimal
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -34,17 +35,16 @@ def silu_slope(z: Real) -> Real:
 
 
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
-    found = getattr(enclosure, name)(lo, hi)
-    fixes = [f if isinstance(f, Fix) else Fix(f, enclosure.BITS) for f in found]
-    low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in fixes)
+    found = enclosure.enclosed(name, lo, hi)
+    low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in found)
     return low, high
 
 
 CURVES: list[tuple[str, Curve, list[float]]] = [
-    ("sigmoid_values", sigmoid, []),
-    ("sigmoid_slopes", sigmoid_slope, [0.0]),
-    ("silu_values", silu, [-1.2784645427610738]),
-    ("silu_slopes", silu_slope, [-2.399357280520545, 2.399357280520545, 0.0]),
+    ("sigmoid", sigmoid, []),
+    ("sigmoid'", sigmoid_slope, [0.0]),
+    ("silu", silu, [-1.2784645427610738]),
+    ("silu'", silu_slope, [-2.399357280520545, 2.399357280520545, 0.0]),
 ]
 BITS = 24
 
@@ -102,6 +102,36 @@ def test_enclosures_are_not_vacuous() -> None:
         assert max(h - v for v, h in zip(low, high, strict=True)) < 1 / 32
 
 
+def test_exp_of_every_table_point_against_its_series() -> None:
+    """Taylor's sum of x / 2^12 with Lagrange's remainder, squared 12 times, in fractions."""
+    for k in range(-enclosure.END, enclosure.END + 1, 7):
+        y, term, series = Fraction(abs(k), 64 * 2**12), Fraction(1), Fraction(1)
+        for n in range(1, 12):
+            term = term * y / n
+            series += term
+        low, high = Fraction(int(series * 2**240), 2**240), series + 2 * term * y / 12
+        high = Fraction(int(high * 2**240) + 1, 2**240)
+        for _ in range(12):
+            low, high = (
+                Fraction(int(low * low * 2**240), 2**240),
+                Fraction(int(high * high * 2**240) + 1, 2**240),
+            )
+        found = enclosure.exp_bounds(Fraction(k, 64))
+        wide = (low, high) if k >= 0 else (1 / high, 1 / low)
+        assert found[0] <= wide[1] and wide[0] <= found[1]
+        assert wide[1] - wide[0] < wide[0] / 2**90
+        assert found[1] - found[0] < found[0] / 2**160
+
+
+def test_exp_whatever_the_context() -> None:
+    """A caller's precision and rounding are nothing to it."""
+    x = Fraction(355, 113)
+    plain = enclosure.exp_bounds(x)
+    enclosure.exp_bounds.cache_clear()
+    with decimal.localcontext(decimal.Context(prec=3, rounding=decimal.ROUND_DOWN)):
+        assert enclosure.exp_bounds(x) == plain
+
+
 @pytest.mark.parametrize(
     "x",
     [
@@ -113,12 +143,17 @@ def test_enclosures_are_not_vacuous() -> None:
         Fraction(1, 2**80),
         Fraction(1, 64),
         Fraction(12345, 1000),
+        Fraction(-1, 3 * 10**9),
+        Fraction(10**6),
+        Fraction(-(10**6)),
     ],
 )
 def test_exp(x: Fraction) -> None:
     low, high = enclosure.exp_bounds(x)
-    exact = mpmath.exp(mpf(x.numerator) / x.denominator)
-    assert mpf(low.numerator) / low.denominator <= exact <= mpf(high.numerator) / high.denominator
+    with mpmath.workprec(400):
+        exact = mpmath.exp(mpf(x.numerator) / x.denominator)
+        assert mpf(low.numerator) / low.denominator <= exact
+        assert exact <= mpf(high.numerator) / high.denominator
     assert high - low <= low / 2**55
 
 

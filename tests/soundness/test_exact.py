@@ -48,7 +48,7 @@ def test_a_coarser_grid_rounds_as_it_says(n: list[int], e: int, bits: int) -> No
     for v, up, down, near in zip(
         numbers(x),
         numbers(x.at(to)),
-        numbers(x.at_down(to)),
+        numbers(-(-x).at(to)),
         numbers(x.at(to, up=False)),
         strict=True,
     ):

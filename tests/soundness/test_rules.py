@@ -21,7 +21,7 @@ from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints, Tree, hints_of, load, parse
 from lastbit_check.check import check, derive
 from lastbit_check.exact import Fix
-from lastbit_check.forms import underflow
+from lastbit_check.forward import underflow
 from lastbit_check.patches import LEAF
 from lastbit_check.verdict import Rejected
 from soundness.curved import SIDE, based, branched, two_curved_layers

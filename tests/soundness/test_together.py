@@ -17,7 +17,7 @@ from lastbit_check import together
 from lastbit_check.certificate import Hints, Together
 from lastbit_check.check import ceil_float
 from lastbit_check.exact import Fix, total
-from lastbit_check.forms import layer_underflow
+from lastbit_check.forward import layer_underflow
 from lastbit_check.layers import layer_of
 from lastbit_check.network import Node, Norm, Weights, exact
 from lastbit_check.verdict import Rejected

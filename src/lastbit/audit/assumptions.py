@@ -18,13 +18,13 @@ from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
 from lastbit_check.certificate import ASSUMPTIONS
 from lastbit_check.check import EXP_ERROR
-from lastbit_check.forms import UNIT
 from lastbit_check.forward import (
     AT_ZERO,
     ERROR_AT_ZERO,
     NEAR_ZERO,
     SIGMOID_ERROR,
     SILU_ERROR,
+    UNIT,
 )
 
 ETA = float(SMALLEST_NORMAL)

@@ -34,8 +34,7 @@ from lastbit_check.check import softmax_error
 from lastbit_check.columns import Spread
 from lastbit_check.enclosure import exp_bounds
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, least, matmul_up, total
-from lastbit_check.forms import Form
-from lastbit_check.forward import Outcome, through
+from lastbit_check.forward import Form, Outcome, through
 from lastbit_check.network import Node
 
 Values = Mapping[str, NDArray[np.float64]]

@@ -28,8 +28,7 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived
 from lastbit_check.duals import adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
-from lastbit_check.forms import Form
-from lastbit_check.forward import Outcome
+from lastbit_check.forward import Form, Outcome
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
 

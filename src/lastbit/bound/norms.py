@@ -18,10 +18,10 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check.exact import Fix
-from lastbit_check.forms import Form
+from lastbit_check.forward import Form
 from lastbit_check.layers import Layer, heaviest_row
 from lastbit_check.network import Node
-from lastbit_check.spectral import BITS, contracts
+from lastbit_check.together import BITS, contracts
 from lastbit_check.verdict import Rejected
 
 MARGIN = 1 + 2.0**-10

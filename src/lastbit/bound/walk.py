@@ -8,8 +8,7 @@ from lastbit.bound.norms import Norms
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass
 from lastbit_check.exact import Fix
-from lastbit_check.forms import Form
-from lastbit_check.forward import Outcome
+from lastbit_check.forward import Form, Outcome
 from lastbit_check.network import Node
 
 Watch = Callable[[str, int, int], None]
