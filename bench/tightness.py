@@ -37,7 +37,7 @@ from lastbit.float32.patches import patches
 from lastbit.graph import Linear, Network, read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.witness.files import read_witness
-from lastbit_check.duals import Dual
+from lastbit_check.cores import Dual
 from lastbit_check.exact import Fix
 
 U = 2.0**-24

@@ -12,7 +12,7 @@ a last bit have bit-identical tensors there, and the same program returns the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 
@@ -23,26 +23,11 @@ from lastbit_check.verdict import Rejected, require
 
 GRID = 320  # numbers here are integers in units of 2^-320, and what is not is rounded outwards
 SLACK = 64 << GRID - 126  # as in layer_underflow: a rounding, and what was flushed before it
-ROUNDOFF, WIDE, STRAIGHT_ERROR = 24, 50, 28  # u, a wider format's, forward.ERROR_AT_ZERO: 2^-n
-STRAIGHT = 1 << GRID - 27  # forward.AT_ZERO
+ROUNDOFF, WIDE = 24, 50  # u, and that of a wider format: 2^-n
 BYTES, PADDING = 256, 256
 
 Interval = tuple[int, int]
 Row = tuple[Interval | None, ...]
-
-
-def tables(nodes: list[Node]) -> Iterator[tuple[Node, list[Row]]]:
-    """Every node whose units depend on a pixel each, with its table by channel, in file order."""
-    rules = {"affine": _one_tap, "linear": _one_tap, "silu": _silu}
-    pixels: Row = (*((v << GRID, v << GRID) for v in range(BYTES)), None)
-    found, shapes = dict[str, list[Row]](), {node.name: node.shape for node in nodes}
-    for node in nodes:
-        table = [pixels] * node.shape[0] if node.op == "input" else []
-        if node.op in rules and node.inputs[0] in found:
-            table = rules[node.op](node, found[node.inputs[0]], shapes[node.inputs[0]])
-        if table:
-            found[node.name] = table
-            yield node, table
 
 
 def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
@@ -83,26 +68,14 @@ def _scaled(row: Row, w: Interval, b: Interval) -> Row:
         products = [p * q for p in w for q in x]
         tiny = SLACK * (2 + (max(map(abs, (*w, *x))) >> GRID))
         t = _computed((min(products) >> GRID, -(-max(products) >> GRID)), tiny)
-        return _stored(_computed((t[0] + b[0], t[1] + b[1]), tiny))
+        return stored(_computed((t[0] + b[0], t[1] + b[1]), tiny))
 
     return tuple(x and value(x) for x in row)
 
 
-def _silu(_: Node, x: list[Row], __: Shape) -> list[Row]:
-    """0 <= silu(z) - z/2 <= z^2/4, computed within u|z|/16 where |z| <= 2^-27; else no table."""
-    reach = max(abs(v) for row in {*x} for z in row if z for v in z)
-    return [_halved(row, reach) for row in x] if reach <= STRAIGHT else []
-
-
-@cache
-def _halved(row: Row, reach: int) -> Row:
-    error, bend = (reach >> STRAIGHT_ERROR) + 1 + SLACK, -(-reach * reach >> GRID + 2)
-    return tuple(z and _stored(((z[0] >> 1) - error, -(-z[1] >> 1) + bend + error)) for z in row)
-
-
 def _computed(t: Interval, tiny: int) -> Interval:
     """What an operation returns: binary32 numbers within u|t|, or any within 2^-50 |t|."""
-    return _hull(_stored(_rounded(t, ROUNDOFF, tiny)), _rounded(t, WIDE, tiny))
+    return _hull(stored(_rounded(t, ROUNDOFF, tiny)), _rounded(t, WIDE, tiny))
 
 
 def _rounded(t: Interval, bits: int, tiny: int) -> Interval:
@@ -111,12 +84,30 @@ def _rounded(t: Interval, bits: int, tiny: int) -> Interval:
     return t[0] - low, t[1] + high
 
 
-def _stored(t: Interval) -> Interval:
+def stored(t: Interval) -> Interval:
     """From the first to the last binary32 number in the interval, which holds one."""
     units = [1 << max(abs(v).bit_length() - 24, GRID - 149) for v in t]
     low, high = -(-t[0] // units[0]) * units[0], t[1] // units[1] * units[1]
     require(low <= high, "absorb.table", "no binary32 number where one is computed")
     return low, high
+
+
+RULES = {"affine": _one_tap, "linear": _one_tap}
+
+
+def tables(
+    nodes: list[Node], rules: Mapping[str, Callable[[Node, list[Row], Shape], list[Row]]] = RULES
+) -> Iterator[tuple[Node, list[Row]]]:
+    """Every node whose units depend on a pixel each, with its table by channel, in file order."""
+    pixels: Row = (*((v << GRID, v << GRID) for v in range(BYTES)), None)
+    found, shapes = dict[str, list[Row]](), {node.name: node.shape for node in nodes}
+    for node in nodes:
+        table = [pixels] * node.shape[0] if node.op == "input" else []
+        if node.op in rules and node.inputs[0] in found:
+            table = rules[node.op](node, found[node.inputs[0]], shapes[node.inputs[0]])
+        if table:
+            found[node.name] = table
+            yield node, table
 
 
 def absorbs(nodes: list[Node], name: str) -> None:

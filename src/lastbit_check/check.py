@@ -1,5 +1,6 @@
 """Derive the bound that a certificate's hints give, and compare it with what it claims."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,16 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lastbit_check import columns, enclosure, forward, patches, together
+from lastbit_check import cores, enclosure, forward, patches, together
 from lastbit_check.bytes import absorbs
 from lastbit_check.certificate import Hints, Manifest, Tree, hints_of
-from lastbit_check.duals import Ledger, adjoint
-from lastbit_check.exact import ZERO_GRID, Fix, total
+from lastbit_check.cores import Dual, adjoint
+from lastbit_check.exact import ZERO_GRID, Fix, matmul_up, total
 from lastbit_check.forward import UNIT, Form
 from lastbit_check.layers import layer_of
 from lastbit_check.network import BOXED, CURVED, Node, normal_form
 from lastbit_check.onnxfile import read
-from lastbit_check.verdict import at, require
+from lastbit_check.verdict import Rejected, at, require
 
 EXP_ERROR = Fraction(1, 2**20)
 Numbers = Fraction | list[Fraction] | dict[str, Any]
@@ -59,6 +60,43 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
         require(right, "hint.node", f"{what} of a node that has none")
 
 
+class Ledger:
+    """What each node adds to the bound, for every pair of classes and every pixel's group.
+
+    ``pairs`` (pairs, 2) lists the classes c < j. Of a node's ``effects`` the remainder and the
+    defect are (pairs, groups), the rounding, of two executions, is (pairs, 1).
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.pairs = np.array([*itertools.combinations(range(classes), 2)], dtype=np.intp)
+        self.effects = {kind: dict[str, Fix]() for kind in ("remainder", "rounding", "defect")}
+
+    def enter(self, node: Node, dual: Dual, made: forward.Outcome, moves: Fix) -> None:
+        """Book one node's effects; ``moves`` bounds |D_k| by group."""
+        flat, (c, j) = dual.a.n.reshape(-1, dual.a.n.shape[3]).T, self.pairs.T
+        weights = Fix(np.abs(flat[c] - flat[j]), dual.a.e)
+        off = Fix(np.broadcast_to(2 * dual.off.n, weights.n.shape), dual.off.e)
+        runs = Fix(2 * made.noise.n, made.noise.e)
+        entries = (weights, made.bend), (weights, runs), (off, moves)
+        for booked, (factor, values) in zip(self.effects.values(), entries, strict=True):
+            booked[node.name] = matmul_up(factor, values.reshape(flat.shape[1], -1))
+
+    def row(self, pair: tuple[int, int]) -> int:
+        """The place of a pair of classes c < j."""
+        pairs = self.pairs.tolist()
+        require([*pair] in pairs, "together.pair", f"{pair}")
+        return pairs.index([*pair])
+
+    def share(self, row: int, names: tuple[str, ...], most: Fraction) -> None:
+        """The roundings of these nodes, together at most ``most``, divided as they were alone."""
+        rounding = self.effects["rounding"]
+        alone = sum(rounding[name][row, 0].largest() for name in names)
+        for name in names if most < alone else ():
+            n = rounding[name].n.copy()
+            n[row] = math.ceil(int(n[row, 0]) * most / alone)
+            rounding[name] = Fix(n, rounding[name].e)
+
+
 class Pass:
     """One walk through the network: forms forward, effects and defects into the ledger."""
 
@@ -74,7 +112,7 @@ class Pass:
         self.readers = {name: [n for n in self.nodes if name in n.inputs] for name in shapes}
         self.duals = adjoint(self.nodes, self.readers, self.layers, hints)
         self.forms: dict[str, Form] = {}
-        self.spreads: dict[str, columns.Spread] = {}
+        self.spreads: dict[str, cores.Spread] = {}
         shared = {name for hint in hints.together.values() for name in hint.nodes}
         sources = {node.inputs[0] for node in self.nodes if node.name in shared}
         self.bundle = together.Bundle(shared | sources)
@@ -99,8 +137,8 @@ class Pass:
     def branched(self, tree: Tree) -> list[Fraction]:
         """The bounds of a tree's leaves."""
         first = self.first_layers()
-        require(first, "tree.shape", "the first layers have no exact form")
-        assert first is not None
+        if first is None:
+            raise Rejected("tree.shape", "the first layers have no exact form")
         a = self.difference(self.ledger.row(tree.pair), self.early[-1])
         return first.leaves(a, tree.pixel, tree.splits)
 
@@ -110,7 +148,7 @@ class Pass:
         self.ledger.enter(node, self.duals[node.name], made, form.moves)
         self.forms[node.name] = form
         if len(self.early) > 1 and node is self.early[-1]:  # from here on pixels are one group
-            self.forms = {name: replace(known, error=columns.coarse(known.error))
+            self.forms = {name: replace(known, error=cores.coarse(known.error))
                           for name, known in self.forms.items()}  # fmt: skip
         if node.name in self.hints.bases:
             self.forms[node.name] = self.based(node, self.forms[node.name])
@@ -124,15 +162,15 @@ class Pass:
         """The node's form, and its effects."""
         sources = [self.forms[name] for name in node.inputs]
         none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
-        spread = self.spreads.get(node.name, columns.Spread(none, none))
+        spread = self.spreads.get(node.name, cores.Spread(none, none))
         made = forward.through(node, self.layers.get(node.name), self.hints, sources, spread)
         return made.form(spread), made
 
     def based(self, node: Node, form: Form) -> Form:
         """Carry the node's error on as columns of its own: from here on nothing is in error."""
         flat = form.error.reshape(-1, form.error.n.shape[3])
-        rows = {name: columns.Gathered() for name in ({*()} if self.spreads else self.bundle.names)}
-        found = columns.spreads(self.nodes, node, self.layers, self.hints, flat, rows)
+        rows = {name: cores.Gathered() for name in ({*()} if self.spreads else self.bundle.names)}
+        found = cores.spreads(self.nodes, node, self.layers, self.hints, flat, rows)
         if not self.spreads:
             self.bundle.begin(flat, rows, found)
         for name, new in found.items():

@@ -4,7 +4,7 @@ For every image and every allowed execution the computed value is, elementwise,
 
     x = c + A (x_base - c_base) + e,   |e| <= error[..., 0],   |A| radius_base <= spread[..., 0]
 
-with the linear map A of the base node (see columns.py; zero where a node does not depend on it).
+with the linear map A of the base node (see cores.py; zero where a node does not depend on it).
 For two images that differ in a pixel of group g, |x' - x| <= error[..., 1+g] + spread[..., 1+g].
 The last group is no pixel's: it bounds how far a computed value is from the exact one, that of
 real arithmetic on the same image.
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lastbit_check.certificate import Hints
-from lastbit_check.columns import Spread
+from lastbit_check.cores import Spread
 from lastbit_check.enclosure import enclosed
 from lastbit_check.exact import ZERO_GRID, Fix, beside, least, most, times, total
 from lastbit_check.layers import Layer

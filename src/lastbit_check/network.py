@@ -144,10 +144,10 @@ class _Reader:
         require(not other, "model.operator", f"the value of {other}")
         variable = [name for name in o.inputs if not isinstance(self.values.get(name), np.ndarray)]
         sources = [self.node(name) for name in variable]
-        require(len(sources) in rule.sources, "model.graph", "a constant, or none, is read here")
+        require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
         ranks = {x.rank for x in sources}
         require(len(ranks) < 2 and ranks <= {*rule.ranks}, "model.shape", "the rank of an input")
-        self.keep(o.name, rule.make(self, o, *sources))
+        self.keep(o.name, rule.make[len(sources)](self, o, *sources))
 
     def keep(self, name: str, made: Node | Attribute | None) -> None:
         if isinstance(made, Node):
@@ -200,25 +200,20 @@ class _Reader:
         return replace(x, rank=2)
 
     def conv(self, o: Operator, x: Node) -> Node:
-        weight = self.floats(o.inputs[1])
+        """A dense layer is a convolution by a kernel of one place."""
+        weight, dense = self.floats(o.inputs[1]), o.op != "Conv"
+        require(weight.ndim == (2 if dense else 4), "model.shape", "the rank of the weights")
+        if dense:
+            weight = (weight if o.attribute("transB", 0) else weight.T)[:, :, None, None]
         kernel = [*weight.shape[2:]]
-        right = len(kernel) == 2 and o.attributes.get("kernel_shape", kernel) == kernel
+        right = o.attributes.get("kernel_shape", kernel) == kernel
         require(right, "model.operator", "the kernel's shape")
+        bias = self.floats(o.inputs[2]) if len(o.inputs) > 2 else None
+        if dense and bias is not None and bias.shape == (1, len(weight)):
+            bias = bias[0]
         strides, pads = o.attribute("strides", [1, 1]), o.attribute("pads", [0, 0, 0, 0])
-        groups, bias = o.attribute("group", 1), self.bias(o, len(weight))
-        parts = {"strides": tuple(strides), "pads": tuple(pads), "groups": groups}
+        parts = {"strides": tuple(strides), "pads": tuple(pads), "groups": o.attribute("group", 1)}
         return self.linear(o, x, _weights(weight, bias, **parts))
-
-    def dense(self, o: Operator, x: Node) -> Node:
-        weight = self.floats(o.inputs[1])
-        require(weight.ndim == 2, "model.shape", "dense weights")
-        rows = weight if o.attribute("transB", 0) else weight.T
-        bias = self.bias(o, len(rows))
-        bias = bias[0] if bias.shape == (1, len(rows)) else bias
-        return self.linear(o, x, _weights(rows[:, :, None, None], bias))
-
-    def bias(self, o: Operator, outs: int) -> F32:
-        return self.floats(o.inputs[2]) if len(o.inputs) > 2 else np.zeros(outs, np.float32)
 
     def linear(self, o: Operator, x: Node, w: Weights, **parts: Any) -> Node:
         outs, ins, high, wide = w.weight.shape
@@ -245,13 +240,9 @@ class _Reader:
             return replace(x, name=o.name, weights=replace(x.weights, norm=norm))
         return self.linear(o, x, _diagonal(x, norm=norm))
 
-    def elementwise(self, o: Operator, a: Node, b: Node | None = None) -> Node:
-        if b is None:
-            return self.affine(o, a)
-        if o.op == "Mul":
-            return self.product(o, a, b)
-        require(o.op == "Add" and a.shape == b.shape, "model.shape", "terms do not match")
-        return _made(o, "add", a, b)
+    def add(self, o: Operator, x: Node, y: Node) -> Node:
+        require(x.shape == y.shape, "model.shape", "terms do not match")
+        return _made(o, "add", x, y)
 
     def product(self, o: Operator, a: Node, b: Node) -> Node:
         for x, s in ((a, b), (b, a)):
@@ -302,27 +293,28 @@ def _root(x: Fraction) -> Fraction:
 
 @dataclass(frozen=True)
 class _Rule:
-    """How many inputs, how many of them no constants, their ranks; attributes of one value."""
+    """What makes it of as many nodes, how many inputs, their ranks; attributes of one value."""
 
-    make: Callable[..., Node | Attribute | None]
+    make: dict[int, Callable[..., Node | Attribute | None]]
     inputs: tuple[int, ...] = (1,)
     ranks: tuple[int, ...] = (2, 4)
     only: dict[str, Attribute] = field(default_factory=dict[str, Attribute])
-    sources: tuple[int, ...] = (1,)
 
 
 RULES = {
-    **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _Rule(_Reader.elementwise, (2,), sources=(1, 2))),
-    **dict.fromkeys(("Cast", "Dropout", "Identity"), _Rule(_Reader.same)),
-    "BatchNormalization": _Rule(_Reader.batch_norm, (5,)),
-    "Constant": _Rule(_Reader.constant, (0,), sources=(0,)),
-    "Conv": _Rule(_Reader.conv, (2, 3), (4,), {"auto_pad": "NOTSET", "dilations": [1, 1]}),
-    "Flatten": _Rule(_Reader.flatten, only={"axis": 1}),
-    "Gemm": _Rule(_Reader.dense, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
-    "GlobalAveragePool": _Rule(_Reader.mean, ranks=(4,), only={"keepdims": 1}),
-    "MatMul": _Rule(_Reader.dense, (2,), (2,), {"transB": 0}),
-    "ReduceMean": _Rule(_Reader.mean, (1, 2), (4,)),
-    "Reshape": _Rule(_Reader.flatten, (2,)),
-    "Sigmoid": _Rule(_Reader.sigmoid),
-    "Softmax": _Rule(_Reader.softmax),
+    **dict.fromkeys(("Div", "Sub"), _Rule({1: _Reader.affine}, (2,))),
+    **dict.fromkeys(("Cast", "Dropout", "Identity"), _Rule({1: _Reader.same})),
+    "Add": _Rule({1: _Reader.affine, 2: _Reader.add}, (2,)),
+    "BatchNormalization": _Rule({1: _Reader.batch_norm}, (5,)),
+    "Constant": _Rule({0: _Reader.constant}, (0,)),
+    "Conv": _Rule({1: _Reader.conv}, (2, 3), (4,), {"auto_pad": "NOTSET", "dilations": [1, 1]}),
+    "Flatten": _Rule({1: _Reader.flatten}, only={"axis": 1}),
+    "Gemm": _Rule({1: _Reader.conv}, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
+    "GlobalAveragePool": _Rule({1: _Reader.mean}, ranks=(4,), only={"keepdims": 1}),
+    "MatMul": _Rule({1: _Reader.conv}, (2,), (2,), {"transB": 0}),
+    "Mul": _Rule({1: _Reader.affine, 2: _Reader.product}, (2,)),
+    "ReduceMean": _Rule({1: _Reader.mean}, (1, 2), (4,)),
+    "Reshape": _Rule({1: _Reader.flatten}, (2,)),
+    "Sigmoid": _Rule({1: _Reader.sigmoid}),
+    "Softmax": _Rule({1: _Reader.softmax}),
 }

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from lastbit_check import enclosure, forward
 from lastbit_check.certificate import Hints
-from lastbit_check.columns import Spread
+from lastbit_check.cores import Spread
 from lastbit_check.exact import ZERO_GRID, Fix, Ints
 from lastbit_check.forward import Form
 from lastbit_check.layers import Layer

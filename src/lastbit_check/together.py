@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.certificate import Together
-from lastbit_check.columns import RADIUS_BITS, Gathered, Spread
+from lastbit_check.cores import RADIUS_BITS, Gathered, Spread
 from lastbit_check.exact import Fix, Ints, matmul_up, total
 from lastbit_check.forward import Form, layer_underflow
 from lastbit_check.layers import Layer, Rows
@@ -71,7 +71,7 @@ class Bundle:
         self.own: dict[str, Fix] = {}
 
     def begin(self, radius: Fix, rows: dict[str, Gathered], found: dict[str, Spread]) -> None:
-        """Note what `columns.spreads` makes of the first base, whose error is ``radius``."""
+        """Note what `cores.spreads` makes of the first base, whose error is ``radius``."""
         require(self.names <= found.keys(), "together.base", "a node that does not depend on it")
         ranges = radius[:, :1].fit(RADIUS_BITS)
         self.radius = np.ldexp(ranges.n[np.any(radius.n, axis=1), 0], -ranges.e)

@@ -9,7 +9,7 @@ import pytest
 from adversaries import ranges
 from adversaries.shown import Show
 from adversaries.weakened import weakened
-from lastbit_check import columns
+from lastbit_check import cores
 from lastbit_check.exact import Fix
 
 SEEDS = range(6)
@@ -42,31 +42,31 @@ def most(scale: float = 2.0**-8) -> float:
 
 
 def test_a_pixel_left_out_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    spreads = columns.spreads
+    spreads = cores.spreads
 
     def weaker(nodes: Any, base: Any, layers: Any, hints: Any, radius: Fix, kept: Any) -> Any:
         without = Fix(radius.n.copy(), radius.e)
         without.n[-1] = 0
         return spreads(nodes, base, layers, hints, without, kept)
 
-    monkeypatch.setattr(columns, "spreads", weaker)
+    monkeypatch.setattr(cores, "spreads", weaker)
     assert most() > 1
 
 
 def test_a_radius_rounded_down_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
     """To nearest 10 bits, so that it shows; rounded up to as few, it is within."""
-    monkeypatch.setattr(columns, "RADIUS_BITS", 10)
+    monkeypatch.setattr(cores, "RADIUS_BITS", 10)
     scale = 2.0**-8 * (1 + 2.0**-12)  # to nearest, 255 times it goes down
     assert most(scale) <= 1
     right = "radius[:, :1].fit(RADIUS_BITS)"
     wrong = "radius[:, :1].fit(RADIUS_BITS, up=False)"
-    monkeypatch.setattr(columns, "spreads", weakened(columns.spreads, right, wrong))
+    monkeypatch.setattr(cores, "spreads", weakened(cores.spreads, right, wrong))
     assert most(scale) > 1
 
 
 def test_a_core_of_few_bits_is_exceeded_without_its_slack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "CORE_BITS", 10)
+    monkeypatch.setattr(cores, "CORE_BITS", 10)
     assert most() <= 1
     right, wrong = "0.0 if columns.exact else 2.0", "0.0"
-    monkeypatch.setattr(columns, "_gathered", weakened(columns._gathered, right, wrong))
+    monkeypatch.setattr(cores, "_gathered", weakened(cores._gathered, right, wrong))
     assert most() > 1

@@ -10,7 +10,7 @@ import pytest
 from lastbit.certificate.write import hints_for
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Pass
-from lastbit_check.duals import BITS, Dual
+from lastbit_check.cores import DUAL_BITS as BITS, Dual
 from lastbit_check.exact import Fix
 from lastbit_check.network import Node
 from networks import RandomNetwork

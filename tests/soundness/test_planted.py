@@ -18,8 +18,7 @@ from lastbit.witness import measure
 from lastbit.witness.runtimes import OnnxRuntime, Reference
 from lastbit_check import check as checker, forward
 from lastbit_check.certificate import parse
-from lastbit_check.check import check
-from lastbit_check.duals import Ledger
+from lastbit_check.check import Ledger, check
 from lastbit_check.exact import Fix
 from lastbit_check.network import Node
 from planted import CLOSE, FAMILIES, Planted, plant

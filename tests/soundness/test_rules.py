@@ -475,7 +475,7 @@ model(
     k=f32(1, 1, 4, 4),
 )
 model(
-    "model.operator",
+    "model.shape",
     "a_convolution_of_lines",
     between(("Conv", ["x", "k"], "m", {})),
     k=f32(1, 1, 4),

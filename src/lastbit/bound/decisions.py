@@ -31,7 +31,7 @@ from lastbit.bound.drift import SameImage, above
 from lastbit.bound.walk import Watch
 from lastbit_check.certificate import Hints
 from lastbit_check.check import softmax_error
-from lastbit_check.columns import Spread
+from lastbit_check.cores import Spread
 from lastbit_check.enclosure import exp_bounds
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, least, matmul_up, total
 from lastbit_check.forward import Form, Outcome, through

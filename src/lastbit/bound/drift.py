@@ -21,12 +21,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from lastbit.bound.absorb import absorbed_node
+from lastbit.bound.absorb import absorbed_node, tables
 from lastbit.bound.walk import Walk, Watch
-from lastbit_check.bytes import GRID, Row, tables
+from lastbit_check.bytes import GRID, Row
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived
-from lastbit_check.duals import adjoint
+from lastbit_check.cores import adjoint
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
 from lastbit_check.forward import Form, Outcome
 from lastbit_check.network import Node, normal_form

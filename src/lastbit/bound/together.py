@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.bound.walk import Walk
-from lastbit_check import columns, together
+from lastbit_check import cores, together
 from lastbit_check.certificate import Together
 from lastbit_check.check import Derived
 from lastbit_check.layers import Layer
@@ -60,9 +60,9 @@ def take_together(walk: TrunkWalk, derived: Derived) -> Derived:
     nodes = _candidates(walk, derived)
     if walk.base is None or not nodes:
         return derived
-    rows = {name: columns.Gathered() for node in nodes for name in (node.name, node.inputs[0])}
+    rows = {name: cores.Gathered() for node in nodes for name in (node.name, node.inputs[0])}
     base, radius = walk.base
-    found = columns.spreads(walk.nodes, base, walk.layers, walk.hints, radius, rows)
+    found = cores.spreads(walk.nodes, base, walk.layers, walk.hints, radius, rows)
     nodes = [node for node in nodes if {node.name, node.inputs[0]} <= found.keys()]
     bundle = together.Bundle({name for node in nodes for name in (node.name, node.inputs[0])})
     bundle.forms = {name: walk.kept[name] for name in bundle.names}
@@ -141,7 +141,9 @@ def _candidates(walk: Walk, derived: Derived) -> list[Node]:
     return [
         node
         for node in later[1:]
-        if losses[node.name] > least and _units(walk.layers[node.name]) <= MOST_UNITS
+        if losses[node.name] > least
+        and walk.layers[node.name].extra != 2  # not a mean: it loses by it
+        and _units(walk.layers[node.name]) <= MOST_UNITS
     ]
 
 

@@ -1,9 +1,13 @@
-"""How the nodes after a base depend on it, column by column.
+"""The linear cores: how the nodes after a base depend on it, and the logits on every node.
 
 What a base is not known to do is a box. The linear cores carry one unit vector of the base after
 the other through the network, on integer grids; |A| radius is summed as they pass, so that the
 matrix A of a node is never held whole. Re-gridding changes an entry of A by at most two units:
 ``slack`` bounds what that is worth, and goes into the node's own error.
+
+Dual vectors are the adjoint of the cores (docs/bound.md, section 3), from the logits back, rounded
+to integers on a grid for each node, so that of d_j = sum_k L_kj^T a_k - a_j, over the readers k of
+a node j, only roundings are left. The image has no core: its D_0 is all in nu_0.
 """
 
 from __future__ import annotations
@@ -14,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix, beside, total
+from lastbit_check.exact import ZERO_GRID, Fix, beside, total
 from lastbit_check.layers import Layer, Rows
 from lastbit_check.network import CURVED, Node
 
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 24  # exact in a float32, too
 RADIUS_BITS = 19
+DUAL_BITS = 30  # of a dual vector: with a slope, of 22 bits, exact below 2^53
 # of some columns: the place of the first one, the channels that are not 0, and A on them
 # (rows, H, W, K) with an exponent; columns that are in none are 0
 Gathered = list[tuple[int, Rows, NDArray[np.float32], int]]
@@ -128,3 +133,40 @@ def coarse(radius: Fix) -> Fix:
     first, last = radius.n[..., :1], radius.n[..., -1:]
     largest = np.max(radius.n[..., 1:-1], axis=3, keepdims=True)
     return Fix(np.concatenate([first, largest, last], axis=3), radius.e)
+
+
+class Dual(NamedTuple):
+    """Vectors a (C, H, W, classes), and a bound of the entries of d, a number."""
+
+    a: Fix
+    off: Fix
+
+
+def adjoint(
+    nodes: list[Node], readers: dict[str, list[Node]], layers: dict[str, Layer], hints: Hints
+) -> dict[str, Dual]:
+    """The dual vectors of every node but the softmax, last of all.
+
+    A core is 0 where the node is among nobody's ``readers``.
+    """
+    logits, classes = nodes[-1].inputs[0], nodes[-1].shape[0]
+    unit = Fix(np.eye(classes).reshape(classes, 1, 1, classes), 0)
+    found = {logits: Dual(unit, Fix(np.zeros(1), ZERO_GRID))}
+    for node in reversed(nodes[:-1]):
+        if node.name == logits:
+            continue
+        parts = [Fix(np.zeros((*node.shape, classes)), ZERO_GRID)]
+        for reader in readers[node.name]:
+            a = found[reader.name].a
+            if reader.name in layers:
+                parts.append(layers[reader.name].transposed(a))
+            elif reader.op == "add":
+                parts += [a] * reader.inputs.count(node.name)
+            elif reader.inputs[0] == node.name:
+                m = hints.slope(reader)
+                parts.append(Fix(a.n * m.n, a.e + m.e))
+        a = total(*parts, up=False).fit(DUAL_BITS, up=False)
+        # each part is within a unit of its grid, and is rounded to that of the sum, and the sum too
+        grid = min(a.e, *(part.e for part in parts))
+        found[node.name] = Dual(a, Fix(np.array([2.0 * len(parts) + 1]), grid))
+    return found
