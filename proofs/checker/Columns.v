@@ -3,7 +3,7 @@
     - [errors_unit], [owns_unit]: each row's own error, and its own change for each pixel, absorb what
       its columns miss: [local_error] of Forms.v.
 
-    Rests on Rows.v and Forms.v. Stands behind columns.py. *)
+    Rests on Rows.v and Forms.v. Stands behind cores.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.

@@ -3,7 +3,7 @@
     - [values_ok], [changes_ok]: the exact operation of each unit follows the row's affine form;
     - [errors_ok], [owns_ok]: the row's own error and change absorb what its columns miss.
 
-    Rests on Annotation.v, Curves.v and Rules.v. Stands behind the rules of forward.py and columns.py. *)
+    Rests on Annotation.v, Curves.v and Rules.v. Stands behind the rules of forward.py and cores.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals curves.Slopes curves.Enclosure operations.Units.

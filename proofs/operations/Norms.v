@@ -9,7 +9,7 @@
     - [norm_frobenius], [norm_add]: what the core's grid leaves out;
     - [norm_change]: a change of the argument; [norm_pair]: sqrt 2 for a difference of two members.
 
-    Rests on nothing but real arithmetic. Stands behind forms.py and the method `norms` of check.py. *)
+    Rests on nothing but real arithmetic. Stands behind the method `norms` of lastbit, and [contracts] of together.py. *)
 
 From Coq Require Import Reals Lra Lia Psatz List.
 From Lastbit Require Import Totals.
