@@ -21,7 +21,7 @@ Open Scope R_scope.
 Definition few_terms (o : cunit) : Prop :=
   match o with CLinear ws bs => (Z.of_nat (length ws + length bs) <= most_terms)%Z | _ => True end.
 
-Notation keep := (filter (fun w : Z * positive => negb (fst w =? 0)%Z)).
+Local Notation keep := (filter (fun w : Z * positive => negb (fst w =? 0)%Z)).
 
 Lemma coef_keep ws j : coef (keep ws) j = coef ws j.
 Proof.
