@@ -1,15 +1,14 @@
-(** * What the operations on lines compute
+(** * Sums and roundings of lines, entry by entry
 
-    - [combined_value], [combined_good]: a rounded combination is within half a unit of the last place, for
-      each of its entries, of the exact one; and its norms are right;
-    - [extended_value], [extended_good]: a line with one entry more;
-    - [low_ok], [high_ok], [norm_ok], [each_ok]: sums over all units, from the norms.
+    - [signed], [plain]: a machine integer as a signed number, and as a number from 0 on;
+    - [added_sum]: the sum of two lines, one of them times a number, where no number leaves the 63 bits;
+    - [rounded_ok], [rounded_error]: the division by a power of two, to the nearest.
 
-    Rests on Lines.v and Numbers.v. *)
+    The order of the entries is never used: [entry_sum] adds up all entries of a key. Rests on Lines.v and Totals.v. *)
 
-From Coq Require Import Reals Lra Lia Psatz ZArith List Bool Uint63 Sint63.
-From Lastbit Require Import Totals checker.Program checker.Numbers checker.Lines.
-Import ListNotations.
+From Coq Require Import Reals Lra Lia Psatz ZArith Bool Uint63.
+From Coq Require Sint63.
+From Lastbit Require Import Totals checker.Lines.
 Open Scope R_scope.
 
 Notation plain := Uint63.to_Z.
@@ -23,16 +22,22 @@ Lemma plain_range x : 0 <= plain x < 2 ^ 63.
 Proof. exact (Uint63.to_Z_bounded x). Qed.
 
 Lemma plain_add a b : plain a + plain b < 2 ^ 63 -> plain (a + b)%uint63 = plain a + plain b.
-Proof. intros H. rewrite Uint63.add_spec. apply Z.mod_small. generalize (plain_range a) (plain_range b). change wB with (2 ^ 63). lia. Qed.
+Proof.
+  intros H. rewrite Uint63.add_spec. apply Z.mod_small. generalize (plain_range a) (plain_range b). change wB with (2 ^ 63).
+  lia.
+Qed.
 
 Lemma plain_magnitude v : plain (magnitude v) = Z.abs (signed v).
 Proof.
-  unfold Sint63.to_Z. change min_int with limit_sum. change (0 - v)%uint63 with (opp v).
+  unfold Sint63.to_Z. change Sint63.min_int with limit_sum. change (0 - v)%uint63 with (opp v).
   generalize (plain_range v) (plain_range (opp v)). destruct (v <? limit_sum)%uint63; lia.
 Qed.
 
 Lemma signed_small x : - 2 ^ 62 <= signed x < 2 ^ 62.
-Proof. generalize (Sint63.to_Z_bounded x). change (signed Sint63.min_int) with (- 2 ^ 62). change (signed Sint63.max_int) with (2 ^ 62 - 1). lia. Qed.
+Proof.
+  generalize (Sint63.to_Z_bounded x). change (signed Sint63.min_int) with (- 2 ^ 62).
+  change (signed Sint63.max_int) with (2 ^ 62 - 1). lia.
+Qed.
 
 (** Numbers that agree modulo 2^63, and are small, are equal. *)
 Lemma signed_is x z : - 2 ^ 62 <= z < 2 ^ 62 -> plain x = z mod 2 ^ 63 -> signed x = z.
@@ -46,7 +51,8 @@ Proof. intros H. apply Sint63.to_Z_add. rewrite Sint63.to_Z_min, Sint63.to_Z_max
 
 Lemma signed_mul x y : Z.abs (signed x) * Z.abs (signed y) < 2 ^ 62 -> signed (x * y)%uint63 = signed x * signed y.
 Proof.
-  intros H. rewrite <- Z.abs_mul in H. apply Sint63.to_Z_mul. rewrite Sint63.to_Z_min, Sint63.to_Z_max. change (wB / 2) with (2 ^ 62). lia.
+  intros H. rewrite <- Z.abs_mul in H. apply Sint63.to_Z_mul. rewrite Sint63.to_Z_min, Sint63.to_Z_max.
+  change (wB / 2) with (2 ^ 62). lia.
 Qed.
 
 Lemma signed_bias x : plain (x + limit_sum)%uint63 = signed x + 2 ^ 62.
@@ -158,98 +164,16 @@ Lemma added_sum c a : forall b, fits c a b -> sum_of c a b (added c a b).
 Proof.
   induction a as [|g v a IH]; intros b F; [apply nil_sum|].
   destruct b as [|h w b]; [exact (scaled_sum _ _ F)|]. cbn [added].
-  assert (A : forall b, fits c (Entry g v a) b -> sum_of c a b (added c a b)) by (intros b' F'; exact (IH b' (proj2 (fits_left _ _ _ _ _ F')))).
+  assert (A : forall b, fits c (Entry g v a) b -> sum_of c a b (added c a b)) by (intros b' F';
+  exact (IH b' (proj2 (fits_left _ _ _ _ _ F')))).
   destruct (Uint63.eqb_spec g h) as [Q _]. destruct (g =? h)%uint63.
   { rewrite <- (Q eq_refl) in *. apply sum_both; [exact F|]. exact (A _ (fits_right _ _ _ _ _ F)). }
   clear Q. destruct (h <? g)%uint63; [now apply sum_left, A|].
-  apply sum_right. apply fits_right in F. clear h w. revert F. induction b as [|h w b IHb]; intros F; [exact (scaled_sum _ _ F)|].
+  apply sum_right. apply fits_right in F. clear h w. revert F. induction b as [|h w b IHb]; intros F;
+  [exact (scaled_sum _ _ F)|].
   destruct (g <? h)%uint63; [exact (sum_right _ _ _ _ _ _ (IHb (fits_right _ _ _ _ _ F)))|].
   destruct (Uint63.eqb_spec g h) as [Q _]. destruct (g =? h)%uint63; [|now apply sum_left, A].
   rewrite <- (Q eq_refl) in *. apply sum_both; [exact F|]. exact (A _ (fits_right _ _ _ _ _ F)).
-Qed.
-
-(** ** What is kept with a line *)
-
-Record good (B : int) (k : nat) (s : stored) : Prop := {
-  g_below : below k (s_line s);
-  g_low : plain (s_low s) = norm (fun g => (g <? B)%uint63) (s_line s);
-  g_high : plain (s_high s) = norm (fun g => negb (g <? B)%uint63) (s_line s);
-  g_count : plain (s_count s) = entries (s_line s);
-  g_small : whole (s_line s) < 2 ^ 62;
-  g_few : entries (s_line s) < 2 ^ 40 }.
-
-Lemma good_norm B k s : good B k s -> plain (s_low s) + plain (s_high s) = whole (s_line s).
-Proof. intros []. rewrite g_low0, g_high0. apply norm_parts. Qed.
-
-Lemma measured_good B k l : below k l -> whole l < 2 ^ 62 -> entries l < 2 ^ 40 -> good B k (measured B l).
-Proof.
-  intros Hb Hw He. unfold measured. set (go := fix measured (a : line) (low high count : int) : stored := _).
-  assert (G : forall a low high count, plain low + whole a < 2 ^ 63 -> plain high + whole a < 2 ^ 63 -> plain count + entries a < 2 ^ 63 ->
-    let s := go a low high count in s_line s = l /\ plain (s_low s) = plain low + norm (fun g => (g <? B)%uint63) a /\
-    plain (s_high s) = plain high + norm (fun g => negb (g <? B)%uint63) a /\ plain (s_count s) = plain count + entries a).
-  { induction a as [|g v a IH]; intros low high count Hl Hh Hc; [cbn; intuition lia|].
-    rewrite whole_cons in *. cbn [norm entries] in *. assert (P := norm_pos all a). assert (Q := entries_pos a).
-    assert (C : plain (count + 1)%uint63 = plain count + 1) by (apply plain_add; change (plain 1) with 1; lia).
-    change (go (Entry g v a) low high count) with (let x := magnitude v in
-      if (g <? B)%uint63 then go a (low + x)%uint63 high (count + 1)%uint63 else go a low (high + x)%uint63 (count + 1)%uint63).
-    cbv zeta. generalize (plain_magnitude v). generalize (magnitude v). intros x M.
-    destruct (g <? B)%uint63; cbn [negb].
-    - assert (L : plain (low + x)%uint63 = plain low + Z.abs (signed v)) by (rewrite <- M; apply plain_add; lia).
-      destruct (IH (low + x)%uint63 high (count + 1)%uint63) as (I1 & I2 & I3 & I4); intuition lia.
-    - assert (L : plain (high + x)%uint63 = plain high + Z.abs (signed v)) by (rewrite <- M; apply plain_add; lia).
-      destruct (IH low (high + x)%uint63 (count + 1)%uint63) as (I1 & I2 & I3 & I4); intuition lia. }
-  destruct (G l 0%uint63 0%uint63 0%uint63) as (I1 & I2 & I3 & I4); change (plain 0) with 0 in *; try lia.
-  split; rewrite ?I1; try assumption.
-Qed.
-
-(** ** Sums of several lines *)
-
-Notation norm_of s := (whole (s_line s)).
-Definition load (terms : list (int * stored)) : Z := zsum (map (fun t => Z.abs (signed (fst t)) * norm_of (snd t)) terms).
-Definition crowd (terms : list (int * stored)) : Z := zsum (map (fun t => entries (s_line (snd t))) terms).
-Definition value (s : stored) (g : nat) : Z := entry_sum (s_line s) g.
-Definition combination (terms : list (int * stored)) (g : nat) : Z :=
-  zsum (map (fun t => signed (fst t) * value (snd t) g) terms).
-
-Lemma load_cons c s terms : load ((c, s) :: terms) = Z.abs (signed c) * norm_of s + load terms.
-Proof. reflexivity. Qed.
-
-Lemma crowd_cons c s terms : crowd ((c, s) :: terms) = entries (s_line s) + crowd terms.
-Proof. reflexivity. Qed.
-
-Lemma load_pos terms : 0 <= load terms.
-Proof. induction terms as [|[c s] terms IH]; [easy|]. rewrite load_cons. generalize (norm_pos all (s_line s)). nia. Qed.
-
-Lemma gathered_ok terms : load terms < 2 ^ 62 -> whole (gathered terms) <= load terms /\
-  (forall g, entry_sum (gathered terms) g = combination terms g) /\ entries (gathered terms) <= crowd terms /\
-  (forall k, Forall (fun t => below k (s_line (snd t))) terms -> below k (gathered terms)).
-Proof.
-  induction terms as [|[c s] terms IH]; [easy|]. intros H. cbn [gathered fold_right fst snd]. fold (gathered terms).
-  rewrite load_cons in *.
-  assert (P := norm_pos all (s_line s)). assert (P' := load_pos terms).
-  destruct IH as (W & E & N & B); [nia|]. destruct (added_sum c (s_line s) (gathered terms)) as [SE SW SN SB]; [lia|].
-  repeat split.
-  - lia.
-  - intros g. rewrite SE, E. reflexivity.
-  - rewrite crowd_cons. lia.
-  - intros k F. inversion F; subst. now apply SB, B.
-Qed.
-
-Lemma room_ok B k terms : forall sum count, Forall (fun t => good B k (snd t)) terms -> room terms sum count = true ->
-  plain sum < 2 ^ 62 -> plain count < 2 ^ 40 -> plain sum + load terms < 2 ^ 62 /\ plain count + crowd terms < 2 ^ 40.
-Proof.
-  induction terms as [|[c s] terms IH]; intros sum count F H Hs Hc; [change (load []) with 0; change (crowd []) with 0; lia|].
-  inversion F as [|? ? G F']; subst. cbn [snd] in G. assert (N := good_norm _ _ _ G). cbn [room] in H.
-  assert (M := Uint63.mulc_spec (magnitude c) (s_low s + s_high s)%uint63).
-  rewrite plain_magnitude, plain_add, N in M by (generalize (g_small _ _ _ G); lia).
-  destruct (mulc (magnitude c) (s_low s + s_high s)) as [high x]. cbn [fst snd] in M.
-  destruct (_ && _) eqn:E in H; [|discriminate]. rewrite !andb_true_iff, !Uint63.ltb_spec in E. destruct E as (((E1 & E2) & E3) & E4).
-  apply Uint63.eqb_correct in E1. subst high. change (plain 0) with 0 in M.
-  change (plain limit_sum) with (2 ^ 62) in *. change (plain limit_count) with (2 ^ 40) in *.
-  assert (A := plain_add sum x ltac:(lia)). assert (C := plain_add count (s_count s)). rewrite (g_count _ _ _ G) in C.
-  specialize (C ltac:(generalize (g_few _ _ _ G); lia)).
-  destruct (IH _ _ F' H) as [I1 I2]; try lia.
-  rewrite load_cons, crowd_cons. lia.
 Qed.
 
 (** ** Rounding *)
@@ -267,7 +191,8 @@ Proof. apply Z.pow_pos_nonneg; [lia|apply plain_range]. Qed.
 
 Lemma half_is : plain half = unit / 2.
 Proof.
-  assert (R := plain_range e). rewrite Uint63.lsr_spec, Uint63.lsl_spec. change (plain 1) with 1. rewrite Z.mul_1_l, Z.mod_small; [reflexivity|].
+  assert (R := plain_range e). rewrite Uint63.lsr_spec, Uint63.lsl_spec. change (plain 1) with 1.
+  rewrite Z.mul_1_l, Z.mod_small; [reflexivity|].
   split; [apply Z.lt_le_incl, unit_pos|]. change wB with (2 ^ 63). apply Z.pow_lt_mono_r; lia.
 Qed.
 
@@ -280,7 +205,8 @@ Proof.
   assert (Hp : 0 <= unit / 2) by (apply Z.div_pos; lia).
   apply signed_is.
   - split; [apply Z.div_le_lower_bound|apply Z.div_lt_upper_bound]; nia.
-  - rewrite Uint63.sub_spec, !Uint63.lsr_spec, Uint63.add_assoc. rewrite plain_add, signed_bias, half_is by (rewrite signed_bias, half_is; lia).
+  - rewrite Uint63.sub_spec, !Uint63.lsr_spec, Uint63.add_assoc.
+    rewrite plain_add, signed_bias, half_is by (rewrite signed_bias, half_is; lia).
     change (plain limit_sum) with (2 ^ 62). change wB with (2 ^ 63). f_equal.
     replace (signed v + 2 ^ 62 + unit / 2) with (signed v + unit / 2 + 2 ^ (62 - plain e) * unit) by lia.
     rewrite D', Z.div_add by lia. lia.
@@ -288,12 +214,14 @@ Qed.
 
 Lemma rounded_close x : 2 * Z.abs ((x + unit / 2) / unit * unit - x) <= unit.
 Proof.
-  assert (U := unit_pos). assert (A := Z.div_mod (x + unit / 2) unit ltac:(lia)). assert (A' := Z.mod_pos_bound (x + unit / 2) unit U).
+  assert (U := unit_pos). assert (A := Z.div_mod (x + unit / 2) unit ltac:(lia)).
+  assert (A' := Z.mod_pos_bound (x + unit / 2) unit U).
   assert (T := Z.div_mod unit 2 ltac:(lia)). assert (T' := Z.mod_pos_bound unit 2 ltac:(lia)).
   destruct (Z.eq_dec (plain e) 0) as [Z0|N0].
   - rewrite Z0. change (2 ^ 0) with 1. change (1 / 2) with 0. rewrite Z.div_1_r. lia.
   - assert (unit mod 2 = 0).
-    { replace (plain e) with (Z.succ (plain e - 1)) by lia. rewrite Z.pow_succ_r, Z.mul_comm by (generalize (plain_range e); lia). now apply Z_mod_mult. }
+    { replace (plain e) with (Z.succ (plain e - 1)) by lia. rewrite Z.pow_succ_r, Z.mul_comm by (generalize (plain_range e);
+    lia). now apply Z_mod_mult. }
     lia.
 Qed.
 
@@ -312,7 +240,8 @@ Proof.
   assert (P := norm_pos all l). destruct IH as (W & N & B); [lia|]. cbn [rounded].
   destruct (v =? 0)%uint63.
   - cbn [entries]. split; [lia|]. split; [lia|]. intros k [_ K]. now apply B.
-  - rewrite whole_cons, rounded_number by lia. cbn [entries]. generalize (rounded_less (signed v)). split; [lia|]. split; [lia|].
+  - rewrite whole_cons, rounded_number by lia. cbn [entries]. generalize (rounded_less (signed v)). split; [lia|]. split;
+    [lia|].
     intros k [K K']. split; [exact K|now apply B].
 Qed.
 
@@ -346,7 +275,8 @@ Proof.
       apply Rle_trans with (over n (fun g => (if (Z.of_nat g =? plain h)%Z then / 2 else 0) +
         Rabs (IZR (entry_sum (rounded bias back e l) g) - IZR (entry_sum l g) / IZR unit))).
       * apply over_le. intros j _. rewrite !plus_IZR. destruct (Z.of_nat j =? plain h)%Z.
-        -- apply Rle_trans with (2 := Rplus_le_compat_r _ _ _ C), (fun H => Rle_trans _ _ _ H (Rabs_triang _ _)). right. f_equal. field. lra.
+        -- apply Rle_trans with (2 := Rplus_le_compat_r _ _ _ C), (fun H => Rle_trans _ _ _ H (Rabs_triang _ _)). right.
+        f_equal. field. lra.
         -- right. rewrite !Rplus_0_l. reflexivity.
       * rewrite over_plus. apply Rplus_le_compat; [apply over_key; lra|exact IH].
 Qed.

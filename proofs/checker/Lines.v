@@ -60,12 +60,14 @@ Definition rounded (bias back e : int) := fix rounded (a : line) : line :=
   | Entry g v a' => if v =? 0 then rounded a' else Entry g (((v + bias) >> e) - back) (rounded a')
   end.
 
-Definition measured (B : int) (l : line) := (fix measured (a : line) (low high count : int) : stored :=
+Definition measuring (B : int) (l : line) := fix measuring (a : line) (low high count : int) : stored :=
   match a with
   | Nil => Stored l low high count
   | Entry g v a' => let x := magnitude v in
-      if g <? B then measured a' (low + x) high (count + 1) else measured a' low (high + x) (count + 1)
-  end) l 0 0 0.
+      if g <? B then measuring a' (low + x) high (count + 1) else measuring a' low (high + x) (count + 1)
+  end.
+
+Definition measured (B : int) (l : line) : stored := measuring B l l 0 0 0.
 
 (** ** The two operations *)
 
@@ -83,7 +85,8 @@ Definition gathered (terms : list (int * stored)) : line :=
 
 Definition combined (B e : int) (terms : list (int * stored)) : option stored :=
   let half := (1 << e) >> 1 in
-  if (e <? 62) && room terms half 0 then Some (measured B (rounded (limit_sum + half) (limit_sum >> e) e (gathered terms))) else None.
+  if (e <? 62) && room terms half 0
+  then Some (measured B (rounded (limit_sum + half) (limit_sum >> e) e (gathered terms))) else None.
 
 Definition extended (B : int) (s : stored) (g v : int) : option stored :=
   let x := magnitude v in
