@@ -164,8 +164,8 @@ Lemma added_sum c a : forall b, fits c a b -> sum_of c a b (added c a b).
 Proof.
   induction a as [|g v a IH]; intros b F; [apply nil_sum|].
   destruct b as [|h w b]; [exact (scaled_sum _ _ F)|]. cbn [added].
-  assert (A : forall b, fits c (Entry g v a) b -> sum_of c a b (added c a b)) by (intros b' F';
-  exact (IH b' (proj2 (fits_left _ _ _ _ _ F')))).
+  assert (A : forall b, fits c (Entry g v a) b -> sum_of c a b (added c a b))
+    by (intros b' F'; exact (IH b' (proj2 (fits_left _ _ _ _ _ F')))).
   destruct (Uint63.eqb_spec g h) as [Q _]. destruct (g =? h)%uint63.
   { rewrite <- (Q eq_refl) in *. apply sum_both; [exact F|]. exact (A _ (fits_right _ _ _ _ _ F)). }
   clear Q. destruct (h <? g)%uint63; [now apply sum_left, A|].

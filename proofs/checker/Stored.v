@@ -145,8 +145,8 @@ Lemma extended_parts B k s g v s' : good B k s -> extended B s g v = Some s' ->
   s_line s' = Entry g v (s_line s) /\ (forall k', (k <= k')%nat -> (plain g < Z.of_nat k')%Z -> good B k' s').
 Proof.
   intros G H. assert (N := good_norm _ _ _ G). assert (G' := G). destruct G' as [Gb Gl Gh Gc Gs Gf]. unfold extended in H.
-  cbv zeta in H. destruct (_ && _) eqn:E in H; [|discriminate]. rewrite andb_true_iff, !Uint63.ltb_spec in E. destruct E as [E1 E2].
-  revert H E1. generalize (plain_magnitude v). generalize (magnitude v). intros x M H E1.
+  cbv zeta in H. destruct (_ && _) eqn:E in H; [|discriminate]. rewrite andb_true_iff, !Uint63.ltb_spec in E.
+  destruct E as [E1 E2]. revert H E1. generalize (plain_magnitude v). generalize (magnitude v). intros x M H E1.
   change (plain limit_sum) with (2 ^ 62)%Z in E1. change (plain limit_count) with (2 ^ 40)%Z in E2.
   assert (R := plain_range (s_low s)). assert (R' := plain_range (s_high s)). assert (Rx := signed_small v).
   assert (C : plain (s_count s + 1)%uint63 = (1 + entries (s_line s))%Z) by (rewrite plain_add; change (plain 1) with 1%Z; lia).
