@@ -97,7 +97,8 @@ End Output.
 Fixpoint keys (p : positive) (n : nat) : list positive :=
   match n with O => [] | S n' => p :: keys (Pos.succ p) n' end.
 
-Definition key_at (first : nat) : positive := N.succ_pos (N.of_nat first).
+Definition keys_from (first : nat) (n : nat) : list positive := keys (N.succ_pos (N.of_nat first)) n.
+Definition all_keys (t : tensor) : list positive := keys_from (first t) (units_of t).
 
 (** The keys of a tensor's units, channel by channel. *)
 Definition planes (t : tensor) : list (list positive) :=
@@ -114,12 +115,11 @@ Variables (file : list int) (ts : list tensor).
 
 Definition node_units (c : cursor) (n : node) : option (list cunit * cursor) :=
   let at_ x := nth x ts nowhere in
-  let all x := let t := at_ x in keys (key_at (first t)) (units_of t) in
   match n with
   | Bytes ch h w => Some (map CPixel (seq 0 (ch * h * w)), c)
   | Divide x d =>
-      match floats false (planes (at_ x)) (seek file c d) with
-      | Some (ys, _) => Some (flat_map (fun y => map (fun j => CQuotient j (snd y)) (fst y)) ys, c)
+      match floats false (upto (channels (at_ x))) (seek file c d) with
+      | Some (ys, _) => Some (concat (both (fun js y => map (fun j => CQuotient j (snd y)) js) (planes (at_ x)) ys), c)
       | None => None
       end
   | Conv x weights_at bias_at outputs groups rows cols stride_y stride_x top left h w =>
@@ -136,11 +136,11 @@ Definition node_units (c : cursor) (n : node) : option (list cunit * cursor) :=
         end
       else None
   | Average x => if N.of_nat (area (at_ x)) <=? most then Some (map CMean (planes (at_ x)), c) else None
-  | Curve x => Some (map CSilu (all x), c)
-  | Squash x => Some (map CSigmoid (all x), c)
-  | Times x s => let t := at_ s in
-      Some (concat (both (fun js k => map (fun j => CGate j k) js) (planes (at_ x)) (keys (key_at (first t)) (channels t))), c)
-  | Plus x y => Some (both CAdd (all x) (all y), c)
+  | Curve x => Some (map CSilu (all_keys (at_ x)), c)
+  | Squash x => Some (map CSigmoid (all_keys (at_ x)), c)
+  | Times x s =>
+      Some (concat (both (fun js k => map (fun j => CGate j k) js) (planes (at_ x)) (keys_from (first (at_ s)) (channels (at_ x)))), c)
+  | Plus x y => Some (both CAdd (all_keys (at_ x)) (keys_from (first (at_ y)) (units_of (at_ x))), c)
   end.
 
 Fixpoint nodes_units (c : cursor) (ns : list node) : option (list (list cunit)) :=
@@ -157,5 +157,4 @@ End File.
 Definition units_in (file : list int) (ns : list node) : option (list (list cunit)) := nodes_units file (layout ns) (0, file) ns.
 
 Definition image_pixels (ns : list node) : nat := units_of (nth 0 (layout ns) nowhere).
-Definition logit_keys (ns : list node) : list positive :=
-  let t := nth (Nat.pred (length ns)) (layout ns) nowhere in keys (key_at (first t)) (units_of t).
+Definition logit_keys (ns : list node) : list positive := all_keys (nth (Nat.pred (length ns)) (layout ns) nowhere).
