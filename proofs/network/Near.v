@@ -43,7 +43,8 @@ Qed.
 (** Smaller terms, 0 where they were and nowhere else. *)
 Definition below_it (x y : R) : Prop := 0 <= x <= y /\ (x = 0 -> y = 0).
 
-Lemma below_it_live l m : Forall2 below_it l m -> Forall2 Rle (filter nonzero l) (filter nonzero m) /\ nonneg (filter nonzero l) /\
+Lemma below_it_live l m : Forall2 below_it l m ->
+  Forall2 Rle (filter nonzero l) (filter nonzero m) /\ nonneg (filter nonzero l) /\
   nonneg (filter nonzero m).
 Proof.
   unfold nonneg. induction 1 as [|x y l m [H H0] _ (IH1 & IH2 & IH3)]; [repeat split; constructor|]. cbn [filter].
@@ -78,13 +79,16 @@ Proof.
   exists m, h, c, f. rewrite Len. repeat (split; [assumption|]). split; [|split; [lra|split]].
   - apply Rle_trans with (2 := Hf). unfold Rmin. repeat destruct Rle_dec; lra.
   - apply Rle_trans with (2 := HE). apply Rplus_le_compat_r. assert (Hu := u_pos).
-    apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Rmult_le_compat_l; [lra|]. unfold Layers.roundings. lra.
+    apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Rmult_le_compat_l; [lra|].
+    unfold Layers.roundings. lra.
   - lra.
 Qed.
 
-Lemma near_noise far o o' X F rho : (forall j, In j (operands o) -> 0 <= X j) -> near far o o' -> noise X F o' rho -> noise X F o rho.
+Lemma near_noise far o o' X F rho : (forall j, In j (operands o) -> 0 <= X j) -> near far o o' -> noise X F o' rho ->
+  noise X F o rho.
 Proof.
-  intros HX N. destruct N as [|ws b b' Hb H0 _]; [easy|]. cbn [noise operands] in *. intros (Xm & Xp & HXm & H). exists Xm. split; [exact Xp|]. split; [exact HXm|].
+  intros HX N. destruct N as [|ws b b' Hb H0 _]; [easy|]. cbn [noise operands] in *. intros (Xm & Xp & HXm & H). exists Xm.
+  split; [exact Xp|]. split; [exact HXm|].
   refine (sum_noise_below _ _ _ _ _ _ _ _ H). apply Forall2_app.
   - clear -HX. induction ws as [|[w j] ws IH]; [constructor|]. constructor; [|apply IH; intros; apply HX; simpl; now right].
     cbn [fst snd]. split; [|easy]. split; [|lra]. apply Rmult_le_pos; [apply Rabs_pos|apply HX; simpl; now left].
@@ -96,7 +100,8 @@ Qed.
 
 Lemma near_ideal far ws b b' v r : Rabs (b - b') <= far ->
   Rabs (ideal (Linear ws [b]) v r - ideal (Linear ws [b']) v r) <= far /\
-  (forall v' r', ideal (Linear ws [b]) v' r' - ideal (Linear ws [b]) v r = ideal (Linear ws [b']) v' r' - ideal (Linear ws [b']) v r).
+  (forall v' r', ideal (Linear ws [b]) v' r' - ideal (Linear ws [b]) v r =
+    ideal (Linear ws [b']) v' r' - ideal (Linear ws [b']) v r).
 Proof.
   intros H. assert (E : forall c v r, ideal (Linear ws [c]) v r = exact_sum (products ws r) + c).
   { intros. cbn [ideal]. unfold exact_sum. rewrite map_app, total_app. cbn. unfold total. simpl. lra. }
@@ -134,10 +139,12 @@ Proof.
   constructor.
   - intros k o Ho j Hj. destruct (near_nth k o Ho) as (o' & Ho' & N). rewrite (near_operands _ _ _ N) in Hj.
     exact (ordered _ _ _ V k o' Ho' j Hj).
-  - intros k o Ho. destruct (near_nth k o Ho) as (o' & Ho' & N). destruct (roundings _ _ _ V k o' Ho') as (X & F & HX & HF & Hn).
+  - intros k o Ho. destruct (near_nth k o Ho) as (o' & Ho' & N).
+    destruct (roundings _ _ _ V k o' Ho') as (X & F & HX & HF & Hn).
     exists X, F. rewrite (near_operands _ _ _ N). split; [exact HX|]. split; [exact HF|].
     refine (near_noise far o o' X F _ _ N Hn). rewrite (near_operands _ _ _ N). intros j Hj.
-    apply Rle_trans with (2 := HX j Hj). apply magnitude_pos. apply Nat.lt_trans with k; [exact (ordered _ _ _ V k o' Ho' j Hj)|].
+    apply Rle_trans with (2 := HX j Hj). apply magnitude_pos.
+    apply Nat.lt_trans with k; [exact (ordered _ _ _ V k o' Ho' j Hj)|].
     apply nth_error_Some. congruence.
   - intros k o Ho v r Hv Hr. destruct (near_nth k o Ho) as (o' & Ho' & N).
     destruct N as [o|ws b b' _ _ Hb]; [exact (values _ _ _ V k o Ho' v r Hv Hr)|]. destruct (room k _ _ Ho') as [A Hf].
@@ -151,6 +158,7 @@ Proof.
   - intros c Hc. rewrite near_length. unfold logit. rewrite same_logits in *. exact (logits_there _ _ _ V c Hc).
   - rewrite same_logits. exact (few_classes _ _ _ V).
   - intros q c j Hq Hc Hj. rewrite same_pixels in Hq. rewrite same_logits in Hc, Hj.
-    assert (B := bounded _ _ _ V q c j Hq Hc Hj). unfold logit_bound, difference, logit in *. now rewrite near_length, same_logits.
+    assert (B := bounded _ _ _ V q c j Hq Hc Hj). unfold logit_bound, difference, logit in *.
+    now rewrite near_length, same_logits.
 Qed.
 End Near.

@@ -65,7 +65,8 @@ Proof.
   assert (L : forall y z, y <= z -> (ulps y <= ulps z)%R).
   { intros y z H. unfold ulps. apply Rmult_le_compat_r; [apply bpow_ge_0|now apply IZR_le]. }
   destruct (above_near n) as (N1 & N2 & N3). rewrite !real_ulps, !A. split; [apply L; lia|]. split; [|].
-  - intros Z. rewrite N3; [rewrite <- real_ulps; apply real_0|]. unfold ulps in Z. apply Rmult_integral in Z. destruct Z as [Z|Z].
+  - intros Z. rewrite N3; [rewrite <- real_ulps; apply real_0|]. unfold ulps in Z. apply Rmult_integral in Z.
+    destruct Z as [Z|Z].
     + now apply eq_IZR.
     + generalize (bpow_gt_0 radix2 (-149)). lra.
   - replace (ulps n - ulps (above n * 2 ^ 49))%R with (ulps (n - above n * 2 ^ 49)); [rewrite A; apply L; lia|].
@@ -151,11 +152,13 @@ Proof.
   unfold upto. rewrite map_length, seq_length, map_map. rewrite <- (map_id (seq 0 n)) at 2. apply map_ext. apply Nat2N.id.
 Qed.
 
-Lemma upto_read rounded c at_ n ys rest : stands (fst c) (snd c) -> floats rounded (upto n) (seek file c at_) = Some (ys, rest) ->
+Lemma upto_read rounded c at_ n ys rest : stands (fst c) (snd c) ->
+  floats rounded (upto n) (seek file c at_) = Some (ys, rest) ->
   ys = map (fun x => (N.of_nat x, above (units_at file at_ x))) (seq 0 n) /\
   (rounded = false -> forall x, (x < n)%nat -> exact_number (units_at file at_ x)).
 Proof.
-  intros St F. destruct (floats_read N.to_nat rounded at_ (upto n) (seek file c at_) ys rest 0) as (_ & -> & X); [|apply upto_index|exact F|].
+  intros St F. destruct (floats_read N.to_nat rounded at_ (upto n) (seek file c at_) ys rest 0) 
+    as (_ & -> & X); [|apply upto_index|exact F|].
   - rewrite N.add_0_r. now apply seek_stands.
   - unfold upto in *. rewrite map_map. split; [apply map_ext; intros x; now rewrite Nat2N.id|]. intros Hr x Hx.
     specialize (X Hr (N.of_nat x)). rewrite Nat2N.id in X. apply X. apply in_map, in_seq. lia.
@@ -165,7 +168,8 @@ Qed.
 
 Lemma seq_from a n : seq a n = map (Nat.add a) (seq 0 n).
 Proof.
-  revert a. induction n as [|n IH]; intros a; [reflexivity|]. cbn [seq map]. rewrite Nat.add_0_r, IH, <- seq_shift, map_map. f_equal.
+  revert a. induction n as [|n IH]; intros a; [reflexivity|]. cbn [seq map]. rewrite Nat.add_0_r, IH, <- seq_shift, map_map.
+  f_equal.
   apply map_ext. intros i. lia.
 Qed.
 
@@ -179,7 +183,8 @@ Proof.
   - injection F as <- <-. split; [reflexivity|]. intros. lia.
   - cbn [seq map channels_in] in F. destruct (floats false xs l) as [[ys l']|] eqn:R; [|discriminate].
     destruct (channels_in xs _ l') as [[cs' l'']|] eqn:C; [|discriminate]. injection F as <- <-.
-    destruct (floats_read (fun x => (s * length xs + index x)%nat) false at_ xs l ys l' (s * length xs) St) as (I1 & I2 & I3); [|exact R|].
+    destruct (floats_read (fun x => (s * length xs + index x)%nat) false at_ xs l ys l' (s * length xs) St)
+      as (I1 & I2 & I3); [|exact R|].
     { now rewrite <- (map_map index (Nat.add (s * length xs))), Hi, <- seq_from. }
     destruct (IH l' cs' l'' (S s)) as [J1 J2]; [|exact C|].
     { replace (S s * length xs)%nat with (s * length xs + length xs)%nat by lia. exact I1. }

@@ -72,7 +72,11 @@ Fixpoint channels_in {A} (xs : list A) (os : list N) (l : list int) : option (li
   | o :: os' =>
       match floats false xs l with
       | None => None
-      | Some (ys, l') => match channels_in xs os' l' with Some (cs, l'') => Some ((o, filter weighs ys) :: cs, l'') | None => None end
+      | Some (ys, l') =>
+          match channels_in xs os' l' with
+          | Some (cs, l'') => Some ((o, filter weighs ys) :: cs, l'')
+          | None => None
+          end
       end
   end.
 
@@ -139,7 +143,8 @@ Definition node_units (c : cursor) (n : node) : option (list cunit * cursor) :=
   | Curve x => Some (map CSilu (all_keys (at_ x)), c)
   | Squash x => Some (map CSigmoid (all_keys (at_ x)), c)
   | Times x s =>
-      Some (concat (both (fun js k => map (fun j => CGate j k) js) (planes (at_ x)) (keys_from (first (at_ s)) (channels (at_ x)))), c)
+      let scales := keys_from (first (at_ s)) (channels (at_ x)) in
+      Some (concat (both (fun js k => map (fun j => CGate j k) js) (planes (at_ x)) scales), c)
   | Plus x y => Some (both CAdd (all_keys (at_ x)) (keys_from (first (at_ y)) (units_of (at_ x))), c)
   end.
 
@@ -154,7 +159,8 @@ Fixpoint nodes_units (c : cursor) (ns : list node) : option (list (list cunit)) 
   end.
 End File.
 
-Definition units_in (file : list int) (ns : list node) : option (list (list cunit)) := nodes_units file (layout ns) (0, file) ns.
+Definition units_in (file : list int) (ns : list node) : option (list (list cunit)) :=
+  nodes_units file (layout ns) (0, file) ns.
 
 Definition image_pixels (ns : list node) : nat := units_of (nth 0 (layout ns) nowhere).
 Definition logit_keys (ns : list node) : list positive := all_keys (nth (Nat.pred (length ns)) (layout ns) nowhere).
