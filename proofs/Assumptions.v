@@ -7,7 +7,7 @@ From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums bina
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Example.
-From Lastbit Require Import checker.Sound checker.Expansion checker.Executions.
+From Lastbit Require Import checker.Facts checker.Sound checker.Expansion checker.Executions.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
@@ -26,5 +26,5 @@ Definition slopes_of_curves := (silu_slope_range, silu_slope_near, silu_near, si
 Print Assumptions slopes_of_curves.
 
 (** The checker. *)
-Definition the_checker := (check_sound, convolution_expanded, admits_execution_ok).
+Definition the_checker := (check_sound, stripped_sound, convolution_expanded, admits_execution_ok).
 Print Assumptions the_checker.

@@ -66,6 +66,10 @@ Definition reads_of (o : cunit) : list positive :=
   | CGate i j | CAdd i j => [i; j]
   end.
 
+(** The same unit without the terms of weight 0. *)
+Definition strip (o : cunit) : cunit :=
+  match o with CLinear ws bs => CLinear (filter (fun w => negb (fst w =? 0)) ws) bs | _ => o end.
+
 (** The linear core and the offset of a unit. *)
 Definition core_of (o : cunit) (m : Z) : sparse :=
   match o with
@@ -219,6 +223,21 @@ Definition change_rest (o : cunit) (m : Z) : list Z :=
   | CSilu j => vup (vsum [(silu_dev m (low j) (high j), r_move (at_ j))])
   | CGate i j => vup (vsum [(away m j, r_move (at_ i)); (mag i, r_move (at_ j))])
   end.
+
+(** The same for one pixel [q], from bounds [mv] of the operands' changes. *)
+Definition change_of (q : nat) (mv : positive -> Z) (o : cunit) (m : Z) : Z :=
+  match o with
+  | CPixel p => if Nat.eqb p q then one else 0
+  | CLinear _ _ | CAdd _ _ => 0
+  | CQuotient j c => up (slack m c * mv j)
+  | CMean js => up (slack m (length_of js) * zsum (map mv js))
+  | CSigmoid j => up (sigmoid_dev m (low j) (high j) * mv j)
+  | CSilu j => up (silu_dev m (low j) (high j) * mv j)
+  | CGate i j => up (away m j * mv i + mag i * mv j)
+  end.
+
+Definition bend_by (q : nat) (mv : positive -> Z) (o : cunit) (r : row) : Z :=
+  if r_box r then Z.min (2 * r_rest r) (change_of q mv o 0) else change_of q mv o (r_slope r).
 
 (** A box stays a box: no change is larger than its width. *)
 Definition bend_of (o : cunit) (r : row) : list Z :=

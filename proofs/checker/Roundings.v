@@ -209,11 +209,10 @@ Qed.
 (** ** All units *)
 
 Section Roundings.
-Variables (net : cnet) (crt : cert).
-Hypothesis Hcap : (0 <= c_cap crt)%Z.
-Hypothesis good : forallb (good_row (row_at crt) (cpixels net) (c_cap crt)) (numbered 1 (cunits net)) = true.
+Variables (net : cnet) (d : numbers).
+Hypothesis facts : forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o.
 
-Notation at_ := (row_at crt).
+Notation at_ := (n_row d).
 
 (** The magnitudes that the rows claim. *)
 Definition claimed (k : nat) : R := real (mag at_ (key k)).
@@ -223,28 +222,29 @@ Proof. unfold claimed. now rewrite key_num. Qed.
 
 Lemma mag_pos k : (k < length (cunits net))%nat -> (0 <= mag at_ (key k))%Z.
 Proof.
-  intros H. apply real_le_inv. rewrite real_0. apply Rle_trans with (2 := magnitude_ok net crt Hcap good k H).
-  now apply (magnitude_low net crt Hcap good).
+  intros H. apply real_le_inv. rewrite real_0. apply Rle_trans with (2 := magnitude_ok net d facts k H).
+  now apply (magnitude_low net d facts).
 Qed.
 
-Lemma small_claims k o : (k < length (cunits net))%nat -> row_facts net crt (key k) o (row_nat crt k) ->
+Lemma small_claims k o : (k < length (cunits net))%nat -> unit_facts net d k o o ->
   forall j, In j (reads_of o) -> (0 <= mag at_ j)%Z /\ 0 <= real (mag at_ j) <= 2 ^ 20.
 Proof.
-  intros Hk F j Hj. assert (L := f_reads _ _ _ _ _ F j Hj). rewrite num_key in L.
+  intros Hk F j Hj. assert (L := f_reads _ _ _ _ _ F j Hj).
   assert (P := mag_pos (num j) ltac:(lia)). rewrite key_num in P. split; [exact P|]. split; [now apply real_pos|].
-  rewrite <- (key_num j). apply (mag_limit net crt Hcap good). lia.
+  rewrite <- (key_num j). apply (mag_limit net d facts). lia.
 Qed.
 
 Lemma mags_sum js : total (map claimed (map num js)) = real (zsum (map (mag at_) js)).
 Proof. rewrite zsum_real, !map_map. f_equal. apply map_ext. intros. apply claimed_num. Qed.
 
-Theorem roundings_ok k : (k < length (cunits net))%nat ->
-  noise claimed (real (whole_of at_ (key k))) (denote (unit_at net k)) (real (r_rho (row_nat crt k))).
+Theorem roundings_ok k : (k < length (cunits net))%nat -> exists F, whole (annotation_of net d) k <= F /\
+  noise claimed F (denote (unit_at net k)) (real (r_rho (row_nat d k))).
 Proof.
-  intros Hk. assert (F := facts_at net crt Hcap good k Hk). set (o := unit_at net k) in *.
-  assert (M := small_claims k o Hk F). assert (R := f_rho _ _ _ _ _ F). assert (Tm := f_tame _ _ _ _ _ F).
-  assert (Fi := f_fits _ _ _ _ _ F). assert (Wp := f_whole _ _ _ _ _ F). assert (Wl := proj2 (whole_ok net crt Hcap good k Hk)).
-  set (whole := whole_of at_ (key k)) in *. set (rho := r_rho (row_nat crt k)) in *.
+  intros Hk. assert (F := facts_at net d facts k Hk). set (o := unit_at net k) in *.
+  assert (M := small_claims k o Hk F). assert (Tm := proj2 (f_rho _ _ _ _ _ F)).
+  destruct (f_fits _ _ _ _ _ F) as (whole & W1 & [Wp Wl] & Fi & R). apply real_le in Wl. rewrite limit_is in Wl.
+  exists (real whole). split; [apply Rle_trans with (1 := whole_ok net d facts k Hk); now apply real_le|]. clear W1.
+  assert (Rp := proj1 (f_rho _ _ _ _ _ F)). set (rho := r_rho (row_nat d k)) in *.
   assert (Hu := u_is). destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote noise rounding_of fits reads_of] in *.
   - now apply real_pos.
   - exists (2 ^ 20). split; [lra|]. split.

@@ -1,9 +1,9 @@
-(** * The rows of an accepted certificate meet the conditions of Bound.v
+(** * Units meet the conditions of Bound.v
 
-    - [values_ok], [changes_ok]: the exact operation of each unit follows the row's affine form;
-    - [errors_ok], [owns_ok]: the row's own error and change absorb what its columns miss.
+    - [values_unit], [changes_unit]: the exact operation of a unit follows the affine form of its row, if its
+      [unit_facts] and those of all units hold.
 
-    Rests on Annotation.v, Curves.v and Rules.v. Stands behind the rules of forward.py and columns.py. *)
+    Rests on Annotation.v, Curves.v and Rules.v. Stands behind the rules of forward.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals curves.Slopes curves.Enclosure operations.Units.
@@ -11,9 +11,6 @@ From Lastbit Require Import network.Duals network.Forms network.Bound network.Ru
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Curves.
 Import ListNotations.
 Open Scope R_scope.
-
-Lemma zsum_scale {A} s (f : A -> Z) l : zsum (map (fun x => s * f x)%Z l) = (s * zsum (map f l))%Z.
-Proof. unfold zsum. induction l as [|x l IH]; cbn [map fold_right]; [lia|]. rewrite IH. ring. Qed.
 
 Lemma slack_ok m c : (0 < Z.abs c)%Z -> Rabs (/ real c - real m) <= real (slack m c).
 Proof.
@@ -26,42 +23,24 @@ Proof.
 Qed.
 
 Section Rows.
-Variables (net : cnet) (crt : cert).
-Hypothesis Hcap : (0 <= c_cap crt)%Z.
-Hypothesis good : forallb (good_row (row_at crt) (cpixels net) (c_cap crt)) (numbered 1 (cunits net)) = true.
+Variables (net : cnet) (d : numbers).
+Hypothesis facts : forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o.
 
-Notation at_ := (row_at crt).
-Notation full := (annotation_of net crt).
+Notation at_ := (n_row d).
+Notation full := (annotation_of net d).
 Notation n := (length (cunits net)).
 
 Section Unit.
 Variable k : nat.
 Hypothesis Hk : (k < n)%nat.
 
-Notation r := (row_nat crt k).
+Notation r := (row_nat d k).
 Notation o := (unit_at net k).
-Lemma F : row_facts net crt (key k) o r.
-Proof. exact (facts_at net crt Hcap good k Hk). Qed.
+Lemma F : unit_facts net d k o o.
+Proof. exact (facts_at net d facts k Hk). Qed.
 
 Lemma reads_below j : In j (reads_of o) -> (num j < k)%nat.
-Proof. intros H. generalize (f_reads _ _ _ _ _ F j H). now rewrite num_key. Qed.
-
-Lemma cores_below m x : In x (core_of o m) -> (num (snd x) < k)%nat.
-Proof.
-  intros H. apply reads_below.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [core_of reads_of] in *;
-    try (destruct H as [<-|[]]; now left).
-  - easy.
-  - apply in_map_iff. now exists x.
-  - apply in_map_iff in H. destruct H as (j & <- & Hj). exact Hj.
-  - destruct H as [<-|[<-|[]]]; [now left|right; now left].
-Qed.
-
-Lemma core_reads x : In x (core_at net crt k) -> (num (snd x) < k)%nat.
-Proof. apply cores_below. Qed.
-
-Lemma kept_reads x : In x (kept_at net crt k) -> (num (snd x) < k)%nat.
-Proof. unfold kept_at, kept_of. destruct (r_box r); [easy|apply cores_below]. Qed.
+Proof. exact (f_reads _ _ _ _ _ F j). Qed.
 
 (** The rules with a core of slope [m]: what [m] leaves of a value and of a change. *)
 Section Slope.
@@ -75,8 +54,8 @@ Definition sloped : annotation := {|
   kept _ j := coef core_here j;
   core _ j := coef core_here j;
   rest _ := real (value_rest at_ o m (r_off r));
-  bend q _ := real (entry q (change_rest at_ o m));
-  remainder q _ := real (entry q (change_rest at_ o m))
+  bend q _ := real (change_of at_ q (n_move d q) o m);
+  remainder q _ := real (change_of at_ q (n_move d q) o m)
 |}.
 Notation ann := sloped.
 
@@ -84,24 +63,24 @@ Notation ann := sloped.
 Lemma mag_operand j : (num j < k)%nat -> 0 <= magnitude ann (num j) <= real (mag at_ j).
 Proof.
   intros H. split.
-  - apply (magnitude_low net crt Hcap good). lia.
-  - generalize (magnitude_ok net crt Hcap good (num j) ltac:(lia)). now rewrite key_num.
+  - apply (magnitude_low net d facts). lia.
+  - generalize (magnitude_ok net d facts (num j) ltac:(lia)). now rewrite key_num.
 Qed.
 
-Lemma move_operand q j : (num j < k)%nat -> 0 <= move ann q (num j) <= real (entry q (r_move (at_ j))).
+Lemma move_operand q j : (q < cpixels net)%nat -> (num j < k)%nat -> 0 <= move ann q (num j) <= real (n_move d q j).
 Proof.
-  intros H. split.
-  - apply (move_low net crt Hcap good). lia.
-  - generalize (move_ok net crt Hcap good q (num j) ltac:(lia)). unfold row_nat. now rewrite key_num.
+  intros Hq H. split.
+  - apply (move_low net d facts q (num j) Hq). lia.
+  - generalize (move_ok net d facts q (num j) Hq ltac:(lia)). now rewrite key_num.
 Qed.
 
 Lemma range_operand j t : (num j < k)%nat -> within ann (num j) t -> real (low at_ j) <= t <= real (high at_ j).
-Proof. intros H W. generalize (range_ok net crt Hcap good (num j) t ltac:(lia) W). now rewrite key_num. Qed.
+Proof. intros H W. generalize (range_ok net d facts (num j) t ltac:(lia) W). now rewrite key_num. Qed.
 
 Lemma dev_pos j e : (num j < k)%nat -> (forall t, within ann (num j) t -> 0 <= e) -> 0 <= e.
 Proof.
   intros H W. apply (W (centre ann (num j))). unfold within. rewrite Rminus_diag_eq, Rabs_R0 by reflexivity.
-  apply (magnitude_low net crt Hcap good). lia.
+  apply (magnitude_low net d facts). lia.
 Qed.
 
 (** ** Linear cores *)
@@ -137,7 +116,7 @@ Lemma affine_unit : match o with CLinear _ _ | CQuotient _ _ | CMean _ | CAdd _ 
       | CMean _ => up (slack m (length_of js) * f js) | _ => 0%Z end)) /\
     js = match o with CQuotient j _ => [j] | CMean js => js | _ => [] end.
 Proof.
-  assert (Rd := reads_below). assert (Fi := f_fits _ _ _ _ _ F). cbn [offset kept sloped]. assert (Co : core_here = core_of o m) by reflexivity.
+  assert (Rd := reads_below). destruct (f_fits _ _ _ _ _ F) as (whole & _ & _ & Fi & _). cbn [offset kept sloped]. assert (Co : core_here = core_of o m) by reflexivity.
   destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [reads_of fits core_of offset_of denote] in *; try easy; intros _; rewrite ?Co; clear Co.
   - exists (Rules.weight (entries ws)), 0, []. rewrite zsum_real. split; [|split; [|split; [easy|split]]].
     + apply linear_affine. intros j Hj. unfold entries in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
@@ -179,7 +158,7 @@ Qed.
 Lemma rest_ok : real (value_rest at_ o m (r_off r)) <= rest ann k.
 Proof. apply Rle_refl. Qed.
 
-Lemma bend_ok q : real (entry q (change_rest at_ o m)) <= bend ann q k.
+Lemma bend_ok q : real (change_of at_ q (n_move d q) o m) <= bend ann q k.
 Proof. apply Rle_refl. Qed.
 
 Lemma mags_pos js : (forall j, In j js -> (num j < k)%nat) -> 0 <= real (zsum (map (mag at_) js)).
@@ -263,14 +242,6 @@ Qed.
 
 (** ** Changes *)
 
-Lemma vsum_1 e v q : entry q (vup (vsum [(e, v)])) = up (e * entry q v).
-Proof. rewrite nth_vup, nth_vsum. cbn [map fst snd zsum fold_right]. f_equal. lia. Qed.
-
-Lemma pixel_entry p q : entry q (repeat 0%Z p ++ [one]) = if (p =? q)%nat then one else 0%Z.
-Proof.
-  unfold entry. revert q. induction p as [|p IH]; intros [|q]; cbn; try reflexivity; [now destruct q|apply IH].
-Qed.
-
 Lemma sloped_changes : change_rule (network_of net) ann k (denote o).
 Proof.
   assert (Bs := bend_ok). assert (Rd := reads_below).
@@ -279,23 +250,19 @@ Proof.
   assert (Aff : match u with CLinear _ _ | CQuotient _ _ | CMean _ | CAdd _ _ => True | _ => False end ->
     change_rule (network_of net) ann k (denote u)).
   { intros T. destruct (Af T) as (w & e & js & A & W & J & S & Ej). apply (affine_change (network_of net) ann k _ w _ A).
-    intros q _. assert (G : over k (fun j => Rabs (w j - kept ann k j) * move ann q j) <= bend ann q k).
+    intros q Hq. assert (G : over k (fun j => Rabs (w j - kept ann k j) * move ann q j) <= bend ann q k).
     { apply Rle_trans with (2 := Bs q).
-      apply Rle_trans with (1 := affine_gap w _ e (move ann q) (fun j => entry q (r_move (at_ j))) js W eq_refl (fun j Hj => move_operand q j (J j Hj))).
-      assert (P : 0 <= real (zsum (map (fun j => entry q (r_move (at_ j))) js))).
+      apply Rle_trans with (1 := affine_gap w _ e (move ann q) (n_move d q) js W eq_refl (fun j Hj => move_operand q j Hq (J j Hj))).
+      assert (P : 0 <= real (zsum (map (n_move d q) js))).
       { rewrite zsum_real, map_map. apply total_pos. apply Forall_forall. intros z Hz. apply in_map_iff in Hz.
-        destruct Hz as (j & <- & Hj). generalize (move_operand q j (J j Hj)). lra. }
-      apply Rle_trans with (1 := S (fun js => zsum (map (fun j => entry q (r_move (at_ j))) js)) P).
-      destruct u; try easy; subst js; cbn [change_rest map zsum fold_right].
-      - rewrite entry_nil. apply Rle_refl.
-      - rewrite vsum_1, Z.add_0_r. apply Rle_refl.
-      - rewrite nth_vup, nth_vsum, map_map. cbn [fst snd]. rewrite (zsum_scale (slack m (length_of js0))). apply Rle_refl.
-      - rewrite entry_nil. apply Rle_refl. }
+        destruct Hz as (j & <- & Hj). generalize (move_operand q j Hq (J j Hj)). lra. }
+      apply Rle_trans with (1 := S (fun js => zsum (map (n_move d q) js)) P).
+      destruct u; try easy; subst js; cbn [change_of map zsum fold_right]; rewrite ?Z.add_0_r; apply Rle_refl. }
     split; exact G. }
-  destruct u as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote change_rest reads_of core_of] in *; try (now apply Aff).
+  destruct u as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote change_of reads_of core_of] in *; try (now apply Aff).
   - apply pixel_change.
     + intros j _. cbn [kept core sloped]. now rewrite Co.
-    + intros q _. specialize (Bs q). rewrite pixel_entry in Bs. cbn [bend remainder sloped] in *.
+    + intros q _. specialize (Bs q). cbn [bend remainder sloped] in *.
       destruct (p =? q)%nat; rewrite ?real_one, ?real_0 in Bs; split; exact Bs.
   - assert (L := Rd j (or_introl eq_refl)).
     assert (Ds : slopes_in ann sigmoid' (num j) (real (m)) (real (sigmoid_dev m (low at_ j) (high at_ j)))).
@@ -305,8 +272,8 @@ Proof.
     assert (G : exists m e, slope k (kept ann) (num j) m /\ slopes_in ann sigmoid' (num j) m e /\
       forall q, (q < pixels (network_of net))%nat -> e * move ann q (num j) <= bend ann q k).
     { exists (real (m)), (real (sigmoid_dev m (low at_ j) (high at_ j))).
-      split; [now apply one_slope|]. split; [exact Ds|]. intros q _. apply Rle_trans with (2 := Bs q). rewrite vsum_1.
-      apply product_le; [split; [exact D0|apply Rle_refl]|now apply move_operand]. }
+      split; [now apply one_slope|]. split; [exact Ds|]. intros q Hq. apply Rle_trans with (2 := Bs q).
+      apply product_le; [split; [exact D0|apply Rle_refl]|exact (move_operand q j Hq L)]. }
     apply sigmoid_change_rule; exact G.
   - assert (L := Rd j (or_introl eq_refl)).
     assert (Ds : slopes_in ann silu' (num j) (real (m)) (real (silu_dev m (low at_ j) (high at_ j)))).
@@ -316,8 +283,8 @@ Proof.
     assert (G : exists m e, slope k (kept ann) (num j) m /\ slopes_in ann silu' (num j) m e /\
       forall q, (q < pixels (network_of net))%nat -> e * move ann q (num j) <= bend ann q k).
     { exists (real (m)), (real (silu_dev m (low at_ j) (high at_ j))).
-      split; [now apply one_slope|]. split; [exact Ds|]. intros q _. apply Rle_trans with (2 := Bs q). rewrite vsum_1.
-      apply product_le; [split; [exact D0|apply Rle_refl]|now apply move_operand]. }
+      split; [now apply one_slope|]. split; [exact Ds|]. intros q Hq. apply Rle_trans with (2 := Bs q).
+      apply product_le; [split; [exact D0|apply Rle_refl]|exact (move_operand q j Hq L)]. }
     apply silu_change_rule; exact G.
   - assert (Li := Rd i ltac:(simpl; auto)). assert (Lj := Rd j ltac:(simpl; auto)).
     assert (A0 : 0 <= real (away at_ m j)).
@@ -326,13 +293,12 @@ Proof.
       forall q, (q < pixels (network_of net))%nat ->
         e * move ann q (num i) + magnitude ann (num i) * move ann q (num j) <= bend ann q k).
     { exists (real (m)), (real (away at_ m j)). split; [now apply one_slope|].
-      split; [intros t W; now apply away_ok|]. intros q _. apply Rle_trans with (2 := Bs q).
-      rewrite nth_vup, nth_vsum. cbn [map fst snd zsum fold_right]. rewrite Z.add_0_r.
+      split; [intros t W; now apply away_ok|]. intros q Hq. apply Rle_trans with (2 := Bs q).
       apply Rle_trans with (2 := up_real _). rewrite plus_IZR, !mult_IZR.
-      assert (M1 := move_operand q i Li). assert (M2 := move_operand q j Lj). assert (X := mag_operand i Li).
-      assert (P1 : real (away at_ m j) * move ann q (num i) <= real (away at_ m j) * real (entry q (r_move (at_ i))))
+      assert (M1 := move_operand q i Hq Li). assert (M2 := move_operand q j Hq Lj). assert (X := mag_operand i Li).
+      assert (P1 : real (away at_ m j) * move ann q (num i) <= real (away at_ m j) * real (n_move d q i))
         by (apply Rmult_le_compat_l; lra).
-      assert (P2 : magnitude ann (num i) * move ann q (num j) <= real (mag at_ i) * real (entry q (r_move (at_ j))))
+      assert (P2 : magnitude ann (num i) * move ann q (num j) <= real (mag at_ i) * real (n_move d q j))
         by (apply Rmult_le_compat; lra).
       unfold real in P1, P2 |- *. lra. }
     apply (gate_change (network_of net) ann k (num i) (num j) Lj); exact G.
@@ -356,9 +322,9 @@ Proof.
   generalize (shift_down a 100 ltac:(lia)). change (2 ^ 100)%Z with one. rewrite one_is. unfold real. lra.
 Qed.
 
-Lemma product_range a b c d x t : real a <= x <= real b -> real c <= t <= real d ->
-  real (Z.shiftr (Z.min (Z.min (a * c) (a * d)) (Z.min (b * c) (b * d))) 100) <= x * t <=
-  real (up (Z.max (Z.max (a * c) (a * d)) (Z.max (b * c) (b * d)))).
+Lemma product_range a b c e x t : real a <= x <= real b -> real c <= t <= real e ->
+  real (Z.shiftr (Z.min (Z.min (a * c) (a * e)) (Z.min (b * c) (b * e))) 100) <= x * t <=
+  real (up (Z.max (Z.max (a * c) (a * e)) (Z.max (b * c) (b * e)))).
 Proof.
   intros Hx Ht. destruct (bilinear _ _ x t Hx) as [L H].
   destruct (bilinear _ _ t (real a) Ht) as [La Ha]. destruct (bilinear _ _ t (real b) Ht) as [Lb Hb].
@@ -416,11 +382,6 @@ Proof.
     apply Rle_trans with (1 := S). exact Rs.
 Qed.
 
-Lemma entry_min w v q : (entry q (map (Z.min w) v) = Z.min w (entry q v) \/ entry q (map (Z.min w) v) = entry q v)%Z.
-Proof.
-  unfold entry. revert q. induction v as [|x v IH]; intros [|q]; cbn [map nth]; auto.
-Qed.
-
 Lemma core_0 x : may_box o = true -> read_through (kept (sloped 0)) x k = 0.
 Proof.
   intros B. unfold read_through. rewrite (over_cut k 0); [reflexivity|lia|]. intros j _. cbn [kept sloped]. unfold core_here.
@@ -432,14 +393,13 @@ Lemma changes_unit : change_rule (network_of net) full k (denote o).
 Proof.
   intros q v v' x x' Hq Hv Hv' Hn Hx D. assert (Fr := F).
   assert (S : forall m, Rabs (ideal (denote o) v' x' - ideal (denote o) v x - read_through (kept (sloped m)) D k) <=
-    real (entry q (change_rest at_ o m))).
+    real (change_of at_ q (n_move d q) o m)).
   { intros m. exact (proj1 (sloped_changes m q v v' x x' Hq Hv Hv' Hn Hx)). }
   split.
-  - assert (Bs := f_bend _ _ _ _ _ Fr q). unfold bend_of in Bs. apply Rle_trans with (2 := real_le _ _ Bs).
+  - assert (Bs := f_bend _ _ _ _ _ Fr q Hq). unfold bend_by in Bs. apply Rle_trans with (2 := real_le _ _ Bs).
     destruct (r_box r) eqn:B.
     + rewrite (kept_boxed D B), Rminus_0_r. assert (M := f_box _ _ _ _ _ Fr B).
       assert (S0 := S 0%Z). rewrite (core_0 D M), Rminus_0_r in S0.
-      destruct (entry_min (2 * r_rest r) (change_rest at_ o 0) q) as [->| ->]; [|exact S0].
       rewrite real_min, real_scale. apply Rmin_glb; [|exact S0].
       assert (V := boxed_ok v x B (fun j Hj => proj1 (Hx j Hj))).
       assert (V' := boxed_ok v' x' B (fun j Hj => proj1 (proj2 (Hx j Hj)))).
@@ -448,7 +408,7 @@ Proof.
         ((ideal (denote o) v' x' - offset full k) + - (ideal (denote o) v x - offset full k)) by ring.
       apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp. lra.
     + unfold read_through. rewrite (kept_unboxed B). exact (S (r_slope r)).
-  - apply Rle_trans with (2 := real_le _ _ (f_rem _ _ _ _ _ Fr q)). exact (S (r_slope r)).
+  - apply Rle_trans with (2 := real_le _ _ (f_rem _ _ _ _ _ Fr q Hq)). exact (S (r_slope r)).
 Qed.
 End Unit.
 End Rows.

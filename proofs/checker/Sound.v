@@ -1,19 +1,17 @@
 (** * The checker is sound
 
     - [pair_ok]: bound (1) of docs/bound.md, as computed, is at least that of Bound.v;
-    - [accepted_valid]: what [check] accepts is [valid];
     - [check_sound]: if [check] accepts, then for all images that differ in the last bit of one pixel,
       all allowed executions of both and every class, the probability changes by at most the number
       claimed, and nothing overflows.
 
-    Rests on Rows.v, Columns.v, Roundings.v and Bound.v. Stands behind check.py as a whole, for networks
-    written unit by unit as in Program.v. *)
+    Rests on Columns.v and Facts.v. Stands behind check.py as a whole, for networks written unit by unit as
+    in Program.v. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive.
-From Lastbit Require Import Statement Totals curves.Softmax curves.Probabilities operations.Units.
-From Lastbit Require Import network.Duals network.Forms network.Bound.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Curves.
-From Lastbit Require Import checker.Roundings checker.Rows checker.Columns.
+From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.
+From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
+From Lastbit Require Import checker.Facts checker.Accepted checker.Columns.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -23,8 +21,10 @@ Hypothesis Hcap : (0 <= c_cap crt)%Z.
 Hypothesis good : forallb (good_row (row_at crt) (cpixels net) (c_cap crt)) (numbered 1 (cunits net)) = true.
 
 Notation at_ := (row_at crt).
-Notation ann := (annotation_of net crt).
+Notation ann := (annotation_of net (numbers_of crt)).
 Notation n := (length (cunits net)).
+
+Let accepted := unit_accepted net crt Hcap good.
 
 (** ** Duals *)
 
@@ -46,7 +46,7 @@ Proof.
 Qed.
 
 Lemma pulled_entry c j : IZR (entry c (pull (pulled at_ (numbered 1 (cunits net))) j)) =
-  2 ^ 100 * over n (fun k => core ann k (num j) * IZR (entry c (r_duals (row_nat crt k)))).
+  2 ^ 100 * over n (fun k => core ann k (num j) * IZR (entry c (r_duals (at_ (key k))))).
 Proof.
   rewrite <- over_scale. transitivity (total (map (fun ko => 2 ^ 100 * (coef (core_of (snd ko) (r_slope (at_ (fst ko)))) (num j) *
     IZR (entry c (r_duals (at_ (fst ko)))))) (numbered 1 (cunits net)))).
@@ -59,7 +59,10 @@ Proof.
 Qed.
 
 Lemma core_beyond k j : (k < n)%nat -> (k <= j)%nat -> core ann k j = 0.
-Proof. intros Hk Hj. apply (coef_beyond _ k); [exact (core_reads net crt Hcap good k Hk)|exact Hj]. Qed.
+Proof.
+  intros Hk Hj. apply (coef_beyond _ k); [|exact Hj]. intros x Hx. apply core_in_reads in Hx.
+  exact (f_reads _ _ _ _ _ (facts_at net _ accepted k Hk) _ Hx).
+Qed.
 
 Section Pair.
 Variables c j : nat.
@@ -83,12 +86,12 @@ Proof.
   intros Hk. unfold defect_of. rewrite minus_IZR, plus_IZR, !mult_IZR, !minus_IZR, !chosen_is, !pulled_entry, one_is, num_key.
   unfold defect, difference. rewrite <- gap_is. unfold real at 1.
   assert (P : pulled_back n (core ann) (dual ann c j) k =
-    over n (fun i => core ann i k * IZR (entry c (r_duals (row_nat crt i)))) / 2 ^ 100 -
-    over n (fun i => core ann i k * IZR (entry j (r_duals (row_nat crt i)))) / 2 ^ 100).
-  { unfold pulled_back. transitivity (over n (fun i => / 2 ^ 100 * (core ann i k * IZR (entry c (r_duals (row_nat crt i)))) +
-      - / 2 ^ 100 * (core ann i k * IZR (entry j (r_duals (row_nat crt i)))))).
+    over n (fun i => core ann i k * IZR (entry c (r_duals (at_ (key i))))) / 2 ^ 100 -
+    over n (fun i => core ann i k * IZR (entry j (r_duals (at_ (key i))))) / 2 ^ 100).
+  { unfold pulled_back. transitivity (over n (fun i => / 2 ^ 100 * (core ann i k * IZR (entry c (r_duals (at_ (key i))))) +
+      - / 2 ^ 100 * (core ann i k * IZR (entry j (r_duals (at_ (key i))))))).
     - apply over_ext. intros i Hi. destruct (Nat.ltb_spec k i) as [L|L].
-      + change (core ann i k) with (core ann i k). cbn [dual annotation_of]. unfold real. lra.
+      + change (core ann i k) with (core ann i k). cbn [dual annotation_of n_dual numbers_of]. unfold real. lra.
       + rewrite (core_beyond i k Hi L). lra.
     - rewrite over_plus, !over_scale. lra. }
   rewrite P. set (x := over n _). set (y := over n _). field.
@@ -114,19 +117,19 @@ Proof.
     (over n (fun k => Rabs (dual ann c j k) * (remainder ann q k + 2 * rho ann k)) +
      over n (fun k => real (up (Z.abs (defect_of at_ net m c j (key k)))) * real (entry q (r_move (at_ (key k)))))).
   - apply Rplus_le_compat_l. apply over_le. intros k Hk. rewrite <- (defect_is k Hk).
-    apply Rmult_le_compat; [apply Rabs_pos|now apply (move_low net crt Hcap good)| |exact (move_ok net crt Hcap good q k Hk)].
+    apply Rmult_le_compat; [apply Rabs_pos|now apply (move_low net _ accepted)| |exact (move_ok net _ accepted q k Hq Hk)].
     apply Rle_trans with (2 := up_real _). rewrite abs_IZR. unfold Rdiv. rewrite !Rabs_mult, !(Rabs_pos_eq (/ 2 ^ 100)) by lra. lra.
   - symmetry. unfold Rdiv. rewrite !Rmult_plus_distr_r.
     assert (Sc : forall f, over n f * / 2 ^ 100 * / 2 ^ 100 = over n (fun k => / 2 ^ 100 * / 2 ^ 100 * f k)) by (intros f; rewrite over_scale; lra).
     rewrite !Sc. rewrite (Rplus_comm (_ + _)), <- Rplus_assoc, <- over_plus. f_equal; apply over_ext; intros k _.
-    + rewrite <- gap_is, <- real_abs. cbn [remainder rho annotation_of]. unfold row_nat, real. rewrite !mult_IZR. lra.
+    + rewrite <- gap_is, <- real_abs. cbn [remainder rho annotation_of]. unfold row_nat. cbn [n_rem n_row numbers_of]. unfold real. rewrite !mult_IZR. lra.
     + rewrite mult_IZR. unfold real. lra.
 Qed.
 End Pair.
 
 Lemma bound_swap q c j : logit_bound (network_of net) ann q c j = logit_bound (network_of net) ann q j c.
 Proof.
-  assert (D : forall k, dual ann c j k = - dual ann j c k) by (intros; cbn [dual annotation_of]; lra).
+  assert (D : forall k, dual ann c j k = - dual ann j c k) by (intros; cbn [dual annotation_of n_dual numbers_of]; lra).
   assert (P : forall k, defect (length (units (network_of net))) (core ann) (difference (network_of net) c j) (dual ann c j) k =
     - defect (length (units (network_of net))) (core ann) (difference (network_of net) j c) (dual ann j c) k).
   { intros k. unfold defect, difference, pulled_back. rewrite D.
@@ -145,52 +148,21 @@ Proof.
   apply in_map_iff. exists j. split; [reflexivity|]. apply in_seq. lia.
 Qed.
 
-Theorem accepted_valid net crt : check net crt = true -> valid (network_of net) (annotation_of net crt) (real (c_bound crt)).
+Theorem check_sound net crt : check net crt = true ->
+  always_finite (network_of net) /\ last_bit_bound (network_of net) (real (c_upper crt)).
 Proof.
-  unfold check. cbv zeta. rewrite !andb_true_iff, !Z.leb_le. intros [[[[[[Hcap Hb] good] Lg] Few] Prs] _].
+  unfold check. cbv zeta. rewrite !andb_true_iff, !Z.leb_le. intros [[[[[[Hcap Hb] good] Lg] Few] Prs] U].
   change (row_of (c_rows crt)) with (row_at crt) in *. set (N := length (clogits net)) in *.
-  split.
-  - intros k o E i Hi. apply units_nth in E. destruct E as [Hk ->]. rewrite operands_denote in Hi.
-    apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). now apply (reads_below net crt Hcap good k Hk).
-  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. exists (claimed crt), (real (whole_of (row_at crt) (key k))).
-    split; [|split; [apply (whole_ok net crt Hcap good k Hk)|now apply (roundings_ok net crt Hcap good)]]. intros i Hi. rewrite operands_denote in Hi.
-    apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). apply (magnitude_ok net crt Hcap good).
-    generalize (reads_below net crt Hcap good k Hk p Hp). lia.
-  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. now apply values_unit.
-  - intros k o E. apply units_nth in E. destruct E as [Hk ->]. now apply changes_unit.
-  - intros k Hk. cbn [units network_of] in Hk. rewrite map_length in Hk. now apply errors_unit.
-  - intros q k Hq Hk. cbn [units network_of] in Hk. rewrite map_length in Hk. now apply owns_unit.
-  - intros c Hc. cbn [logits network_of] in Hc. rewrite map_length in Hc. unfold logit. cbn [logits units network_of].
-    change 0%nat with (num 1). rewrite map_nth, map_length. rewrite forallb_forall in Lg.
-    assert (L : (num (nth c (clogits net) 1%positive) < length (cunits net))%nat).
-    { assert (G := Lg _ (nth_In _ 1%positive Hc)). apply existsb_exists in G. destruct G as ([p o] & Hp & E).
-      apply Pos.eqb_eq in E. cbn [fst] in E. subst p. apply numbered_keys. now exists o. }
-    split; [exact L|]. generalize (magnitude_ok net crt Hcap good _ L) (mag_limit net crt Hcap good _ L). unfold largest. lra.
-  - cbn [logits network_of]. rewrite map_length. fold N. apply Nat2Z.inj_le. rewrite Nat2Z.inj_pow. exact Few.
-  - intros q c i Hq Hc Hi. cbn [logits pixels network_of] in Hq, Hc, Hi. rewrite map_length in Hc, Hi. fold N in Hc, Hi.
-    assert (G : forall c i, (i <= c)%nat -> (c < N)%nat -> logit_bound (network_of net) (annotation_of net crt) q c i <= real (c_bound crt)).
+  apply (facts_sound net (numbers_of crt) (c_bound crt)); fold N; try assumption.
+  - intros l Hl. rewrite forallb_forall in Lg. assert (G := Lg l Hl). apply existsb_exists in G. destruct G as ([p o] & Hp & E).
+    apply Pos.eqb_eq in E. cbn [fst] in E. subst p. apply numbered_keys. now exists o.
+  - apply Nat2Z.inj_le. rewrite Nat2Z.inj_pow. exact Few.
+  - intros q c i Hq Hc Hi.
+    assert (G : forall c i, (i <= c)%nat -> (c < N)%nat ->
+      logit_bound (network_of net) (annotation_of net (numbers_of crt)) q c i <= real (c_bound crt)).
     { clear c i Hc Hi. intros c i Hi Hc. apply Rle_trans with (1 := pair_ok net crt Hcap good c i q Hq). apply real_le.
       rewrite forallb_forall in Prs. specialize (Prs _ (in_pairs N c i Hi Hc)). cbn [fst snd] in Prs.
       apply (all_nth (fun b => b <=? c_bound crt)%Z (fun b => (b <= c_bound crt)%Z)); [intros x; apply Z.leb_le|exact Hb|exact Prs]. }
     destruct (Nat.le_gt_cases i c) as [L|L]; [now apply G|]. rewrite bound_swap. apply G; lia.
-Qed.
-
-Lemma softmax_part_ok N : 2 * softmax_error N <= real (softmax_part (Z.of_nat N)).
-Proof.
-  unfold softmax_part. apply Rle_trans with (2 := ceil_div_unit _ (10 * 0x2000000) eq_refl). right.
-  unfold softmax_error, theta. rewrite u_is, INR_IZR_INZ. unfold real.
-  rewrite !mult_IZR, plus_IZR, !mult_IZR, !plus_IZR, mult_IZR, one_is. field.
-Qed.
-
-Theorem check_sound net crt : check net crt = true ->
-  always_finite (network_of net) /\ last_bit_bound (network_of net) (real (c_upper crt)).
-Proof.
-  intros H. destruct (valid_bound _ _ _ (accepted_valid net crt H)) as [Fin B]. split; [exact Fin|].
-  intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
-  unfold check in H. cbv zeta in H. rewrite !andb_true_iff, !Z.leb_le in H. destruct H as [[[[[[_ Hb] _] _] _] _] U].
-  apply Rle_trans with (2 := real_le _ _ U). unfold upper_of. rewrite real_min, real_one, real_plus. apply Rmin_glb.
-  - assert (P := probability_01 _ _ _ (proj2 Hx) c y Hc Ey). assert (P' := probability_01 _ _ _ (proj2 Hx') c y' Hc Ey').
-    unfold Rabs. destruct Rcase_abs; lra.
-  - apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'). cbn [logits network_of]. rewrite map_length.
-    generalize (tanh_part_ok (c_bound crt) Hb) (softmax_part_ok (length (clogits net))). lra.
+  - now apply unit_accepted.
 Qed.
