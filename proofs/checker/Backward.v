@@ -18,7 +18,7 @@
     Proved in BackwardSound.v. Stands behind duals.py. *)
 
 From Coq Require Import ZArith List FMapPositive Bool Uint63.
-From Lastbit Require Import checker.Asked.
+From Lastbit Require Import checker.Program.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -32,7 +32,7 @@ Record visited := { v_op : cunit; v_slope : Z; v_rho : Z; v_move : Z; v_rem : Z;
 Definition bias : int := 0x4000000000000000.                 (* 2^62 *)
 Definition top : int := 0x2000000000000000.                  (* 2^61 *)
 
-Definition size (x : int) : int := if (x <? bias)%uint63 then x else (0 - x)%uint63.
+Definition absolute (x : int) : int := if (x <? bias)%uint63 then x else (0 - x)%uint63.
 Definition down (n x : int) : int := (((x + bias) >> n) - (bias >> n))%uint63.
 Definition larger (x y : int) : int := if (x <? y)%uint63 then y else x.
 
@@ -46,7 +46,7 @@ Definition upward (z n : Z) : option int :=
 
 (** ** Sums for all pairs of classes: of [c] a list for the classes after it *)
 
-Definition distance (x y : int) : int := ((size (x - y) + 63) >> 6)%uint63.
+Definition distance (x y : int) : int := ((absolute (x - y) + 63) >> 6)%uint63.
 
 Fixpoint against (f x : int) (a sums : list int) : list int :=
   match a with [] => [] | y :: a' => (hd 0%uint63 sums + distance x y * f)%uint63 :: against f x a' (tl sums) end.
@@ -54,15 +54,14 @@ Fixpoint against (f x : int) (a sums : list int) : list int :=
 Fixpoint weighed (f : int) (a : list int) (sums : list (list int)) : list (list int) :=
   match a with [] => [] | x :: a' => against f x a' (hd [] sums) :: weighed f a' (tl sums) end.
 
-Definition largest (a : list int) : int := fold_right (fun x => larger (size x)) 0%uint63 a.
-Definition spread (a : list int) : int := ((largest a >> 5) + 2)%uint63.
+Definition most_of (a : list int) : int := fold_right (fun x => larger (absolute x)) 0%uint63 a.
+Definition spread (a : list int) : int := ((most_of a >> 5) + 2)%uint63.
 
-(** The sums of two such lists, the largest one. *)
-Fixpoint highest_row (s t : list int) : Z :=
-  match s with [] => 0 | x :: s' => Z.max (to_Z x + to_Z (hd 0%uint63 t)) (highest_row s' (tl t)) end.
+(** The sum for classes c < j, and the largest one in two such lists together. *)
+Definition sum_of (t : list (list int)) (c j : nat) : int := nth (j - S c) (nth c t []) 0%uint63.
 
-Fixpoint highest (s t : list (list int)) : Z :=
-  match s with [] => 0 | x :: s' => Z.max (highest_row x (hd [] t)) (highest s' (tl t)) end.
+Definition highest (classes : nat) (s t : list (list int)) : Z :=
+  fold_right (fun x => Z.max (to_Z (sum_of s (snd x) (fst x)) + to_Z (sum_of t (snd x) (fst x)))) 0 (pairs classes).
 
 (** ** The pass *)
 
@@ -105,7 +104,7 @@ Definition pass_back (k : positive) (s : Z) (a : list int) (most : int) (w : Z) 
   let z := Z.shiftr w (68 - s + scale j) in
   if Pos.ltb j k && (Z.abs z <? 0x1000000000000000) then
     let x := of_Z z in let h := down 16 x in let l := (x - h * 0x10000)%uint63 in let c := cell_at m j in
-    match charge (c_mass c) (larger (size h) l) most, charge (c_off c) 1 most with
+    match charge (c_mass c) (larger (absolute h) l) most, charge (c_off c) 1 most with
     | Some u, Some e => Some (PositiveMap.add j {| c_high := along h a (c_high c); c_low := along l a (c_low c);
         c_mass := u; c_off := e |} m)
     | _, _ => None
@@ -142,7 +141,7 @@ Definition visit (k : positive) (v : visited) (c : cell) (st : state) : option s
   | Some unit, Some f, Some d =>
       let a := duals k unit logits (c_high c) (c_low c) in let reach := spread a in
       match charge (mass st) reach f, charge (defects st) ((c_off c >> 31) + 3)%uint63 d,
-        book_early s a reach (v_early v) (early st), pass_all k s a (largest a) (core_of (v_op v) (v_slope v)) (cells st) with
+        book_early s a reach (v_early v) (early st), pass_all k s a (most_of a) (core_of (v_op v) (v_slope v)) (cells st) with
       | Some u, Some e, Some es, Some m => Some {| cells := m; sums := weighed f a (sums st); mass := u; early := es; defects := e |}
       | _, _, _, _ => None
       end
@@ -167,8 +166,8 @@ End Pass.
 Definition start : state :=
   {| cells := PositiveMap.empty _; sums := []; mass := 0; early := PositiveMap.empty _; defects := 0 |}.
 
-Definition finish (st : state) : Z :=
-  let r := fold_right (fun e acc => Z.max (highest (sums st) (fst (snd e))) acc) (highest (sums st) [])
+Definition finish (classes : nat) (st : state) : Z :=
+  let r := fold_right (fun e => Z.max (highest classes (sums st) (fst (snd e)))) (highest classes (sums st) [])
     (PositiveMap.elements (early st)) in
   Z.shiftl (r + to_Z (defects st)) 44.
 
@@ -184,4 +183,4 @@ Definition last_key (l : list visited) : positive := fold_left (fun k _ => Pos.s
 Definition backward (logits : list positive) (l : list visited) : option Z :=
   let m := scales (last_key l) l (PositiveMap.empty _) in
   let scale j := match PositiveMap.find j m with Some s => s | None => 0 end in
-  match steps logits scale (last_key l) l start with Some st => Some (finish st) | None => None end.
+  match steps logits scale (last_key l) l start with Some st => Some (finish (length logits) st) | None => None end.
