@@ -23,6 +23,7 @@ from lastbit_check.verdict import Rejected, at, require
 
 EXP_ERROR = Fraction(1, 2**20)
 Numbers = Fraction | list[Fraction] | dict[str, Any]
+FEW_PIXELS = 64  # of an image whose pixels are kept apart to the end
 MOST_CLASSES = 2**14  # that softmax_error covers: its factor 1.1 stands for 1 / (1 - n theta)
 
 
@@ -147,7 +148,9 @@ class Pass:
         form, made = self.forward(node)
         self.ledger.enter(node, self.duals[node.name], made, form.moves)
         self.forms[node.name] = form
-        if len(self.early) > 1 and node is self.early[-1]:  # from here on pixels are one group
+        # from here on the pixels of a large image are one group
+        large = math.prod(self.nodes[0].shape) > FEW_PIXELS
+        if large and len(self.early) > 1 and node is self.early[-1]:
             self.forms = {name: replace(known, error=cores.coarse(known.error))
                           for name, known in self.forms.items()}  # fmt: skip
         if node.name in self.hints.bases:
