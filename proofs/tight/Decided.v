@@ -2,7 +2,7 @@
 
     - [decide]: the units of a file, forwards and backwards: a bound R of the change of any difference of
       two logits, or [None];
-    - [decided]: if it finds R, the statement holds of the network in the file, with the U that follows.
+    - [decided]: if it finds no more than R, the statement holds of the network in the file, with the U that follows.
 
     Rests on UnitsSound.v, WalkSound.v, BackwardSound.v, Facts.v and Near.v. *)
 
@@ -37,6 +37,10 @@ Definition decide (file : list int) (ns : list node) (fs : flags) (ratio : Z) (b
   | None => None
   end.
 
+(** Whether it finds no larger number than [r]. *)
+Definition within (file : list int) (ns : list node) (fs : flags) (ratio : Z) (boundary : int) (r : Z) : bool :=
+  match decide file ns fs ratio boundary with Some found => (found <=? r)%Z | None => false end.
+
 Definition units_of_item (i : item) : list cunit := match i with Unit o _ _ => [o] | Forget => [] end.
 
 Lemma few_is o : Outputs.few o -> few_terms o.
@@ -62,13 +66,13 @@ Hypothesis walk_ok : forall ratio boundary l st seen net, walk ratio boundary l 
 Section File.
 Variables (file : list int) (ns : list node) (fs : flags) (ratio : Z) (boundary : int) (r upper : Z).
 Hypothesis Hs : sound ns = true.
-Hypothesis D : decide file ns fs ratio boundary = Some r.
+Hypothesis D : within file ns fs ratio boundary r = true.
 Hypothesis Hr : (0 <= r)%Z.
 Hypothesis U : (upper_of (Z.of_nat (length (logit_keys ns))) r <= upper)%Z.
 
 Theorem decided : always_finite (network_of_file file ns) /\ last_bit_bound (network_of_file file ns) (real upper).
 Proof.
-  unfold decide in D. destruct (units_in file ns) as [uss|] eqn:E; [|discriminate].
+  unfold within, decide in D. destruct (units_in file ns) as [uss|] eqn:E; [|discriminate].
   destruct (_ && _)%bool eqn:L; [|discriminate]. apply andb_prop in L. destruct L as [L1 L2]. apply Nat.eqb_eq in L1. apply Nat.leb_le in L2.
   destruct (walk _ _ _ _ _) as [[st seen]|] eqn:W; [|discriminate]. destruct (forallb _ _) eqn:L3; [|discriminate].
   destruct (units_in_ok file ns uss Hs E) as (full & F1 & F2 & F3 & F4 & F5).
@@ -78,12 +82,14 @@ Proof.
   assert (I : flat_map units_of_item (items uss fs) = map strip (cunits net)).
   { rewrite (items_units _ _ L1), <- F1. cbn [cunits net]. symmetry. apply concat_map. }
   destruct (walk_ok _ _ _ _ _ net W I F5') as [Ls WK].
-  destruct (BackwardSound.backward_ok _ _ _ D) as [dual B]. destruct (WK dual) as (d & Dd & Fa & Re & De).
+  destruct (Backward.backward _ _) as [found|] eqn:BW; [|discriminate]. apply Z.leb_le, real_le in D.
+  destruct (BackwardSound.backward_ok _ _ _ BW) as [dual B]. destruct (WK dual) as (d & Dd & Fa & Re & De).
   assert (Fa' := full_facts net d (fun k o H => conj (proj2 (F5' k o H)) (Fa k o H))).
   assert (Len : length (units (network_of net)) = length (cunits net)) by apply map_length.
   assert (Bd : forall q c j, (q < pixels (network_of net))%nat -> (c < length (logit_keys ns))%nat -> (j < length (logit_keys ns))%nat ->
     logit_bound (network_of net) (annotation_of net d) q c j <= real r).
-  { apply B; [lia|reflexivity|exact De|]. intros. cbn [Bound.dual annotation_of]. now rewrite Dd. }
+  { intros q c j Hq Hc Hj. apply Rle_trans with (2 := D). apply B; [lia|reflexivity|exact De| |assumption..].
+    intros. cbn [Bound.dual annotation_of]. now rewrite Dd. }
   assert (V : valid (network_of net) (annotation_of net d) (real r)).
   { apply facts_valid; [exact Fa'| |exact L2|exact Bd].
     intros l Hl. rewrite forallb_forall in L3. specialize (L3 l Hl). apply Nat.leb_le in L3. rewrite <- Ls. unfold num. lia. }
