@@ -9,7 +9,8 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.
-From Lastbit Require Import checker.Program checker.Numbers checker.Backward checker.Modular checker.PairSums checker.PassBack.
+From Lastbit Require Import checker.Program checker.Numbers checker.Backward checker.Modular checker.PairSums
+  checker.PassBack.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -25,7 +26,8 @@ Lemma over_added n k f f' : (k < n)%nat -> f k = 0 -> (forall i, i <> k -> f' i 
 Proof.
   intros Hk Z E. assert (O : over n (fun i => if (i =? k)%nat then f' k else 0) = f' k).
   { rewrite (over_one n k); [now rewrite Nat.eqb_refl|exact Hk|]. intros j _ N. now destruct (Nat.eqb_spec j k). }
-  rewrite <- O at 1. rewrite <- over_plus. apply over_ext. intros j _. destruct (Nat.eqb_spec j k) as [->|N]; [lra|]. rewrite (E j N). lra.
+  rewrite <- O at 1. rewrite <- over_plus. apply over_ext. intros j _. destruct (Nat.eqb_spec j k) as [->|N]; [lra|].
+  rewrite (E j N). lra.
 Qed.
 
 Section Pass.
@@ -54,7 +56,8 @@ Record behind (k : nat) (st : state) : Prop := {
     over n (fun i => Rabs (gap c j i) * real (v_rem (V i) + 2 * v_rho (V i))));
   b_early : earlies (fun q c j => over n (fun i => Rabs (gap c j i) * coef (v_early (V i)) q)) (early st);
   b_off : forall c j, (c < j)%nat -> (j < N)%nat ->
-    over n (fun i => if (k <=? i)%nat then Rabs (off_at c j i) * real (v_move (V i)) else 0) <= IZR (to_Z (defects st)) * p2 (- 56)
+    over n (fun i => if (k <=? i)%nat then Rabs (off_at c j i) * real (v_move (V i)) else 0) <=
+      IZR (to_Z (defects st)) * p2 (- 56)
 }.
 End Duals.
 
@@ -65,16 +68,19 @@ Lemma limbs_ok zh zl : let q := ((zh + zl / 65536) / 65536)%Z in 0 <= IZR (zh * 
 Proof.
   cbv zeta. set (q := ((zh + zl / 65536) / 65536)%Z).
   assert (A := Z.mul_div_le zl 65536 ltac:(lia)). assert (B := Z.mul_succ_div_gt zl 65536 ltac:(lia)).
-  assert (C := Z.mul_div_le (zh + zl / 65536) 65536 ltac:(lia)). assert (D := Z.mul_succ_div_gt (zh + zl / 65536) 65536 ltac:(lia)). fold q in C, D.
+  assert (C := Z.mul_div_le (zh + zl / 65536) 65536 ltac:(lia)).
+  assert (D := Z.mul_succ_div_gt (zh + zl / 65536) 65536 ltac:(lia)). fold q in C, D.
   assert (L : (q * 4294967296 <= zh * 65536 + zl < (q + 1) * 4294967296)%Z) by lia.
-  destruct L as [L1 L2]. apply IZR_le in L1. apply IZR_lt in L2. rewrite (mult_IZR q) in L1. rewrite (mult_IZR (q + 1)), (plus_IZR q) in L2. lra.
+  destruct L as [L1 L2]. apply IZR_le in L1. apply IZR_lt in L2. rewrite (mult_IZR q) in L1.
+  rewrite (mult_IZR (q + 1)), (plus_IZR q) in L2. lra.
 Qed.
 
 Lemma real_upward w t f : upward w t = Some f -> 0 <= real w <= IZR (to_Z f) * p2 (t - 100).
 Proof.
   intros H. destruct (upward_ok _ _ _ H) as (P & _ & F & _). split; [now apply real_pos|].
   assert (Q := p2_opp t). assert (X := p2_pos t). apply (Rmult_le_compat_r (p2 t)) in F; [|lra].
-  rewrite Rmult_assoc, Q in F. replace (t - 100)%Z with (t + -100)%Z by lia. rewrite p2_plus. change (p2 (-100)) with (/ 2 ^ 100).
+  rewrite Rmult_assoc, Q in F. replace (t - 100)%Z with (t + -100)%Z by lia. rewrite p2_plus.
+  change (p2 (-100)) with (/ 2 ^ 100).
   unfold real. lra.
 Qed.
 
@@ -89,14 +95,18 @@ Hypothesis Hx : cell_ok k (passed a k) x.
 Lemma visit_ok : visit logits scale (key k) (V k) x st1 = Some st' -> exists z, behind (extended a k z) k st'.
 Proof.
   unfold visit. cbv zeta. rewrite S1, S2, S3, S4. set (s := scale (key k)).
-  destruct (upward one _) as [unit|] eqn:E1; [|discriminate]. destruct (upward (v_rem _ + _) _) as [f|] eqn:E2; [|discriminate].
+  destruct (upward one _) as [unit|] eqn:E1; [|discriminate].
+  destruct (upward (v_rem _ + _) _) as [f|] eqn:E2; [|discriminate].
   destruct (upward (v_move _) _) as [d|] eqn:E3; [|discriminate]. destruct Hx as (Mx & Ox & zh & zl & H).
   set (as_ := Backward.duals (key k) unit logits (c_high x) (c_low x)).
-  destruct (charge (mass st) _ _) as [u|] eqn:E4; [|discriminate]. destruct (charge (defects st) _ _) as [e|] eqn:E5; [|discriminate].
-  destruct (book_early _ _ _ _ _) as [es|] eqn:E6; [|discriminate]. destruct (pass_all _ _ _ _ _ _ _) as [m|] eqn:E7; [|discriminate].
+  destruct (charge (mass st) _ _) as [u|] eqn:E4; [|discriminate].
+  destruct (charge (defects st) _ _) as [e|] eqn:E5; [|discriminate].
+  destruct (book_early _ _ _ _ _) as [es|] eqn:E6; [|discriminate].
+  destruct (pass_all _ _ _ _ _ _ _) as [m|] eqn:E7; [|discriminate].
   intros [= <-]. set (z := dual_of (key k) (to_Z unit) logits zh zl). exists z.
   destruct (upward_ok _ _ _ E1) as (_ & U1 & U2).
-  assert (Hz : holds N as_ z) by (apply duals_ok; [exact U1|intros c Lc; destruct (H c Lc) as (? & ? & ? & ? & _); repeat split; lia || assumption]).
+  assert (Hz : holds N as_ z).
+  { apply duals_ok; [exact U1|]. intros c Lc. destruct (H c Lc) as (? & ? & ? & ? & _). repeat split; lia || assumption. }
   destruct (pass_all_ok logits scale k s as_ z Hz _ _ _ _ Hc E7) as [Reads Cells].
   assert (Same : forall i c, i <> k -> dual_at (extended a k z) i c = dual_at a i c).
   { intros i c D. unfold dual_at, extended. destruct (Nat.eqb_spec i k); [easy|reflexivity]. }
@@ -105,18 +115,22 @@ Proof.
   assert (Zero : forall c, dual_at a k c = 0).
   { intros c. unfold dual_at, scaled_dual. rewrite (b_zero _ _ _ Hb) by lia. lra. }
   assert (Pass : forall j c, passed (extended a k z) j c = passed a j c + core_at k j * scaled_dual s (z c)).
-  { intros j c. unfold passed. rewrite <- Here. apply (over_added n k); [exact Hk|rewrite Zero; lra|]. intros i D. now rewrite Same. }
+  { intros j c. unfold passed. rewrite <- Here. apply (over_added n k); [exact Hk|rewrite Zero; lra|]. intros i D.
+    now rewrite Same. }
   assert (Beyond : forall j, (k <= j)%nat -> core_at k j = 0) by (intros j Lj; now apply (coef_beyond _ k)).
   split.
   - intros i c Li. unfold extended. destruct (Nat.eqb_spec i k); [lia|]. apply (b_zero _ _ _ Hb). lia.
-  - intros i j c Li. destruct (Nat.eq_dec i k) as [->|D]; [rewrite (Beyond j Li); lra|]. rewrite (Same i c D). now apply (b_core _ _ _ Hb).
+  - intros i j c Li. destruct (Nat.eq_dec i k) as [->|D]; [rewrite (Beyond j Li); lra|]. rewrite (Same i c D).
+    now apply (b_core _ _ _ Hb).
   - cbn [cells]. revert Cells. apply cells_ext. intros j c _. now rewrite Pass.
-  - cbn [sums mass]. assert (T := weighed_ok _ _ _ _ _ _ _ _ _ _ Hz (b_sums _ _ _ Hb) E2 E4). revert T. apply table_le. intros c j _ _. right.
+  - cbn [sums mass]. assert (T := weighed_ok _ _ _ _ _ _ _ _ _ _ Hz (b_sums _ _ _ Hb) E2 E4). revert T. apply table_le.
+    intros c j _ _. right.
     rewrite (over_added n k (fun i => Rabs (gap a c j i) * real (v_rem (V i) + 2 * v_rho (V i)))); [| exact Hk | |].
     + f_equal. unfold gap. now rewrite !Here.
     + unfold gap. rewrite !Zero, Rminus_0_r, Rabs_R0. lra.
     + intros i D. unfold gap. now rewrite !Same.
-  - cbn [early]. assert (T := book_early_ok logits s as_ z Hz _ _ _ _ (b_early _ _ _ Hb) E6). intros q. specialize (T q). revert T. apply table_le. intros c j _ _. right.
+  - cbn [early]. assert (T := book_early_ok logits s as_ z Hz _ _ _ _ (b_early _ _ _ Hb) E6). intros q. specialize (T q).
+    revert T. apply table_le. intros c j _ _. right.
     rewrite (over_added n k (fun i => Rabs (gap a c j i) * coef (v_early (V i)) q)); [| exact Hk | |].
     + f_equal. unfold gap. now rewrite !Here.
     + unfold gap. rewrite !Zero, Rminus_0_r, Rabs_R0. lra.
@@ -124,39 +138,52 @@ Proof.
   - intros c j Lc Lj. cbn [defects].
     assert (Off : forall i, (S k <= i)%nat -> off_at (extended a k z) c j i = off_at a c j i).
     { intros i Li. unfold off_at, gap. rewrite !Pass, !Same, Beyond by lia. ring. }
-    rewrite (over_added n k (fun i => if (S k <=? i)%nat then Rabs (off_at a c j i) * real (v_move (V i)) else 0)); [|exact Hk| |].
+    rewrite (over_added n k (fun i => if (S k <=? i)%nat then Rabs (off_at a c j i) * real (v_move (V i)) else 0));
+      [|exact Hk| |].
     2: { destruct (Nat.leb_spec (S k) k); [lia|reflexivity]. }
     2: { intros i D. destruct (Nat.leb_spec (S k) i), (Nat.leb_spec k i); try lia; [now rewrite Off|reflexivity]. }
     rewrite Nat.leb_refl. destruct (charge_ok _ _ _ _ E5) as [Ch _].
     assert (Oe : to_Z ((c_off x >> 31) + 3)%uint63 = (to_Z (c_off x) / 2147483648 + 3)%Z).
-    { assert (Po := to_Z_bounded (c_off x)). assert (Q : (0 <= to_Z (c_off x) / 2147483648 <= 2 ^ 61)%Z) by (split; [apply Z.div_pos; lia|apply Z.div_le_upper_bound; lia]).
+    { assert (Po := to_Z_bounded (c_off x)).
+      assert (Q : (0 <= to_Z (c_off x) / 2147483648 <= 2 ^ 61)%Z).
+      { split; [apply Z.div_pos|apply Z.div_le_upper_bound]; lia. }
       apply rep_small; [|lia]. apply rep_plus; [|exact (rep_self 3)].
       replace (to_Z (c_off x) / 2147483648)%Z with (to_Z (c_off x >> 31)%uint63); [apply rep_self|now rewrite lsr_spec]. }
     rewrite Ch, Oe, plus_IZR, mult_IZR, Rmult_plus_distr_r. apply Rplus_le_compat; [now apply (b_off _ _ _ Hb)|].
     set (D := (to_Z (c_off x) / 2147483648 + 3)%Z).
     assert (Dp : 2 + 2 * (IZR (to_Z (c_off x)) / 2 ^ 32) <= IZR D).
-    { assert (Q := Z.mul_succ_div_gt (to_Z (c_off x)) 2147483648 ltac:(lia)). apply IZR_lt in Q. rewrite mult_IZR, succ_IZR in Q.
+    { assert (Q := Z.mul_succ_div_gt (to_Z (c_off x)) 2147483648 ltac:(lia)). apply IZR_lt in Q.
+      rewrite mult_IZR, succ_IZR in Q.
       unfold D. rewrite plus_IZR. lra. }
     (* each class, in units of the grid *)
-    assert (Cls : forall i, (i < N)%nat -> Rabs ((chosen_at i k + passed a k i) * p2 (36 - s) - IZR (z i)) <= 1 + IZR (to_Z (c_off x)) / 2 ^ 32).
-    { intros i Li. destruct (H i Li) as (_ & _ & _ & _ & B). fold s in B. assert (L := limbs_ok (zh i) (zl i)). cbv zeta in L.
+    assert (Cls : forall i, (i < N)%nat ->
+      Rabs ((chosen_at i k + passed a k i) * p2 (36 - s) - IZR (z i)) <= 1 + IZR (to_Z (c_off x)) / 2 ^ 32).
+    { intros i Li. destruct (H i Li) as (_ & _ & _ & _ & B). fold s in B. assert (L := limbs_ok (zh i) (zl i)).
+      cbv zeta in L.
       assert (Un : p2 (36 - s) <= IZR (to_Z unit) < p2 (36 - s) + 1).
       { replace (IZR one * p2 (- (64 + s))) with (p2 (36 - s)) in U2; [exact U2|].
-        rewrite one_is. change (2 ^ 100) with (2 ^ 100)%R. replace (36 - s)%Z with (Z.of_nat 100 + - (64 + s))%Z by lia. now rewrite p2_plus, p2_nat. }
-      unfold z, dual_of, chosen_at. rewrite num_eqb, num_key. set (v := IZR (zh i * 65536 + zl i) / 2 ^ 32) in *. set (w := passed a k i * p2 (36 - s)) in *.
+        rewrite one_is. change (2 ^ 100) with (2 ^ 100)%R. replace (36 - s)%Z with (Z.of_nat 100 + - (64 + s))%Z by lia.
+        now rewrite p2_plus, p2_nat. }
+      unfold z, dual_of, chosen_at. rewrite num_eqb, num_key. set (v := IZR (zh i * 65536 + zl i) / 2 ^ 32) in *.
+      set (w := passed a k i * p2 (36 - s)) in *.
       assert (W : w - v <= IZR (to_Z (c_off x)) / 2 ^ 32 /\ - (IZR (to_Z (c_off x)) / 2 ^ 32) <= w - v).
       { revert B. unfold Rabs. destruct Rcase_abs; lra. }
       rewrite plus_IZR, Rmult_plus_distr_r. fold w. apply Rabs_le. destruct (num _ =? k)%nat; lra. }
     assert (Bd : Rabs (off_at (extended a k z) c j k) <= IZR D * p2 (s - 36)).
     { assert (Cc := Cls c ltac:(lia)). assert (Cj := Cls j Lj).
-      assert (One : p2 (36 - s) * p2 (s - 36) = 1) by (rewrite <- p2_plus; replace (36 - s + (s - 36))%Z with 0%Z by lia; reflexivity).
+      assert (One : p2 (36 - s) * p2 (s - 36) = 1).
+      { rewrite <- p2_plus. replace (36 - s + (s - 36))%Z with 0%Z by lia. reflexivity. }
       replace (off_at (extended a k z) c j k) with
-        ((((chosen_at c k + passed a k c) * p2 (36 - s) - IZR (z c)) - ((chosen_at j k + passed a k j) * p2 (36 - s) - IZR (z j))) * p2 (s - 36)).
-      - rewrite Rabs_mult, (Rabs_pos_eq (p2 (s - 36))) by (apply Rlt_le, p2_pos). apply Rmult_le_compat_r; [apply Rlt_le, p2_pos|].
+        ((((chosen_at c k + passed a k c) * p2 (36 - s) - IZR (z c)) -
+          ((chosen_at j k + passed a k j) * p2 (36 - s) - IZR (z j))) * p2 (s - 36)).
+      - rewrite Rabs_mult, (Rabs_pos_eq (p2 (s - 36))) by (apply Rlt_le, p2_pos).
+        apply Rmult_le_compat_r; [apply Rlt_le, p2_pos|].
         unfold Rminus at 1. apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp. lra.
       - unfold off_at, gap. rewrite !Pass, !Here, Beyond by lia. unfold scaled_dual.
-        replace ((((chosen_at c k + passed a k c) * p2 (36 - s) - IZR (z c)) - ((chosen_at j k + passed a k j) * p2 (36 - s) - IZR (z j))) * p2 (s - 36)) with
-          ((chosen_at c k + passed a k c - (chosen_at j k + passed a k j)) * (p2 (36 - s) * p2 (s - 36)) - (IZR (z c) - IZR (z j)) * p2 (s - 36)) by ring.
+        replace ((((chosen_at c k + passed a k c) * p2 (36 - s) - IZR (z c)) -
+          ((chosen_at j k + passed a k j) * p2 (36 - s) - IZR (z j))) * p2 (s - 36)) with
+          ((chosen_at c k + passed a k c - (chosen_at j k + passed a k j)) * (p2 (36 - s) * p2 (s - 36)) -
+            (IZR (z c) - IZR (z j)) * p2 (s - 36)) by ring.
         rewrite One. ring. }
     destruct (real_upward _ _ _ E3) as [Mv0 Mv].
     apply Rle_trans with ((IZR D * p2 (s - 36)) * (IZR (to_Z d) * p2 (80 - s - 100))).

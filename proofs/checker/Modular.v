@@ -69,7 +69,8 @@ Proof.
     + rewrite (rep_small x z H); lia.
     + exfalso. unfold rep in H. rewrite <- (Z.mod_unique z wB (-1) (z + wB)) in H; lia.
   - destruct (Z.le_gt_cases 0 z) as [P|N].
-    + exfalso. rewrite (rep_small x z H) in F by lia. change (to_Z bias) with (2 ^ 62)%Z in F. specialize (F ltac:(lia)). discriminate.
+    + exfalso. rewrite (rep_small x z H) in F by lia. change (to_Z bias) with (2 ^ 62)%Z in F. specialize (F ltac:(lia)).
+      discriminate.
     + apply rep_small; [|lia]. replace (Z.abs z) with (0 - z)%Z by lia. apply rep_minus; [exact (rep_self 0)|exact H].
 Qed.
 
@@ -96,7 +97,8 @@ Lemma charge_ok u g f r : charge u g f = Some r -> to_Z r = (to_Z u + to_Z g * t
 Proof.
   unfold charge. destruct (u <=? top)%uint63 eqn:E1; [|discriminate]. cbn [andb].
   destruct (g <=? (top - u) / (f + 1))%uint63 eqn:E2; [|discriminate]. intros [= <-].
-  apply leb_spec in E1, E2. change (to_Z top) with (2 ^ 61)%Z in E1. assert (Bu := bounded u). assert (Bf := bounded f). assert (Bg := bounded g).
+  apply leb_spec in E1, E2. change (to_Z top) with (2 ^ 61)%Z in E1. assert (Bu := bounded u). assert (Bf := bounded f).
+  assert (Bg := bounded g).
   assert (D : to_Z (top - u)%uint63 = (2 ^ 61 - to_Z u)%Z).
   { apply rep_small; [|lia]. apply rep_minus; [exact (rep_self top)|apply rep_self]. }
   assert (P : (to_Z g * to_Z f <= 2 ^ 61 - to_Z u)%Z).

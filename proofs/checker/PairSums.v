@@ -36,18 +36,21 @@ Proof.
     + apply IH.
 Qed.
 
-Lemma most_ok N a z : holds N a z -> (to_Z (most_of a) <= 2 ^ 60)%Z /\ forall c, (c < N)%nat -> (Z.abs (z c) <= to_Z (most_of a))%Z.
+Lemma most_ok N a z : holds N a z -> (to_Z (most_of a) <= 2 ^ 60)%Z /\
+  forall c, (c < N)%nat -> (Z.abs (z c) <= to_Z (most_of a))%Z.
 Proof.
   revert N z. induction a as [|x a IH]; intros N z [L H]; cbn [length] in L; subst N.
   - split; [cbn; lia|]. intros c Hc. lia.
   - destruct (IH (length a) (fun c => z (S c))) as [B I].
     { split; [reflexivity|]. intros c Hc. apply (H (S c)). lia. }
     destruct (H 0%nat ltac:(lia)) as [H0 B0]. cbn [nth] in H0. cbn [most_of fold_right]. fold (most_of a).
-    rewrite larger_ok, (absolute_ok x _ H0) by lia. split; [lia|]. intros [|c] Hc; [lia|]. specialize (I c ltac:(lia)). cbn beta in I. lia.
+    rewrite larger_ok, (absolute_ok x _ H0) by lia. split; [lia|]. intros [|c] Hc; [lia|]. specialize (I c ltac:(lia)).
+    cbn beta in I. lia.
 Qed.
 
 Lemma duals_nth k unit logits high low c : (c < length logits)%nat -> nth c (duals k unit logits high low) 0%uint63 =
-  (let x := down 16 (nth c high 0 + down 16 (nth c low 0)) in if Pos.eqb (nth c logits 1%positive) k then x + unit else x)%uint63.
+  (let x := down 16 (nth c high 0 + down 16 (nth c low 0)) in
+   if Pos.eqb (nth c logits 1%positive) k then x + unit else x)%uint63.
 Proof.
   revert high low c. induction logits as [|l logits IH]; intros high low c Hc; [cbn in Hc; lia|]. cbn [duals].
   destruct c as [|c]; cbn [nth]; [now rewrite !nth_hd|]. rewrite IH by (cbn in Hc; lia). now rewrite !nth_tl.
@@ -107,14 +110,16 @@ Qed.
 Lemma spread_ok a : (to_Z (most_of a) <= 2 ^ 60)%Z -> to_Z (spread a) = (to_Z (most_of a) / 32 + 2)%Z.
 Proof.
   intros B. unfold spread. assert (P := to_Z_bounded (most_of a)). apply rep_small.
-  - apply rep_plus; [|exact (rep_self 2)]. replace (to_Z (most_of a) / 32)%Z with (to_Z (most_of a >> 5)%uint63); [apply rep_self|].
+  - apply rep_plus; [|exact (rep_self 2)].
+    replace (to_Z (most_of a) / 32)%Z with (to_Z (most_of a >> 5)%uint63); [apply rep_self|].
     now rewrite lsr_spec.
   - assert (0 <= to_Z (most_of a) / 32 <= 2 ^ 60)%Z by (split; [apply Z.div_pos|apply Z.div_le_upper_bound]; lia). lia.
 Qed.
 
 (** [t] has at least [b] for classes c < j, over [2^56]; [u] bounds all of it. *)
 Definition table (N : nat) (t : list (list int)) (u : int) (b : nat -> nat -> R) : Prop :=
-  forall c j, (c < j)%nat -> (j < N)%nat -> (to_Z (sum_of t c j) <= to_Z u)%Z /\ b c j <= IZR (to_Z (sum_of t c j)) * p2 (- 56).
+  forall c j, (c < j)%nat -> (j < N)%nat ->
+    (to_Z (sum_of t c j) <= to_Z u)%Z /\ b c j <= IZR (to_Z (sum_of t c j)) * p2 (- 56).
 
 Lemma sum_empty c j : sum_of [] c j = 0%uint63.
 Proof. unfold sum_of. now destruct c; destruct (j - _)%nat. Qed.
@@ -147,7 +152,8 @@ Proof.
   2: { replace (- 56)%Z with (6 + ((s - 36) + (- (- (74 - s)) + - 100)))%Z by lia. rewrite !p2_plus.
        change (p2 6) with (2 * (2 * (2 * (2 * (2 * (2 * 1)))))). change (p2 (-100)) with (/ 2 ^ 100). field. }
   assert (F2 : IZR w <= IZR (to_Z f) * p2 (- (- (74 - s)))).
-  { assert (Q := p2_opp (- (74 - s))). set (x := p2 (- (- (74 - s)))) in *. assert (X := p2_pos (- (- (74 - s)))). fold x in X.
+  { assert (Q := p2_opp (- (74 - s))). set (x := p2 (- (- (74 - s)))) in *. assert (X := p2_pos (- (- (74 - s)))).
+    fold x in X.
     apply (Rmult_le_compat_r x) in F; [|lra]. rewrite Rmult_assoc, (Rmult_comm _ x), Q in F. lra. }
   set (x := p2 (- (- (74 - s)))) in *.
   apply Rle_trans with ((64 * IZR (to_Z d) * p2 (s - 36)) * (IZR (to_Z f) * x / 2 ^ 100)); [|right; field].
@@ -162,7 +168,8 @@ Qed.
 
 Lemma highest_ok N s t c j : (c < j)%nat -> (j < N)%nat -> (to_Z (sum_of s c j) + to_Z (sum_of t c j) <= highest N s t)%Z.
 Proof.
-  intros Hc Hj. assert (I := in_pairs N j c ltac:(lia) Hj). unfold highest. revert I. induction (Program.pairs N) as [|x l IH]; [easy|].
+  intros Hc Hj. assert (I := in_pairs N j c ltac:(lia) Hj). unfold highest. revert I.
+  induction (Program.pairs N) as [|x l IH]; [easy|].
   intros [->|I]; cbn [fold_right fst snd]; [lia|]. specialize (IH I). lia.
 Qed.
 

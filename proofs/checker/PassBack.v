@@ -14,12 +14,14 @@ Open Scope R_scope.
 
 Lemma cell_add m i v j : cell_at (PositiveMap.add i v m) j = if Pos.eqb i j then v else cell_at m j.
 Proof.
-  unfold cell_at. destruct (Pos.eqb_spec i j) as [->|N]; [now rewrite PositiveMap.gss|]. rewrite PositiveMap.gso; [reflexivity|congruence].
+  unfold cell_at. destruct (Pos.eqb_spec i j) as [->|N]; [now rewrite PositiveMap.gss|].
+  rewrite PositiveMap.gso; [reflexivity|congruence].
 Qed.
 
 Lemma early_add m i v j : early_at (PositiveMap.add i v m) j = if Pos.eqb i j then v else early_at m j.
 Proof.
-  unfold early_at. destruct (Pos.eqb_spec i j) as [->|N]; [now rewrite PositiveMap.gss|]. rewrite PositiveMap.gso; [reflexivity|congruence].
+  unfold early_at. destruct (Pos.eqb_spec i j) as [->|N]; [now rewrite PositiveMap.gss|].
+  rewrite PositiveMap.gso; [reflexivity|congruence].
 Qed.
 
 Section Pass.
@@ -56,24 +58,29 @@ Lemma pass_back_ok w i P m m' : cells_ok k P m -> pass_back scale (key k) s a (m
   (num i < k)%nat /\ cells_ok k (fun j c => P j c + coef [(w, i)] j * A c) m'.
 Proof.
   intros Hm. unfold pass_back. cbv zeta. set (t := Z.shiftr w (68 - s + scale i)).
-  destruct (Pos.ltb_spec i (key k)) as [L|]; [|discriminate]. destruct (Z.ltb_spec (Z.abs t) 0x1000000000000000) as [B|]; [|discriminate].
-  cbn [andb]. apply num_lt in L. rewrite num_key in L. set (x := of_Z t). set (h := down 16 x). set (l := (x - h * 65536)%uint63).
-  destruct (charge (c_mass _) _ _) as [u|] eqn:U; [|discriminate]. destruct (charge (c_off _) _ _) as [e|] eqn:E; [|discriminate].
+  destruct (Pos.ltb_spec i (key k)) as [L|]; [|discriminate].
+  destruct (Z.ltb_spec (Z.abs t) 0x1000000000000000) as [B|]; [|discriminate].
+  cbn [andb]. apply num_lt in L. rewrite num_key in L. set (x := of_Z t). set (h := down 16 x).
+  set (l := (x - h * 65536)%uint63).
+  destruct (charge (c_mass _) _ _) as [u|] eqn:U; [|discriminate].
+  destruct (charge (c_off _) _ _) as [e|] eqn:E; [|discriminate].
   intros [= <-]. split; [exact L|]. intros j Hj. rewrite cell_add. rewrite num_eqb, num_key.
   destruct (Nat.eqb_spec (num i) j) as [<-|D].
-  2: { apply (cell_ext j (P j)); [|now apply Hm]. intros c _. unfold coef, Rules.weight. simpl. destruct (Nat.eqb_spec (num i) j); [easy|]. lra. }
+  2: { apply (cell_ext j (P j)); [|now apply Hm]. intros c _. unfold coef, Rules.weight. simpl.
+       destruct (Nat.eqb_spec (num i) j); [easy|]. lra. }
   specialize (Hm (num i) Hj). rewrite key_num in Hm. destruct Hm as (_ & _ & zh & zl & H).
   destruct (charge_ok _ _ _ _ U) as [U1 U2]. destruct (charge_ok _ _ _ _ E) as [E1 E2].
   destruct (most_ok _ _ _ Ha) as [M1 M2]. set (mo := to_Z (most_of a)) in *.
   set (th := (t / 65536)%Z). set (tl := (t - th * 65536)%Z).
   assert (Rx : rep x t) by apply rep_of_Z. assert (Rh : rep h th) by (apply down_ok; [exact Rx|lia]).
   assert (Rl : rep l tl) by (apply rep_minus; [exact Rx|apply rep_times; [exact Rh|exact (rep_self 65536)]]).
-  assert (Tl : (0 <= tl < 65536)%Z) by (generalize (Z.mul_div_le t 65536 ltac:(lia)) (Z.mul_succ_div_gt t 65536 ltac:(lia)); unfold tl, th; lia).
-  assert (Th : (Z.abs th < 2 ^ 61)%Z) by (generalize (Z.mul_div_le t 65536 ltac:(lia)) (Z.mul_succ_div_gt t 65536 ltac:(lia)); unfold th; lia).
+  assert (T1 := Z.mul_div_le t 65536 ltac:(lia)). assert (T2 := Z.mul_succ_div_gt t 65536 ltac:(lia)). fold th in T1, T2.
+  assert (Tl : (0 <= tl < 65536)%Z) by (unfold tl; lia). assert (Th : (Z.abs th < 2 ^ 61)%Z) by lia.
   rewrite larger_ok, (absolute_ok h th Rh), (rep_small l tl Rl) in U1 by lia. change (to_Z 1) with 1%Z in E1.
   set (c0 := cell_at m i) in *. assert (Pm := to_Z_bounded (c_mass c0)). assert (Pe := to_Z_bounded (c_off c0)).
   unfold cell_ok. cbn [c_mass c_off c_high c_low]. split; [exact U2|]. split; [exact E2|].
-  exists (fun c => zh c + th * z c)%Z, (fun c => zl c + tl * z c)%Z. intros c Hc. destruct (H c Hc) as (H1 & H2 & H3 & H4 & H5).
+  exists (fun c => zh c + th * z c)%Z, (fun c => zl c + tl * z c)%Z. intros c Hc.
+  destruct (H c Hc) as (H1 & H2 & H3 & H4 & H5).
   destruct Ha as [_ Ha']. destruct (Ha' c Hc) as [Rz Bz]. specialize (M2 c Hc). rewrite !along_ok.
   split; [now apply rep_plus; [|apply rep_times]|]. split; [now apply rep_plus; [|apply rep_times]|].
   assert (Q1 : (Z.abs (th * z c) <= Z.max (Z.abs th) tl * mo)%Z) by (rewrite Z.abs_mul; apply Z.mul_le_mono_nonneg; lia).
@@ -85,10 +92,13 @@ Proof.
   assert (Y : real w * (IZR (z c) * p2 (s - 36)) * p2 (36 - sj) = y * IZR (z c) / 2 ^ 32).
   { unfold real, y. transitivity (IZR w * IZR (z c) * (/ 2 ^ 100 * (p2 (s - 36) * p2 (36 - sj)))); [field|].
     rewrite <- p2_plus. change (/ 2 ^ 100) with (p2 (-100)). rewrite <- p2_plus.
-    replace (-100 + (s - 36 + (36 - sj)))%Z with (- (68 - s + sj) + -32)%Z by lia. rewrite p2_plus. change (p2 (-32)) with (/ 2 ^ 32). field. }
-  replace ((P (num i) c + real w * (IZR (z c) * p2 (s - 36))) * p2 (36 - sj) - IZR ((zh c + th * z c) * 65536 + (zl c + tl * z c)) / 2 ^ 32) with
+    replace (-100 + (s - 36 + (36 - sj)))%Z with (- (68 - s + sj) + -32)%Z by lia. rewrite p2_plus.
+    change (p2 (-32)) with (/ 2 ^ 32). field. }
+  replace ((P (num i) c + real w * (IZR (z c) * p2 (s - 36))) * p2 (36 - sj) -
+    IZR ((zh c + th * z c) * 65536 + (zl c + tl * z c)) / 2 ^ 32) with
     ((P (num i) c * p2 (36 - sj) - IZR (zh c * 65536 + zl c) / 2 ^ 32) + (y - IZR t) * IZR (z c) / 2 ^ 32).
-  2: { rewrite Rmult_plus_distr_r, Y. replace ((zh c + th * z c) * 65536 + (zl c + tl * z c))%Z with ((zh c * 65536 + zl c) + t * z c)%Z by (unfold tl; ring).
+  2: { rewrite Rmult_plus_distr_r, Y. replace ((zh c + th * z c) * 65536 + (zl c + tl * z c))%Z with
+         ((zh c * 65536 + zl c) + t * z c)%Z by (unfold tl; ring).
        rewrite (plus_IZR (zh c * 65536 + zl c)), (mult_IZR t). field. }
   apply Rle_trans with (1 := Rabs_triang _ _). rewrite E1, Z.mul_1_l, (plus_IZR (to_Z (c_off c0))).
   apply Rle_trans with (IZR (to_Z (c_off c0)) / 2 ^ 32 + IZR mo / 2 ^ 32); [|lra]. apply Rplus_le_compat; [exact H5|].
@@ -102,7 +112,8 @@ Lemma pass_all_ok ws P m m' : cells_ok k P m -> pass_all scale (key k) s a (most
 Proof.
   revert P m. induction ws as [|[w i] ws IH]; intros P m Hm; cbn [pass_all fst snd].
   - intros [= <-]. split; [easy|]. apply (cells_ext k P); [|exact Hm]. intros. unfold coef, Rules.weight. simpl. lra.
-  - destruct (pass_back _ _ _ _ _ _ _ _) as [m1|] eqn:E; [|discriminate]. intros E'. destruct (pass_back_ok _ _ _ _ _ Hm E) as [L H1].
+  - destruct (pass_back _ _ _ _ _ _ _ _) as [m1|] eqn:E; [|discriminate]. intros E'.
+    destruct (pass_back_ok _ _ _ _ _ Hm E) as [L H1].
     destruct (IH _ _ H1 E') as [I H2]. split; [intros x [<-|Hx]; [exact L|now apply I]|].
     revert H2. apply cells_ext. intros j c _. change ((w, i) :: ws) with ([(w, i)] ++ ws). rewrite coef_app. lra.
 Qed.
@@ -120,12 +131,14 @@ Proof.
   - intros [= <-] q. apply (table_le _ _ (E q)); [|apply Hm]. intros. unfold coef, Rules.weight. simpl. lra.
   - destruct (upward w (74 - s)) as [f|] eqn:F; [|discriminate]. destruct (early_at m p) as [t u] eqn:T.
     destruct (charge u (spread a) f) as [u'|] eqn:U; [|discriminate]. intros E'.
-    assert (H1 : earlies (fun q c j => E q c j + Rabs (A c - A j) * coef [(w, p)] q) (PositiveMap.add p (weighed f a t, u') m)).
+    assert (H1 : earlies (fun q c j => E q c j + Rabs (A c - A j) * coef [(w, p)] q)
+      (PositiveMap.add p (weighed f a t, u') m)).
     { intros q. rewrite early_add, num_eqb, num_key. destruct (Nat.eqb_spec (num p) q) as [<-|D].
       - assert (Hp := Hm (num p)). rewrite key_num, T in Hp. cbn [fst snd] in Hp |- *.
         apply (table_le _ _ _ _ ) with (2 := weighed_ok _ _ _ _ _ _ _ _ _ _ Ha Hp F U). intros c j _ _.
         unfold coef, Rules.weight. simpl. rewrite Nat.eqb_refl. unfold scaled_dual. lra.
-      - apply (table_le _ _ (E q)); [|apply Hm]. intros. unfold coef, Rules.weight. simpl. destruct (Nat.eqb_spec (num p) q); [easy|]. lra. }
+      - apply (table_le _ _ (E q)); [|apply Hm]. intros. unfold coef, Rules.weight. simpl.
+        destruct (Nat.eqb_spec (num p) q); [easy|]. lra. }
     assert (H2 := IH _ _ H1 E'). intros q. specialize (H2 q). revert H2. apply table_le. intros c j _ _.
     change ((w, p) :: zs) with ([(w, p)] ++ zs). rewrite coef_app. lra.
 Qed.
