@@ -67,14 +67,15 @@ Record stepped : Prop := {
 }.
 End Stepped.
 
-Record leads_to (st : state) (o : cunit) (base : bool) (columns : columns_type) (apart : sparse) (c : cell)
+(** [seen]: the line that readers of a base see. *)
+Record leads_to (st : state) (o : cunit) (base : bool) (columns : columns_type) (apart : sparse) (c : cell) (seen : stored)
     (st' : state) (v : Backward.visited) : Prop := {
   p_next : next st' = Pos.succ (next st);
   p_known : known st' = PositiveMap.add (next st) c (known st);
   p_plain : base = false -> fresh st' = fresh st /\ lines st' = lines_with st (next st) columns;
   p_new : base = true -> lines st' = lines st /\ Uint63.to_Z (index (next st)) = Z.pred (Zpos (next st)) /\
-    exists l off l', settled boundary columns = Some (l, off) /\ extended boundary l (index (next st)) (c_err c) = Some l' /\
-      fresh st' = PositiveMap.add (base_line (next st)) l' (fresh st) /\ off <= over 40 (c_gap c) /\
+    exists l off, settled boundary columns = Some (l, off) /\ extended boundary l (index (next st)) (c_err c) = Some seen /\
+      fresh st' = PositiveMap.add (base_line (next st)) seen (fresh st) /\ off <= over 40 (c_gap c) /\
       4 * over 40 (c_gap c) <= over 50 (c_gap_own c);
   p_op : Backward.v_op v = o;
   p_slope : Backward.v_slope v = r_slope (row_of_cell c);
@@ -88,7 +89,8 @@ Ltac bind := lazymatch goal with |- (let x := ?a in @?f x) = ?r -> ?G =>
   let y := fresh x in pose (y := a); change (f y = r -> G); cbv beta end.
 
 Theorem visit_stepped st o base box st' v : visit ratio boundary st o base box = Some (st', v) ->
-  exists columns missed bent apart early c, stepped st o base box columns missed bent apart early c /\ leads_to st o base columns apart c st' v.
+  exists columns missed bent apart early c seen,
+    stepped st o base box columns missed bent apart early c /\ leads_to st o base columns apart c seen st' v.
 Proof.
   cbv beta delta [visit]. repeat bind. destruct (negb _) eqn:E; [discriminate|]. apply negb_false_iff in E.
   rewrite andb_true_iff, forallb_forall in E. destruct E as [E1 E2]. repeat bind.
@@ -102,7 +104,7 @@ Proof.
   assert (Base : base = true -> tame ratio boundary k (over 50 own) (r_err r) = true /\ 4 * over 40 gap <= over 50 gap_own /\
     Uint63.to_Z (index k) = Z.pred (Zpos k)).
   { intros B. rewrite B in K17. cbn [negb orb] in K17. rewrite !andb_true_iff, Z.leb_le, Z.eqb_eq in K17. tauto. }
-  exists columns, missed, bent, apart, early', c. split.
+  exists columns, missed, bent, apart, early', c, (match PositiveMap.find (base_line k) fresh' with Some l => l | None => empty end). split.
   - split; try assumption; try reflexivity.
     + intros j Hj. now apply Pos.ltb_lt, E1.
     + intros B. rewrite B in E2. exact E2.
@@ -116,7 +118,8 @@ Proof.
     + intros B. destruct (Base B) as (_ & B2 & B3). unfold views in V. rewrite B in V. cbn [lines fresh].
       destruct (settled boundary columns) as [[l off']|]; [|discriminate].
       destruct (extended boundary l (index k) err) as [l'|] eqn:X; [|discriminate].
-      injection V as V1 V2 V3. split; [now symmetry|]. split; [exact B3|]. exists l, off', l'. rewrite V3.
-      split; [reflexivity|]. split; [exact X|]. split; [exact (eq_sym V2)|]. split; [exact K16|exact B2].
+      assert (V2 : PositiveMap.add (base_line k) l' (fresh st) = fresh') by congruence.
+      split; [congruence|]. split; [exact B3|]. assert (V3 : off' = lost) by congruence. exists l, off'. rewrite <- V2, PositiveMap.gss, V3.
+      split; [reflexivity|]. split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
 Qed.
 End Step.
