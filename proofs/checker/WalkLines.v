@@ -144,7 +144,40 @@ Proof.
   - rewrite C. change (F (merge ((x, i) :: a) b) = F ((x, i) :: a) + F b) in IHb. cbn [merge] in IHb. rewrite IHb, !C. lra.
 Qed.
 
+Lemma merge_keys p a b : In p (map snd a) \/ In p (map snd b) -> In p (map snd (merge a b)).
+Proof.
+  revert b. induction a as [|[x i] a IHa]; [intros b [[]|H]; exact H|].
+  induction b as [|[y i'] b IHb]; [intros [H|[]]; exact H|].
+  cbn [merge]. destruct (Pos.compare_spec i i') as [->|H|H]; cbn [map snd In] in *.
+  - intros [[K|K]|[K|K]]; try (now left); right; apply IHa; tauto.
+  - intros [[K|K]|K]; try (now left); right; apply IHa; cbn [map snd In]; tauto.
+  - intros [K|[K|K]]; try (now left); right; [apply IHb; now left|apply IHb; now right].
+Qed.
+
+Lemma parts_keys m kept x t p : In x kept -> view (snd x) (cell_at m (snd x)) = Some (t, p) -> In p (map snd (parts m kept)).
+Proof.
+  intros Hx E. induction kept as [|w kept IH]; [easy|]. cbn [parts fold_right]. fold (parts m kept). destruct Hx as [->|Hx].
+  - rewrite E. apply merge_keys. left. now left.
+  - destruct (view (snd w) (cell_at m (snd w))) as [[t' p']|]; [|now apply IH]. apply merge_keys. right. now apply IH.
+Qed.
+
 Variable st : state.
+
+Lemma found_keys ps l p : found (lines st) ps = Some l -> In p (map snd ps) -> exists s, PositiveMap.find p (lines st) = Some s.
+Proof.
+  revert l. induction ps as [|[x i] ps IH]; intros l; [easy|]. cbn [found fold_right map snd]. fold (found (lines st) ps).
+  destruct (found (lines st) ps) as [l'|]; [|discriminate]. destruct (PositiveMap.find i (lines st)) as [s|] eqn:F; [|discriminate].
+  intros _ [<-|H]; [now exists s|now apply (IH l')].
+Qed.
+
+Theorem columns_found kept columns missed key x t p : columns_for boundary st key kept = Some (columns, missed) -> In x kept ->
+  view (snd x) (cell_at (known st) (snd x)) = Some (t, p) -> exists s, PositiveMap.find p (lines st) = Some s.
+Proof.
+  intros H Hx E. assert (K := parts_keys (known st) kept x t p Hx E). unfold columns_for in H.
+  destruct (parts (known st) kept) as [|[a i] [|y ps]]; [easy| |].
+  - destruct K as [K|[]]. cbn [snd] in K. subst i. destruct (PositiveMap.find p (lines st)) as [s|]; [now exists s|discriminate].
+  - destruct (found (lines st) _) as [l|] eqn:F in H; [|discriminate]. now apply found_keys with (1 := F).
+Qed.
 
 (** What stands behind a factor and a line. *)
 Definition handle (p : positive) (g : nat) : R := match PositiveMap.find p (lines st) with Some s => mark s g | None => 0 end.
