@@ -20,6 +20,9 @@ Proof. induction l as [|x l IH]; [unfold total; simpl; lra|]. cbn [map total fol
 Lemma total_cons x l : total (x :: l) = x + total l.
 Proof. reflexivity. Qed.
 
+Lemma total_plus {A} (f g : A -> R) l : total (map (fun x => f x + g x) l) = total (map f l) + total (map g l).
+Proof. induction l as [|x l IH]; [unfold total; simpl; lra|]. cbn [map]. rewrite !total_cons, IH. ring. Qed.
+
 Lemma total_abs {A} (f : A -> R) l : Rabs (total (map f l)) <= total (map (fun x => Rabs (f x)) l).
 Proof.
   induction l as [|x l IH]; [unfold total; simpl; rewrite Rabs_R0; lra|]. cbn [map total fold_right].

@@ -1,9 +1,10 @@
-(** * The numbers of a walk: ranges, changes, and what each unit adds to them
+(** * The numbers of a walk
 
     - [numbers_of]: rows, columns, and bounds for each pixel, from the units visited;
-    - [radius_unit], [move_unit], [errors_unit], [owns_unit]: what unit_facts of Annotation.v asks of them.
+    - [base_tame]: what a base adds to its change is small, measured by its error;
+    - [gap_ok], [gap_own_ok]: what readers miss of a unit's columns, times errors and times changes.
 
-    Rests on WalkForms.v and WalkState.v. Stands behind cores.py, columns.py and forward.py. *)
+    Rests on WalkForms.v and WalkState.v. Stands behind cores.py and columns.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
