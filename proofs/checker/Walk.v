@@ -127,6 +127,10 @@ Definition columns_for (st : state) (k : positive) (kept : sparse) : option (opt
       end
   end.
 
+(** A line for the columns of a base, and how far it is off. *)
+Definition settled (columns : option (int * stored * positive)) : option (stored * Z) :=
+  match columns with None => Some (empty, 0) | Some (t, l, _) => mixed [(over 40 t * one, l)] end.
+
 (** ** One unit *)
 
 (** The middle of the slopes on the operand's range, over 2^40. *)
@@ -218,7 +222,7 @@ Definition visit (st : state) (o : cunit) (base box : bool) : option (state * Ba
       let rem := change_of at_ 0 moved (still o) s in
       (* what readers see *)
       let views := if base then
-          match (match columns with None => Some (empty, 0) | Some (t, l, _) => mixed [(over 40 t * one, l)] end) with
+          match settled columns with
           | None => None
           | Some (l, off) => match extended boundary l (index k) err with
                              | None => None
