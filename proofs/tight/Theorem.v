@@ -8,7 +8,7 @@
 
     Rests on Decided.v, Onnx.v and Sha256.v. *)
 
-From Coq Require Import Reals Lra List ZArith String Uint63.
+From Coq Require Import Reals Lra Lia List ZArith String Uint63.
 From Lastbit Require Import Statement hash.Sha256 hash.Hexadecimal operations.Convolution.
 From Lastbit Require Import checker.Program checker.Numbers zero.File zero.Placement zero.Onnx zero.Units.
 From Lastbit Require Import tight.Decided tight.Data.
@@ -32,7 +32,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 Definition bound : Z := 1217 * one / 1000.
 Definition upper : Z := 2953 * one / 10000.
 
-Theorem is_bounded : within file nodes flags (2 ^ 22) boundary bound = true.
+Theorem is_bounded : within file nodes flags ratio boundary bound = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
 
 Theorem is_below : (upper_of (Z.of_nat (List.length (logit_keys nodes))) bound <=? upper)%Z = true.
@@ -47,12 +47,13 @@ Theorem tight :
   always_finite tight_network /\ last_bit_bound tight_network 0.2953.
 Proof.
   split; [exact (conj named is_read)|].
-  destruct (decided file nodes flags (2 ^ 22) boundary bound upper is_sound is_bounded) as [F B];
-    [unfold bound, one; lia|apply Z.leb_le; exact is_below|].
+  destruct (decided file nodes flags ratio boundary bound upper is_sound is_bounded) as [F B];
+    [now apply Z.leb_le|apply Z.leb_le; exact is_below|].
   split; [exact F|]. intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
   apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
-  unfold real, upper. admit.
-Admitted.
+  assert (H := Z.mul_div_le (2953 * one) 10000 eq_refl). fold upper in H. apply IZR_le in H. rewrite !mult_IZR, one_is in H.
+  unfold real. lra.
+Qed.
 
 Check tight.
 Print Assumptions tight.
