@@ -32,7 +32,8 @@ Proof. unfold mass. generalize (Uint63.to_Z_bounded (s_low s)) (Uint63.to_Z_boun
 
 Lemma size_real s : real (size s) = IZR (mass s) / 2 ^ 32.
 Proof.
-  unfold size, real, grain. fold (mass s). rewrite Z.shiftl_mul_pow2, mult_IZR by lia. change (2 ^ (100 - 32))%Z with (2 ^ 68)%Z.
+  unfold size, real, grain. fold (mass s). rewrite Z.shiftl_mul_pow2, mult_IZR by lia.
+  change (2 ^ (100 - 32))%Z with (2 ^ 68)%Z.
   replace (IZR (2 ^ 68)) with (2 ^ 68)%R by (simpl; lra). field.
 Qed.
 
@@ -89,11 +90,13 @@ Proof.
   intros G. unfold mixed. set (e := Z.min 40 (digits l)). destruct (Z.ltb_spec e 0) as [|E]; [discriminate|].
   set (f := fun x : Z * stored => (of_Z (Z.shiftr (fst x + Z.shiftl 1 (199 - e)) (200 - e)), snd x)).
   assert (E40 : (0 <= e <= 40)%Z) by (unfold e; lia).
-  destruct (combined boundary (of_Z e) (map f l)) as [s'|] eqn:C; [|discriminate]. intros Q. apply some_pair in Q. destruct Q as [<- <-].
+  destruct (combined boundary (of_Z e) (map f l)) as [s'|] eqn:C; [|discriminate]. intros Q. apply some_pair in Q.
+  destruct Q as [<- <-].
   assert (Gf : Forall (fun t => fine (snd t)) (map f l)).
   { apply Forall_forall. intros x Hx. apply in_map_iff in Hx. destruct Hx as (y & <- & Hy). cbn [f snd].
     rewrite Forall_forall in G. now apply G. }
-  assert (Gg : Forall (fun t => good boundary k (snd t)) (map f l)) by (apply Forall_impl with (2 := Gf); intros t T; apply T).
+  assert (Gg : Forall (fun t => good boundary k (snd t)) (map f l)) by (apply Forall_impl with (2 := Gf); intros t T;
+    apply T).
   split; [split; [now apply combined_good with (2 := C)|]|].
   { apply combined_keyed with (2 := C). apply Forall_impl with (2 := Gf). intros t T. apply T. }
   intros n. assert (V := combined_value _ _ _ _ _ n Gg C).
@@ -108,10 +111,13 @@ Proof.
     / 2 ^ 32 * Rabs (IZR (value s' g) - IZR (combination (map f l) g) / P)).
   { intros g. set (y := IZR (combination (map f l) g) / P).
     assert (Y : y / 2 ^ 32 = total (map (fun x => IZR (signed (fst (f x))) / P * mark (snd x) g) l)).
-    { unfold y, combination. rewrite zsum_number, map_map, map_map. unfold Rdiv at 1 2. rewrite <- !(Rmult_comm (/ _)), <- !total_scale.
+    { unfold y, combination. rewrite zsum_number, map_map, map_map. unfold Rdiv at 1 2.
+      rewrite <- !(Rmult_comm (/ _)), <- !total_scale.
       apply total_map_ext. intros x _. rewrite mult_IZR. unfold mark. change (snd (f x)) with (snd x). field. lra. }
-    replace (blend l g - mark s' g) with ((blend l g - y / 2 ^ 32) + - (/ 2 ^ 32 * (IZR (value s' g) - y))) by (unfold mark; field).
-    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp, Rabs_mult, (Rabs_pos_eq (/ 2 ^ 32)) by lra. apply Rplus_le_compat_r.
+    replace (blend l g - mark s' g) with ((blend l g - y / 2 ^ 32) + - (/ 2 ^ 32 * (IZR (value s' g) - y))) by (unfold mark;
+      field).
+    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp, Rabs_mult, (Rabs_pos_eq (/ 2 ^ 32)) by lra.
+    apply Rplus_le_compat_r.
     rewrite Y. unfold blend. rewrite total_diff. apply Rle_trans with (1 := total_abs _ _). right. apply total_map_ext.
     intros x _. f_equal. ring. }
   apply Rle_trans with (1 := over_le _ _ _ (fun g _ => S g)). rewrite over_plus, over_scale, over_total, real_plus.
@@ -120,7 +126,8 @@ Proof.
   apply Rle_trans with (1 := gap_times n _ _ (G x Hx)). apply Rle_trans with (2 := weighed _ _).
   apply Rmult_le_compat_r.
   { rewrite size_real. assert (N := IZR_le _ _ (mass_pos (snd x))). apply Rmult_le_pos; lra. }
-  right. rewrite abs_IZR, minus_IZR, Z.shiftl_mul_pow2, mult_IZR by lia. change (Sint63.to_Z (fst (f x))) with (signed (fst (f x))).
+  right. rewrite abs_IZR, minus_IZR, Z.shiftl_mul_pow2, mult_IZR by lia.
+  change (Sint63.to_Z (fst (f x))) with (signed (fst (f x))).
   replace (IZR (fst x) / 2 ^ 100 / 2 ^ 100 - IZR (signed (fst (f x))) / P) with
     ((IZR (fst x) - IZR (signed (fst (f x))) * IZR (2 ^ (200 - e))) * (/ (2 ^ 100 * 2 ^ 100))).
   - rewrite Rabs_mult, (Rabs_pos_eq (/ (2 ^ 100 * 2 ^ 100))); [field|]. apply Rlt_le, Rinv_0_lt_compat. lra.
@@ -163,24 +170,29 @@ Qed.
 
 Variable st : state.
 
-Lemma found_keys ps l p : found (lines st) ps = Some l -> In p (map snd ps) -> exists s, PositiveMap.find p (lines st) = Some s.
+Lemma found_keys ps l p : found (lines st) ps = Some l -> In p (map snd ps) ->
+  exists s, PositiveMap.find p (lines st) = Some s.
 Proof.
   revert l. induction ps as [|[x i] ps IH]; intros l; [easy|]. cbn [found fold_right map snd]. fold (found (lines st) ps).
-  destruct (found (lines st) ps) as [l'|]; [|discriminate]. destruct (PositiveMap.find i (lines st)) as [s|] eqn:F; [|discriminate].
+  destruct (found (lines st) ps) as [l'|]; [|discriminate]. destruct (PositiveMap.find i (lines st)) as [s|] eqn:F;
+    [|discriminate].
   intros _ [<-|H]; [now exists s|now apply (IH l')].
 Qed.
 
-Theorem columns_found kept columns missed key x t p : columns_for boundary st key kept = Some (columns, missed) -> In x kept ->
+Theorem columns_found kept columns missed key x t p : columns_for boundary st key kept = Some (columns, missed) ->
+  In x kept ->
   view (snd x) (cell_at (known st) (snd x)) = Some (t, p) -> exists s, PositiveMap.find p (lines st) = Some s.
 Proof.
   intros H Hx E. assert (K := parts_keys (known st) kept x t p Hx E). unfold columns_for in H.
   destruct (parts (known st) kept) as [|[a i] [|y ps]]; [easy| |].
-  - destruct K as [K|[]]. cbn [snd] in K. subst i. destruct (PositiveMap.find p (lines st)) as [s|]; [now exists s|discriminate].
+  - destruct K as [K|[]]. cbn [snd] in K. subst i. destruct (PositiveMap.find p (lines st)) as [s|];
+      [now exists s|discriminate].
   - destruct (found (lines st) _) as [l|] eqn:F in H; [|discriminate]. now apply found_keys with (1 := F).
 Qed.
 
 (** What stands behind a factor and a line. *)
-Definition handle (p : positive) (g : nat) : R := match PositiveMap.find p (lines st) with Some s => mark s g | None => 0 end.
+Definition handle (p : positive) (g : nat) : R := match PositiveMap.find p
+  (lines st) with Some s => mark s g | None => 0 end.
 Definition times (v : option (int * positive)) (g : nat) : R :=
   match v with None => 0 | Some (t, p) => real (grid 40 t) * handle p g end.
 Definition viewed (j : positive) : nat -> R := times (view j (cell_at (known st) j)).
@@ -192,7 +204,8 @@ Proof.
   rewrite total_scale. induction kept as [|w kept IH]; [unfold total; simpl; ring|]. cbn [parts fold_right map].
   fold (parts (known st) kept). rewrite (total_cons (_ * viewed _ _)), <- IH. unfold viewed, times.
   destruct (view (snd w) (cell_at (known st) (snd w))) as [[t p]|]; [|ring].
-  rewrite (merge_total (fun p => handle p g)). cbn [map fst snd]. rewrite total_cons, mult_IZR. unfold total at 1, real. cbn [fold_right]. field.
+  rewrite (merge_total (fun p => handle p g)). cbn [map fst snd]. rewrite total_cons, mult_IZR. unfold total at 1, real.
+  cbn [fold_right]. field.
 Qed.
 
 Hypothesis all_fine : forall p s, PositiveMap.find p (lines st) = Some s -> fine s.
@@ -216,21 +229,26 @@ Proof. rewrite real_grid by lia. change (signed 0x10000000000%uint63) with (2 ^ 
 
 Theorem columns_ok kept columns missed key : columns_for boundary st key kept = Some (columns, missed) ->
   (forall t s p, columns = Some (t, s, p) -> fine s /\ (PositiveMap.find p (lines st) = Some s \/ p = own_line key)) /\
-  forall n, over n (fun g => Rabs (total (map (fun x => real (fst x) * viewed (snd x) g) kept) - made columns g)) <= real missed.
+  forall n, over n (fun g => Rabs (total (map (fun x => real (fst x) * viewed (snd x) g) kept) - made columns g)) <=
+    real missed.
 Proof.
-  intros H. assert (Q := fun n h => over_ext n (fun g => Rabs (total (map (fun x => real (fst x) * viewed (snd x) g) kept) - h g)) _
+  intros H. assert (Q := fun n h => over_ext n (fun g => Rabs (total (map (fun x => real (fst x) * viewed
+    (snd x) g) kept) - h g)) _
     (fun g _ => f_equal (fun t => Rabs (t - h g)) (eq_sym (parts_ok kept g)))).
   unfold columns_for in H. destruct (parts (known st) kept) as [|[x p] [|y ps]].
   - apply some_pair in H. destruct H as [<- <-]. split; [discriminate|]. intros n. rewrite (Q n (made None)).
-    rewrite (over_cut n 0); [rewrite real_0; unfold over; simpl; lra|lia|]. intros g _. unfold total. cbn [map fold_right made].
+    rewrite (over_cut n 0); [rewrite real_0; unfold over; simpl; lra|lia|]. intros g _. unfold total.
+    cbn [map fold_right made].
     rewrite Rminus_0_r. apply Rabs_R0.
-  - destruct (PositiveMap.find p (lines st)) as [s|] eqn:F; [|discriminate]. cbv zeta in H. apply some_pair in H. destruct H as [<- <-].
+  - destruct (PositiveMap.find p (lines st)) as [s|] eqn:F; [|discriminate]. cbv zeta in H. apply some_pair in H.
+    destruct H as [<- <-].
     assert (G := all_fine p s F). split.
     + intros t' s' p' E. injection E as _ <- <-. split; [exact G|now left].
     + intros n. rewrite Q. set (t := near 40 (Z.shiftr x 100)). apply Rle_trans with (2 := weighed _ _).
       assert (T := gap_times n (IZR (x - grid 40 t * one) / 2 ^ 100 / 2 ^ 100) s G).
       rewrite double_abs in T.
-      apply Rle_trans with (2 := T). right. apply over_ext. intros g _. f_equal. unfold total. cbn [map fold_right fst snd made].
+      apply Rle_trans with (2 := T). right. apply over_ext. intros g _. f_equal. unfold total.
+      cbn [map fold_right fst snd made].
       unfold handle. rewrite F, minus_IZR, mult_IZR, one_is. unfold real. field.
   - revert H Q. generalize ((x, p) :: y :: ps). intros qs H Q. destruct (found (lines st) qs) as [l|] eqn:F; [|discriminate].
     destruct (mixed boundary l) as [[s off]|] eqn:X; [|discriminate]. apply some_pair in H. destruct H as [<- <-].
@@ -241,21 +259,28 @@ Proof.
 Qed.
 
 (** The line that readers of a base see. *)
-Theorem base_ok columns l off g err l' : (forall t s p, columns = Some (t, s, p) -> fine s) -> settled boundary columns = Some (l, off) ->
+Theorem base_ok columns l off g err l' : (forall t s p, columns = Some (t, s, p) -> fine s) ->
+  settled boundary columns = Some (l, off) ->
   extended boundary l g err = Some l' -> plain g = Z.of_nat k -> base k ->
   (good boundary (S k) l' /\ keyed base (s_line l')) /\
-  forall n, over n (fun j => Rabs (made columns j + (if (j =? k)%nat then real (grid 32 err) else 0) - mark l' j)) <= real off.
+  forall n, over n (fun j => Rabs (made columns j + (if (j =? k)%nat then real (grid 32 err) else 0) - mark l' j)) <=
+    real off.
 Proof.
   intros G X Ex Hg Hb. assert (S : fine l /\ forall n, over n (fun j => Rabs (made columns j - mark l j)) <= real off).
   { unfold settled in X. destruct columns as [[[t s] p]|].
-    - assert (Fs : Forall (fun x => fine (snd x)) [((grid 40 t * one)%Z, s)]) by (constructor; [exact (G t s p eq_refl)|constructor]).
-      destruct (mixed_ok _ _ _ Fs X) as [G' V]. split; [exact G'|]. intros n. apply Rle_trans with (2 := V n). right. apply over_ext.
-      intros j _. do 2 f_equal. unfold blend, total. cbn [map fold_right fst snd made]. rewrite mult_IZR, one_is. unfold real. field.
+    - assert (Fs : Forall (fun x => fine (snd x)) [((grid 40 t * one)%Z, s)]) by (constructor;
+        [exact (G t s p eq_refl)|constructor]).
+      destruct (mixed_ok _ _ _ Fs X) as [G' V]. split; [exact G'|]. intros n. apply Rle_trans with (2 := V n). right.
+      apply over_ext.
+      intros j _. do 2 f_equal. unfold blend, total. cbn [map fold_right fst snd made]. rewrite mult_IZR, one_is.
+      unfold real. field.
     - apply some_pair in X. destruct X as [<- <-]. split; [split; [apply good_empty|exact I]|]. intros n.
-      rewrite (over_cut n 0); [rewrite real_0; unfold over; simpl; lra|lia|]. intros j _. cbn [made]. unfold mark. change (value empty j) with 0%Z.
+      rewrite (over_cut n 0); [rewrite real_0; unfold over; simpl; lra|lia|]. intros j _. cbn [made]. unfold mark.
+      change (value empty j) with 0%Z.
       unfold Rdiv. rewrite Rmult_0_l, Rminus_0_r. apply Rabs_R0. }
   destruct S as [[Gg Gk] V]. split.
-  - split; [apply (extended_good _ _ _ _ _ _ _ Gg Ex); lia|]. apply (extended_keyed _ _ _ _ _ _ Gk) with (2 := Ex). now rewrite Hg, Nat2Z.id.
+  - split; [apply (extended_good _ _ _ _ _ _ _ Gg Ex); lia|]. apply (extended_keyed _ _ _ _ _ _ Gk) with (2 := Ex).
+    now rewrite Hg, Nat2Z.id.
   - intros n. apply Rle_trans with (2 := V n). right. apply over_ext. intros j _. f_equal. unfold mark at 1.
     rewrite (extended_value _ _ _ _ _ _ j Gg Ex), plus_IZR, Hg.
     replace ((IZR (value l j) + IZR (if (Z.of_nat j =? Z.of_nat k)%Z then signed err else 0)) / 2 ^ 32) with

@@ -13,10 +13,12 @@ Open Scope Z_scope.
 
 Notation columns_type := (option (int * stored * positive)).
 
-Definition reach_of (columns : columns_type) : Z := match columns with None => 0 | Some (t, l, _) => up (Z.abs (over 40 t) * size l) end.
+Definition reach_of (columns : columns_type) : Z := match columns with None => 0 | Some (t, l,
+  _) => up (Z.abs (over 40 t) * size l) end.
 Definition drift_of (ratio : Z) (columns : columns_type) : Z :=
   match columns with None => 0 | Some (t, l, _) => up (Z.abs (over 40 t) * drift ratio l) end.
-Definition line_of (columns : columns_type) : option (int * positive) := match columns with None => None | Some (t, _, p) => Some (t, p) end.
+Definition line_of (columns : columns_type) : option (int * positive) := match columns with None => None | Some (t, _,
+  p) => Some (t, p) end.
 Definition lines_with (st : state) (k : positive) (columns : columns_type) : PositiveMap.t stored :=
   match columns with
   | Some (_, l, p) => if Pos.eqb p (own_line k) then PositiveMap.add p l (lines st) else lines st
@@ -27,7 +29,8 @@ Section Step.
 Variables (ratio : Z) (boundary : int).
 
 Section Stepped.
-Variables (st : state) (o : cunit) (base box : bool) (columns : columns_type) (missed : Z) (bent apart early : sparse) (c : cell).
+Variables (st : state) (o : cunit) (base box : bool) (columns : columns_type) (missed : Z) (bent apart early : sparse)
+  (c : cell).
 
 Notation k := (next st).
 Notation m := (known st).
@@ -49,11 +52,13 @@ Record stepped : Prop := {
   p_ascending : ascending early = true;
   p_nonneg : all_nonneg early = true;
   p_cell_early : c_early c = if base then [] else early;
-  p_fits : exists F, Z.abs (r_centre r) + r_rad r - r_rho r <= F /\ 0 <= F <= limit /\ fits at_ F o = true /\ rounding_of at_ F o <= r_rho r;
+  p_fits : exists F, Z.abs (r_centre r) + r_rad r - r_rho r <= F /\ 0 <= F <= limit /\ fits at_ F o = true /\
+    rounding_of at_ F o <= r_rho r;
   p_rho : 0 <= r_rho r <= limit;
   p_rest : rest_of at_ o r < r_rest r;
   p_err_pos : 0 <= r_err r;
-  p_err : up (Z.abs (centre_gap at_ o r)) + up (zsum (map (fun w => Z.abs (fst w) * over 40 (c_gap (cell_at m (snd w)))) kept)) +
+  p_err : up (Z.abs (centre_gap at_ o r)) + up (zsum (map (fun w => Z.abs (fst w) * over 40 (c_gap (cell_at m
+    (snd w)))) kept)) +
     missed + r_rest r + r_rho r <= r_err r;
   p_rad : reach_of columns + r_err r <= r_rad r;
   p_mag : Z.abs (r_centre r) + r_rad r <= limit;
@@ -100,11 +105,13 @@ Proof.
   destruct views as [[[lines' fresh'] lost]|] eqn:V; [|discriminate]. repeat bind.
   destruct (_ && _) eqn:K; [|discriminate]. rewrite !andb_true_iff, !Z.leb_le, Z.ltb_lt in K.
   intros H. apply WalkLines.some_pair in H. destruct H as [<- <-].
-  destruct K as ((((((((((((((((((K1 & K2) & K3) & K4) & K5) & K6) & K7) & K8) & K9) & K10) & K11) & K12) & K13) & K14) & K15) & K16) & K17) & K18) & K19).
+  destruct K as ((((((((((((((((((K1 & K2) & K3) & K4) & K5) & K6) & K7) & K8) & K9) & K10) & K11) & K12) & K13) & K14) &
+    K15) & K16) & K17) & K18) & K19).
   assert (Base : base = true -> tame ratio boundary k (over 50 own) (r_err r) = true /\ 4 * over 40 gap <= over 50 gap_own /\
     Uint63.to_Z (index k) = Z.pred (Zpos k)).
   { intros B. rewrite B in K17. cbn [negb orb] in K17. rewrite !andb_true_iff, Z.leb_le, Z.eqb_eq in K17. tauto. }
-  exists columns, missed, bent, apart, early', c, (match PositiveMap.find (base_line k) fresh' with Some l => l | None => empty end). split.
+  exists columns, missed, bent, apart, early', c, (match PositiveMap.find
+    (base_line k) fresh' with Some l => l | None => empty end). split.
   - split; try assumption; try reflexivity.
     + intros j Hj. now apply Pos.ltb_lt, E1.
     + intros B. rewrite B in E2. exact E2.
@@ -112,14 +119,17 @@ Proof.
     + now split.
     + intros B. now apply Base.
     + intros B. assert (G : gap_own = own) by (unfold gap_own; now rewrite B). split; [|exact G].
-      unfold views in V. rewrite B in V. assert (L : over grain err = lost) by congruence. change (over grain err <= over 40 gap). now rewrite L.
+      unfold views in V. rewrite B in V. assert (L : over grain err = lost) by congruence.
+      change (over grain err <= over 40 gap). now rewrite L.
   - split; try reflexivity.
-    + intros B. unfold views in V. rewrite B in V. cbn [fresh lines]. injection V as V1 V2 _. split; [now symmetry|exact (eq_sym V1)].
+    + intros B. unfold views in V. rewrite B in V. cbn [fresh lines]. injection V as V1 V2 _.
+      split; [now symmetry|exact (eq_sym V1)].
     + intros B. destruct (Base B) as (_ & B2 & B3). unfold views in V. rewrite B in V. cbn [lines fresh].
       destruct (settled boundary columns) as [[l off']|]; [|discriminate].
       destruct (extended boundary l (index k) err) as [l'|] eqn:X; [|discriminate].
       assert (V2 : PositiveMap.add (base_line k) l' (fresh st) = fresh') by congruence.
-      split; [congruence|]. split; [exact B3|]. assert (V3 : off' = lost) by congruence. exists l, off'. rewrite <- V2, PositiveMap.gss, V3.
+      split; [congruence|]. split; [exact B3|]. assert (V3 : off' = lost) by congruence. exists l, off'.
+      rewrite <- V2, PositiveMap.gss, V3.
       split; [reflexivity|]. split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
 Qed.
 End Step.

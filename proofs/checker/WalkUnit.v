@@ -24,7 +24,8 @@ Proof.
 Qed.
 
 Lemma centre_gap_ok at_ o r k : (forall x, In x (kept_of o r) -> (num (snd x) < k)%nat) ->
-  Rabs (real (offset_of o (r_off r)) + read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_ (key g)))) k - real (r_centre r)) <=
+  Rabs (real (offset_of o (r_off r)) + read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_
+    (key g)))) k - real (r_centre r)) <=
   real (up (Z.abs (centre_gap at_ o r))).
 Proof.
   intros B. apply Rle_trans with (2 := up_real _). right.
@@ -44,7 +45,8 @@ Qed.
 Section Walked.
 Variables (ratio : Z) (boundary : int) (ds : list details).
 Hypothesis ratio_range : (0 <= ratio <= 2 ^ 22)%Z.
-Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\ taken ratio boundary st1 (D ds k) st2.
+Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\
+  taken ratio boundary st1 (D ds k) st2.
 
 Notation D := (D ds).
 Notation own_mark := (own_mark ds).
@@ -105,7 +107,8 @@ Qed.
 
 Lemma base_below g : base_at g -> (g < length ds)%nat.
 Proof.
-  intros H. destruct (Nat.lt_ge_cases g (length ds)) as [L|L]; [exact L|]. unfold WalkState.base_at in H. rewrite (beyond g L) in H. discriminate.
+  intros H. destruct (Nat.lt_ge_cases g (length ds)) as [L|L]; [exact L|]. unfold WalkState.base_at in H.
+  rewrite (beyond g L) in H. discriminate.
 Qed.
 
 Lemma base_tame q g : base_at g -> 0 <= own_of q g <= most g * err_of g.
@@ -155,7 +158,8 @@ Proof.
     rewrite W. unfold err_of. now rewrite row_key.
   - destruct (p_gap _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T) B) as [G _]. apply Rle_trans with (2 := real_le _ _ G).
     rewrite (over_one k j _ Hk).
-    + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B. replace (_ - _) with (err_of j) by ring. rewrite (Rabs_pos_eq _ (err_pos j)).
+    + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B. replace (_ - _) with (err_of j) by ring.
+      rewrite (Rabs_pos_eq _ (err_pos j)).
       unfold err_of. rewrite row_key. apply Rle_refl.
     + intros g _ N. rewrite W. unfold WalkState.seen_mark. rewrite B. destruct (Nat.eqb_spec g j); [easy|].
       replace (_ - _) with 0 by ring. apply Rabs_R0.
@@ -165,14 +169,17 @@ Lemma gap_own_ok q j k : (j < length ds)%nat -> (j < k)%nat ->
   over k (fun g => Rabs (column (per err_of own_mark) j g - per err_of seen_mark j g) * own_of q g) <=
   real (grid 50 (c_gap_own (d_cell (D j)))) + real (early_at (c_early (d_cell (D j))) q).
 Proof.
-  intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros; apply real_pos, own_pos).
+  intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros;
+    apply real_pos, own_pos).
   rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). destruct (d_base (D j)) eqn:B.
   - destruct (p_new _ _ _ _ _ _ _ _ _ _ (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & G).
-    change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G). rewrite real_scale.
+    change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G).
+    rewrite real_scale.
     apply column_bases with (base := base_at).
     + exact err_pos.
     + exact P.
-    + intros g Bg. apply Rle_trans with (1 := proj2 (base_tame q g Bg)). apply Rmult_le_compat_r; [apply err_pos|apply most_range].
+    + intros g Bg. apply Rle_trans with (1 := proj2 (base_tame q g Bg)). apply Rmult_le_compat_r;
+        [apply err_pos|apply most_range].
     + exact B.
     + intros g N. now apply (own_only j g Hj).
     + intros g N. now apply (seen_only j g Hj).
