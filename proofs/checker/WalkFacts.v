@@ -72,12 +72,12 @@ Notation L := (fun _ j => coef (kept_of (d_op (D k)) (row_of_cell (d_cell (D k))
 (** The rows of the operands, in the state and here. *)
 Lemma reads_before j : In j (reads_of o) -> (num j < k)%nat.
 Proof.
-  intros Hj. apply (p_reads _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)) in Hj. rewrite (i_next _ _ _ _ I) in Hj.
+  intros Hj. apply (p_reads (proj1 T)) in Hj. rewrite (i_next I) in Hj.
   apply num_lt in Hj. now rewrite num_key in Hj.
 Qed.
 
 Lemma cell_same j : In j (reads_of o) -> cell_at (known st1) j = cell_for ds j.
-Proof. intros Hj. rewrite <- (key_num j) at 1. rewrite (i_known _ _ _ _ I) by now apply reads_before. reflexivity. Qed.
+Proof. intros Hj. rewrite <- (key_num j) at 1. rewrite (i_known I) by now apply reads_before. reflexivity. Qed.
 
 Lemma row_same j : In j (reads_of o) -> row_in (known st1) j = row_for j.
 Proof. intros Hj. unfold row_in. now rewrite cell_same. Qed.
@@ -112,7 +112,7 @@ Qed.
 Lemma radius_unit : radius columns err_of k <= real (r_rad r).
 Proof.
   apply Rle_trans with (1 := radius_marks err_of own_mark (err_pos ratio boundary ds Steps) k).
-  assert (P := real_le _ _ (p_rad _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))). rewrite real_plus in P. assert (R := reach_ok).
+  assert (P := real_le _ _ (p_rad (proj1 T))). rewrite real_plus in P. assert (R := reach_ok).
   unfold WalkUnit.err_of at 1. rewrite row_key. lra.
 Qed.
 
@@ -121,7 +121,7 @@ Proof.
   apply Rle_trans with (1 := moved_marks err_of own_mark (err_pos ratio boundary ds Steps) (own_of q) most k
     (fun g => proj1 (most_range ratio boundary ratio_range g))
     (fun g N => base_tame ratio boundary ds Steps q g (proj1 (own_only k g Hk N)))).
-  assert (P := real_le _ _ (p_move _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))). rewrite real_plus in P. assert (R := drift_ok).
+  assert (P := real_le _ _ (p_move (proj1 T))). rewrite real_plus in P. assert (R := drift_ok).
   unfold WalkUnit.own_of, own_for, WalkUnit.move_for. rewrite cell_key, !real_plus. lra.
 Qed.
 
@@ -131,7 +131,7 @@ Lemma errors_unit : local_error (fun _ => real (offset_of o (r_off r))) L (fun g
   (key g)))) columns
   (fun _ => real (r_rest r) + real (r_rho r)) err_of k.
 Proof.
-  assert (P := real_le _ _ (p_err _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))). rewrite !real_plus in P. unfold local_error.
+  assert (P := real_le _ _ (p_err (proj1 T))). rewrite !real_plus in P. unfold local_error.
   assert (C := centre_gap_ok row_for o r k (kept_below _ _ _ _ _ _ I T)).
   assert (Cs : centre_gap (row_in (known st1)) o r = centre_gap row_for o r).
   { unfold centre_gap. do 3 f_equal. apply map_ext_in. intros x Hx. now rewrite row_same by now apply kept_in_reads in Hx. }
@@ -153,10 +153,10 @@ Lemma bend_ok q : real (bend_by row_for q (move_for q) o r) <=
   real (change_of (row_in (known st1)) 0 (moved (known st1)) (still o) (if d_box d then 0 else r_slope r)%Z) +
     real (early_at (d_bent d) q).
 Proof.
-  rewrite <- real_plus. apply real_le. assert (E := early_change_ok _ _ q _ _ _ (p_bent _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))).
+  rewrite <- real_plus. apply real_le. assert (E := early_change_ok _ _ q _ _ _ (p_bent (proj1 T))).
   rewrite (change_ext (row_in (known st1)) row_for o row_same q _ (move_for q) _ (moved_same q)) in E.
   apply Z.le_trans with (2 := E). unfold bend_by. change (r_box r) with (c_box c).
-  rewrite (p_box _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)).
+  rewrite (p_box (proj1 T)).
   destruct (d_box d); [apply Z.le_min_r|apply Z.le_refl].
 Qed.
 
@@ -166,7 +166,7 @@ Proof.
   unfold local_error. assert (Z0 : read_through L (fun _ => 0) k = 0).
   { unfold read_through. rewrite (over_cut k 0); [reflexivity|lia|]. intros. ring. }
   rewrite Z0, Rplus_0_l, Rminus_0_r, Rabs_R0, Rplus_0_l. assert (Below := kept_below _ _ _ _ _ _ I T).
-  assert (P := real_le _ _ (p_own _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))). rewrite !real_plus, !real_scale in P.
+  assert (P := real_le _ _ (p_own (proj1 T))). rewrite !real_plus, !real_scale in P.
   assert (B := bend_ok q).
   assert (M := misfit_owns err_of own_mark seen_mark (base_at ds) (err_pos ratio boundary ds Steps) k kept (real
     (d_missed d)) Below
@@ -186,14 +186,14 @@ Proof.
   rewrite (total_map_ext _ (fun x => Rabs (real (fst x)) * real (early_at (c_early (d_cell (D (num (snd x))))) q))) in Ek
     by (intros x Hx; now rewrite kept_same).
   assert (R := real_le _ _ (rough_ok (merge (d_bent d) (early_kept (known st1) kept)) q)).
-  rewrite early_real, coef_merge, <- !early_real, <- (p_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)) in R.
+  rewrite early_real, coef_merge, <- !early_real, <- (p_early (proj1 T)) in R.
   assert (O : own_of q k = real (grid 50 (c_own c)) + real (early_at (if d_base d then [] else d_early d) q)).
-  { unfold WalkUnit.own_of, own_for. rewrite cell_key, (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). apply real_plus. }
+  { unfold WalkUnit.own_of, own_for. rewrite cell_key, (p_cell_early (proj1 T)). apply real_plus. }
   assert (Q : real (if d_base d then peak (d_early d) else 0)%Z +
     real (early_at (if d_base d then [] else d_early d) q) >= real (early_at (d_early d) q)).
   { destruct (d_base d); [|rewrite real_0; lra]. change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r.
     apply Rle_ge, real_le, peak_ok.
-    apply (p_ascending _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). }
+    apply (p_ascending (proj1 T)). }
   rewrite O. apply Rle_trans with (2 := Rplus_le_compat_r _ _ _ P).
   apply Rle_trans with ((total (map (fun x => Rabs (real (fst x)) * real (grid 50 (c_gap_own (d_cell (D (num
     (snd x))))))) kept) +

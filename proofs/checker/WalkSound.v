@@ -50,16 +50,16 @@ Proof.
   assert (Hr : row_nat d k = row_of_cell (d_cell (D k))) by apply row_key.
   rewrite <- unit_op. split; rewrite ?Hr; cbn [n_row n_cols n_move n_bend n_rem n_own numbers_of].
   - intros j Hj. now apply (Ordered k o Ho).
-  - destruct (p_fits _ _ _ _ _ _ _ _ _ _ _ _ S) as (F & F1 & F2 & F3 & F4). exists F. unfold whole_of, mag. rewrite row_key.
+  - destruct (p_fits S) as (F & F1 & F2 & F3 & F4). exists F. unfold whole_of, mag. rewrite row_key.
     split; [exact F1|]. split; [exact F2|]. rewrite <- (fits_ext _ _ _ Same), <- (rounding_ext _ _ _ Same). now split.
-  - apply (p_rho _ _ _ _ _ _ _ _ _ _ _ _ S).
-  - rewrite <- (rest_ext _ _ _ Same). apply Z.lt_le_incl, (p_rest _ _ _ _ _ _ _ _ _ _ _ _ S).
-  - intros B. apply (p_may_box _ _ _ _ _ _ _ _ _ _ _ _ S). rewrite <- (p_box _ _ _ _ _ _ _ _ _ _ _ _ S). exact B.
+  - apply (p_rho S).
+  - rewrite <- (rest_ext _ _ _ Same). apply Z.lt_le_incl, (p_rest S).
+  - intros B. apply (p_may_box S). rewrite <- (p_box S). exact B.
   - intros q _. rewrite num_key, row_key. apply Z.le_refl.
   - intros q _. rewrite num_key, row_key. apply Z.le_refl.
-  - apply (p_err_pos _ _ _ _ _ _ _ _ _ _ _ _ S).
+  - apply (p_err_pos S).
   - intros q _. apply (own_pos ratio boundary ds Steps).
-  - unfold mag. rewrite row_key. apply (p_mag _ _ _ _ _ _ _ _ _ _ _ _ S).
+  - unfold mag. rewrite row_key. apply (p_mag S).
   - exact (radius_unit ratio boundary ds Steps k st1 st2 Hk I T).
   - intros q _. exact (move_unit ratio boundary ds ratio_range Steps k st1 st2 Hk I T q).
   - exact (errors_unit ratio boundary ds Steps k st1 st2 Hk I T).
@@ -69,10 +69,10 @@ Qed.
 Lemma rest_walked : (exists ws bs, o = CLinear ws bs) -> (1 <= r_rest (n_row d (key k)))%Z.
 Proof.
   intros (ws & bs & E). destruct (Steps k unit_below) as (st1 & st2 & I & T). assert (S := proj1 T).
-  assert (R := p_rest _ _ _ _ _ _ _ _ _ _ _ _ S). assert (B := p_may_box _ _ _ _ _ _ _ _ _ _ _ _ S).
+  assert (R := p_rest S). assert (B := p_may_box S).
   rewrite unit_op, E in R, B.
   cbn [n_row numbers_of]. rewrite row_key. assert (Nb : r_box (row_of_cell (d_cell (D k))) = false).
-  { change (c_box (d_cell (D k)) = false). rewrite (p_box _ _ _ _ _ _ _ _ _ _ _ _ S).
+  { change (c_box (d_cell (D k)) = false). rewrite (p_box S).
     destruct (d_box (D k)); [now specialize (B eq_refl)|reflexivity]. }
   unfold rest_of in R. rewrite Nb in R. cbn [strip value_rest] in R. apply Z.le_succ_l in R. exact R.
 Qed.
@@ -83,14 +83,14 @@ Lemma core_walked j : core (annotation_of net d) k j = coef (core_of (Backward.v
 Proof.
   destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [core annotation_of]. unfold core_at, unit_at.
   rewrite (nth_error_nth _ _ _ Ho).
-  rewrite (p_op _ _ _ _ _ _ _ _ _ _ (proj2 T)), (p_slope _ _ _ _ _ _ _ _ _ _ (proj2 T)), unit_op, core_strip.
+  rewrite (p_op (proj2 T)), (p_slope (proj2 T)), unit_op, core_strip.
   unfold row_nat. cbn [n_row numbers_of]. now rewrite row_key.
 Qed.
 
 Lemma rho_walked : rho (annotation_of net d) k <= real (Backward.v_rho v).
 Proof.
   destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [rho annotation_of].
-  rewrite (p_vrho _ _ _ _ _ _ _ _ _ _ (proj2 T)).
+  rewrite (p_vrho (proj2 T)).
   unfold row_nat. cbn [n_row numbers_of]. rewrite row_key. apply Rle_refl.
 Qed.
 
@@ -98,9 +98,9 @@ Lemma remainder_walked q : remainder (annotation_of net d) q k <= real (Backward
 Proof.
   destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [remainder annotation_of n_rem numbers_of].
   rewrite num_key, row_key.
-  rewrite (p_vrem _ _ _ _ _ _ _ _ _ _ (proj2 T)), (p_vearly _ _ _ _ _ _ _ _ _ _ (proj2 T)), <- early_real, <- real_plus.
+  rewrite (p_vrem (proj2 T)), (p_vearly (proj2 T)), <- early_real, <- real_plus.
   apply real_le.
-  assert (E := early_change_ok _ _ q _ _ _ (p_apart _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))).
+  assert (E := early_change_ok _ _ q _ _ _ (p_apart (proj1 T))).
   now rewrite (change_ext (row_in (known st1)) (row_for ds) _ (row_same _ _ _ _ _ _ I T) q _ (move_for ds q) _
     (moved_same _ _ _ _ _ _ I T q)) in E.
 Qed.
@@ -112,9 +112,9 @@ Proof.
   - unfold radius. apply Rplus_le_le_0_compat; [apply over_pos; intros g _; apply Rmult_le_pos; [apply Rabs_pos|]|];
       apply real_pos, (own_pos ratio boundary ds Steps).
   - apply Rle_trans with (1 := move_unit ratio boundary ds ratio_range Steps k st1 st2 Hk I T q). apply real_le.
-    rewrite (p_vmove _ _ _ _ _ _ _ _ _ _ (proj2 T)). unfold move_for. rewrite cell_key. apply Z.add_le_mono_l, peak_ok.
-    rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). destruct (d_base (D k)); [reflexivity|].
-    apply (p_ascending _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)).
+    rewrite (p_vmove (proj2 T)). unfold move_for. rewrite cell_key. apply Z.add_le_mono_l, peak_ok.
+    rewrite (p_cell_early (proj1 T)). destruct (d_base (D k)); [reflexivity|].
+    apply (p_ascending (proj1 T)).
 Qed.
 End Unit.
 End Walked.

@@ -92,6 +92,13 @@ Record invariant (k : nat) (st : state) : Prop := {
     forall s, stands st p s -> forall g, seen_mark j g = (real (grid 40 t) * mark s g)%R
 }.
 
+Arguments i_next {k st}.
+Arguments i_known {k st}.
+Arguments i_fine {k st}.
+Arguments i_apart {k st}.
+Arguments i_none {k st}.
+Arguments i_seen {k st}.
+
 Lemma start_invariant : invariant 0 start.
 Proof.
   assert (N : forall p s, ~ stands start p s) by (intros p s [H|H]; cbn in H; rewrite PositiveMap.gempty in H; discriminate).
@@ -124,32 +131,32 @@ Notation kept := (kept_of (d_op (D k)) (row_of_cell (d_cell (D k)))).
 
 Lemma kept_below x : In x kept -> (num (snd x) < k)%nat.
 Proof.
-  intros Hx. apply kept_in_reads in Hx. apply (p_reads _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)) in Hx.
-  rewrite (i_next _ _ I) in Hx.
+  intros Hx. apply kept_in_reads in Hx. apply (p_reads (proj1 T)) in Hx.
+  rewrite (i_next I) in Hx.
   apply num_lt in Hx. now rewrite num_key in Hx.
 Qed.
 
 Lemma columns_fine t s p : d_columns d = Some (t, s, p) -> fine boundary k base_at s /\
   (PositiveMap.find p (lines st) = Some s \/ p = own_line (key k)).
 Proof.
-  intros E. destruct (columns_ok boundary k base_at st (fun p s H => proj1 (i_fine _ _ I p s (or_introl H))) _ _ _ _
-    (p_columns _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))) as [G _]. rewrite (i_next _ _ I) in G. exact (G t s p E).
+  intros E. destruct (columns_ok boundary k base_at st (fun p s H => proj1 (i_fine I p s (or_introl H))) _ _ _ _
+    (p_columns (proj1 T))) as [G _]. rewrite (i_next I) in G. exact (G t s p E).
 Qed.
 
 (** The columns of unit [k] are the sum of what it sees of its operands, up to [d_missed]. *)
 Theorem marks_missed n : (over n (fun g => Rabs (total (map (fun x => real (fst x) * seen_mark (num
   (snd x)) g) kept) - own_mark k g)) <= real (d_missed d))%R.
 Proof.
-  assert (C := p_columns _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)).
-  destruct (columns_ok boundary k base_at st (fun p s H => proj1 (i_fine _ _ I p s (or_introl H))) _ _ _ _ C) as [_ V].
+  assert (C := p_columns (proj1 T)).
+  destruct (columns_ok boundary k base_at st (fun p s H => proj1 (i_fine I p s (or_introl H))) _ _ _ _ C) as [_ V].
   apply Rle_trans with (2 := V n). right. apply over_ext. intros g _. do 2 f_equal. apply total_map_ext. intros x Hx.
   f_equal.
-  assert (Hb := kept_below x Hx). unfold viewed, times. assert (K := i_known _ _ I _ Hb). rewrite key_num in K. rewrite K.
+  assert (Hb := kept_below x Hx). unfold viewed, times. assert (K := i_known I _ Hb). rewrite key_num in K. rewrite K.
   destruct (view (snd x) (d_cell (D (num (snd x))))) as [[t p]|] eqn:E.
-  - destruct (i_seen _ _ I (num (snd x)) t p Hb) as [_ S]; [now rewrite key_num|].
+  - destruct (i_seen I (num (snd x)) t p Hb) as [_ S]; [now rewrite key_num|].
     destruct (columns_found boundary k base_at st _ _ _ _ x t p C Hx) as [s F]; [now rewrite K|]. unfold handle. rewrite F.
     apply S. now left.
-  - apply (i_none _ _ I); [exact Hb|now rewrite key_num].
+  - apply (i_none I); [exact Hb|now rewrite key_num].
 Qed.
 
 (** What readers see of a base. *)
@@ -157,8 +164,8 @@ Theorem base_marks : base_at k -> (good boundary (S k) (d_seen d) /\ keyed base_
   forall n, (over n (fun g => Rabs (own_mark k g + (if (g =? k)%nat then real (r_err r) else 0) - seen_mark k g)) <=
     real (grid 40 (c_gap (d_cell d))))%R.
 Proof.
-  intros B. destruct (p_new _ _ _ _ _ _ _ _ _ _ (proj2 T) B) as (_ & Ix & l & off & S & X & _ & G & _).
-  rewrite (i_next _ _ I) in *. assert (Ik : Uint63.to_Z (index (key k)) = Z.of_nat k) by (rewrite Ix; unfold key; lia).
+  intros B. destruct (p_new (proj2 T) B) as (_ & Ix & l & off & S & X & _ & G & _).
+  rewrite (i_next I) in *. assert (Ik : Uint63.to_Z (index (key k)) = Z.of_nat k) by (rewrite Ix; unfold key; lia).
   destruct (base_ok boundary k base_at _ _ _ _ _ _ (fun t s p E => proj1 (columns_fine t s p E)) S X Ik B) as [Gd V].
   split; [exact Gd|].
   intros n. apply Rle_trans with (2 := real_le _ _ G), Rle_trans with (2 := V n). right. apply over_ext. intros g _.
@@ -169,17 +176,17 @@ Qed.
 Lemma step_invariant : invariant (S k) st'.
 Proof.
   destruct I as [I1 I2 I3 I4 I5 I6]. destruct T as [St L].
-  assert (Bs := p_base _ _ _ _ _ _ _ _ _ _ _ _ St). assert (Ln := p_line _ _ _ _ _ _ _ _ _ _ _ _ St).
-  assert (Next : next st' = key (S k)) by (rewrite (p_next _ _ _ _ _ _ _ _ _ _ L), I1; reflexivity).
+  assert (Bs := p_base St). assert (Ln := p_line St).
+  assert (Next : next st' = key (S k)) by (rewrite (p_next L), I1; reflexivity).
   assert (Known : forall j, (j < S k)%nat -> cell_at (known st') (key j) = d_cell (D j)).
-  { intros j Hj. rewrite (p_known _ _ _ _ _ _ _ _ _ _ L), I1. unfold cell_at. destruct (Nat.eq_dec j k) as [->|N].
+  { intros j Hj. rewrite (p_known L), I1. unfold cell_at. destruct (Nat.eq_dec j k) as [->|N].
     - now rewrite PositiveMap.gss.
     - rewrite PositiveMap.gso; [apply I2; lia|]. intros E. apply (f_equal num) in E. rewrite !num_key in E. lia. }
   assert (Later : forall s, fine boundary k base_at s -> fine boundary (S k) base_at s).
   { intros s [G K]. split; [|exact K]. apply good_later with (2 := G). lia. }
   assert (Lt : (key k < key (S k))%positive) by (unfold key; lia).
   destruct (d_base d) eqn:B.
-  - destruct (p_new _ _ _ _ _ _ _ _ _ _ L eq_refl) as (Li & _ & l & off & _ & _ & Fr & _). rewrite I1 in Fr.
+  - destruct (p_new L eq_refl) as (Li & _ & l & off & _ & _ & Fr & _). rewrite I1 in Fr.
     destruct (base_marks B) as [Gs _].
     assert (New : forall p s, stands st' p s -> stands st p s \/ p = base_line (key k) /\ s = d_seen d).
     { intros p s [H|H]; [left; left; now rewrite Li in H|]. rewrite Fr in H. destruct (Pos.eq_dec p (base_line
@@ -205,7 +212,7 @@ Proof.
       * destruct (I6 j t p ltac:(lia) E) as [Q V]. split; [exact Q|]. intros s H.
         destruct (New p s H) as [H'|[-> _]]; [now apply V|].
         cbn in Q. assert (key j < key k)%positive by (unfold key; lia). lia.
-  - destruct (p_plain _ _ _ _ _ _ _ _ _ _ L eq_refl) as [Fr Li]. rewrite I1 in Li.
+  - destruct (p_plain L eq_refl) as [Fr Li]. rewrite I1 in Li.
     assert (New : forall p s, stands st' p s -> stands st p s \/ p = own_line (key k) /\
       exists t, d_columns d = Some (t, s, p)).
     { intros p s [H|H]; [|left; right; now rewrite Fr in H]. rewrite Li in H. unfold lines_with in H.
@@ -268,3 +275,10 @@ Proof.
   cbn [length]. lia.
 Qed.
 End Kept.
+
+Arguments i_next {boundary ds k st}.
+Arguments i_known {boundary ds k st}.
+Arguments i_fine {boundary ds k st}.
+Arguments i_apart {boundary ds k st}.
+Arguments i_none {boundary ds k st}.
+Arguments i_seen {boundary ds k st}.

@@ -133,3 +133,38 @@ Proof.
       split; [reflexivity|]. split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
 Qed.
 End Step.
+
+Arguments p_reads {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_may_box {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_box {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_base {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_columns {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_line {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_bent {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_apart {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_early {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_ascending {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_nonneg {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_cell_early {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_fits {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_rho {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_rest {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_err_pos {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_err {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_rad {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_mag {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_own_pos {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_own {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_move {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_tame {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_gap {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_next {boundary st o base columns apart c seen st' v}.
+Arguments p_known {boundary st o base columns apart c seen st' v}.
+Arguments p_plain {boundary st o base columns apart c seen st' v}.
+Arguments p_new {boundary st o base columns apart c seen st' v}.
+Arguments p_op {boundary st o base columns apart c seen st' v}.
+Arguments p_slope {boundary st o base columns apart c seen st' v}.
+Arguments p_vrho {boundary st o base columns apart c seen st' v}.
+Arguments p_vrem {boundary st o base columns apart c seen st' v}.
+Arguments p_vmove {boundary st o base columns apart c seen st' v}.
+Arguments p_vearly {boundary st o base columns apart c seen st' v}.

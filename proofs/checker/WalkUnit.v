@@ -83,15 +83,15 @@ Proof. intros H. now apply nth_overflow. Qed.
 Lemma err_pos g : 0 <= err_of g.
 Proof.
   unfold err_of. rewrite row_key. apply real_pos. destruct (Nat.lt_ge_cases g (length ds)) as [H|H].
-  - destruct (Steps g H) as (st1 & st2 & _ & S & _). apply (p_err_pos _ _ _ _ _ _ _ _ _ _ _ _ S).
+  - destruct (Steps g H) as (st1 & st2 & _ & S & _). apply (p_err_pos S).
   - rewrite (beyond g H). cbn. lia.
 Qed.
 
 Lemma own_pos q g : (0 <= own_for q (key g))%Z.
 Proof.
   unfold own_for. rewrite cell_key. destruct (Nat.lt_ge_cases g (length ds)) as [H|H].
-  - destruct (Steps g H) as (st1 & st2 & _ & S & _). rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ S).
-    assert (P := p_own_pos _ _ _ _ _ _ _ _ _ _ _ _ S). assert (Q := early_pos _ q (p_nonneg _ _ _ _ _ _ _ _ _ _ _ _ S)).
+  - destruct (Steps g H) as (st1 & st2 & _ & S & _). rewrite (p_cell_early S).
+    assert (P := p_own_pos S). assert (Q := early_pos _ q (p_nonneg S)).
     destruct (d_base (D g)); apply Z.add_nonneg_nonneg; assumption || apply Z.le_refl.
   - rewrite (beyond g H). cbn. lia.
 Qed.
@@ -114,8 +114,8 @@ Qed.
 Lemma base_tame q g : base_at g -> 0 <= own_of q g <= most g * err_of g.
 Proof.
   intros B. split; [apply real_pos, own_pos|]. destruct (Steps g (base_below g B)) as (st1 & st2 & I & S & _).
-  assert (T := p_tame _ _ _ _ _ _ _ _ _ _ _ _ S B). rewrite (i_next _ _ _ _ I) in T.
-  unfold own_of, own_for, err_of. rewrite cell_key, row_key, (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ S).
+  assert (T := p_tame S B). rewrite (i_next I) in T.
+  unfold own_of, own_for, err_of. rewrite cell_key, row_key, (p_cell_early S).
   unfold WalkState.base_at in B. rewrite B. change (early_at [] q) with 0%Z. rewrite Z.add_0_r.
   assert (K : Z.pred (Zpos (key g)) = Z.of_nat g) by (unfold key; lia). unfold tame in T. rewrite K in T. unfold most.
   destruct (Z.of_nat g <? _)%Z; apply Z.leb_le in T; apply IZR_le in T.
@@ -156,7 +156,7 @@ Proof.
   destruct (d_base (D j)) eqn:B.
   - destruct (base_marks _ _ _ _ _ _ I T B) as [_ V]. apply Rle_trans with (2 := V k). right. apply over_ext. intros g _.
     rewrite W. unfold err_of. now rewrite row_key.
-  - destruct (p_gap _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T) B) as [G _]. apply Rle_trans with (2 := real_le _ _ G).
+  - destruct (p_gap (proj1 T) B) as [G _]. apply Rle_trans with (2 := real_le _ _ G).
     rewrite (over_one k j _ Hk).
     + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B. replace (_ - _) with (err_of j) by ring.
       rewrite (Rabs_pos_eq _ (err_pos j)).
@@ -171,8 +171,8 @@ Lemma gap_own_ok q j k : (j < length ds)%nat -> (j < k)%nat ->
 Proof.
   intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros;
     apply real_pos, own_pos).
-  rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). destruct (d_base (D j)) eqn:B.
-  - destruct (p_new _ _ _ _ _ _ _ _ _ _ (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & G).
+  rewrite (p_cell_early (proj1 T)). destruct (d_base (D j)) eqn:B.
+  - destruct (p_new (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & G).
     change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G).
     rewrite real_scale.
     apply column_bases with (base := base_at).
@@ -184,11 +184,11 @@ Proof.
     + intros g N. now apply (own_only j g Hj).
     + intros g N. now apply (seen_only j g Hj).
     + now apply gap_ok.
-  - destruct (p_gap _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T) B) as [_ ->].
+  - destruct (p_gap (proj1 T) B) as [_ ->].
     apply Rle_trans with (own_of q j).
     + apply column_owns; [exact P|exact Hk| |].
       * intros g. unfold WalkState.seen_mark. now rewrite B.
       * intros g Hg. now apply own_before.
-    + right. unfold own_of, own_for. rewrite cell_key, (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)), B. apply real_plus.
+    + right. unfold own_of, own_for. rewrite cell_key, (p_cell_early (proj1 T)), B. apply real_plus.
 Qed.
 End Walked.
