@@ -1,0 +1,25 @@
+From Coq Require Import List ZArith Uint63 FMapPositive.
+From Lastbit Require Import checker.Numbers checker.Program checker.Walk zero.File zero.Units tight.Data tight.Nodes.
+From Lastbit Require checker.Backward.
+Import ListNotations.
+Open Scope Z_scope.
+Definition flags : list (bool * bool) := [(false, false); (false, false); (false, false); (false, true); (false, false); (true, true); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, false); (false, true); (false, false); (false, false); (false, false); (true, false); (false, false); (false, false); (false, false); (false, false)].
+Definition items (uss : list (list cunit)) : list item :=
+  flat_map (fun x => let '(us, (b, bx)) := x in (map (fun o => Unit o b bx) us ++ if (b : bool) then [Forget] else [])%list) (combine uss flags).
+Definition some_units (n : nat) := match units_in file nodes with Some u => firstn n u | None => [] end.
+Definition f z := Z.shiftr (z * 10^9) 100.
+Fixpoint tracked (l : list item) (st : state) (seen : list Backward.visited) : option (positive) * option (state * list Backward.visited) :=
+  match l with
+  | [] => (None, Some (st, seen))
+  | Forget :: l' => tracked l' {| next := next st; known := known st; lines := fresh st; fresh := PositiveMap.empty stored |} seen
+  | Unit o base box :: l' => match Walk.visit (2^22) 26656%uint63 st o base box with None => (Some (next st), None) | Some (st', v) => tracked l' st' (v :: seen) end
+  end.
+Definition summary (n : nat) := let r := tracked (items (some_units n)) start [] in
+  (fst r, match snd r with None => [] | Some (st, seen) => 
+    let cs := PositiveMap.elements (known st) in
+    [Zpos (next st); f (fold_right (fun kc acc => let r := row_of_cell (snd kc) in Z.max (Z.abs (r_centre r) + r_rad r) acc) 0 cs);
+     fold_right (fun kc acc => let c := snd kc in if c_base c then if Pos.ltb (fst kc) 26657 then Z.max acc (ceil_div (over 50 (c_own c) * 2^20) (over 32 (c_err c))) else acc else acc) 0 cs;
+     fold_right (fun kc acc => let c := snd kc in if c_base c then if Pos.ltb (fst kc) 26657 then acc else Z.max acc (ceil_div (over 50 (c_own c) * 2^20) (over 32 (c_err c))) else acc) 0 cs;
+     match Backward.backward (map key [0%nat]) (firstn 1 seen) with Some x => f x | None => -1 end] end).
+Time Eval vm_compute in summary 6.
+Time Eval vm_compute in summary 13.
