@@ -3,9 +3,9 @@
     [vm_compute] takes a step for each binary digit, or several. Here digits are taken four at a time.
 
     - [grid_of]: a signed machine integer times a power of two;
-    - [up_100], [low_100]: [z / 2^100] rounded up, or down.
+    - [up_of], [low_of]: [z / 2^(4 n)] rounded up, or down; [raise]: [z * 2^(4 n)].
 
-    [grid_of_ok], [up_100_ok], [low_100_ok] say so. *)
+    [grid_of_ok], [up_of_ok], [low_of_ok], [raise_ok] say so. *)
 
 From Coq Require Import ZArith Lia Bool Uint63.
 From Coq Require Sint63.
@@ -35,8 +35,10 @@ Fixpoint ceil_of (n : nat) (p : positive) : Z :=
   | S n' => match p with xO (xO (xO (xO q))) => ceil_of n' q | _ => Z.succ (floor_of n p) end
   end.
 
-Definition up_100 (z : Z) : Z := match z with Z0 => 0 | Zpos p => ceil_of 25 p | Zneg p => - floor_of 25 p end.
-Definition low_100 (z : Z) : Z := match z with Z0 => 0 | Zpos p => floor_of 25 p | Zneg p => - ceil_of 25 p end.
+Definition up_of (n : nat) (z : Z) : Z := match z with Z0 => 0 | Zpos p => ceil_of n p | Zneg p => - floor_of n p end.
+Definition low_of (n : nat) (z : Z) : Z := match z with Z0 => 0 | Zpos p => floor_of n p | Zneg p => - ceil_of n p end.
+Definition up_100 : Z -> Z := up_of 25.
+Definition low_100 : Z -> Z := low_of 25.
 
 (** ** Machine integers *)
 
@@ -73,7 +75,8 @@ Definition z_of (i : int) : Z :=
 (** [p] times [2^(4 n)]. *)
 Fixpoint raised (n : nat) (p : positive) : positive := match n with O => p | S n' => xO (xO (xO (xO (raised n' p)))) end.
 
-Definition grid_of (n : nat) (i : int) : Z := match z_of i with Z0 => 0 | Zpos p => Zpos (raised n p) | Zneg p => Zneg (raised n p) end.
+Definition raise (n : nat) (z : Z) : Z := match z with Z0 => 0 | Zpos p => Zpos (raised n p) | Zneg p => Zneg (raised n p) end.
+Definition grid_of (n : nat) (i : int) : Z := raise n (z_of i).
 
 (** ** That they are so *)
 
@@ -105,19 +108,18 @@ Proof.
   cbn [ceil_of]. rewrite IH, D. reflexivity.
 Qed.
 
-Lemma up_100_ok z : up_100 z = up z.
+Lemma up_of_ok n z : up_of n z = - Z.shiftr (- z) (4 * Z.of_nat n).
 Proof.
-  destruct z as [|p|p]; [reflexivity| |]; unfold up_100, up.
-  - rewrite ceil_of_ok. reflexivity.
-  - rewrite floor_of_ok. reflexivity.
+  destruct z as [|p|p]; unfold up_of; [now rewrite Z.shiftr_0_l|apply ceil_of_ok|]. now rewrite floor_of_ok.
 Qed.
 
-Lemma low_100_ok z : low_100 z = Z.shiftr z 100.
+Lemma low_of_ok n z : low_of n z = Z.shiftr z (4 * Z.of_nat n).
 Proof.
-  destruct z as [|p|p]; [reflexivity| |]; unfold low_100.
-  - rewrite floor_of_ok. reflexivity.
-  - rewrite ceil_of_ok, Z.opp_involutive. reflexivity.
+  destruct z as [|p|p]; unfold low_of; [now rewrite Z.shiftr_0_l|apply floor_of_ok|]. rewrite ceil_of_ok. apply Z.opp_involutive.
 Qed.
+
+Lemma up_100_ok z : up_100 z = up z. Proof. apply (up_of_ok 25). Qed.
+Lemma low_100_ok z : low_100 z = Z.shiftr z 100. Proof. apply (low_of_ok 25). Qed.
 
 Lemma raised_ok n p : Zpos (raised n p) = Z.shiftl (Zpos p) (4 * Z.of_nat n).
 Proof.
@@ -168,11 +170,12 @@ Proof.
     change (2 ^ (4 * Z.of_nat 16)) with 0x10000000000000000. lia.
 Qed.
 
-Lemma grid_of_ok n i : grid_of n i = Z.shiftl (Sint63.to_Z i) (4 * Z.of_nat n).
+Lemma raise_ok n z : raise n z = Z.shiftl z (4 * Z.of_nat n).
 Proof.
-  unfold grid_of. rewrite <- z_of_ok. destruct (z_of i) as [|p|p].
-  - now rewrite Z.shiftl_0_l.
-  - apply raised_ok.
-  - change (Zneg (raised n p)) with (- Zpos (raised n p)). change (Zneg p) with (- Zpos p).
-    rewrite raised_ok, !Z.shiftl_mul_pow2 by lia. ring.
+  destruct z as [|p|p]; unfold raise; [now rewrite Z.shiftl_0_l|apply raised_ok|].
+  change (Zneg (raised n p)) with (- Zpos (raised n p)). change (Zneg p) with (- Zpos p).
+  rewrite raised_ok, !Z.shiftl_mul_pow2 by lia. ring.
 Qed.
+
+Lemma grid_of_ok n i : grid_of n i = Z.shiftl (Sint63.to_Z i) (4 * Z.of_nat n).
+Proof. unfold grid_of. now rewrite raise_ok, z_of_ok. Qed.
