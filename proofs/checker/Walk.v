@@ -58,6 +58,7 @@ Definition blank_cell : cell := {| c_slope := 0%uint63; c_centre := 0%uint63; c_
 Definition cell_at (m : cells) (j : positive) : cell := match PositiveMap.find j m with Some c => c | None => blank_cell end.
 Definition row_in (m : cells) (j : positive) : row := row_of_cell (cell_at m j).
 
+Definition index (k : positive) : int := of_Z (Z.pred (Zpos k)).
 Definition own_line (k : positive) : positive := xO k.
 Definition base_line (k : positive) : positive := xI k.
 
@@ -126,6 +127,10 @@ Definition columns_for (st : state) (k : positive) (kept : sparse) : option (opt
       end
   end.
 
+(** A line for the columns of a base, and how far it is off. *)
+Definition settled (columns : option (int * stored * positive)) : option (stored * Z) :=
+  match columns with None => Some (empty, 0) | Some (t, l, _) => mixed [(over 40 t * one, l)] end.
+
 (** ** One unit *)
 
 (** The middle of the slopes on the operand's range, over 2^40. *)
@@ -173,6 +178,9 @@ Definition early_kept (m : cells) (kept : sparse) : sparse :=
     | l => merge (times (Z.abs (fst w)) l) acc
     end) [] kept.
 
+(** The same operation of images that do not change. *)
+Definition still (o : cunit) : cunit := match o with CPixel _ => CLinear [] [] | _ => o end.
+
 (** Keys ascend, so that each pixel occurs once; the largest number. *)
 Fixpoint ascending_from (k : positive) (l : sparse) : bool :=
   match l with [] => true | (_, j) :: l' => Pos.ltb k j && ascending_from j l' end.
@@ -203,18 +211,20 @@ Definition visit (st : state) (o : cunit) (base box : bool) : option (state * Ba
       let rad := above 40 (reach + over grain err) in
       (* changes *)
       let moved j := over 50 (c_move (cell_at m j)) in
-      let own := change_of at_ 0 moved (match o with CPixel _ => CLinear [] [] | _ => o end) (if box then 0 else s) + 2 * over 56 rho +
-        up (zsum (map (fun w => Z.abs (fst w) * over 50 (c_gap_own (cell_at m (snd w)))) kept)) + 4 * missed in
       let early' := rough (merge bent (early_kept m kept)) in
-      let own := above 50 (if base then own + peak early' else own) in
+      let change := change_of at_ 0 moved (still o) (if box then 0 else s) + 2 * over 56 rho +
+        up (zsum (map (fun w => Z.abs (fst w) * over 50 (c_gap_own (cell_at m (snd w)))) kept)) + 4 * missed +
+        (if base then peak early' else 0) in
+      let own := above 50 change in
       let early := if base then [] else early' in
-      let move := above 50 (over 50 own + match columns with None => 0 | Some (t, l, _) => up (Z.abs (over 40 t) * drift l) end) in
-      let rem := change_of at_ 0 moved (match o with CPixel _ => CLinear [] [] | _ => o end) s in
+      let shift := over 50 own + match columns with None => 0 | Some (t, l, _) => up (Z.abs (over 40 t) * drift l) end in
+      let move := above 50 shift in
+      let rem := change_of at_ 0 moved (still o) s in
       (* what readers see *)
       let views := if base then
-          match (match columns with None => Some (empty, 0) | Some (t, l, _) => mixed [(over 40 t * one, l)] end) with
+          match settled columns with
           | None => None
-          | Some (l, off) => match extended boundary l (of_Z (Z.pred (Zpos k))) err with
+          | Some (l, off) => match extended boundary l (index k) err with
                              | None => None
                              | Some l' => Some (lines st, PositiveMap.add (base_line k) l' (fresh st), off)
                              end
@@ -225,15 +235,18 @@ Definition visit (st : state) (o : cunit) (base box : bool) : option (state * Ba
                    end, fresh st, over grain err) in
       match views with
       | None => None
-      | Some (lines', fresh', gap) =>
-          let gap := above 40 gap in
+      | Some (lines', fresh', lost) =>
+          let gap := above 40 lost in
+          let gap_own := if base then of_Z (Sint63.to_Z gap * 4096) else own in
           let c := {| c_slope := slope; c_centre := centre; c_off := off; c_box := box; c_rest := rest; c_rho := rho; c_err := err; c_rad := rad;
             c_base := base; c_line := match columns with None => None | Some (t, _, p) => Some (t, p) end; c_gap := gap;
-            c_gap_own := if base then of_Z (Sint63.to_Z gap * 4096) else own; c_own := own; c_move := move; c_early := early |} in
+            c_gap_own := gap_own; c_own := own; c_move := move; c_early := early |} in
           let r := row_of_cell c in
           if (Z.abs (r_centre r) + r_rad r - r_rho r <=? whole) && (0 <=? whole) && (whole <=? limit) && fits at_ whole o &&
-             (0 <=? r_rho r) && (r_rho r <=? limit) && (rounding_of at_ whole o <=? r_rho r) && (rest_of at_ o r <=? r_rest r) &&
-             (exact + r_rho r <=? r_err r) && (reach + r_err r <=? r_rad r) && (Z.abs (r_centre r) + r_rad r <=? limit) && (negb base || tame k (over 50 own) (r_err r)) &&
+             (0 <=? r_rho r) && (r_rho r <=? limit) && (rounding_of at_ whole o <=? r_rho r) && (rest_of at_ o r <? r_rest r) &&
+             (0 <=? r_err r) && (exact + r_rho r <=? r_err r) && (reach + r_err r <=? r_rad r) && (Z.abs (r_centre r) + r_rad r <=? limit) &&
+             (0 <=? over 50 own) && (change <=? over 50 own) && (shift <=? over 50 move) && (lost <=? over 40 gap) &&
+             (negb base || tame k (over 50 own) (r_err r) && (4 * over 40 gap <=? over 50 gap_own) && (Uint63.to_Z (index k) =? Z.pred (Zpos k))) &&
              ascending early' && all_nonneg early'
           then Some ({| next := Pos.succ k; known := PositiveMap.add k c m; lines := lines'; fresh := fresh' |},
                      {| Backward.v_op := o; Backward.v_slope := s; Backward.v_rho := r_rho r; Backward.v_rem := rem; Backward.v_move := over 50 move + peak early; Backward.v_early := apart |})
