@@ -82,7 +82,7 @@ Definition noise_fast (bs : list Z) (products whole : Z) : Z :=
   let n := Z.of_nat (length m) in
   let mass := zsum m in
   let f := Z.min whole mass in
-  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x100000.
+  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x400000.
 
 Lemma noise_ok bs products whole : noise_fast bs products whole = noise_of_sum bs products whole.
 Proof. unfold noise_fast, noise_of_sum. now rewrite up_100_ok. Qed.

@@ -40,6 +40,20 @@ Definition low_of (n : nat) (z : Z) : Z := match z with Z0 => 0 | Zpos p => floo
 Definition up_100 : Z -> Z := up_of 25.
 Definition low_100 : Z -> Z := low_of 25.
 
+(** Groups of four digits, up to [n]. *)
+Fixpoint nibbles (n : nat) (p : positive) : nat :=
+  match n with
+  | O => O
+  | S n' => match p with
+    | xH | xO xH | xI xH | xO (xO xH) | xO (xI xH) | xI (xO xH) | xI (xI xH) | xO (xO (xO xH)) | xO (xO (xI xH))
+    | xO (xI (xO xH)) | xO (xI (xI xH)) | xI (xO (xO xH)) | xI (xO (xI xH)) | xI (xI (xO xH)) | xI (xI (xI xH)) => O
+    | xO (xO (xO (xO q))) | xO (xO (xO (xI q))) | xO (xO (xI (xO q))) | xO (xO (xI (xI q)))
+    | xO (xI (xO (xO q))) | xO (xI (xO (xI q))) | xO (xI (xI (xO q))) | xO (xI (xI (xI q)))
+    | xI (xO (xO (xO q))) | xI (xO (xO (xI q))) | xI (xO (xI (xO q))) | xI (xO (xI (xI q)))
+    | xI (xI (xO (xO q))) | xI (xI (xO (xI q))) | xI (xI (xI (xO q))) | xI (xI (xI (xI q))) => S (nibbles n' q)
+    end
+  end.
+
 (** ** Machine integers *)
 
 Local Open Scope uint63_scope.
