@@ -122,7 +122,7 @@ Qed.
 Section Early.
 Variables (at_ : positive -> row) (m : cells) (q : nat).
 
-Definition moved (j : positive) : Z := over 50 (c_move (cell_at m j)).
+Definition moved (j : positive) : Z := val (c_move (cell_at m j)).
 Definition moved_by (j : positive) : Z := moved j + early_at (c_early (cell_at m j)) q.
 
 Lemma moved_plain j : c_early (cell_at m j) = [] -> moved_by j = moved j.

@@ -138,9 +138,9 @@ Proof.
   rewrite Cs in P.
   assert (M := misfit_errors err_of own_mark seen_mark (err_pos ratio boundary ds Steps) k kept (real (d_missed d))
     (kept_below _ _ _ _ _ _ I T)
-    (marks_missed _ _ _ _ _ _ I T k) (fun j => real (grid 40 (c_gap (d_cell (D (num j))))))).
-  assert (G := weighed_sum (fun j => grid 40 (c_gap (d_cell (D (num j))))) kept). cbv beta in G, M.
-  rewrite (map_ext_in _ (fun w => (Z.abs (fst w) * grid 40 (c_gap (d_cell (D (num (snd w))))))%Z)) in P
+    (marks_missed _ _ _ _ _ _ I T k) (fun j => real (val (c_gap (d_cell (D (num j))))))).
+  assert (G := weighed_sum (fun j => val (c_gap (d_cell (D (num j))))) kept). cbv beta in G, M.
+  rewrite (map_ext_in _ (fun w => (Z.abs (fst w) * val (c_gap (d_cell (D (num (snd w))))))%Z)) in P
     by (intros x Hx; now rewrite kept_same).
   specialize (M (fun x Hx => gap_ok ratio boundary ds Steps (num (snd x)) k (Nat.lt_trans _ _ _
     (kept_below _ _ _ _ _ _ I T x Hx) Hk)
@@ -173,21 +173,21 @@ Proof.
     (marks_missed _ _ _ _ _ _ I T k) (own_of q) (fun g => real_pos _ (own_pos ratio boundary ds Steps q g))).
   specialize (M (fun g Bg => Rle_trans _ _ _ (proj2 (base_tame ratio boundary ds Steps q g Bg))
     (Rmult_le_compat_r _ _ _ (err_pos ratio boundary ds Steps g) (proj2 (most_range ratio boundary ratio_range g))))).
-  specialize (M (fun j => real (grid 50 (c_gap_own (d_cell (D (num j))))) +
+  specialize (M (fun j => real (val (c_gap_own (d_cell (D (num j))))) +
     real (early_at (c_early (d_cell (D (num j)))) q))).
   cbv beta in M. rewrite (total_map_ext (fun x => Rabs (real (fst x)) * (_ + _))
-    (fun x => Rabs (real (fst x)) * real (grid 50 (c_gap_own (d_cell (D (num (snd x)))))) +
+    (fun x => Rabs (real (fst x)) * real (val (c_gap_own (d_cell (D (num (snd x)))))) +
       Rabs (real (fst x)) * real (early_at (c_early (d_cell (D (num (snd x))))) q))) in M by (intros; ring).
   rewrite total_plus in M.
-  assert (G := weighed_sum (fun j => grid 50 (c_gap_own (d_cell (D (num j))))) kept). cbv beta in G.
-  rewrite (map_ext_in _ (fun w => (Z.abs (fst w) * grid 50 (c_gap_own (d_cell (D (num (snd w))))))%Z)) in P
+  assert (G := weighed_sum (fun j => val (c_gap_own (d_cell (D (num j))))) kept). cbv beta in G.
+  rewrite (map_ext_in _ (fun w => (Z.abs (fst w) * val (c_gap_own (d_cell (D (num (snd w))))))%Z)) in P
     by (intros x Hx; now rewrite kept_same).
   assert (Ek := early_kept_ok (known st1) q kept).
   rewrite (total_map_ext _ (fun x => Rabs (real (fst x)) * real (early_at (c_early (d_cell (D (num (snd x))))) q))) in Ek
     by (intros x Hx; now rewrite kept_same).
   assert (R := real_le _ _ (rough_ok (merge (d_bent d) (early_kept (known st1) kept)) q)).
   rewrite early_real, coef_merge, <- !early_real, <- (p_early (proj1 T)) in R.
-  assert (O : own_of q k = real (grid 50 (c_own c)) + real (early_at (if d_base d then [] else d_early d) q)).
+  assert (O : own_of q k = real (val (c_own c)) + real (early_at (if d_base d then [] else d_early d) q)).
   { unfold WalkUnit.own_of, own_for. rewrite cell_key, (p_cell_early (proj1 T)). apply real_plus. }
   assert (Q : real (if d_base d then peak (d_early d) else 0)%Z +
     real (early_at (if d_base d then [] else d_early d) q) >= real (early_at (d_early d) q)).
@@ -195,7 +195,7 @@ Proof.
     apply Rle_ge, real_le, peak_ok.
     apply (p_ascending (proj1 T)). }
   rewrite O. apply Rle_trans with (2 := Rplus_le_compat_r _ _ _ P).
-  apply Rle_trans with ((total (map (fun x => Rabs (real (fst x)) * real (grid 50 (c_gap_own (d_cell (D (num
+  apply Rle_trans with ((total (map (fun x => Rabs (real (fst x)) * real (val (c_gap_own (d_cell (D (num
     (snd x))))))) kept) +
     total (map (fun x => Rabs (real (fst x)) * real (early_at (c_early (d_cell (D (num (snd x))))) q)) kept) +
       4 * real (d_missed d)) +

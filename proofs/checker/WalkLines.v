@@ -12,15 +12,11 @@ From Lastbit Require Import checker.LineKeys checker.WalkForms.
 Import ListNotations.
 Open Scope R_scope.
 
-Notation over := Totals.over.
-Notation grid := Walk.over.
-
-Lemma real_grid b i : (0 <= b <= 100)%Z -> real (grid b i) = IZR (signed i) / IZR (2 ^ b).
+(** A number on the grid of lines. *)
+Lemma grained f : f_n f = 17%nat -> real (val f) = IZR (signed (f_int f)) / 2 ^ 32.
 Proof.
-  intros H. unfold grid, real, signed. rewrite Z.shiftl_mul_pow2, mult_IZR by lia.
-  assert (E : (2 ^ 100 = 2 ^ b * 2 ^ (100 - b))%Z) by (rewrite <- Z.pow_add_r by lia; f_equal; lia).
-  assert (P : IZR (2 ^ b) <> 0) by (apply not_0_IZR; lia). assert (Q : IZR (2 ^ (100 - b)) <> 0) by (apply not_0_IZR; lia).
-  replace (2 ^ 100)%R with (IZR (2 ^ 100)) by (simpl; lra). rewrite E, mult_IZR. field. now split.
+  intros E. unfold val, real. rewrite E, Z.shiftl_mul_pow2, mult_IZR by lia. change (2 ^ (4 * Z.of_nat 17))%Z with (2 ^ 68)%Z.
+  replace (IZR (2 ^ 68)) with (2 ^ 68)%R by (simpl; lra). unfold signed. field.
 Qed.
 
 (** Numbers of lines, as real numbers. *)
@@ -84,55 +80,68 @@ Qed.
 Definition blend (l : list (Z * stored)) (g : nat) : R :=
   total (map (fun x => IZR (fst x) / 2 ^ 100 / 2 ^ 100 * mark (snd x) g) l).
 
-Lemma mixed_ok l s off : Forall (fun x => fine (snd x)) l -> mixed boundary l = Some (s, off) ->
-  fine s /\ forall n, over n (fun g => Rabs (blend l g - mark s g)) <= real off.
+(** The factor of a line that stands for [2^h] times a sum. *)
+Definition part (h : Z) : R := real (Z.shiftl 1 (100 - h)).
+
+Lemma part_is h : (0 <= h <= 99)%Z -> part h * IZR (2 ^ h) = 1.
 Proof.
-  intros G. unfold mixed. set (e := Z.min 40 (digits l)). destruct (Z.ltb_spec e 0) as [|E]; [discriminate|].
-  set (f := fun x : Z * stored => (of_Z (Z.shiftr (fst x + Z.shiftl 1 (199 - e)) (200 - e)), snd x)).
-  assert (E40 : (0 <= e <= 40)%Z) by (unfold e; lia).
+  intros H. unfold part, real. rewrite Z.shiftl_mul_pow2, Z.mul_1_l by lia.
+  assert (E : IZR (2 ^ (100 - h)) * IZR (2 ^ h) = 2 ^ 100); [|lra].
+  rewrite <- mult_IZR, <- Z.pow_add_r by lia. replace (100 - h + h)%Z with 100%Z by lia. simpl. lra.
+Qed.
+
+Lemma mixed_ok h l s off : Forall (fun x => fine (snd x)) l -> mixed boundary h l = Some (s, off) ->
+  fine s /\ forall n, over n (fun g => Rabs (blend l g - part h * mark s g)) <= real off.
+Proof.
+  intros G. unfold mixed. set (e := Z.min 40 _). destruct (_ || _) eqn:E; [discriminate|].
+  rewrite !orb_false_iff, !Z.ltb_ge in E. destruct E as [[E1 E2] E3].
+  set (n := (200 - e - h)%Z). set (f := fun x : Z * stored => (of_Z (Z.shiftr (fst x + Z.shiftl 1 (n - 1)) n), snd x)).
+  assert (E40 : (0 <= e <= 40)%Z) by (unfold e in *; lia). assert (Hn : (0 <= n)%Z) by lia.
   destruct (combined boundary (of_Z e) (map f l)) as [s'|] eqn:C; [|discriminate]. intros Q. apply some_pair in Q.
   destruct Q as [<- <-].
   assert (Gf : Forall (fun t => fine (snd t)) (map f l)).
   { apply Forall_forall. intros x Hx. apply in_map_iff in Hx. destruct Hx as (y & <- & Hy). cbn [f snd].
     rewrite Forall_forall in G. now apply G. }
-  assert (Gg : Forall (fun t => good boundary k (snd t)) (map f l)) by (apply Forall_impl with (2 := Gf); intros t T;
-    apply T).
+  assert (Gg : Forall (fun t => good boundary k (snd t)) (map f l)).
+  { apply Forall_impl with (2 := Gf). intros t T. apply T. }
   split; [split; [now apply combined_good with (2 := C)|]|].
   { apply combined_keyed with (2 := C). apply Forall_impl with (2 := Gf). intros t T. apply T. }
-  intros n. assert (V := combined_value _ _ _ _ _ n Gg C).
+  intros m. assert (V := combined_value _ _ _ _ _ m Gg C).
   assert (Te : Uint63.to_Z (of_Z e) = e).
   { rewrite Uint63.of_Z_spec. apply Z.mod_small. unfold wB, size. simpl. lia. }
   rewrite Te in V. set (P := IZR (2 ^ e)) in *. assert (P0 : 0 < P) by (apply IZR_lt, Z.pow_pos_nonneg; lia).
-  assert (P2 : IZR (2 ^ (200 - e)) * P = 2 ^ 100 * 2 ^ 100).
-  { unfold P. rewrite <- mult_IZR, <- Z.pow_add_r by lia. replace (200 - e + e)%Z with 200%Z by lia. simpl. lra. }
+  assert (K := part_is h ltac:(lia)). set (F := part h) in *.
+  assert (H0 : 0 < IZR (2 ^ h)) by (apply IZR_lt, Z.pow_pos_nonneg; lia). assert (F0 : 0 < F) by nra.
+  assert (P2 : F / P = IZR (2 ^ n) / 2 ^ 100 / 2 ^ 100).
+  { assert (IZR (2 ^ n) * (P * IZR (2 ^ h)) = 2 ^ 100 * 2 ^ 100).
+    { unfold P. rewrite <- !mult_IZR, <- !Z.pow_add_r by lia. replace (n + (e + h))%Z with 200%Z by lia. simpl. lra. }
+    replace F with (/ IZR (2 ^ h)) by (apply (Rmult_eq_reg_r (IZR (2 ^ h))); [rewrite K; field|]; lra).
+    apply (Rmult_eq_reg_r (P * IZR (2 ^ h))); [|nra]. field_simplify; [|lra..]. nra. }
   rewrite combine_map, map_map. cbn [fst snd].
-  assert (S : forall g, Rabs (blend l g - mark s' g) <=
-    total (map (fun x => Rabs ((IZR (fst x) / 2 ^ 100 / 2 ^ 100 - IZR (signed (fst (f x))) / P) * mark (snd x) g)) l) +
-    / 2 ^ 32 * Rabs (IZR (value s' g) - IZR (combination (map f l) g) / P)).
+  assert (S : forall g, Rabs (blend l g - F * mark s' g) <=
+    total (map (fun x => Rabs ((IZR (fst x) / 2 ^ 100 / 2 ^ 100 - IZR (signed (fst (f x))) * (F / P)) * mark (snd x) g)) l) +
+    F * / 2 ^ 32 * Rabs (IZR (value s' g) - IZR (combination (map f l) g) / P)).
   { intros g. set (y := IZR (combination (map f l) g) / P).
-    assert (Y : y / 2 ^ 32 = total (map (fun x => IZR (signed (fst (f x))) / P * mark (snd x) g) l)).
-    { unfold y, combination. rewrite zsum_number, map_map, map_map. unfold Rdiv at 1 2.
-      rewrite <- !(Rmult_comm (/ _)), <- !total_scale.
-      apply total_map_ext. intros x _. rewrite mult_IZR. unfold mark. change (snd (f x)) with (snd x). field. lra. }
-    replace (blend l g - mark s' g) with ((blend l g - y / 2 ^ 32) + - (/ 2 ^ 32 * (IZR (value s' g) - y))) by (unfold mark;
-      field).
-    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp, Rabs_mult, (Rabs_pos_eq (/ 2 ^ 32)) by lra.
-    apply Rplus_le_compat_r.
-    rewrite Y. unfold blend. rewrite total_diff. apply Rle_trans with (1 := total_abs _ _). right. apply total_map_ext.
-    intros x _. f_equal. ring. }
+    assert (Y : F * (y / 2 ^ 32) = total (map (fun x => IZR (signed (fst (f x))) * (F / P) * mark (snd x) g) l)).
+    { unfold y, combination. rewrite zsum_number, map_map, map_map.
+      transitivity (F / P / 2 ^ 32 * total (map (fun x => IZR (signed (fst (f x)) * value (snd (f x)) g)) l)); [field; lra|].
+      rewrite <- total_scale. apply total_map_ext. intros x _. rewrite mult_IZR. unfold mark.
+      change (snd (f x)) with (snd x). field. lra. }
+    replace (blend l g - F * mark s' g) with ((blend l g - F * (y / 2 ^ 32)) + - (F * / 2 ^ 32 * (IZR (value s' g) - y)))
+      by (unfold mark; field).
+    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp, (Rabs_mult (F * _)), (Rabs_pos_eq (F * / 2 ^ 32)) by lra.
+    apply Rplus_le_compat_r. rewrite Y. unfold blend. rewrite total_diff. apply Rle_trans with (1 := total_abs _ _). right.
+    apply total_map_ext. intros x _. f_equal. ring. }
   apply Rle_trans with (1 := over_le _ _ _ (fun g _ => S g)). rewrite over_plus, over_scale, over_total, real_plus.
-  apply Rplus_le_compat; [|generalize (count_real s'); lra].
+  apply Rplus_le_compat.
+  2: { apply Rle_trans with (2 := up_product _ _). fold (part h). fold F. assert (Cr := count_real s').
+    apply (Rmult_le_compat_l F) in Cr; [|lra]. apply (Rmult_le_compat_l (F * / 2 ^ 32)) in V; lra. }
   rewrite zsum_real, map_map. apply total_map_le. intros x Hx. rewrite Forall_forall in G.
-  apply Rle_trans with (1 := gap_times n _ _ (G x Hx)). apply Rle_trans with (2 := weighed _ _).
+  apply Rle_trans with (1 := gap_times m _ _ (G x Hx)). apply Rle_trans with (2 := weighed _ _).
   apply Rmult_le_compat_r.
   { rewrite size_real. assert (N := IZR_le _ _ (mass_pos (snd x))). apply Rmult_le_pos; lra. }
-  right. rewrite abs_IZR, minus_IZR, Z.shiftl_mul_pow2, mult_IZR by lia.
-  change (Sint63.to_Z (fst (f x))) with (signed (fst (f x))).
-  replace (IZR (fst x) / 2 ^ 100 / 2 ^ 100 - IZR (signed (fst (f x))) / P) with
-    ((IZR (fst x) - IZR (signed (fst (f x))) * IZR (2 ^ (200 - e))) * (/ (2 ^ 100 * 2 ^ 100))).
-  - rewrite Rabs_mult, (Rabs_pos_eq (/ (2 ^ 100 * 2 ^ 100))); [field|]. apply Rlt_le, Rinv_0_lt_compat. lra.
-  - rewrite Rmult_minus_distr_r. f_equal; [field|]. assert (IZR (2 ^ (200 - e)) <> 0) by (apply not_0_IZR; lia).
-    rewrite <- P2. field. split; [lra|assumption].
+  right. rewrite <- double_abs, minus_IZR, Z.shiftl_mul_pow2, mult_IZR, P2 by lia.
+  change (Sint63.to_Z (fst (f x))) with (signed (fst (f x))). f_equal. field.
 Qed.
 
 (** ** The columns of a unit *)
@@ -193,8 +202,8 @@ Qed.
 (** What stands behind a factor and a line. *)
 Definition handle (p : positive) (g : nat) : R := match PositiveMap.find p
   (lines st) with Some s => mark s g | None => 0 end.
-Definition times (v : option (int * positive)) (g : nat) : R :=
-  match v with None => 0 | Some (t, p) => real (grid 40 t) * handle p g end.
+Definition times (v : option (float * positive)) (g : nat) : R :=
+  match v with None => 0 | Some (t, p) => real (val t) * handle p g end.
 Definition viewed (j : positive) : nat -> R := times (view j (cell_at (known st) j)).
 
 Lemma parts_ok kept g : total (map (fun y => IZR (fst y) / 2 ^ 100 / 2 ^ 100 * handle (snd y) g) (parts (known st) kept)) =
@@ -221,11 +230,11 @@ Proof.
     intros g. unfold blend in *. cbn [map fst snd]. rewrite !total_cons, B. f_equal. unfold handle. now rewrite F.
 Qed.
 
-Definition made (columns : option (int * stored * positive)) (g : nat) : R :=
-  match columns with None => 0 | Some (t, s, _) => real (grid 40 t) * mark s g end.
+Definition made (columns : option (float * stored * positive)) (g : nat) : R :=
+  match columns with None => 0 | Some (t, s, _) => real (val t) * mark s g end.
 
-Lemma full_factor : real (grid 40 0x10000000000%uint63) = 1.
-Proof. rewrite real_grid by lia. change (signed 0x10000000000%uint63) with (2 ^ 40)%Z. simpl. lra. Qed.
+Lemma full_factor : real (val unit_factor) = 1.
+Proof. exact real_one. Qed.
 
 Theorem columns_ok kept columns missed key : columns_for boundary st key kept = Some (columns, missed) ->
   (forall t s p, columns = Some (t, s, p) -> fine s /\ (PositiveMap.find p (lines st) = Some s \/ p = own_line key)) /\
@@ -244,36 +253,38 @@ Proof.
     destruct H as [<- <-].
     assert (G := all_fine p s F). split.
     + intros t' s' p' E. injection E as _ <- <-. split; [exact G|now left].
-    + intros n. rewrite Q. set (t := near 40 (Z.shiftr x 100)). apply Rle_trans with (2 := weighed _ _).
-      assert (T := gap_times n (IZR (x - grid 40 t * one) / 2 ^ 100 / 2 ^ 100) s G).
+    + intros n. rewrite Q. set (t := near (Z.shiftr x 100)). apply Rle_trans with (2 := weighed _ _).
+      assert (T := gap_times n (IZR (x - val t * one) / 2 ^ 100 / 2 ^ 100) s G).
       rewrite double_abs in T.
       apply Rle_trans with (2 := T). right. apply over_ext. intros g _. f_equal. unfold total.
       cbn [map fold_right fst snd made].
       unfold handle. rewrite F, minus_IZR, mult_IZR, one_is. unfold real. field.
   - revert H Q. generalize ((x, p) :: y :: ps). intros qs H Q. destruct (found (lines st) qs) as [l|] eqn:F; [|discriminate].
-    destruct (mixed boundary l) as [[s off]|] eqn:X; [|discriminate]. apply some_pair in H. destruct H as [<- <-].
-    destruct (found_ok qs l F) as [G B]. destruct (mixed_ok l s off G X) as [Gs V]. split.
+    cbv zeta in H. set (h := gain l) in H. destruct (Z.eqb_spec (val (near (Z.shiftl 1 (100 - h)))) (Z.shiftl 1 (100 - h)))
+      as [Et|]; [|discriminate].
+    destruct (mixed boundary h l) as [[s off]|] eqn:X; [|discriminate]. apply some_pair in H. destruct H as [<- <-].
+    destruct (found_ok qs l F) as [G B]. destruct (mixed_ok h l s off G X) as [Gs V]. split.
     + intros t' s' p' E. injection E as _ <- <-. split; [exact Gs|now right].
     + intros n. rewrite Q. apply Rle_trans with (2 := V n). right. apply over_ext. intros g _. rewrite B. cbn [made].
-      rewrite full_factor. f_equal. ring.
+      now rewrite Et.
 Qed.
 
 (** The line that readers of a base see. *)
 Theorem base_ok columns l off g err l' : (forall t s p, columns = Some (t, s, p) -> fine s) ->
   settled boundary columns = Some (l, off) ->
-  extended boundary l g err = Some l' -> plain g = Z.of_nat k -> base k ->
+  extended boundary l g (f_int err) = Some l' -> f_n err = 17%nat -> plain g = Z.of_nat k -> base k ->
   (good boundary (S k) l' /\ keyed base (s_line l')) /\
-  forall n, over n (fun j => Rabs (made columns j + (if (j =? k)%nat then real (grid 32 err) else 0) - mark l' j)) <=
+  forall n, over n (fun j => Rabs (made columns j + (if (j =? k)%nat then real (val err) else 0) - mark l' j)) <=
     real off.
 Proof.
-  intros G X Ex Hg Hb. assert (S : fine l /\ forall n, over n (fun j => Rabs (made columns j - mark l j)) <= real off).
+  intros G X Ex Hn Hg Hb. assert (S : fine l /\ forall n, over n (fun j => Rabs (made columns j - mark l j)) <= real off).
   { unfold settled in X. destruct columns as [[[t s] p]|].
-    - assert (Fs : Forall (fun x => fine (snd x)) [((grid 40 t * one)%Z, s)]) by (constructor;
+    - assert (Fs : Forall (fun x => fine (snd x)) [((val t * one)%Z, s)]) by (constructor;
         [exact (G t s p eq_refl)|constructor]).
-      destruct (mixed_ok _ _ _ Fs X) as [G' V]. split; [exact G'|]. intros n. apply Rle_trans with (2 := V n). right.
+      destruct (mixed_ok _ _ _ _ Fs X) as [G' V]. split; [exact G'|]. intros n. apply Rle_trans with (2 := V n). right.
       apply over_ext.
-      intros j _. do 2 f_equal. unfold blend, total. cbn [map fold_right fst snd made]. rewrite mult_IZR, one_is.
-      unfold real. field.
+      intros j _. f_equal. unfold blend, total. cbn [map fold_right fst snd made]. rewrite mult_IZR, one_is.
+      replace (part 0) with 1 by (symmetry; exact real_one). unfold real. field.
     - apply some_pair in X. destruct X as [<- <-]. split; [split; [apply good_empty|exact I]|]. intros n.
       rewrite (over_cut n 0); [rewrite real_0; unfold over; simpl; lra|lia|]. intros j _. cbn [made]. unfold mark.
       change (value empty j) with 0%Z.
@@ -283,10 +294,10 @@ Proof.
     now rewrite Hg, Nat2Z.id.
   - intros n. apply Rle_trans with (2 := V n). right. apply over_ext. intros j _. f_equal. unfold mark at 1.
     rewrite (extended_value _ _ _ _ _ _ j Gg Ex), plus_IZR, Hg.
-    replace ((IZR (value l j) + IZR (if (Z.of_nat j =? Z.of_nat k)%Z then signed err else 0)) / 2 ^ 32) with
-      (mark l j + if (j =? k)%nat then real (grid 32 err) else 0); [lra|].
+    replace ((IZR (value l j) + IZR (if (Z.of_nat j =? Z.of_nat k)%Z then signed (f_int err) else 0)) / 2 ^ 32) with
+      (mark l j + if (j =? k)%nat then real (val err) else 0); [lra|].
     unfold mark. destruct (Nat.eqb_spec j k) as [Q|Q], (Z.eqb_spec (Z.of_nat j) (Z.of_nat k)) as [Q'|Q']; try lia; [|lra].
-    rewrite real_grid by lia. simpl. lra.
+    rewrite (grained err Hn). lra.
 Qed.
 
 (** Lines of marks have entries for bases before [k] only. *)

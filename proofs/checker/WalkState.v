@@ -89,7 +89,7 @@ Record invariant (k : nat) (st : state) : Prop := {
   i_apart : forall p s s', PositiveMap.find p (lines st) = Some s -> PositiveMap.find p (fresh st) = Some s' -> False;
   i_none : forall j, (j < k)%nat -> view (key j) (d_cell (D j)) = None -> forall g, seen_mark j g = 0%R;
   i_seen : forall j t p, (j < k)%nat -> view (key j) (d_cell (D j)) = Some (t, p) -> (Pos.div2 p <= key j)%positive /\
-    forall s, stands st p s -> forall g, seen_mark j g = (real (grid 40 t) * mark s g)%R
+    forall s, stands st p s -> forall g, seen_mark j g = (real (val t) * mark s g)%R
 }.
 
 Arguments i_next {k st}.
@@ -162,11 +162,11 @@ Qed.
 (** What readers see of a base. *)
 Theorem base_marks : base_at k -> (good boundary (S k) (d_seen d) /\ keyed base_at (s_line (d_seen d))) /\
   forall n, (over n (fun g => Rabs (own_mark k g + (if (g =? k)%nat then real (r_err r) else 0) - seen_mark k g)) <=
-    real (grid 40 (c_gap (d_cell d))))%R.
+    real (val (c_gap (d_cell d))))%R.
 Proof.
-  intros B. destruct (p_new (proj2 T) B) as (_ & Ix & l & off & S & X & _ & G & _).
+  intros B. destruct (p_new (proj2 T) B) as (_ & Ix & l & off & S & En & X & _ & G & _).
   rewrite (i_next I) in *. assert (Ik : Uint63.to_Z (index (key k)) = Z.of_nat k) by (rewrite Ix; unfold key; lia).
-  destruct (base_ok boundary k base_at _ _ _ _ _ _ (fun t s p E => proj1 (columns_fine t s p E)) S X Ik B) as [Gd V].
+  destruct (base_ok boundary k base_at _ _ _ _ _ _ (fun t s p E => proj1 (columns_fine t s p E)) S X En Ik B) as [Gd V].
   split; [exact Gd|].
   intros n. apply Rle_trans with (2 := real_le _ _ G), Rle_trans with (2 := V n). right. apply over_ext. intros g _.
   unfold seen_mark.
@@ -186,7 +186,7 @@ Proof.
   { intros s [G K]. split; [|exact K]. apply good_later with (2 := G). lia. }
   assert (Lt : (key k < key (S k))%positive) by (unfold key; lia).
   destruct (d_base d) eqn:B.
-  - destruct (p_new L eq_refl) as (Li & _ & l & off & _ & _ & Fr & _). rewrite I1 in Fr.
+  - destruct (p_new L eq_refl) as (Li & _ & l & off & _ & _ & _ & Fr & _). rewrite I1 in Fr.
     destruct (base_marks B) as [Gs _].
     assert (New : forall p s, stands st' p s -> stands st p s \/ p = base_line (key k) /\ s = d_seen d).
     { intros p s [H|H]; [left; left; now rewrite Li in H|]. rewrite Fr in H. destruct (Pos.eq_dec p (base_line
@@ -205,7 +205,7 @@ Proof.
     + intros j Hj E. destruct (Nat.eq_dec j k) as [->|N]; [|apply I5; [lia|exact E]]. unfold view in E. rewrite Bs in E.
       discriminate.
     + intros j t p Hj E. destruct (Nat.eq_dec j k) as [->|N].
-      * unfold view in E. rewrite Bs in E. assert (Et : t = 0x10000000000%uint63) by congruence.
+      * unfold view in E. rewrite Bs in E. assert (Et : t = unit_factor) by congruence.
         assert (Ep : p = base_line (key k)) by congruence.
         subst t p. split; [cbn; lia|]. intros s H g. destruct (New _ s H) as [H'|[_ ->]]; [now apply Old in H'|].
         unfold seen_mark. rewrite B, full_factor. ring.

@@ -58,8 +58,8 @@ Notation base_at := (base_at ds).
 Definition cell_for (p : positive) : cell := d_cell (D (num p)).
 Definition row_for (p : positive) : row := row_of_cell (cell_for p).
 Definition err_of (g : nat) : R := real (r_err (row_for (key g))).
-Definition move_for (q : nat) (p : positive) : Z := (grid 50 (c_move (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
-Definition own_for (q : nat) (p : positive) : Z := (grid 50 (c_own (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
+Definition move_for (q : nat) (p : positive) : Z := (val (c_move (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
+Definition own_for (q : nat) (p : positive) : Z := (val (c_own (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
 Definition own_of (q g : nat) : R := real (own_for q (key g)).
 
 Definition numbers_of (dual : nat -> nat -> nat -> R) : numbers := {|
@@ -146,7 +146,7 @@ Notation whole_mark := (whole_mark err_of own_mark).
 
 (** What a reader's line misses. *)
 Lemma gap_ok j k : (j < length ds)%nat -> (j < k)%nat ->
-  over k (fun g => Rabs (whole_mark j g - seen_mark j g)) <= real (grid 40 (c_gap (d_cell (D j)))).
+  over k (fun g => Rabs (whole_mark j g - seen_mark j g)) <= real (val (c_gap (d_cell (D j)))).
 Proof.
   intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T).
   assert (W : forall g, whole_mark j g = own_mark j g + (if (g =? j)%nat then err_of j else 0)).
@@ -167,12 +167,12 @@ Qed.
 
 Lemma gap_own_ok q j k : (j < length ds)%nat -> (j < k)%nat ->
   over k (fun g => Rabs (column (per err_of own_mark) j g - per err_of seen_mark j g) * own_of q g) <=
-  real (grid 50 (c_gap_own (d_cell (D j)))) + real (early_at (c_early (d_cell (D j))) q).
+  real (val (c_gap_own (d_cell (D j)))) + real (early_at (c_early (d_cell (D j))) q).
 Proof.
   intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros;
     apply real_pos, own_pos).
   rewrite (p_cell_early (proj1 T)). destruct (d_base (D j)) eqn:B.
-  - destruct (p_new (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & G).
+  - destruct (p_new (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & _ & G).
     change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G).
     rewrite real_scale.
     apply column_bases with (base := base_at).
