@@ -8,7 +8,7 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
 From Lastbit Require Import checker.Walk checker.WalkForms checker.LineSums checker.Stored checker.LineKeys.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.WalkLines checker.WalkState checker.WalkUnit.
+From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState checker.WalkUnit.
 Import ListNotations.
 Open Scope R_scope.
 

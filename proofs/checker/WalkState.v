@@ -9,7 +9,7 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals checker.Program checker.Numbers checker.Annotation checker.Walk checker.WalkForms
   checker.LineSums checker.Stored checker.LineKeys.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.WalkLines.
+From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines.
 From Lastbit Require checker.Backward.
 Import ListNotations.
 Open Scope Z_scope.

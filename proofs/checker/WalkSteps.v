@@ -7,7 +7,7 @@
 
 From Coq Require Import Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import checker.Program checker.Walk checker.WalkEarly.
-From Lastbit Require checker.Backward checker.WalkLines.
+From Lastbit Require checker.Backward checker.Mixed checker.WalkLines.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -105,7 +105,7 @@ Proof.
   destruct (early_change at_ m o s) as [apart|] eqn:Ap; [|discriminate]. repeat bind.
   destruct views as [[[lines' fresh'] lost]|] eqn:V; [|discriminate]. repeat bind.
   destruct (_ && _) eqn:K; [|discriminate]. rewrite !andb_true_iff, !Z.leb_le, Z.ltb_lt in K.
-  intros H. apply WalkLines.some_pair in H. destruct H as [<- <-].
+  intros H. apply Mixed.some_pair in H. destruct H as [<- <-].
   destruct K as ((((((((((((((((((K1 & K2) & K3) & K4) & K5) & K6) & K7) & K8) & K9) & K10) & K11) & K12) & K13) & K14) &
     K15) & K16) & K17) & K18) & K19).
   assert (Base : base = true -> tame ratio boundary k (val own) (r_err r) = true /\ 4 * val gap <= val gap_own /\
