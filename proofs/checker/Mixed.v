@@ -14,7 +14,8 @@ Open Scope R_scope.
 (** A number on the grid of lines. *)
 Lemma grained f : f_n f = 17%nat -> real (val f) = IZR (signed (f_int f)) / 2 ^ 32.
 Proof.
-  intros E. unfold val, real. rewrite E, Z.shiftl_mul_pow2, mult_IZR by lia. change (2 ^ (4 * Z.of_nat 17))%Z with (2 ^ 68)%Z.
+  intros E. unfold val, real. rewrite E, Z.shiftl_mul_pow2, mult_IZR by lia.
+  change (2 ^ (4 * Z.of_nat 17))%Z with (2 ^ 68)%Z.
   replace (IZR (2 ^ 68)) with (2 ^ 68)%R by (simpl; lra). unfold signed. field.
 Qed.
 

@@ -8,7 +8,8 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
 From Lastbit Require Import checker.Walk checker.WalkForms checker.LineSums checker.Stored checker.LineKeys.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState checker.WalkUnit.
+From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState.
+From Lastbit Require Import checker.WalkUnit.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -127,9 +128,8 @@ Qed.
 
 (** ** What the unit adds *)
 
-Lemma errors_unit : local_error (fun _ => real (offset_of o (r_off r))) L (fun g => real (r_centre (row_for
-  (key g)))) columns
-  (fun _ => real (r_rest r) + real (r_rho r)) err_of k.
+Lemma errors_unit : local_error (fun _ => real (offset_of o (r_off r))) L
+  (fun g => real (r_centre (row_for (key g)))) columns (fun _ => real (r_rest r) + real (r_rho r)) err_of k.
 Proof.
   assert (P := real_le _ _ (p_err (proj1 T))). rewrite !real_plus in P. unfold local_error.
   assert (C := centre_gap_ok row_for o r k (kept_below _ _ _ _ _ _ I T)).

@@ -59,8 +59,7 @@ Proof.
 Qed.
 
 Theorem columns_found kept columns missed key x t p : columns_for boundary st key kept = Some (columns, missed) ->
-  In x kept ->
-  view (snd x) (cell_at (known st) (snd x)) = Some (t, p) -> exists s, PositiveMap.find p (lines st) = Some s.
+  In x kept -> view (snd x) (cell_at (known st) (snd x)) = Some (t, p) -> exists s, PositiveMap.find p (lines st) = Some s.
 Proof.
   intros H Hx E. assert (K := parts_keys (known st) kept x t p Hx E). unfold columns_for in H.
   destruct (parts (known st) kept) as [|[a i] [|y ps]]; [easy| |].
@@ -141,8 +140,8 @@ Qed.
 
 (** The line that readers of a base see. *)
 Theorem base_ok columns l off g err l' : (forall t s p, columns = Some (t, s, p) -> fine s) ->
-  settled boundary columns = Some (l, off) ->
-  extended boundary l g (f_int err) = Some l' -> f_n err = 17%nat -> plain g = Z.of_nat k -> base k ->
+  settled boundary columns = Some (l, off) -> extended boundary l g (f_int err) = Some l' -> f_n err = 17%nat ->
+    plain g = Z.of_nat k -> base k ->
   (good boundary (S k) l' /\ keyed base (s_line l')) /\
   forall n, over n (fun j => Rabs (made columns j + (if (j =? k)%nat then real (val err) else 0) - mark l' j)) <=
     real off.
@@ -151,7 +150,8 @@ Proof.
   { unfold settled in X. destruct columns as [[[t s] p]|].
     - assert (Fs : Forall (fun x => fine (snd x)) [((val t * one)%Z, s)]) by (constructor;
         [exact (G t s p eq_refl)|constructor]).
-      destruct (mixed_ok boundary k base _ _ _ _ Fs X) as [G' V]. split; [exact G'|]. intros n. apply Rle_trans with (2 := V n). right.
+      destruct (mixed_ok boundary k base _ _ _ _ Fs X) as [G' V]. split; [exact G'|]. intros n.
+      apply Rle_trans with (2 := V n). right.
       apply over_ext.
       intros j _. f_equal. unfold blend, total. cbn [map fold_right fst snd made]. rewrite mult_IZR, one_is.
       replace (part 0) with 1 by (symmetry; exact real_one). unfold real. field.

@@ -17,8 +17,7 @@ Open Scope Z_scope.
 (** ** The steps of a walk *)
 
 Record details := { d_op : cunit; d_base : bool; d_box : bool; d_columns : columns_type; d_missed : Z; d_bent : sparse;
-  d_apart : sparse;
-  d_early : sparse; d_cell : cell; d_seen : stored; d_visited : Backward.visited }.
+  d_apart : sparse; d_early : sparse; d_cell : cell; d_seen : stored; d_visited : Backward.visited }.
 
 Fixpoint units_of (l : list item) : list cunit :=
   match l with [] => [] | Unit o _ _ :: l' => o :: units_of l' | Forget :: l' => units_of l' end.
@@ -54,8 +53,7 @@ Proof.
     destruct (visit_stepped _ _ _ _ _ _ _ _ E) as (columns & missed & bent & apart & early & c & line & S & L).
     destruct (IH _ _ _ _ H) as (l & Hl & Ho & Hs).
     exists ({| d_op := o; d_base := base; d_box := box; d_columns := columns; d_missed := missed; d_bent := bent;
-      d_apart := apart;
-      d_early := early; d_cell := c; d_seen := line; d_visited := v |} :: l).
+      d_apart := apart; d_early := early; d_cell := c; d_seen := line; d_visited := v |} :: l).
     split; [|split].
     + apply history_step with st st1; [apply forgets_none|now split|exact Hl].
     + cbn [map d_op]. now rewrite Ho.
@@ -144,8 +142,9 @@ Proof.
 Qed.
 
 (** The columns of unit [k] are the sum of what it sees of its operands, up to [d_missed]. *)
-Theorem marks_missed n : (over n (fun g => Rabs (total (map (fun x => real (fst x) * seen_mark (num
-  (snd x)) g) kept) - own_mark k g)) <= real (d_missed d))%R.
+Theorem marks_missed n :
+  (over n (fun g => Rabs (total (map (fun x => real (fst x) * seen_mark (num (snd x)) g) kept) - own_mark k g)) <=
+    real (d_missed d))%R.
 Proof.
   assert (C := p_columns (proj1 T)).
   destruct (columns_ok boundary k base_at st (fun p s H => proj1 (i_fine I p s (or_introl H))) _ _ _ _ C) as [_ V].

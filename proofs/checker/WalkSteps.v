@@ -13,12 +13,12 @@ Open Scope Z_scope.
 
 Notation columns_type := (option (float * stored * positive)).
 
-Definition reach_of (columns : columns_type) : Z := match columns with None => 0 | Some (t, l,
-  _) => up (Z.abs (val t) * size l) end.
+Definition reach_of (columns : columns_type) : Z :=
+  match columns with None => 0 | Some (t, l, _) => up (Z.abs (val t) * size l) end.
 Definition drift_of (ratio : Z) (columns : columns_type) : Z :=
   match columns with None => 0 | Some (t, l, _) => up (Z.abs (val t) * drift ratio l) end.
-Definition line_of (columns : columns_type) : option (float * positive) := match columns with None => None | Some (t, _,
-  p) => Some (t, p) end.
+Definition line_of (columns : columns_type) : option (float * positive) :=
+  match columns with None => None | Some (t, _, p) => Some (t, p) end.
 Definition lines_with (st : state) (k : positive) (columns : columns_type) : PositiveMap.t stored :=
   match columns with
   | Some (_, l, p) => if Pos.eqb p (own_line k) then PositiveMap.add p l (lines st) else lines st
@@ -57,8 +57,7 @@ Record stepped : Prop := {
   p_rho : 0 <= r_rho r <= limit;
   p_rest : rest_of at_ o r < r_rest r;
   p_err_pos : 0 <= r_err r;
-  p_err : up (Z.abs (centre_gap at_ o r)) + up (zsum (map (fun w => Z.abs (fst w) * val (c_gap (cell_at m
-    (snd w)))) kept)) +
+  p_err : up (Z.abs (centre_gap at_ o r)) + up (zsum (map (fun w => Z.abs (fst w) * val (c_gap (cell_at m (snd w)))) kept)) +
     missed + r_rest r + r_rho r <= r_err r;
   p_rad : reach_of columns + r_err r <= r_rad r;
   p_mag : Z.abs (r_centre r) + r_rad r <= limit;
@@ -111,8 +110,8 @@ Proof.
   assert (Base : base = true -> tame ratio boundary k (val own) (r_err r) = true /\ 4 * val gap <= val gap_own /\
     Uint63.to_Z (index k) = Z.pred (Zpos k)).
   { intros B. rewrite B in K17. cbn [negb orb] in K17. rewrite !andb_true_iff, Z.leb_le, Z.eqb_eq in K17. tauto. }
-  exists columns, missed, bent, apart, early', c, (match PositiveMap.find
-    (base_line k) fresh' with Some l => l | None => empty end). split.
+  exists columns, missed, bent, apart, early', c,
+    (match PositiveMap.find (base_line k) fresh' with Some l => l | None => empty end). split.
   - split; try assumption; try reflexivity.
     + intros j Hj. now apply Pos.ltb_lt, E1.
     + intros B. rewrite B in E2. exact E2.
@@ -131,7 +130,8 @@ Proof.
       assert (V2 : PositiveMap.add (base_line k) l' (fresh st) = fresh') by congruence.
       split; [congruence|]. split; [exact B3|]. assert (V3 : off' = lost) by congruence. exists l, off'.
       rewrite <- V2, PositiveMap.gss, V3.
-      split; [reflexivity|]. split; [change (f_n err = 17%nat); unfold err; now rewrite B|]. split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
+      split; [reflexivity|]. split; [change (f_n err = 17%nat); unfold err; now rewrite B|].
+      split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
 Qed.
 End Step.
 

@@ -24,8 +24,8 @@ Proof.
 Qed.
 
 Lemma centre_gap_ok at_ o r k : (forall x, In x (kept_of o r) -> (num (snd x) < k)%nat) ->
-  Rabs (real (offset_of o (r_off r)) + read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_
-    (key g)))) k - real (r_centre r)) <=
+  Rabs (real (offset_of o (r_off r)) +
+    read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_ (key g)))) k - real (r_centre r)) <=
   real (up (Z.abs (centre_gap at_ o r))).
 Proof.
   intros B. apply Rle_trans with (2 := up_real _). right.
