@@ -116,6 +116,7 @@ Fixpoint one_bit (p : positive) : bool := match p with xH => true | xO q => one_
 Definition power_of_2 (z : Z) : bool := match z with Z0 => false | Zpos p | Zneg p => one_bit p end.
 
 Definition limit : Z := 0x100000 * one.                      (* 2^20: no value is larger *)
+Definition heaviest : Z := 0x200000000000 * one.              (* 2^45: of the weights of a unit, together *)
 Definition most_terms : Z := 0x8000.                         (* 2^15 *)
 
 (** Rounding of a sum of terms [bs], [products] of them products that round, [whole] its bound
@@ -125,11 +126,11 @@ Definition noise_of_sum (bs : list Z) (products whole : Z) : Z :=
   let n := Z.of_nat (length m) in
   let mass := zsum m in
   let f := Z.min whole mass in
-  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x100000.
+  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x400000.
 
-(** Not too many terms, nor too large ones: no overflow, and underflow below 2^20 units. *)
+(** Not too many terms, nor too large ones: no overflow, and underflow below 2^22 units. *)
 Definition sum_fits (bs : list Z) (weights : Z) : bool :=
-  (Z.of_nat (length bs) <=? most_terms) && (weights <=? limit) && (zsum bs <=? limit * limit).
+  (Z.of_nat (length bs) <=? most_terms) && (weights <=? heaviest) && (zsum bs <=? limit * limit).
 
 (** Rounding of [x / c] for [|x| <= X] (over 2^100), [c >= 2^-10]; powers of two are exact. *)
 Definition noise_of_quotient (X c : Z) : Z :=

@@ -99,8 +99,8 @@ Proof.
   set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia). unfold most_terms in N.
   assert (Nr : 0 <= IZR n <= 32768) by (split; apply IZR_le; lia).
   assert (Ni : INR (length m) = IZR n) by apply INR_IZR_INZ.
-  assert (HW' : real W <= 2 ^ 20).
-  { apply Rle_trans with (1 := real_le _ _ HW). unfold limit, real. rewrite mult_IZR, one_is. lra. }
+  assert (HW' : real W <= 2 ^ 45).
+  { apply Rle_trans with (1 := real_le _ _ HW). unfold heaviest, real. rewrite mult_IZR, one_is. lra. }
   set (w := Z.min F (zsum m)) in *. set (c := Z.shiftr (zsum m + w + 1) 1) in *.
   exists (map real2 m), (length m), (real2 c), (real2 w). rewrite map_length, Ni, u_is, <- real2_total.
   split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]].
@@ -117,10 +117,10 @@ Proof.
         ((real2 t + real2 P) * / (16777216 - IZR n)) by (field; lra).
       apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
       apply Rle_trans with (2 := up_real _). rewrite <- real2_plus. apply Rle_refl. }
-    assert (U : underflow (length m) (real W) X <= / 2 ^ 80).
+    assert (U : underflow (length m) (real W) X <= / 2 ^ 78).
     { unfold underflow. rewrite Ni. assert (IZR n * (X + 3) <= 32768 * (2 ^ 20 + 3)) by (apply Rmult_le_compat; lra).
       unfold eta. lra. }
-    apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x100000 = / 2 ^ 80) by (unfold real; lra). lra.
+    apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x400000 = / 2 ^ 78) by (unfold real; lra). lra.
   - apply real_le in Hl. unfold limit in Hl. unfold real at 2 in Hl. rewrite mult_IZR, one_is in Hl.
     assert (T : real2 (zsum m) <= 2 ^ 40).
     { rewrite real2_total, <- (total_perm _ _ (Permutation_map real2 Pm)). apply Rle_trans with (real2 (zsum bs)).

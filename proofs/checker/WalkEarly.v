@@ -26,7 +26,8 @@ Proof. intros E. unfold high. now rewrite E. Qed.
 Lemma away_ext m j : at1 j = at2 j -> away at1 m j = away at2 m j.
 Proof. intros E. unfold away. now rewrite (low_ext j E), (high_ext j E). Qed.
 
-Lemma terms_ext (f : Z -> Z) js : (forall j, In j js -> at1 j = at2 j) -> map (fun j => f (mag at1 j)) js = map (fun j => f (mag at2 j)) js.
+Lemma terms_ext (f : Z -> Z) js : (forall j, In j js -> at1 j = at2 j) ->
+  map (fun j => f (mag at1 j)) js = map (fun j => f (mag at2 j)) js.
 Proof. intros H. apply map_ext_in. intros j Hj. now rewrite (mag_ext j (H j Hj)). Qed.
 
 Lemma products_ext (f : Z * positive -> Z -> Z) ws : (forall j, In j (map snd ws) -> at1 j = at2 j) ->
@@ -36,7 +37,8 @@ Proof. intros H. apply map_ext_in. intros w Hw. now rewrite (mag_ext _ (H _ (in_
 Variable o : cunit.
 Hypothesis same : forall j, In j (reads_of o) -> at1 j = at2 j.
 
-Lemma change_ext q mv1 mv2 m : (forall j, In j (reads_of o) -> mv1 j = mv2 j) -> change_of at1 q mv1 o m = change_of at2 q mv2 o m.
+Lemma change_ext q mv1 mv2 m : (forall j, In j (reads_of o) -> mv1 j = mv2 j) ->
+  change_of at1 q mv1 o m = change_of at2 q mv2 o m.
 Proof.
   intros E. destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [change_of reads_of In] in *; try reflexivity;
     try (assert (Ei := same i ltac:(tauto))); try (assert (Ej := same j ltac:(tauto))).
@@ -97,7 +99,8 @@ Proof. reflexivity. Qed.
 
 Lemma early_real l q : real (early_at l q) = coef l q.
 Proof.
-  induction l as [|[x i] l IH]; [apply real_0|]. rewrite early_cons, coef_cons, real_plus, IH. destruct (num i =? q)%nat; [reflexivity|].
+  induction l as [|[x i] l IH]; [apply real_0|]. rewrite early_cons, coef_cons, real_plus, IH.
+  destruct (num i =? q)%nat; [reflexivity|].
   now rewrite real_0.
 Qed.
 
@@ -110,14 +113,16 @@ Qed.
 
 Lemma early_times e l q : up (e * early_at l q) <= early_at (Walk.times e l) q.
 Proof.
-  induction l as [|[x i] l IH]; [unfold early_at; cbn; now rewrite Z.mul_0_r|]. cbn [Walk.times map fst snd]. fold (Walk.times e l).
-  rewrite !early_cons. destruct (num i =? q)%nat; [|exact IH]. rewrite Z.mul_add_distr_l. generalize (up_sum (e * x) (e * early_at l q)). lia.
+  induction l as [|[x i] l IH]; [unfold early_at; cbn; now rewrite Z.mul_0_r|]. cbn [Walk.times map fst snd].
+  fold (Walk.times e l).
+  rewrite !early_cons. destruct (num i =? q)%nat; [|exact IH]. rewrite Z.mul_add_distr_l.
+  generalize (up_sum (e * x) (e * early_at l q)). lia.
 Qed.
 
 Section Early.
 Variables (at_ : positive -> row) (m : cells) (q : nat).
 
-Definition moved (j : positive) : Z := over 50 (c_move (cell_at m j)).
+Definition moved (j : positive) : Z := val (c_move (cell_at m j)).
 Definition moved_by (j : positive) : Z := moved j + early_at (c_early (cell_at m j)) q.
 
 Lemma moved_plain j : c_early (cell_at m j) = [] -> moved_by j = moved j.
@@ -129,25 +134,34 @@ Proof.
   assert (Some_inv : forall A (x y : A), Some x = Some y -> x = y) by (intros A x y H; now injection H).
   assert (None' : forall js, forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end) js = true ->
     forall j, In j js -> moved_by j = moved j).
-  { intros js H j Hj. rewrite forallb_forall in H. apply moved_plain. specialize (H j Hj). now destruct (c_early (cell_at m j)). }
+  { intros js H j Hj. rewrite forallb_forall in H. apply moved_plain. specialize (H j Hj).
+    now destruct (c_early (cell_at m j)). }
   assert (Plain : forall o, still o = o -> reads_of o <> [] \/ True ->
-    (if forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end) (reads_of o) then Some [] else None) = Some e ->
+    (if forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end)
+      (reads_of o) then Some [] else None) = Some e ->
     change_of at_ q moved_by o s <= change_of at_ 0 moved o s + early_at e q).
-  { intros o' So _ H. destruct (forallb _ _) eqn:E in H; [|discriminate]. apply Some_inv in H. subst e. unfold early_at. cbn [map zsum fold_right].
-    rewrite (change_ext at_ at_ o' (fun _ _ => eq_refl) q moved_by moved s (None' _ E)). destruct o'; try discriminate; cbn [change_of]; lia. }
+  { intros o' So _ H. destruct (forallb _ _) eqn:E in H; [|discriminate]. apply Some_inv in H. subst e. unfold early_at.
+    cbn [map zsum fold_right].
+    rewrite (change_ext at_ at_ o' (fun _ _ => eq_refl) q moved_by moved s (None' _ E)).
+    destruct o'; try discriminate; cbn [change_of]; lia. }
   destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [early_change]; intros H;
     try (apply (Plain _ eq_refl (or_intror I) H)).
-  - apply Some_inv in H. subst e. cbn [change_of still]. rewrite early_cons, num_key. unfold early_at. cbn. destruct (p =? q)%nat; lia.
+  - apply Some_inv in H. subst e. cbn [change_of still]. rewrite early_cons, num_key. unfold early_at. cbn.
+    destruct (p =? q)%nat; lia.
   - apply Some_inv in H. subst e. cbn. lia.
   - apply Some_inv in H. subst e. cbn [change_of still]. unfold moved_by. rewrite Z.mul_add_distr_l.
-    generalize (up_sum (slack s c * moved j) (slack s c * early_at (c_early (cell_at m j)) q)) (early_times (slack s c) (c_early (cell_at m j)) q). lia.
-  - apply Some_inv in H. subst e. cbn [change_of still]. unfold moved_by. set (d := silu_dev _ _ _). rewrite Z.mul_add_distr_l.
-    generalize (up_sum (d * moved j) (d * early_at (c_early (cell_at m j)) q)) (early_times d (c_early (cell_at m j)) q). lia.
+    generalize (up_sum (slack s c * moved j) (slack s c * early_at (c_early (cell_at m j)) q)) (early_times (slack s c)
+      (c_early (cell_at m j)) q). lia.
+  - apply Some_inv in H. subst e. cbn [change_of still]. unfold moved_by. set (d := silu_dev _ _ _).
+    rewrite Z.mul_add_distr_l.
+    generalize (up_sum (d * moved j) (d * early_at (c_early (cell_at m j)) q)) (early_times d (c_early (cell_at m j)) q).
+    lia.
 Qed.
 
 Open Scope R_scope.
 
-Theorem early_kept_ok kept : total (map (fun x => Rabs (real (fst x)) * real (early_at (c_early (cell_at m (snd x))) q)) kept) <=
+Theorem early_kept_ok kept : total (map (fun x => Rabs (real (fst x)) * real (early_at (c_early (cell_at m
+  (snd x))) q)) kept) <=
   real (early_at (early_kept m kept) q).
 Proof.
   induction kept as [|w kept IH]; [unfold early_at, total; cbn; rewrite real_0; lra|]. cbn [map early_kept fold_right].
@@ -173,8 +187,10 @@ Qed.
 
 Lemma early_beyond p l q : ascending_from p l = true -> (num (key q) <= num p)%nat -> early_at l q = 0.
 Proof.
-  revert p. induction l as [|[x i] l IH]; intros p; [easy|]. cbn [ascending_from]. rewrite andb_true_iff, Pos.ltb_lt. intros [H1 H2] Hq.
-  apply num_lt in H1. rewrite num_key in Hq. rewrite early_cons, (IH i H2) by (rewrite num_key; lia). destruct (Nat.eqb_spec (num i) q); lia.
+  revert p. induction l as [|[x i] l IH]; intros p; [easy|]. cbn [ascending_from]. rewrite andb_true_iff, Pos.ltb_lt.
+  intros [H1 H2] Hq.
+  apply num_lt in H1. rewrite num_key in Hq. rewrite early_cons, (IH i H2) by (rewrite num_key; lia).
+  destruct (Nat.eqb_spec (num i) q); lia.
 Qed.
 
 Lemma peak_pos l : 0 <= peak l.
@@ -184,10 +200,12 @@ Theorem peak_ok l q : ascending l = true -> early_at l q <= peak l.
 Proof.
   assert (G : forall l p, ascending_from p l = true -> early_at l q <= peak l).
   { clear. induction l as [|[x i] l IH]; intros p; [easy|]. cbn [ascending_from peak fold_right fst]. fold (peak l).
-    rewrite andb_true_iff. intros [_ H]. assert (P := peak_pos l). rewrite early_cons. destruct (Nat.eqb_spec (num i) q) as [E|E].
+    rewrite andb_true_iff. intros [_ H]. assert (P := peak_pos l). rewrite early_cons.
+    destruct (Nat.eqb_spec (num i) q) as [E|E].
     - rewrite (early_beyond i) by (try assumption; rewrite num_key; lia). lia.
     - generalize (IH i H). lia. }
-  destruct l as [|[x i] l]; [intros _; apply peak_pos|]. cbn [ascending]. intros H. assert (P := peak_pos l). cbn [peak fold_right fst]. fold (peak l).
+  destruct l as [|[x i] l]; [intros _; apply peak_pos|]. cbn [ascending]. intros H. assert (P := peak_pos l).
+  cbn [peak fold_right fst]. fold (peak l).
   rewrite early_cons. destruct (Nat.eqb_spec (num i) q) as [E|E].
   - rewrite (early_beyond i) by (try assumption; rewrite num_key; lia). lia.
   - generalize (G l i H). lia.

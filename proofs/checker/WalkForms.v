@@ -54,7 +54,8 @@ Proof.
   assert (P := E_pos g). unfold Rdiv. rewrite Rabs_mult, Rabs_inv, (Rabs_pos_eq (E g)) by lra. right. field. lra.
 Qed.
 
-Lemma per_bound x k g (F : nat -> R) c : 0 <= c -> (x k g <> 0 -> 0 <= F g <= c * E g) -> Rabs (per x k g) * F g <= c * Rabs (x k g).
+Lemma per_bound x k g (F : nat -> R) c : 0 <= c -> (x k g <> 0 -> 0 <= F g <= c * E g) ->
+  Rabs (per x k g) * F g <= c * Rabs (x k g).
 Proof.
   intros Hc H. destruct (Req_dec (x k g) 0) as [Z|N].
   - unfold per. rewrite Z. destruct (Req_EM_T (E g) 0); unfold Rdiv; rewrite ?Rmult_0_l, Rabs_R0, ?Rmult_0_l; lra.
@@ -80,18 +81,23 @@ Notation L := (fun _ j => coef w j).
 
 Lemma misfit_split V (F : nat -> R) : (forall g, 0 <= F g) ->
   over k (fun g => Rabs (misfit L A k g) * F g) <=
-  total (map (fun x => Rabs (real (fst x)) * over k (fun g => Rabs (column A (num (snd x)) g - V (num (snd x)) g) * F g)) w) +
+  total (map (fun x => Rabs (real (fst x)) * over k (fun g => Rabs (column A (num (snd x)) g - V (num
+    (snd x)) g) * F g)) w) +
   over k (fun g => Rabs (total (map (fun x => real (fst x) * V (num (snd x)) g) w) - A k g) * F g).
 Proof.
-  intros HF. rewrite (total_map_ext _ (fun x => over k (fun g => Rabs (real (fst x)) * (Rabs (column A (num (snd x)) g - V (num (snd x)) g) * F g))))
+  intros HF. rewrite (total_map_ext _ (fun x => over k (fun g => Rabs (real (fst x)) * (Rabs (column A (num (snd x)) g - V
+    (num (snd x)) g) * F g))))
     by (intros; now rewrite over_scale).
   rewrite <- over_total, <- over_plus. apply over_le. intros g _. unfold misfit.
   rewrite (coef_sum k w (fun j => column A j g) w_below).
   set (S := total (map (fun x => real (fst x) * V (num (snd x)) g) w)). set (S' := total _).
-  assert (D : Rabs (S' - S) * F g <= total (map (fun x => Rabs (real (fst x)) * (Rabs (column A (num (snd x)) g - V (num (snd x)) g) * F g)) w)).
-  { unfold S', S. rewrite total_diff. rewrite (total_map_ext (fun x => Rabs (real (fst x)) * (Rabs (column A (num (snd x)) g - V (num (snd x)) g) * F g))
+  assert (D : Rabs (S' - S) * F g <= total (map (fun x => Rabs (real (fst x)) * (Rabs (column A (num (snd x)) g - V (num
+    (snd x)) g) * F g)) w)).
+  { unfold S', S. rewrite total_diff. rewrite (total_map_ext (fun x => Rabs (real (fst x)) * (Rabs (column A (num
+      (snd x)) g - V (num (snd x)) g) * F g))
       (fun x => F g * Rabs (real (fst x) * (column A (num (snd x)) g - V (num (snd x)) g)))).
-    - rewrite total_scale, (Rmult_comm _ (F g)). apply Rmult_le_compat_l; [apply HF|]. apply Rle_trans with (1 := total_abs _ _).
+    - rewrite total_scale, (Rmult_comm _ (F g)). apply Rmult_le_compat_l; [apply HF|].
+      apply Rle_trans with (1 := total_abs _ _).
       right. apply total_map_ext. intros x _. f_equal. ring.
     - intros x _. rewrite Rabs_mult. ring. }
   apply Rle_trans with (2 := Rplus_le_compat_r _ _ _ D). rewrite <- Rmult_plus_distr_r. apply Rmult_le_compat_r; [apply HF|].
@@ -103,7 +109,8 @@ Lemma kept_missed (F : nat -> R) c : 0 <= c ->
   (forall g, total (map (fun x => real (fst x) * W (num (snd x)) g) w) - M k g <> 0 -> 0 <= F g <= c * E g) ->
   over k (fun g => Rabs (total (map (fun x => real (fst x) * per W (num (snd x)) g) w) - A k g) * F g) <= c * missed.
 Proof.
-  intros Hc H. apply Rle_trans with (2 := Rmult_le_compat_l c _ _ Hc w_missed). rewrite <- over_scale. apply over_le. intros g _.
+  intros Hc H. apply Rle_trans with (2 := Rmult_le_compat_l c _ _ Hc w_missed). rewrite <- over_scale. apply over_le.
+  intros g _.
   set (D := fun (_ g : nat) => total (map (fun x => real (fst x) * W (num (snd x)) g) w) - M k g).
   replace (total _ - A k g) with (per D k g); [exact (per_bound D k g F c Hc (H g))|].
   unfold per, D. destruct (Req_EM_T (E g) 0) as [Z|N].
@@ -111,11 +118,13 @@ Proof.
   - unfold Rdiv. rewrite Rmult_minus_distr_r. f_equal. rewrite Rmult_comm, <- total_scale. apply total_map_ext. intros. ring.
 Qed.
 
-Lemma misfit_errors gap : (forall x, In x w -> over k (fun g => Rabs (whole_mark (num (snd x)) g - W (num (snd x)) g)) <= gap (snd x)) ->
+Lemma misfit_errors gap : (forall x, In x w -> over k (fun g => Rabs (whole_mark (num (snd x)) g - W (num (snd x)) g)) <=
+  gap (snd x)) ->
   over k (fun g => Rabs (misfit L A k g) * E g) <= total (map (fun x => Rabs (real (fst x)) * gap (snd x)) w) + missed.
 Proof.
   intros H. apply Rle_trans with (1 := misfit_split (per W) E E_pos). apply Rplus_le_compat.
-  - apply total_map_le. intros x Hx. apply Rmult_le_compat_l; [apply Rabs_pos|]. apply Rle_trans with (2 := H x Hx). apply over_le. intros g _.
+  - apply total_map_le. intros x Hx. apply Rmult_le_compat_l; [apply Rabs_pos|]. apply Rle_trans with (2 := H x Hx).
+    apply over_le. intros g _.
     apply Rle_trans with (2 := per_err (fun j g => whole_mark j g - W j g) (num (snd x)) g). apply Req_le.
     unfold per, column, whole_mark. destruct (Req_EM_T (E g) 0) as [Z|N]; [rewrite Z; lra|]. f_equal. f_equal.
     destruct (g <? num (snd x))%nat; [field; lra|]. destruct (Nat.eqb_spec g (num (snd x))) as [->|Q]; field; lra.
@@ -130,7 +139,8 @@ Hypothesis tame : forall g, base g -> O g <= 4 * E g.
 Lemma misfit_owns gap_own :
   (forall g, total (map (fun x => real (fst x) * W (num (snd x)) g) w) - M k g <> 0 -> base g) ->
   (forall x, In x w -> over k (fun g => Rabs (column A (num (snd x)) g - per W (num (snd x)) g) * O g) <= gap_own (snd x)) ->
-  over k (fun g => Rabs (misfit L A k g) * O g) <= total (map (fun x => Rabs (real (fst x)) * gap_own (snd x)) w) + 4 * missed.
+  over k (fun g => Rabs (misfit L A k g) * O g) <= total (map (fun x => Rabs (real (fst x)) * gap_own (snd x)) w) +
+    4 * missed.
 Proof.
   intros B H. apply Rle_trans with (1 := misfit_split (per W) O O_pos). apply Rplus_le_compat.
   - apply total_map_le. intros x Hx. apply Rmult_le_compat_l; [apply Rabs_pos|]. now apply H.
@@ -140,7 +150,8 @@ End Owns.
 End Unit.
 
 (** What a reader misses of the change of unit [j]: all that it adds, *)
-Lemma column_owns k O j : (forall g, 0 <= O g) -> (j < k)%nat -> (forall g, W j g = M j g) -> (forall g, (j <= g)%nat -> M j g = 0) ->
+Lemma column_owns k O j : (forall g, 0 <= O g) -> (j < k)%nat -> (forall g, W j g = M j g) -> (forall g, (j <= g)%nat ->
+  M j g = 0) ->
   over k (fun g => Rabs (column A j g - per W j g) * O g) <= O j.
 Proof.
   intros P Hj S B. right. rewrite (over_one k j _ Hj).
@@ -158,12 +169,14 @@ Lemma column_bases k O j gap : (forall g, 0 <= O g) -> (forall g, base g -> O g 
   over k (fun g => Rabs (whole_mark j g - W j g)) <= gap ->
   over k (fun g => Rabs (column A j g - per W j g) * O g) <= 4 * gap.
 Proof.
-  intros P Tame Bj BM BW H. apply Rle_trans with (2 := Rmult_le_compat_l 4 _ _ ltac:(lra) H). rewrite <- over_scale. apply over_le.
+  intros P Tame Bj BM BW H. apply Rle_trans with (2 := Rmult_le_compat_l 4 _ _ ltac:(lra) H). rewrite <- over_scale.
+  apply over_le.
   intros g _. destruct (Req_EM_T (E g) 0) as [Z|N].
   - destruct (Req_dec (O g) 0) as [Z'|N']; [rewrite Z', Rmult_0_r; generalize (Rabs_pos (whole_mark j g - W j g)); lra|].
     assert (Nb : ~ base g) by (intros B; generalize (Tame g B) (P g); lra).
     assert (Q : column A j g - per W j g = 0).
-    { unfold column, per. destruct (Req_EM_T (E g) 0) as [_|]; [|lra]. destruct (g <? j)%nat; [lra|]. destruct (Nat.eqb_spec g j) as [->|]; [easy|lra]. }
+    { unfold column, per. destruct (Req_EM_T (E g) 0) as [_|]; [|lra]. destruct (g <? j)%nat; [lra|].
+      destruct (Nat.eqb_spec g j) as [->|]; [easy|lra]. }
     rewrite Q, Rabs_R0, Rmult_0_l. generalize (Rabs_pos (whole_mark j g - W j g)). lra.
   - set (D := fun j g => whole_mark j g - W j g).
     replace (column A j g - per W j g) with (per D j g).

@@ -6,9 +6,11 @@
     Rests on WalkFacts.v. Stands behind forward.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
-From Lastbit Require Import Statement Totals network.Forms network.Bound checker.Program checker.Numbers checker.Annotation checker.Facts.
+From Lastbit Require Import Statement Totals network.Forms network.Bound checker.Program checker.Numbers checker.Annotation
+  checker.Facts.
 From Lastbit Require Import checker.Walk checker.WalkForms checker.LineSums checker.Stored.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.WalkLines checker.WalkState checker.WalkUnit checker.WalkFacts.
+From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState.
+From Lastbit Require Import checker.WalkUnit checker.WalkFacts.
 From Lastbit Require checker.Backward.
 Import ListNotations.
 Open Scope R_scope.
@@ -16,7 +18,8 @@ Open Scope R_scope.
 Section Walked.
 Variables (ratio : Z) (boundary : int) (ds : list details) (net : cnet) (dual : nat -> nat -> nat -> R).
 Hypothesis ratio_range : (0 <= ratio <= 2 ^ 22)%Z.
-Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\ taken ratio boundary st1 (D ds k) st2.
+Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\
+  taken ratio boundary st1 (D ds k) st2.
 Hypothesis Units : map d_op ds = map strip (cunits net).
 Hypothesis Ordered : forall k o, nth_error (cunits net) k = Some o -> forall j, In j (reads_of o) -> (num j < k)%nat.
 
@@ -36,25 +39,27 @@ Proof. rewrite count. apply nth_error_Some. now rewrite Ho. Qed.
 Lemma unit_op : d_op (D k) = strip o.
 Proof.
   assert (E := map_nth_error strip _ _ Ho). rewrite <- Units in E. unfold WalkState.D. rewrite nth_error_map in E.
-  destruct (nth_error ds k) as [x|] eqn:Ex; [|discriminate]. rewrite (nth_error_nth _ _ _ Ex). cbn [option_map] in E. congruence.
+  destruct (nth_error ds k) as [x|] eqn:Ex; [|discriminate]. rewrite (nth_error_nth _ _ _ Ex). cbn [option_map] in E.
+  congruence.
 Qed.
 
 Lemma facts_walked : unit_facts net d k o (strip o).
 Proof.
-  assert (Hk := unit_below). destruct (Steps k Hk) as (st1 & st2 & I & T). assert (S := proj1 T). assert (Same := row_same _ _ _ _ _ _ I T).
+  assert (Hk := unit_below). destruct (Steps k Hk) as (st1 & st2 & I & T). assert (S := proj1 T).
+  assert (Same := row_same _ _ _ _ _ _ I T).
   assert (Hr : row_nat d k = row_of_cell (d_cell (D k))) by apply row_key.
   rewrite <- unit_op. split; rewrite ?Hr; cbn [n_row n_cols n_move n_bend n_rem n_own numbers_of].
   - intros j Hj. now apply (Ordered k o Ho).
-  - destruct (p_fits _ _ _ _ _ _ _ _ _ _ _ _ S) as (F & F1 & F2 & F3 & F4). exists F. unfold whole_of, mag. rewrite row_key.
+  - destruct (p_fits S) as (F & F1 & F2 & F3 & F4). exists F. unfold whole_of, mag. rewrite row_key.
     split; [exact F1|]. split; [exact F2|]. rewrite <- (fits_ext _ _ _ Same), <- (rounding_ext _ _ _ Same). now split.
-  - apply (p_rho _ _ _ _ _ _ _ _ _ _ _ _ S).
-  - rewrite <- (rest_ext _ _ _ Same). apply Z.lt_le_incl, (p_rest _ _ _ _ _ _ _ _ _ _ _ _ S).
-  - intros B. apply (p_may_box _ _ _ _ _ _ _ _ _ _ _ _ S). rewrite <- (p_box _ _ _ _ _ _ _ _ _ _ _ _ S). exact B.
+  - apply (p_rho S).
+  - rewrite <- (rest_ext _ _ _ Same). apply Z.lt_le_incl, (p_rest S).
+  - intros B. apply (p_may_box S). rewrite <- (p_box S). exact B.
   - intros q _. rewrite num_key, row_key. apply Z.le_refl.
   - intros q _. rewrite num_key, row_key. apply Z.le_refl.
-  - apply (p_err_pos _ _ _ _ _ _ _ _ _ _ _ _ S).
+  - apply (p_err_pos S).
   - intros q _. apply (own_pos ratio boundary ds Steps).
-  - unfold mag. rewrite row_key. apply (p_mag _ _ _ _ _ _ _ _ _ _ _ _ S).
+  - unfold mag. rewrite row_key. apply (p_mag S).
   - exact (radius_unit ratio boundary ds Steps k st1 st2 Hk I T).
   - intros q _. exact (move_unit ratio boundary ds ratio_range Steps k st1 st2 Hk I T q).
   - exact (errors_unit ratio boundary ds Steps k st1 st2 Hk I T).
@@ -64,9 +69,11 @@ Qed.
 Lemma rest_walked : (exists ws bs, o = CLinear ws bs) -> (1 <= r_rest (n_row d (key k)))%Z.
 Proof.
   intros (ws & bs & E). destruct (Steps k unit_below) as (st1 & st2 & I & T). assert (S := proj1 T).
-  assert (R := p_rest _ _ _ _ _ _ _ _ _ _ _ _ S). assert (B := p_may_box _ _ _ _ _ _ _ _ _ _ _ _ S). rewrite unit_op, E in R, B.
+  assert (R := p_rest S). assert (B := p_may_box S).
+  rewrite unit_op, E in R, B.
   cbn [n_row numbers_of]. rewrite row_key. assert (Nb : r_box (row_of_cell (d_cell (D k))) = false).
-  { change (c_box (d_cell (D k)) = false). rewrite (p_box _ _ _ _ _ _ _ _ _ _ _ _ S). destruct (d_box (D k)); [now specialize (B eq_refl)|reflexivity]. }
+  { change (c_box (d_cell (D k)) = false). rewrite (p_box S).
+    destruct (d_box (D k)); [now specialize (B eq_refl)|reflexivity]. }
   unfold rest_of in R. rewrite Nb in R. cbn [strip value_rest] in R. apply Z.le_succ_l in R. exact R.
 Qed.
 
@@ -74,23 +81,28 @@ Notation v := (d_visited (D k)).
 
 Lemma core_walked j : core (annotation_of net d) k j = coef (core_of (Backward.v_op v) (Backward.v_slope v)) j.
 Proof.
-  destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [core annotation_of]. unfold core_at, unit_at. rewrite (nth_error_nth _ _ _ Ho).
-  rewrite (p_op _ _ _ _ _ _ _ _ _ _ (proj2 T)), (p_slope _ _ _ _ _ _ _ _ _ _ (proj2 T)), unit_op, core_strip.
+  destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [core annotation_of]. unfold core_at, unit_at.
+  rewrite (nth_error_nth _ _ _ Ho).
+  rewrite (p_op (proj2 T)), (p_slope (proj2 T)), unit_op, core_strip.
   unfold row_nat. cbn [n_row numbers_of]. now rewrite row_key.
 Qed.
 
 Lemma rho_walked : rho (annotation_of net d) k <= real (Backward.v_rho v).
 Proof.
-  destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [rho annotation_of]. rewrite (p_vrho _ _ _ _ _ _ _ _ _ _ (proj2 T)).
+  destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [rho annotation_of].
+  rewrite (p_vrho (proj2 T)).
   unfold row_nat. cbn [n_row numbers_of]. rewrite row_key. apply Rle_refl.
 Qed.
 
 Lemma remainder_walked q : remainder (annotation_of net d) q k <= real (Backward.v_rem v) + coef (Backward.v_early v) q.
 Proof.
-  destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [remainder annotation_of n_rem numbers_of]. rewrite num_key, row_key.
-  rewrite (p_vrem _ _ _ _ _ _ _ _ _ _ (proj2 T)), (p_vearly _ _ _ _ _ _ _ _ _ _ (proj2 T)), <- early_real, <- real_plus. apply real_le.
-  assert (E := early_change_ok _ _ q _ _ _ (p_apart _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T))).
-  now rewrite (change_ext (row_in (known st1)) (row_for ds) _ (row_same _ _ _ _ _ _ I T) q _ (move_for ds q) _ (moved_same _ _ _ _ _ _ I T q)) in E.
+  destruct (Steps k unit_below) as (st1 & st2 & I & T). cbn [remainder annotation_of n_rem numbers_of].
+  rewrite num_key, row_key.
+  rewrite (p_vrem (proj2 T)), (p_vearly (proj2 T)), <- early_real, <- real_plus.
+  apply real_le.
+  assert (E := early_change_ok _ _ q _ _ _ (p_apart (proj1 T))).
+  now rewrite (change_ext (row_in (known st1)) (row_for ds) _ (row_same _ _ _ _ _ _ I T) q _ (move_for ds q) _
+    (moved_same _ _ _ _ _ _ I T q)) in E.
 Qed.
 
 Lemma move_walked q : 0 <= move (annotation_of net d) q k <= real (Backward.v_move v).
@@ -100,9 +112,9 @@ Proof.
   - unfold radius. apply Rplus_le_le_0_compat; [apply over_pos; intros g _; apply Rmult_le_pos; [apply Rabs_pos|]|];
       apply real_pos, (own_pos ratio boundary ds Steps).
   - apply Rle_trans with (1 := move_unit ratio boundary ds ratio_range Steps k st1 st2 Hk I T q). apply real_le.
-    rewrite (p_vmove _ _ _ _ _ _ _ _ _ _ (proj2 T)). unfold move_for. rewrite cell_key. apply Z.add_le_mono_l, peak_ok.
-    rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). destruct (d_base (D k)); [reflexivity|].
-    apply (p_ascending _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)).
+    rewrite (p_vmove (proj2 T)). unfold move_for. rewrite cell_key. apply Z.add_le_mono_l, peak_ok.
+    rewrite (p_cell_early (proj1 T)). destruct (d_base (D k)); [reflexivity|].
+    apply (p_ascending (proj1 T)).
 Qed.
 End Unit.
 End Walked.
@@ -113,7 +125,8 @@ Theorem walk_ok ratio boundary items st seen net : (0 <= ratio <= 2 ^ 22)%Z ->
   length seen = length (cunits net) /\
   forall dual, exists d : numbers, n_dual d = dual /\
     (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o (strip o)) /\
-    (forall k o, nth_error (cunits net) k = Some o -> (exists ws bs, o = CLinear ws bs) -> (1 <= r_rest (n_row d (key k)))%Z) /\
+    (forall k o, nth_error (cunits net) k = Some o -> (exists ws bs, o = CLinear ws bs) ->
+      (1 <= r_rest (n_row d (key k)))%Z) /\
     (forall k v, nth_error (rev seen) k = Some v ->
       (forall j, core (annotation_of net d) k j = coef (core_of (Backward.v_op v) (Backward.v_slope v)) j) /\
       rho (annotation_of net d) k <= real (Backward.v_rho v) /\
@@ -128,7 +141,8 @@ Proof.
     + intros k o E. now apply (facts_walked ratio boundary ds net dual).
     + intros k o E. now apply (rest_walked ratio boundary ds net dual).
     + intros k v E. rewrite Hv, nth_error_map in E. destruct (nth_error ds k) as [x|] eqn:Ex; [|discriminate].
-      assert (Vx : d_visited (D ds k) = v) by (unfold D; rewrite (nth_error_nth _ _ _ Ex); cbn [option_map] in E; congruence).
+      assert (Vx : d_visited (D ds k) = v) by (unfold D; rewrite (nth_error_nth _ _ _ Ex); cbn [option_map] in E;
+        congruence).
       assert (Hk : (k < length (cunits net))%nat) by (rewrite <- N; apply nth_error_Some; congruence).
       assert (Eo := unit_is net k Hk). rewrite <- Vx. split; [|split; [|split]].
       * intros j. apply (core_walked ratio boundary ds net dual) with (o := unit_at net k); assumption.

@@ -7,16 +7,18 @@
 
 From Coq Require Import Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import checker.Program checker.Walk checker.WalkEarly.
-From Lastbit Require checker.Backward checker.WalkLines.
+From Lastbit Require checker.Backward checker.Mixed checker.WalkLines.
 Import ListNotations.
 Open Scope Z_scope.
 
-Notation columns_type := (option (int * stored * positive)).
+Notation columns_type := (option (float * stored * positive)).
 
-Definition reach_of (columns : columns_type) : Z := match columns with None => 0 | Some (t, l, _) => up (Z.abs (over 40 t) * size l) end.
+Definition reach_of (columns : columns_type) : Z :=
+  match columns with None => 0 | Some (t, l, _) => up (Z.abs (val t) * size l) end.
 Definition drift_of (ratio : Z) (columns : columns_type) : Z :=
-  match columns with None => 0 | Some (t, l, _) => up (Z.abs (over 40 t) * drift ratio l) end.
-Definition line_of (columns : columns_type) : option (int * positive) := match columns with None => None | Some (t, _, p) => Some (t, p) end.
+  match columns with None => 0 | Some (t, l, _) => up (Z.abs (val t) * drift ratio l) end.
+Definition line_of (columns : columns_type) : option (float * positive) :=
+  match columns with None => None | Some (t, _, p) => Some (t, p) end.
 Definition lines_with (st : state) (k : positive) (columns : columns_type) : PositiveMap.t stored :=
   match columns with
   | Some (_, l, p) => if Pos.eqb p (own_line k) then PositiveMap.add p l (lines st) else lines st
@@ -27,7 +29,8 @@ Section Step.
 Variables (ratio : Z) (boundary : int).
 
 Section Stepped.
-Variables (st : state) (o : cunit) (base box : bool) (columns : columns_type) (missed : Z) (bent apart early : sparse) (c : cell).
+Variables (st : state) (o : cunit) (base box : bool) (columns : columns_type) (missed : Z) (bent apart early : sparse)
+  (c : cell).
 
 Notation k := (next st).
 Notation m := (known st).
@@ -49,21 +52,22 @@ Record stepped : Prop := {
   p_ascending : ascending early = true;
   p_nonneg : all_nonneg early = true;
   p_cell_early : c_early c = if base then [] else early;
-  p_fits : exists F, Z.abs (r_centre r) + r_rad r - r_rho r <= F /\ 0 <= F <= limit /\ fits at_ F o = true /\ rounding_of at_ F o <= r_rho r;
+  p_fits : exists F, Z.abs (r_centre r) + r_rad r - r_rho r <= F /\ 0 <= F <= limit /\ fits at_ F o = true /\
+    rounding_of at_ F o <= r_rho r;
   p_rho : 0 <= r_rho r <= limit;
   p_rest : rest_of at_ o r < r_rest r;
   p_err_pos : 0 <= r_err r;
-  p_err : up (Z.abs (centre_gap at_ o r)) + up (zsum (map (fun w => Z.abs (fst w) * over 40 (c_gap (cell_at m (snd w)))) kept)) +
+  p_err : up (Z.abs (centre_gap at_ o r)) + up (zsum (map (fun w => Z.abs (fst w) * val (c_gap (cell_at m (snd w)))) kept)) +
     missed + r_rest r + r_rho r <= r_err r;
   p_rad : reach_of columns + r_err r <= r_rad r;
   p_mag : Z.abs (r_centre r) + r_rad r <= limit;
-  p_own_pos : 0 <= over 50 (c_own c);
+  p_own_pos : 0 <= val (c_own c);
   p_own : change_of at_ 0 (moved m) (still o) slope + 2 * r_rho r +
-    up (zsum (map (fun w => Z.abs (fst w) * over 50 (c_gap_own (cell_at m (snd w)))) kept)) + 4 * missed +
-    (if base then peak early else 0) <= over 50 (c_own c);
-  p_move : over 50 (c_own c) + drift_of ratio columns <= over 50 (c_move c);
-  p_tame : base = true -> tame ratio boundary k (over 50 (c_own c)) (r_err r) = true;
-  p_gap : base = false -> r_err r <= over 40 (c_gap c) /\ c_gap_own c = c_own c
+    up (zsum (map (fun w => Z.abs (fst w) * val (c_gap_own (cell_at m (snd w)))) kept)) + 4 * missed +
+    (if base then peak early else 0) <= val (c_own c);
+  p_move : val (c_own c) + drift_of ratio columns <= val (c_move c);
+  p_tame : base = true -> tame ratio boundary k (val (c_own c)) (r_err r) = true;
+  p_gap : base = false -> r_err r <= val (c_gap c) /\ c_gap_own c = c_own c
 }.
 End Stepped.
 
@@ -74,14 +78,15 @@ Record leads_to (st : state) (o : cunit) (base : bool) (columns : columns_type) 
   p_known : known st' = PositiveMap.add (next st) c (known st);
   p_plain : base = false -> fresh st' = fresh st /\ lines st' = lines_with st (next st) columns;
   p_new : base = true -> lines st' = lines st /\ Uint63.to_Z (index (next st)) = Z.pred (Zpos (next st)) /\
-    exists l off, settled boundary columns = Some (l, off) /\ extended boundary l (index (next st)) (c_err c) = Some seen /\
-      fresh st' = PositiveMap.add (base_line (next st)) seen (fresh st) /\ off <= over 40 (c_gap c) /\
-      4 * over 40 (c_gap c) <= over 50 (c_gap_own c);
+    exists l off, settled boundary columns = Some (l, off) /\ f_n (c_err c) = 17%nat /\
+      extended boundary l (index (next st)) (f_int (c_err c)) = Some seen /\
+      fresh st' = PositiveMap.add (base_line (next st)) seen (fresh st) /\ off <= val (c_gap c) /\
+      4 * val (c_gap c) <= val (c_gap_own c);
   p_op : Backward.v_op v = o;
   p_slope : Backward.v_slope v = r_slope (row_of_cell c);
   p_vrho : Backward.v_rho v = r_rho (row_of_cell c);
   p_vrem : Backward.v_rem v = change_of (row_in (known st)) 0 (moved (known st)) (still o) (r_slope (row_of_cell c));
-  p_vmove : Backward.v_move v = over 50 (c_move c) + peak (c_early c);
+  p_vmove : Backward.v_move v = val (c_move c) + peak (c_early c);
   p_vearly : Backward.v_early v = apart
 }.
 
@@ -99,12 +104,14 @@ Proof.
   destruct (early_change at_ m o s) as [apart|] eqn:Ap; [|discriminate]. repeat bind.
   destruct views as [[[lines' fresh'] lost]|] eqn:V; [|discriminate]. repeat bind.
   destruct (_ && _) eqn:K; [|discriminate]. rewrite !andb_true_iff, !Z.leb_le, Z.ltb_lt in K.
-  intros H. apply WalkLines.some_pair in H. destruct H as [<- <-].
-  destruct K as ((((((((((((((((((K1 & K2) & K3) & K4) & K5) & K6) & K7) & K8) & K9) & K10) & K11) & K12) & K13) & K14) & K15) & K16) & K17) & K18) & K19).
-  assert (Base : base = true -> tame ratio boundary k (over 50 own) (r_err r) = true /\ 4 * over 40 gap <= over 50 gap_own /\
+  intros H. apply Mixed.some_pair in H. destruct H as [<- <-].
+  destruct K as ((((((((((((((((((K1 & K2) & K3) & K4) & K5) & K6) & K7) & K8) & K9) & K10) & K11) & K12) & K13) & K14) &
+    K15) & K16) & K17) & K18) & K19).
+  assert (Base : base = true -> tame ratio boundary k (val own) (r_err r) = true /\ 4 * val gap <= val gap_own /\
     Uint63.to_Z (index k) = Z.pred (Zpos k)).
   { intros B. rewrite B in K17. cbn [negb orb] in K17. rewrite !andb_true_iff, Z.leb_le, Z.eqb_eq in K17. tauto. }
-  exists columns, missed, bent, apart, early', c, (match PositiveMap.find (base_line k) fresh' with Some l => l | None => empty end). split.
+  exists columns, missed, bent, apart, early', c,
+    (match PositiveMap.find (base_line k) fresh' with Some l => l | None => empty end). split.
   - split; try assumption; try reflexivity.
     + intros j Hj. now apply Pos.ltb_lt, E1.
     + intros B. rewrite B in E2. exact E2.
@@ -112,14 +119,53 @@ Proof.
     + now split.
     + intros B. now apply Base.
     + intros B. assert (G : gap_own = own) by (unfold gap_own; now rewrite B). split; [|exact G].
-      unfold views in V. rewrite B in V. assert (L : over grain err = lost) by congruence. change (over grain err <= over 40 gap). now rewrite L.
+      unfold views in V. rewrite B in V. assert (L : val err = lost) by congruence.
+      change (val err <= val gap). now rewrite L.
   - split; try reflexivity.
-    + intros B. unfold views in V. rewrite B in V. cbn [fresh lines]. injection V as V1 V2 _. split; [now symmetry|exact (eq_sym V1)].
+    + intros B. unfold views in V. rewrite B in V. cbn [fresh lines]. injection V as V1 V2 _.
+      split; [now symmetry|exact (eq_sym V1)].
     + intros B. destruct (Base B) as (_ & B2 & B3). unfold views in V. rewrite B in V. cbn [lines fresh].
       destruct (settled boundary columns) as [[l off']|]; [|discriminate].
-      destruct (extended boundary l (index k) err) as [l'|] eqn:X; [|discriminate].
+      destruct (extended boundary l (index k) (f_int err)) as [l'|] eqn:X; [|discriminate].
       assert (V2 : PositiveMap.add (base_line k) l' (fresh st) = fresh') by congruence.
-      split; [congruence|]. split; [exact B3|]. assert (V3 : off' = lost) by congruence. exists l, off'. rewrite <- V2, PositiveMap.gss, V3.
-      split; [reflexivity|]. split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
+      split; [congruence|]. split; [exact B3|]. assert (V3 : off' = lost) by congruence. exists l, off'.
+      rewrite <- V2, PositiveMap.gss, V3.
+      split; [reflexivity|]. split; [change (f_n err = 17%nat); unfold err; now rewrite B|].
+      split; [exact X|]. split; [reflexivity|]. split; [exact K16|exact B2].
 Qed.
 End Step.
+
+Arguments p_reads {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_may_box {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_box {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_base {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_columns {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_line {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_bent {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_apart {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_early {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_ascending {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_nonneg {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_cell_early {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_fits {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_rho {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_rest {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_err_pos {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_err {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_rad {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_mag {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_own_pos {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_own {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_move {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_tame {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_gap {ratio boundary st o base box columns missed bent apart early c}.
+Arguments p_next {boundary st o base columns apart c seen st' v}.
+Arguments p_known {boundary st o base columns apart c seen st' v}.
+Arguments p_plain {boundary st o base columns apart c seen st' v}.
+Arguments p_new {boundary st o base columns apart c seen st' v}.
+Arguments p_op {boundary st o base columns apart c seen st' v}.
+Arguments p_slope {boundary st o base columns apart c seen st' v}.
+Arguments p_vrho {boundary st o base columns apart c seen st' v}.
+Arguments p_vrem {boundary st o base columns apart c seen st' v}.
+Arguments p_vmove {boundary st o base columns apart c seen st' v}.
+Arguments p_vearly {boundary st o base columns apart c seen st' v}.

@@ -9,7 +9,7 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
 From Lastbit Require Import checker.Walk checker.WalkForms checker.LineSums checker.Stored checker.LineKeys.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.WalkLines checker.WalkState.
+From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -24,7 +24,8 @@ Proof.
 Qed.
 
 Lemma centre_gap_ok at_ o r k : (forall x, In x (kept_of o r) -> (num (snd x) < k)%nat) ->
-  Rabs (real (offset_of o (r_off r)) + read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_ (key g)))) k - real (r_centre r)) <=
+  Rabs (real (offset_of o (r_off r)) +
+    read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_ (key g)))) k - real (r_centre r)) <=
   real (up (Z.abs (centre_gap at_ o r))).
 Proof.
   intros B. apply Rle_trans with (2 := up_real _). right.
@@ -44,7 +45,8 @@ Qed.
 Section Walked.
 Variables (ratio : Z) (boundary : int) (ds : list details).
 Hypothesis ratio_range : (0 <= ratio <= 2 ^ 22)%Z.
-Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\ taken ratio boundary st1 (D ds k) st2.
+Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\
+  taken ratio boundary st1 (D ds k) st2.
 
 Notation D := (D ds).
 Notation own_mark := (own_mark ds).
@@ -56,8 +58,8 @@ Notation base_at := (base_at ds).
 Definition cell_for (p : positive) : cell := d_cell (D (num p)).
 Definition row_for (p : positive) : row := row_of_cell (cell_for p).
 Definition err_of (g : nat) : R := real (r_err (row_for (key g))).
-Definition move_for (q : nat) (p : positive) : Z := (grid 50 (c_move (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
-Definition own_for (q : nat) (p : positive) : Z := (grid 50 (c_own (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
+Definition move_for (q : nat) (p : positive) : Z := (val (c_move (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
+Definition own_for (q : nat) (p : positive) : Z := (val (c_own (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
 Definition own_of (q g : nat) : R := real (own_for q (key g)).
 
 Definition numbers_of (dual : nat -> nat -> nat -> R) : numbers := {|
@@ -81,15 +83,15 @@ Proof. intros H. now apply nth_overflow. Qed.
 Lemma err_pos g : 0 <= err_of g.
 Proof.
   unfold err_of. rewrite row_key. apply real_pos. destruct (Nat.lt_ge_cases g (length ds)) as [H|H].
-  - destruct (Steps g H) as (st1 & st2 & _ & S & _). apply (p_err_pos _ _ _ _ _ _ _ _ _ _ _ _ S).
+  - destruct (Steps g H) as (st1 & st2 & _ & S & _). apply (p_err_pos S).
   - rewrite (beyond g H). cbn. lia.
 Qed.
 
 Lemma own_pos q g : (0 <= own_for q (key g))%Z.
 Proof.
   unfold own_for. rewrite cell_key. destruct (Nat.lt_ge_cases g (length ds)) as [H|H].
-  - destruct (Steps g H) as (st1 & st2 & _ & S & _). rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ S).
-    assert (P := p_own_pos _ _ _ _ _ _ _ _ _ _ _ _ S). assert (Q := early_pos _ q (p_nonneg _ _ _ _ _ _ _ _ _ _ _ _ S)).
+  - destruct (Steps g H) as (st1 & st2 & _ & S & _). rewrite (p_cell_early S).
+    assert (P := p_own_pos S). assert (Q := early_pos _ q (p_nonneg S)).
     destruct (d_base (D g)); apply Z.add_nonneg_nonneg; assumption || apply Z.le_refl.
   - rewrite (beyond g H). cbn. lia.
 Qed.
@@ -105,14 +107,15 @@ Qed.
 
 Lemma base_below g : base_at g -> (g < length ds)%nat.
 Proof.
-  intros H. destruct (Nat.lt_ge_cases g (length ds)) as [L|L]; [exact L|]. unfold WalkState.base_at in H. rewrite (beyond g L) in H. discriminate.
+  intros H. destruct (Nat.lt_ge_cases g (length ds)) as [L|L]; [exact L|]. unfold WalkState.base_at in H.
+  rewrite (beyond g L) in H. discriminate.
 Qed.
 
 Lemma base_tame q g : base_at g -> 0 <= own_of q g <= most g * err_of g.
 Proof.
   intros B. split; [apply real_pos, own_pos|]. destruct (Steps g (base_below g B)) as (st1 & st2 & I & S & _).
-  assert (T := p_tame _ _ _ _ _ _ _ _ _ _ _ _ S B). rewrite (i_next _ _ _ _ I) in T.
-  unfold own_of, own_for, err_of. rewrite cell_key, row_key, (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ S).
+  assert (T := p_tame S B). rewrite (i_next I) in T.
+  unfold own_of, own_for, err_of. rewrite cell_key, row_key, (p_cell_early S).
   unfold WalkState.base_at in B. rewrite B. change (early_at [] q) with 0%Z. rewrite Z.add_0_r.
   assert (K : Z.pred (Zpos (key g)) = Z.of_nat g) by (unfold key; lia). unfold tame in T. rewrite K in T. unfold most.
   destruct (Z.of_nat g <? _)%Z; apply Z.leb_le in T; apply IZR_le in T.
@@ -143,7 +146,7 @@ Notation whole_mark := (whole_mark err_of own_mark).
 
 (** What a reader's line misses. *)
 Lemma gap_ok j k : (j < length ds)%nat -> (j < k)%nat ->
-  over k (fun g => Rabs (whole_mark j g - seen_mark j g)) <= real (grid 40 (c_gap (d_cell (D j)))).
+  over k (fun g => Rabs (whole_mark j g - seen_mark j g)) <= real (val (c_gap (d_cell (D j)))).
 Proof.
   intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T).
   assert (W : forall g, whole_mark j g = own_mark j g + (if (g =? j)%nat then err_of j else 0)).
@@ -153,9 +156,10 @@ Proof.
   destruct (d_base (D j)) eqn:B.
   - destruct (base_marks _ _ _ _ _ _ I T B) as [_ V]. apply Rle_trans with (2 := V k). right. apply over_ext. intros g _.
     rewrite W. unfold err_of. now rewrite row_key.
-  - destruct (p_gap _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T) B) as [G _]. apply Rle_trans with (2 := real_le _ _ G).
+  - destruct (p_gap (proj1 T) B) as [G _]. apply Rle_trans with (2 := real_le _ _ G).
     rewrite (over_one k j _ Hk).
-    + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B. replace (_ - _) with (err_of j) by ring. rewrite (Rabs_pos_eq _ (err_pos j)).
+    + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B. replace (_ - _) with (err_of j) by ring.
+      rewrite (Rabs_pos_eq _ (err_pos j)).
       unfold err_of. rewrite row_key. apply Rle_refl.
     + intros g _ N. rewrite W. unfold WalkState.seen_mark. rewrite B. destruct (Nat.eqb_spec g j); [easy|].
       replace (_ - _) with 0 by ring. apply Rabs_R0.
@@ -163,25 +167,28 @@ Qed.
 
 Lemma gap_own_ok q j k : (j < length ds)%nat -> (j < k)%nat ->
   over k (fun g => Rabs (column (per err_of own_mark) j g - per err_of seen_mark j g) * own_of q g) <=
-  real (grid 50 (c_gap_own (d_cell (D j)))) + real (early_at (c_early (d_cell (D j))) q).
+  real (val (c_gap_own (d_cell (D j)))) + real (early_at (c_early (d_cell (D j))) q).
 Proof.
-  intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros; apply real_pos, own_pos).
-  rewrite (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)). destruct (d_base (D j)) eqn:B.
-  - destruct (p_new _ _ _ _ _ _ _ _ _ _ (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & G).
-    change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G). rewrite real_scale.
+  intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros;
+    apply real_pos, own_pos).
+  rewrite (p_cell_early (proj1 T)). destruct (d_base (D j)) eqn:B.
+  - destruct (p_new (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & _ & G).
+    change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G).
+    rewrite real_scale.
     apply column_bases with (base := base_at).
     + exact err_pos.
     + exact P.
-    + intros g Bg. apply Rle_trans with (1 := proj2 (base_tame q g Bg)). apply Rmult_le_compat_r; [apply err_pos|apply most_range].
+    + intros g Bg. apply Rle_trans with (1 := proj2 (base_tame q g Bg)). apply Rmult_le_compat_r;
+        [apply err_pos|apply most_range].
     + exact B.
     + intros g N. now apply (own_only j g Hj).
     + intros g N. now apply (seen_only j g Hj).
     + now apply gap_ok.
-  - destruct (p_gap _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T) B) as [_ ->].
+  - destruct (p_gap (proj1 T) B) as [_ ->].
     apply Rle_trans with (own_of q j).
     + apply column_owns; [exact P|exact Hk| |].
       * intros g. unfold WalkState.seen_mark. now rewrite B.
       * intros g Hg. now apply own_before.
-    + right. unfold own_of, own_for. rewrite cell_key, (p_cell_early _ _ _ _ _ _ _ _ _ _ _ _ (proj1 T)), B. apply real_plus.
+    + right. unfold own_of, own_for. rewrite cell_key, (p_cell_early (proj1 T)), B. apply real_plus.
 Qed.
 End Walked.

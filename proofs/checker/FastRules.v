@@ -1,0 +1,230 @@
+(** * The rules of Asked.v, quickly
+
+    The same numbers, by other ways: an operand's centre and radius are looked up once for each of its
+    occurrences, curves are read from a table, and products and shifts avoid carrying zeros along.
+
+    - [noise_and_fit]: [rounding_of] and [fits];
+    - [slope_choice], [off_choice]: what Walk.v proposes;
+    - [form_rest], [image]: [value_rest], [range_of];
+    - [apart]: [change_of] without the pixel itself.
+
+    [noise_and_fit_ok] and so on say so. Rests on FastZ.v and FastCurves.v. *)
+
+From Coq Require Import ZArith List Bool Lia.
+From Lastbit Require Import checker.Asked checker.FastZ checker.FastCurves.
+Import ListNotations.
+Open Scope Z_scope.
+
+(** ** Integers *)
+
+Definition times_one : Z -> Z := raise 25.
+
+Lemma times_one_ok z : times_one z = z * one.
+Proof. unfold times_one. rewrite raise_ok, Z.shiftl_mul_pow2 by lia. reflexivity. Qed.
+
+(** ** Curves *)
+
+Definition silu_slopes_fast (low high : Z) : Z * Z :=
+  let valley := - (9984 * one / 100000 + 1) in
+  let hill := 109984 * one / 100000 + 1 in
+  if tabulated low high then
+    let (a, b) := silu_slope low in let (c, d) := silu_slope high in
+    (if (low <=? -153) && (-154 <=? high) then valley else Z.min a c,
+     if (low <=? 154) && (153 <=? high) then hill else Z.max b d)
+  else (valley, hill).
+
+Definition sigmoid_slopes_fast (low high : Z) : Z * Z :=
+  if tabulated low high then
+    let (a, b) := sigmoid_slope low in let (c, d) := sigmoid_slope high in
+    (Z.min a c, if (low <=? 0) && (0 <=? high) then quarter else Z.max b d)
+  else (0, quarter).
+
+Lemma silu_slopes_ok low high : silu_slopes_fast low high = silu_slopes low high.
+Proof. unfold silu_slopes_fast, silu_slopes. now rewrite !silu_slope_ok. Qed.
+Lemma sigmoid_slopes_ok low high : sigmoid_slopes_fast low high = sigmoid_slopes low high.
+Proof. unfold sigmoid_slopes_fast, sigmoid_slopes. now rewrite !sigmoid_slope_ok. Qed.
+
+Definition silu_dev_fast (m lo hi : Z) : Z :=
+  let (least, most) := silu_slopes_fast (cell_below lo) (cell_above hi) in
+  let near := ceil_div (Z.max (Z.abs lo) (Z.abs hi)) 2 in
+  Z.max (Z.min most (half + near) - m) (m - Z.max least (half - near)).
+
+Definition sigmoid_dev_fast (m lo hi : Z) : Z :=
+  let (least, most) := sigmoid_slopes_fast (cell_below lo) (cell_above hi) in
+  let reach := Z.max (Z.abs lo) (Z.abs hi) in
+  let near := ceil_div (up_100 (reach * reach)) 16 in
+  Z.max (Z.min most quarter - m) (m - Z.max least (quarter - near)).
+
+Lemma silu_dev_ok m lo hi : silu_dev_fast m lo hi = silu_dev m lo hi.
+Proof. unfold silu_dev_fast, silu_dev. now rewrite silu_slopes_ok. Qed.
+Lemma sigmoid_dev_ok m lo hi : sigmoid_dev_fast m lo hi = sigmoid_dev m lo hi.
+Proof. unfold sigmoid_dev_fast, sigmoid_dev. now rewrite sigmoid_slopes_ok, up_100_ok. Qed.
+
+Definition sigmoid_values_fast (low high : Z) : Z * Z :=
+  if tabulated low high then (fst (sigmoid_value low), snd (sigmoid_value high)) else (0, one).
+
+Definition silu_values_fast (low high hi : Z) : Z * Z :=
+  let valley := - (27847 * one / 100000 + 1) in
+  if tabulated low high then
+    let (a, b) := silu_value low in let (c, d) := silu_value high in
+    (if (low <=? -81) && (-82 <=? high) then valley else Z.min a c, Z.max b d)
+  else (valley, Z.max hi 0).
+
+Lemma sigmoid_values_ok low high : sigmoid_values_fast low high = sigmoid_values low high.
+Proof. unfold sigmoid_values_fast, sigmoid_values. now rewrite !sigmoid_value_ok. Qed.
+Lemma silu_values_ok low high hi : silu_values_fast low high hi = silu_values low high hi.
+Proof. unfold silu_values_fast, silu_values. now rewrite !silu_value_ok. Qed.
+
+(** ** Sums *)
+
+Definition noise_fast (bs : list Z) (products whole : Z) : Z :=
+  let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
+  let n := Z.of_nat (length m) in
+  let mass := zsum m in
+  let f := Z.min whole mass in
+  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x400000.
+
+Lemma noise_ok bs products whole : noise_fast bs products whole = noise_of_sum bs products whole.
+Proof. unfold noise_fast, noise_of_sum. now rewrite up_100_ok. Qed.
+
+(** The sum of the second list where the first has no power of two. *)
+Fixpoint rounded_of (ws : sparse) (products : list Z) : Z :=
+  match ws, products with
+  | w :: ws', p :: products' => if power_of_2 (fst w) then rounded_of ws' products' else p + rounded_of ws' products'
+  | _, _ => 0
+  end.
+
+Section Rules.
+Variables (at_ : positive -> row) (look : positive -> Z * Z).
+Hypothesis look_ok : forall j, look j = (r_centre (at_ j), r_rad (at_ j)).
+
+Definition size_of (j : positive) : Z := let (c, r) := look j in Z.abs c + r.
+
+Lemma size_ok j : size_of j = mag at_ j.
+Proof. unfold size_of, mag. now rewrite look_ok. Qed.
+
+Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
+  match o with
+  | CPixel _ => (0, true)
+  | CLinear ws bs =>
+      let ps := map (fun w => Z.abs (fst w) * size_of (snd w)) ws in
+      let all := ps ++ map (fun b => times_one (Z.abs b)) bs in
+      (noise_fast all (rounded_of ws ps) (times_one whole), sum_fits all (zsum (map (fun w => Z.abs (fst w)) ws)))
+  | CQuotient j c => (noise_of_quotient (size_of j) c, one <=? 0x400 * Z.abs c)
+  | CMean js =>
+      let n := Z.of_nat (length js) in
+      let ms := map (fun j => times_one (size_of j)) js in let all := n * whole in
+      let noise := noise_fast ms 0 (times_one all) in
+      (noise_of_quotient (all + noise) (times_one n) + ceil_div noise n, sum_fits ms 0 && (1 <=? n) && (noise <=? limit))
+  | CSigmoid j => let x := size_of j in
+      (Z.shiftr one (if x <=? Z.shiftr one 27 then 28 else if x <=? Z.shiftr one 6 then 23 else 22), true)
+  | CSilu j => let x := size_of j in
+      ((if x <=? Z.shiftr one 27 then ceil_div x 0x10000000
+       else if x <=? Z.shiftr one 6 then ceil_div (3 * x) 0x1000000
+       else ceil_div (6 * x) 0x1000000) + 1, true)
+  | CGate i j => (ceil_div (up_100 (size_of i * size_of j)) 0x1000000 + 1, true)
+  | CAdd i j => (ceil_div (size_of i + size_of j) 0x1000000 + 1, true)
+  end.
+
+Lemma rounded_of_ok ws : rounded_of ws (zproducts at_ ws) = zrounded at_ ws.
+Proof.
+  unfold zrounded, zproducts. induction ws as [|w ws IH]; [reflexivity|]. cbn [map rounded_of]. unfold zsum in *. cbn [fold_right].
+  destruct (power_of_2 (fst w)); rewrite IH; lia.
+Qed.
+
+Lemma ones_ok (f g : positive -> Z) js : (forall j, f j = g j) -> map (fun j => times_one (f j)) js = map (fun j => one * g j) js.
+Proof. intros E. apply map_ext. intros j. rewrite times_one_ok, E. apply Z.mul_comm. Qed.
+
+Lemma noise_and_fit_ok whole o : noise_and_fit whole o = (rounding_of at_ whole o, fits at_ whole o).
+Proof.
+  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [noise_and_fit rounding_of fits]; cbv zeta;
+    rewrite ?size_ok, ?up_100_ok; try reflexivity.
+  - assert (E : map (fun w => Z.abs (fst w) * size_of (snd w)) ws = zproducts at_ ws) by (apply map_ext; intros; now rewrite size_ok).
+    assert (F : map (fun b => times_one (Z.abs b)) bs = map (fun b => one * Z.abs b) bs).
+    { apply map_ext. intros b. rewrite times_one_ok. apply Z.mul_comm. }
+    now rewrite E, F, rounded_of_ok, noise_ok, times_one_ok, Z.mul_comm.
+  - rewrite (ones_ok _ _ js size_ok), noise_ok, !times_one_ok. unfold mean_noise, all_of, length_of.
+    now rewrite (Z.mul_comm _ one).
+Qed.
+
+(** ** What the walk proposes *)
+
+Definition ends_of (j : positive) : Z * Z := let (c, r) := look j in (c - r, c + r).
+Lemma ends_ok j : ends_of j = (low at_ j, high at_ j).
+Proof. unfold ends_of, low, high. now rewrite look_ok. Qed.
+
+(** [f(z) - m z - b] on the range of unit [j]. *)
+Definition rest_around (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (j : positive) : Z :=
+  let (c, r) := look j in let lo := c - r in let hi := c + r in
+  let k := anchor c in let p := grid_point k in let (l, h) := value k in
+  let d := m * p + times_one b in
+  up_100 (dev m (Z.min p lo) (Z.max p hi) * Z.max (hi - p) (p - lo)) + up_100 (Z.max (times_one h - d) (d - times_one l)).
+
+Lemma rest_around_ok dev dev' value value' m b j : (forall m lo hi, dev m lo hi = dev' m lo hi) -> (forall k, value k = value' k) ->
+  rest_around dev value m b j = curve_rest at_ dev' value' m b j.
+Proof.
+  intros D V. unfold rest_around, curve_rest, low, high. rewrite look_ok. cbv zeta. rewrite V.
+  destruct (value' (anchor (r_centre (at_ j)))) as [l h]. rewrite D, !up_100_ok, !times_one_ok. do 3 f_equal; lia.
+Qed.
+
+Definition away_of (m : Z) (j : positive) : Z := let (lo, hi) := ends_of j in Z.max (hi - m) (m - lo).
+Lemma away_ok m j : away_of m j = away at_ m j.
+Proof. unfold away_of, away. now rewrite ends_ok. Qed.
+
+Definition form_rest (o : cunit) (m b : Z) : Z :=
+  match o with
+  | CPixel _ => 255 * half
+  | CLinear _ _ | CAdd _ _ => 0
+  | CQuotient j c => up_100 (slack m c * size_of j)
+  | CMean js => up_100 (slack m (length_of js) * zsum (map size_of js))
+  | CSigmoid j => rest_around sigmoid_dev_fast sigmoid_value m b j
+  | CSilu j => rest_around silu_dev_fast silu_value m b j
+  | CGate i j => up_100 (away_of m j * size_of i) + Z.abs b
+  end.
+
+Lemma form_rest_ok o m b : form_rest o m b = value_rest at_ o m b.
+Proof.
+  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [form_rest value_rest]; rewrite ?up_100_ok, ?size_ok, ?away_ok; try reflexivity.
+  - now rewrite (map_ext size_of (mag at_) size_ok).
+  - apply rest_around_ok; [apply sigmoid_dev_ok|apply sigmoid_value_ok].
+  - apply rest_around_ok; [apply silu_dev_ok|apply silu_value_ok].
+Qed.
+
+Definition image (o : cunit) : Z * Z :=
+  match o with
+  | CSigmoid j => let (lo, hi) := ends_of j in sigmoid_values_fast (cell_below lo) (cell_above hi)
+  | CSilu j => let (lo, hi) := ends_of j in silu_values_fast (cell_below lo) (cell_above hi) hi
+  | CGate i j =>
+      let (il, ih) := ends_of i in let (jl, jh) := ends_of j in
+      let a := il * jl in let b := il * jh in let c := ih * jl in let d := ih * jh in
+      (low_100 (Z.min (Z.min a b) (Z.min c d)), up_100 (Z.max (Z.max a b) (Z.max c d)))
+  | _ => (0, 0)
+  end.
+
+Lemma image_ok o : image o = range_of at_ o.
+Proof.
+  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [image range_of]; rewrite ?ends_ok, ?up_100_ok, ?low_100_ok; try reflexivity.
+  - apply sigmoid_values_ok.
+  - apply silu_values_ok.
+Qed.
+
+(** ** Changes *)
+
+Variable mv : positive -> Z.
+
+Definition apart (o : cunit) (m : Z) : Z :=
+  match o with
+  | CPixel _ | CLinear _ _ | CAdd _ _ => 0
+  | CQuotient j c => up_100 (slack m c * mv j)
+  | CMean js => up_100 (slack m (length_of js) * zsum (map mv js))
+  | CSigmoid j => let (lo, hi) := ends_of j in up_100 (sigmoid_dev_fast m lo hi * mv j)
+  | CSilu j => let (lo, hi) := ends_of j in up_100 (silu_dev_fast m lo hi * mv j)
+  | CGate i j => up_100 (away_of m j * mv i + size_of i * mv j)
+  end.
+
+Lemma apart_ok o m : apart o m = change_of at_ 0 mv (match o with CPixel _ => CLinear [] [] | _ => o end) m.
+Proof.
+  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [apart change_of];
+    rewrite ?ends_ok, ?up_100_ok, ?size_ok, ?away_ok, ?silu_dev_ok, ?sigmoid_dev_ok; reflexivity.
+Qed.
+End Rules.
