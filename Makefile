@@ -82,9 +82,11 @@ theorem-zero: proofs $(VENV)/.core
 checker: proofs $(VENV)/.core
 	@command -v ocamlopt >/dev/null || { \
 	    echo "make checker: ocamlopt is missing; on Debian: apt-get install --no-install-recommends $(OCAML_PACKAGES)" >&2; exit 1; }
-	mkdir -p $(CHECKER) && cp proofs/checker/main.ml $(CHECKER)
+	mkdir -p $(CHECKER) && cp proofs/checker/main.ml proofs/tight/*.ml $(CHECKER)
 	cd $(CHECKER) && coqc -Q ../../proofs Lastbit ../../proofs/checker/Extraction.v
 	cd $(CHECKER) && ocamlopt checker.mli checker.ml main.ml -o lastbit-coq-check
+	cd $(CHECKER) && coqc -Q ../../proofs Lastbit ../../proofs/tight/Extraction.v
+	cd $(CHECKER) && ocamlopt uint63.ml bound.mli bound.ml bound_main.ml -o lastbit-coq-bound
 	$(BIN)/python proofs/small/write.py
 	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt proofs/zero/Data.v
 

@@ -1,5 +1,7 @@
 """Writes Data.v: an ONNX file as literals, and two flags for each of its nodes from a certificate.
 
+And flags.txt, the flags for the extracted program, which reads the ONNX file itself.
+
     python proofs/tight/write.py [MODEL CERTIFICATE [FOLDER]]
 
 Without arguments: those of models/tight, beside this file. Nothing here is believed: Coq reads the
@@ -12,12 +14,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lastbit_check.certificate import hints_of, load
 from lastbit_check.check import Pass
-from lastbit_check.exact import Fix
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
 
@@ -25,32 +27,49 @@ HERE = Path(__file__).resolve().parent
 LITERALS: Callable[[bytes], str] = runpy.run_path(str(HERE.parent / "zero/write.py"))["literals"]
 
 
-def flags(model: bytes, certificate: Path) -> str:
-    """Definitions of ``flags``, node by node but for softmax, of ``boundary`` and of ``ratio``.
+class Given(NamedTuple):
+    """What Coq is told besides the file.
 
-    A flag tells whether a node is a base, the other one whether its dependence on bases is
-    forgotten. The boundary is the number of units up to the first base; one pixel changes a unit of
-    that base by no more than ratio / 2^20 of what the unit is known within.
+    ``flags`` of each node but softmax: whether it is a base, and whether its dependence on bases is
+    forgotten. ``boundary`` is the number of units up to the first base; one pixel changes a unit of
+    that base by no more than ``ratio`` / 2^20 of what the unit is known within.
     """
+
+    flags: list[tuple[bool, bool]]
+    boundary: int
+    ratio: int
+
+    def literals(self) -> str:
+        """As definitions."""
+        listed = ";\n  ".join(f"({base}, {box})".lower() for base, box in self.flags)
+        return (
+            "\nFrom Coq Require Import ZArith.\n"
+            f"Definition flags : list (bool * bool) := [\n  {listed}].\n"
+            f"Definition boundary : int := {self.boundary}%uint63.\n"
+            f"Definition ratio : Z := {self.ratio}%Z.\n"
+        )
+
+    def plain(self) -> str:
+        """As the extracted program reads it."""
+        lines = [f"{base:d} {box:d}" for base, box in self.flags]
+        return "\n".join([*lines, f"boundary {self.boundary}", f"ratio {self.ratio}", ""])
+
+
+def given(model: bytes, certificate: Path) -> Given:
+    """What Coq is told, from a certificate."""
     nodes, hints = normal_form(read(model))[:-1], hints_of(load(certificate))
     if not hints.bases:
         early = frozenset({early_silu(nodes)})
         hints = replace(hints, bases=early, boxes=early)
-    pairs = [(node.name in hints.bases, node.name in hints.boxes) for node in nodes]
-    listed = ";\n  ".join(f"({base}, {box})".lower() for base, box in pairs)
-    first = [base for base, _ in pairs].index(True) + 1
-    walk, units, radius = Pass(model, hints), 0, Fix(np.zeros((1, 1, 1, 1)), 0)
+    flags = [(node.name in hints.bases, node.name in hints.boxes) for node in nodes]
+    first = [base for base, _ in flags].index(True) + 1
+    walk = Pass(model, hints)
     for node in nodes[:first]:
         walk.forms[node.name], _ = walk.forward(node)
-        radius, units = walk.forms[node.name].radius, units + math.prod(node.shape)
-    share = np.max(radius.n[..., 1:], axis=3) / radius.n[..., 0]
+    radius = walk.forms[nodes[first - 1].name].radius.n
+    share = np.max(radius[..., 1:], axis=3) / np.maximum(radius[..., 0], 1)
     ratio = math.ceil(2**20 * 1.001 * float(np.max(share)))
-    return (
-        "\nFrom Coq Require Import ZArith.\n"
-        f"Definition flags : list (bool * bool) := [\n  {listed}].\n"
-        f"Definition boundary : int := {units}%uint63.\n"
-        f"Definition ratio : Z := {ratio}%Z.\n"
-    )
+    return Given(flags, sum(math.prod(node.shape) for node in nodes[:first]), ratio)
 
 
 def early_silu(nodes: list[Node]) -> str:
@@ -67,14 +86,18 @@ def early_silu(nodes: list[Node]) -> str:
         readers = [other for other in nodes if node.name in other.inputs]
         if readers != nodes[k + 1 : k + 2]:
             break
+    if not found:
+        sys.exit("proofs/tight/write.py: no SiLU through which all paths from the image lead")
     return found
 
 
 def main(model: Path, certificate: Path, folder: Path) -> None:
-    """Write Data.v into ``folder``."""
+    """Write Data.v and flags.txt into ``folder``."""
     data = model.read_bytes()
+    told = given(data, certificate)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "Data.v").write_text(LITERALS(data) + flags(data, certificate))
+    (folder / "Data.v").write_text(LITERALS(data) + told.literals())
+    (folder / "flags.txt").write_text(told.plain())
     print(f"{folder / 'Data.v'}: written from {model} and {certificate}")
 
 

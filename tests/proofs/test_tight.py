@@ -4,10 +4,12 @@ A small network takes the place of the shipped one, whose theorem takes long. Ru
 first; without it, or without Coq, the tests that compile are skipped.
 """
 
+import random
 import re
 import runpy
 import shutil
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROOFS = ROOT / "proofs"
 WRITE = runpy.run_path(str(PROOFS / "tight/write.py"))
 THEOREM = (PROOFS / "tight/Theorem.v").read_text()
+NATIVE = ROOT / "build/checker/lastbit-coq-bound"
 SHIPPED = ("1217 * one / 1000", "2953", "0.2953")  # R, U in units of 10^-4, and U
 
 needs_proofs = pytest.mark.skipif(
@@ -142,3 +145,62 @@ def test_a_smaller_number_is_refused(trial: tuple[Trial, int]) -> None:
     made, r = trial
     assert failing(made.run(r - 1, r // 4 + 50)).rstrip(":") == "is_bounded"
     assert failing(made.run(r, r // 8)).rstrip(":") == "is_below"
+
+
+@needs_proofs
+@pytest.mark.skipif(not NATIVE.exists(), reason="make checker was not run")
+def test_the_extracted_program(trial: tuple[Trial, int]) -> None:
+    made, r = trial
+    command = [NATIVE, made.folder.parent / "model.onnx", made.folder / "tight/flags.txt"]
+    sha256, verdict = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    assert sha256 == made.network.sha256
+    word, _, found = verdict.split()
+    assert word == "accepted"
+    assert -(-int(found, 16) * 10**6 // 2**100) == r
+
+
+DRIVER = """let () = try while true do
+  Scanf.scanf "%s %i %i\n" (fun op x y -> let a, b = match op with
+    | "add" -> 0, Uint63.add x y | "sub" -> 0, Uint63.sub x y | "mulc" -> Uint63.mulc x y
+    | "mul" -> 0, Uint63.mul x y | "div" -> 0, Uint63.div x y | "rem" -> 0, Uint63.rem x y
+    | "lt" -> 0, Bool.to_int (Uint63.lt x y) | "le" -> 0, Bool.to_int (Uint63.le x y)
+    | "l_sl" -> 0, Uint63.l_sl x y | "l_sr" -> 0, Uint63.l_sr x y | _ -> failwith op in
+  Printf.printf "%u %u\n" a b) done with End_of_file -> ()
+"""
+EXACT: dict[str, Callable[[int, int], int]] = {
+    "add": lambda x, y: (x + y) % 2**63,
+    "sub": lambda x, y: (x - y) % 2**63,
+    "mul": lambda x, y: x * y % 2**63,
+    "mulc": lambda x, y: x * y,
+    "div": lambda x, y: x // y if y else 0,
+    "rem": lambda x, y: x % y if y else x,
+    "lt": lambda x, y: int(x < y),
+    "le": lambda x, y: int(x <= y),
+    "l_sl": lambda x, y: (x << y) % 2**63 if y < 63 else 0,
+    "l_sr": lambda x, y: x >> y if y < 63 else 0,
+}
+
+
+@pytest.mark.skipif(shutil.which("ocamlopt") is None, reason="ocamlopt is not installed")
+def test_machine_integers_in_ocaml(tmp_path: Path) -> None:
+    shutil.copy(PROOFS / "tight/uint63.ml", tmp_path)
+    (tmp_path / "driver.ml").write_text(DRIVER)
+    build = ["ocamlopt", "uint63.ml", "driver.ml", "-o", "driver"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    rng = random.Random(0)
+    edges = [0, 1, 2, 62, 63, 64, 2**31, 2**62 - 1, 2**62, 2**62 + 1, 2**63 - 2, 2**63 - 1]
+    pairs = [(x, y) for x in edges for y in edges]
+    pairs += [(rng.getrandbits(rng.randint(1, 63)), rng.getrandbits(rng.randint(1, 63)))
+              for _ in range(2000)]  # fmt: skip
+    asked = [(op, x, y) for op in EXACT for x, y in pairs]
+
+    def signed(x: int) -> int:
+        return x - 2**63 if x >= 2**62 else x
+
+    lines = "".join(f"{op} {signed(x)} {signed(y)}\n" for op, x, y in asked)
+    ran = subprocess.run(
+        [tmp_path / "driver"], input=lines, capture_output=True, text=True, check=True
+    )
+    for (op, x, y), line in zip(asked, ran.stdout.splitlines(), strict=True):
+        high, low = (int(word) % 2**63 for word in line.split())
+        assert high << 63 | low == EXACT[op](x, y), (op, x, y)
