@@ -15,7 +15,7 @@ COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
 OCAML_PACKAGES := ocaml-nox
 CHECKER := build/checker
 
-.PHONY: help prove test lint format proofs theorem-small theorem-zero checker clean
+.PHONY: help prove test lint format proofs theorem theorem-small theorem-zero checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
+	@echo 'make theorem        the model `tight`, from its file to U = 0.2953, inside Coq: the theorem and its axioms'
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
 	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
 	@echo 'make checker  the Coq checker as an OCaml program (besides those: $(OCAML_PACKAGES))'
@@ -58,6 +59,13 @@ proofs:
 	cd proofs && coq_makefile -f _CoqProject -o CoqMakefile && $(MAKE) --no-print-directory -f CoqMakefile
 	cd proofs && coqc -Q . Lastbit Assumptions.v
 
+# Writes models/tight/model.onnx as literals, and flags from its certificate; in Coq: its SHA-256, its weights, and a
+# bound forwards and backwards through all of its units.
+theorem: proofs $(VENV)/.core
+	$(BIN)/python proofs/tight/write.py
+	cd proofs && time coqc -Q . Lastbit tight/Data.v
+	cd proofs && time coqc -Q . Lastbit tight/Theorem.v
+
 # Writes the literals of a small network, decides its certificate by vm_compute, prints the theorem.
 theorem-small: proofs $(VENV)/.core
 	$(BIN)/python proofs/small/write.py
@@ -81,7 +89,7 @@ checker: proofs $(VENV)/.core
 	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt proofs/zero/Data.v
 
 clean:
-	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt proofs/zero/Data.v
+	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt proofs/zero/Data.v proofs/tight/Data.v
 	find proofs \( -name '*.vo*' -o -name '*.glob' -o -name '.*.aux' -o -name '*CoqMakefile*' \) -delete
 
 $(BIN)/python:

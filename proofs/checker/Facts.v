@@ -138,17 +138,16 @@ Proof.
 Qed.
 
 (** [bound] is R, [upper] is U. *)
-Theorem valid_sound net ann bound upper : valid (network_of net) ann (real bound) -> (0 <= bound)%Z ->
-  (upper_of (Z.of_nat (length (clogits net))) bound <= upper)%Z ->
-  always_finite (network_of net) /\ last_bit_bound (network_of net) (real upper).
+Theorem valid_sound net ann bound upper : valid net ann (real bound) -> (0 <= bound)%Z ->
+  (upper_of (Z.of_nat (length (logits net))) bound <= upper)%Z -> always_finite net /\ last_bit_bound net (real upper).
 Proof.
   intros V Hb U. destruct (valid_bound _ _ _ V) as [Fin B]. split; [exact Fin|].
   intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
   apply Rle_trans with (2 := real_le _ _ U). unfold upper_of. rewrite real_min, real_one, real_plus. apply Rmin_glb.
   - assert (P := probability_01 _ _ _ (proj2 Hx) c y Hc Ey). assert (P' := probability_01 _ _ _ (proj2 Hx') c y' Hc Ey').
     unfold Rabs. destruct Rcase_abs; lra.
-  - apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'). cbn [logits network_of]. rewrite map_length.
-    generalize (tanh_part_ok bound Hb) (softmax_part_ok (length (clogits net))). lra.
+  - apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
+    generalize (tanh_part_ok bound Hb) (softmax_part_ok (length (logits net))). lra.
 Qed.
 
 Section Sound.
@@ -162,7 +161,10 @@ Hypothesis U : (upper_of (Z.of_nat (length (clogits net))) bound <= upper)%Z.
 
 Theorem facts_sound : (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o) ->
   always_finite (network_of net) /\ last_bit_bound (network_of net) (real upper).
-Proof. intros facts. exact (valid_sound net _ bound upper (facts_valid net d _ facts Lg Few Bd) Hb U). Qed.
+Proof.
+  intros facts. apply (valid_sound _ _ bound) with (1 := facts_valid net d _ facts Lg Few Bd) (2 := Hb).
+  cbn [logits network_of]. now rewrite map_length.
+Qed.
 
 Theorem stripped_sound : (forall k o, nth_error (cunits net) k = Some o -> few_terms o /\ unit_facts net d k o (strip o)) ->
   always_finite (network_of net) /\ last_bit_bound (network_of net) (real upper).

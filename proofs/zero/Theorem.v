@@ -8,7 +8,7 @@
     Rests on Programs.v, Onnx.v and Sha256.v. *)
 
 From Coq Require Import Reals List ZArith Arith Bool String Uint63.
-From Lastbit Require Import Statement hash.Sha256 operations.Convolution.
+From Lastbit Require Import Statement hash.Sha256 hash.Hexadecimal operations.Convolution.
 From Lastbit Require Import zero.Absorb zero.File zero.Placement zero.Stem zero.Programs zero.Onnx zero.Data.
 Import ListNotations.
 Open Scope R_scope.
@@ -19,12 +19,6 @@ Definition nodes : list node := Eval vm_compute in if_any (read file).
 
 Theorem is_read : read file = Some nodes.
 Proof. vm_cast_no_check (eq_refl (Some nodes)). Qed.
-
-(** Hexadecimal, as sha256sum prints it. *)
-Definition digit (n : int) : Ascii.ascii :=
-  nth (Z.to_nat (to_Z n)) (list_ascii_of_string "0123456789abcdef") Ascii.zero.
-Definition hexadecimal (words : list int) : string :=
-  string_of_list_ascii (flat_map (fun w => map (fun k => digit ((w >> k) land 15)%uint63) [28; 24; 20; 16; 12; 8; 4; 0]%uint63) words).
 
 Theorem named : hexadecimal (sha256 file) = model_sha256.
 Proof. vm_cast_no_check (eq_refl model_sha256). Qed.
