@@ -10,7 +10,8 @@ From Coq Require Import Reals Lra Lia ZArith List Bool Uint63.
 From Lastbit Require Import Statement Totals operations.Units operations.Convolution.
 From Lastbit Require Import network.Forms network.Bound network.Rules network.Near.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Roundings checker.Rows checker.Facts.
-From Lastbit Require Import checker.Walk checker.WalkSound zero.File zero.Placement zero.Units zero.UnitsSound.
+From Lastbit Require Import checker.Walk checker.WalkSound checker.FastWalk checker.FastSame.
+From Lastbit Require Import zero.File zero.Placement zero.Units zero.UnitsSound.
 From Lastbit Require checker.WalkState checker.Backward checker.BackwardVisit checker.BackwardSound.
 Import ListNotations.
 Open Scope R_scope.
@@ -27,8 +28,9 @@ Definition items (uss : list (list cunit)) (fs : flags) : list item :=
 Definition decide (file : list int) (ns : list node) (fs : flags) (ratio : Z) (boundary : int) : option Z :=
   match units_in file ns with
   | Some uss =>
-      if (length uss =? length fs)%nat && (0 <=? ratio)%Z && (ratio <=? 2 ^ 22)%Z && (length (logit_keys ns) <=? 2 ^ 14)%nat then
-        match walk ratio boundary (items uss fs) start [] with
+      if (length uss =? length fs)%nat && (0 <=? ratio)%Z && (ratio <=? 2 ^ 22)%Z &&
+         (length (logit_keys ns) <=? 2 ^ 14)%nat then
+        match fast_walk ratio boundary (items uss fs) start [] with
         | Some (_, seen) => if forallb (fun l => Pos.to_nat l <=? length seen)%nat (logit_keys ns)
                             then Backward.backward (logit_keys ns) seen else None
         | None => None
@@ -51,7 +53,8 @@ Lemma items_units uss fs : length uss = length fs -> WalkState.units_of (items u
 Proof.
   revert fs. induction uss as [|us uss IH]; intros [|f fs] L; try discriminate; [reflexivity|].
   cbn [items combine flat_map concat fst snd]. rewrite units_app. f_equal; [|apply IH; now injection L].
-  unfold items_of. rewrite units_app. replace (WalkState.units_of (if fst f then [Forget] else [])) with (@nil cunit) by now destruct (fst f).
+  unfold items_of. rewrite units_app.
+  replace (WalkState.units_of (if fst f then [Forget] else [])) with (@nil cunit) by now destruct (fst f).
   rewrite app_nil_r. induction us as [|u us IH2]; [reflexivity|]. cbn. now rewrite IH2.
 Qed.
 
@@ -67,9 +70,11 @@ Proof.
   unfold within, decide in D. destruct (units_in file ns) as [uss|] eqn:E; [|discriminate].
   destruct (_ && _)%bool eqn:L; [|discriminate]. apply andb_prop in L. destruct L as [L L2]. apply Nat.leb_le in L2.
   rewrite !andb_true_iff, Nat.eqb_eq, !Z.leb_le in L. destruct L as [[L1 R1] R2].
-  destruct (walk _ _ _ _ _) as [[st seen]|] eqn:W; [|discriminate]. destruct (forallb _ _) eqn:L3; [|discriminate].
+  rewrite fast_walk_ok in D. destruct (walk _ _ _ _ _) as [[st seen]|] eqn:W; [|discriminate].
+  destruct (forallb _ _) eqn:L3; [|discriminate].
   destruct (units_in_ok file ns uss Hs E) as (full & F1 & F2 & F3 & F4 & F5).
-  assert (F5' : forall k o, nth_error (concat full) k = Some o -> (forall j, In j (reads_of o) -> (num j < k)%nat) /\ few_terms o).
+  assert (F5' : forall k o, nth_error (concat full) k = Some o ->
+    (forall j, In j (reads_of o) -> (num j < k)%nat) /\ few_terms o).
   { intros k o H. destruct (F5 k o H) as [A B]. split; [exact A|now apply few_is]. }
   set (net := {| cpixels := image_pixels ns; cunits := concat full; clogits := logit_keys ns |}).
   assert (I : WalkState.units_of (items uss fs) = map strip (cunits net)).
@@ -79,25 +84,30 @@ Proof.
   destruct (BackwardSound.backward_ok _ _ _ BW) as [dual B]. destruct (WK dual) as (d & Dd & Fa & Re & De).
   assert (Fa' := full_facts net d (fun k o H => conj (proj2 (F5' k o H)) (Fa k o H))).
   assert (Len : length (units (network_of net)) = length (cunits net)) by apply map_length.
-  assert (Bd : forall q c j, (q < pixels (network_of net))%nat -> (c < length (logit_keys ns))%nat -> (j < length (logit_keys ns))%nat ->
-    logit_bound (network_of net) (annotation_of net d) q c j <= real r).
+  assert (Bd : forall q c j, (q < pixels (network_of net))%nat ->
+    (c < length (logit_keys ns))%nat -> (j < length (logit_keys ns))%nat -> logit_bound (network_of net) (annotation_of net d) q c j <= real r).
   { intros q c j Hq Hc Hj. apply Rle_trans with (2 := D). apply B; [lia|reflexivity| | |assumption..].
     { intros i v H. destruct (De i v H) as (D1 & D2 & D3 & D4). split; auto. }
     intros. cbn [Bound.dual annotation_of]. now rewrite Dd. }
   assert (V : valid (network_of net) (annotation_of net d) (real r)).
   { apply facts_valid; [exact Fa'| |exact L2|exact Bd].
-    intros l Hl. rewrite forallb_forall in L3. specialize (L3 l Hl). apply Nat.leb_le in L3. rewrite <- Ls. unfold num. lia. }
+    intros l Hl. rewrite forallb_forall in L3. specialize (L3 l Hl). apply Nat.leb_le in L3. rewrite <- Ls.
+    unfold num. lia. }
   apply (valid_sound _ (annotation_of net d) r); [|exact Hr|].
   - apply (near_valid (real 1) (network_of_file file ns) (network_of net)); try assumption.
     + intros k ws bs Hk. apply units_nth in Hk. destruct Hk as [Hk Eo]. assert (Hu := unit_is _ _ Hk).
-      split; [|cbn [rest annotation_of]; apply real_le, (Re k _ Hu); destruct (Annotation.unit_at net k); try discriminate; eauto].
-      assert (Fk := Fa' k _ Hu). destruct (Annotation.unit_at net k) as [p|zs cs|j c|js|j|j|i j|i j] eqn:Un; try discriminate.
+      split; [|cbn [rest annotation_of]; apply real_le, (Re k _ Hu);
+        destruct (Annotation.unit_at net k); try discriminate; eauto].
+      assert (Fk := Fa' k _ Hu).
+      destruct (Annotation.unit_at net k) as [p|zs cs|j c|js|j|j|i j|i j] eqn:Un; try discriminate.
       injection Eo as -> ->. assert (Bo : r_box (row_nat d k) = false).
       { destruct (r_box (row_nat d k)) eqn:Bx; [|reflexivity]. now apply (f_box _ _ _ _ _ Fk) in Bx. }
-      cbn [Bound.kept Bound.offset annotation_of]. unfold kept_at, kept_of. rewrite Un, Bo. cbn [offset_of core_of]. rewrite zsum_real.
+      cbn [Bound.kept Bound.offset annotation_of]. unfold kept_at, kept_of. rewrite Un, Bo.
+      cbn [offset_of core_of]. rewrite zsum_real.
       apply linear_affine. intros j Hj. unfold entries in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
       destruct Hj as (x & <- & Hx). apply (f_reads _ _ _ _ _ Fk). apply in_map_iff. now exists x.
-    + intros k Hk. rewrite Len in Hk. cbn [err annotation_of]. apply real_pos. exact (f_err_pos _ _ _ _ _ (Fa' k _ (unit_is _ _ Hk))).
+    + intros k Hk. rewrite Len in Hk. cbn [err annotation_of]. apply real_pos.
+      exact (f_err_pos _ _ _ _ _ (Fa' k _ (unit_is _ _ Hk))).
   - rewrite F3. now rewrite map_length.
 Qed.
 End File.
