@@ -1,6 +1,6 @@
 (** * Dual vectors and bound (1) in one backward pass, by machine integers
 
-    Definitions only.
+    Definitions, and an example.
 
     - [visited]: what the walk through the network says of one unit;
     - [backward]: a bound R of bound (1) of docs/bound.md, section 3, for all pairs of classes and all
@@ -15,7 +15,7 @@
     weights are over [2^32], in two limbs of 16 bits and more. Differences of duals are rounded up to
     [2^-30], so that all sums are over [2^56].
 
-    Proved in BackwardSound.v. Stands behind duals.py. *)
+    Proved in BackwardSound.v. Stands behind `adjoint` in cores.py and `Ledger` in check.py. *)
 
 From Coq Require Import ZArith List FMapPositive Bool Uint63.
 From Lastbit Require Import checker.Program.
@@ -141,8 +141,10 @@ Definition visit (k : positive) (v : visited) (c : cell) (st : state) : option s
   | Some unit, Some f, Some d =>
       let a := duals k unit logits (c_high c) (c_low c) in let reach := spread a in
       match charge (mass st) reach f, charge (defects st) ((c_off c >> 31) + 3)%uint63 d,
-        book_early s a reach (v_early v) (early st), pass_all k s a (most_of a) (core_of (v_op v) (v_slope v)) (cells st) with
-      | Some u, Some e, Some es, Some m => Some {| cells := m; sums := weighed f a (sums st); mass := u; early := es; defects := e |}
+        book_early s a reach (v_early v) (early st),
+        pass_all k s a (most_of a) (core_of (v_op v) (v_slope v)) (cells st) with
+      | Some u, Some e, Some es, Some m => 
+          Some {| cells := m; sums := weighed f a (sums st); mass := u; early := es; defects := e |}
       | _, _, _, _ => None
       end
   | _, _, _ => None
@@ -173,7 +175,7 @@ Definition finish (classes : nat) (st : state) : Z :=
 
 (** ** Scales *)
 
-Definition scale_of (v : visited) : Z := 99 - Z.log2 (v_move v).
+Definition scale_of (v : visited) : Z := 106 - Z.log2 (v_move v).
 
 Fixpoint scales (k : positive) (l : list visited) (m : PositiveMap.t Z) : PositiveMap.t Z :=
   match l with [] => m | v :: l' => scales (Pos.pred k) l' (PositiveMap.add k (scale_of v) m) end.
@@ -184,3 +186,28 @@ Definition backward (logits : list positive) (l : list visited) : option Z :=
   let m := scales (last_key l) l (PositiveMap.empty _) in
   let scale j := match PositiveMap.find j m with Some s => s | None => 0 end in
   match steps logits scale (last_key l) l start with Some st => Some (finish (length logits) st) | None => None end.
+
+(** ** An example *)
+
+(** One pixel, its half, and of that two logits: a half and minus a quarter. The duals of the two logits
+    are 1 and -1 for their difference, those of the half 3/4, of the pixel 3/8. The pixel changes by
+    2^-8, each other unit rounds by 2^-24: R is 3/8 * 2^-8 + 2 * (1 + 1 + 3/4) * 2^-24, and less than
+    2^-24 more as it is computed. *)
+Definition small_unit (reads : sparse) (rho move : Z) (early : sparse) : visited :=
+  {| v_op := CLinear reads []; v_slope := 0; v_rho := rho; v_move := move; v_rem := 0; v_early := early |}.
+
+Definition small_units (read : positive) (w : Z) : list visited :=
+  [small_unit [(- 2 ^ 98, read)] (2 ^ 76) (2 ^ 91) []; small_unit [(w, 2%positive)] (2 ^ 76) (2 ^ 92) [];
+   small_unit [(2 ^ 99, 1%positive)] (2 ^ 76) (2 ^ 92) []; small_unit [] 0 (2 ^ 93) [(2 ^ 92, 1%positive)]].
+
+Lemma small_pass : let exact := 3 * 2 ^ 89 + 11 * 2 ^ 75 in
+  match backward [3; 4]%positive (small_units 2 (2 ^ 99)) with
+  | Some r => (exact <=? r) && (r <? exact + 2 ^ 76)
+  | None => false
+  end = true.
+Proof. vm_compute. reflexivity. Qed.
+
+(** A unit that reads itself, and a weight that is too large, are refused. *)
+Lemma small_refused : backward [3; 4]%positive (small_units 4 (2 ^ 99)) = None /\
+  backward [3; 4]%positive (small_units 2 (2 ^ 125)) = None.
+Proof. split; vm_compute; reflexivity. Qed.
