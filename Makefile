@@ -23,7 +23,7 @@ help:
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
-	@echo 'make theorem        the model `tight`, from its file to U = 0.2953, inside Coq: the theorem and its axioms'
+	@echo 'make theorem        the model `tight`, from its file to U = 0.2943, inside Coq: the theorem and its axioms'
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
 	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
 	@echo 'make checker  the Coq checker as an OCaml program (besides those: $(OCAML_PACKAGES))'

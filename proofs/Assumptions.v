@@ -6,8 +6,9 @@
 From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers.
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
-From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Example.
+From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.Example.
 From Lastbit Require Import checker.Facts checker.Sound checker.Expansion checker.Executions.
+From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsSound tight.Decided.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
@@ -28,3 +29,8 @@ Print Assumptions slopes_of_curves.
 (** The checker. *)
 Definition the_checker := (check_sound, stripped_sound, convolution_expanded, admits_execution_ok).
 Print Assumptions the_checker.
+
+(** The fast checker. *)
+Definition the_fast_checker := (tight.Decided.decided, fast.WalkSound.walk_ok, fast.FastSame.fast_walk_ok,
+  fast.BackwardSound.backward_ok, onnx.UnitsSound.units_in_ok, near_valid).
+Print Assumptions the_fast_checker.

@@ -6,7 +6,7 @@
     - [full_facts], [stripped_sound]: facts of a unit without its terms of weight 0 are facts of
       the whole unit, if it has not too many terms.
 
-    Rests on Rows.v, Roundings.v and Bound.v. Stands behind check.py, for every checker in this folder. *)
+    Rests on Rows.v, Roundings.v and Bound.v. Stands behind check.py, for every checker here. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals curves.Softmax curves.Probabilities operations.Units.

@@ -10,9 +10,9 @@ From Coq Require Import Reals Lra Lia ZArith List Bool Uint63.
 From Lastbit Require Import Statement Totals operations.Units operations.Convolution.
 From Lastbit Require Import network.Forms network.Bound network.Rules network.Near.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Roundings checker.Rows checker.Facts.
-From Lastbit Require Import checker.Walk checker.WalkSound checker.FastWalk checker.FastSame.
-From Lastbit Require Import zero.File zero.Placement zero.Units zero.UnitsSound.
-From Lastbit Require checker.WalkState checker.Backward checker.BackwardVisit checker.BackwardSound.
+From Lastbit Require Import fast.Walk fast.WalkSound fast.FastWalk fast.FastSame.
+From Lastbit Require Import onnx.File onnx.Placement onnx.Units onnx.UnitsSound.
+From Lastbit Require fast.WalkState fast.Backward fast.BackwardVisit fast.BackwardSound.
 Import ListNotations.
 Open Scope R_scope.
 

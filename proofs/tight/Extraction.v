@@ -5,6 +5,6 @@
     other numbers stay as Coq defines them. *)
 
 From Coq Require Import ExtrOcamlBasic ExtrOCamlInt63 Extraction.
-From Lastbit Require Import checker.Program hash.Sha256 zero.Placement zero.Onnx zero.Units tight.Decided.
+From Lastbit Require Import checker.Program hash.Sha256 onnx.Placement onnx.Onnx onnx.Units tight.Decided.
 
 Extraction "bound.ml" read sound sha256 decide upper_of logit_keys.

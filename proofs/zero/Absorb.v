@@ -8,21 +8,18 @@
     - [absorbs]: decides, byte by byte, that each pair [2k], [2k + 1] leaves one number, [remains];
     - [absorbed]: then every evaluation that is a binary32 number is [remains w b (v / 2)].
 
-    Rests on Sums.v, Units.v, Rounding.v. Stands behind [absorb.bytes] of bytes.py, which encloses every
+    Rests on Sums.v, Units.v, Rounding.v, File.v. Stands behind [absorb.bytes] of bytes.py, which encloses every
     operation in intervals where this takes one bound for all of them. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Permutation.
 From Flocq Require Import Core.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding.
-From Lastbit Require Import operations.Units.
+From Lastbit Require Import operations.Units onnx.File.
 Import ListNotations.
 Open Scope R_scope.
 
 (** The binary32 numbers. *)
 Definition binary32_number (r : R) : Prop := format (-149) 24 r.
-
-(** An integer, in units of 2^-149. *)
-Definition ulps (z : Z) : R := IZR z * bpow radix2 (-149).
 
 Lemma two_pow n : IZR (2 ^ Z.of_nat n) = 2 ^ n. Proof. now rewrite <- pow_IZR. Qed.
 

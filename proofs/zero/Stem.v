@@ -10,7 +10,7 @@
 
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Permutation Uint63.
 From Lastbit Require Import Statement Totals binary32.Terms operations.Convolution.
-From Lastbit Require Import zero.Absorb zero.File zero.Placement.
+From Lastbit Require Import zero.Absorb onnx.File onnx.Placement.
 Import ListNotations.
 Open Scope R_scope.
 

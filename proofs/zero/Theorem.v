@@ -9,7 +9,7 @@
 
 From Coq Require Import Reals List ZArith Arith Bool String Uint63.
 From Lastbit Require Import Statement hash.Sha256 hash.Hexadecimal operations.Convolution.
-From Lastbit Require Import zero.Absorb zero.File zero.Placement zero.Stem zero.Programs zero.Onnx zero.Data.
+From Lastbit Require Import zero.Absorb onnx.File onnx.Placement zero.Stem zero.Programs onnx.Onnx zero.Data.
 Import ListNotations.
 Open Scope R_scope.
 

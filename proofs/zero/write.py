@@ -14,7 +14,7 @@ from pathlib import Path
 
 HEADER = """(** Written by proofs/zero/write.py: a file, and its SHA-256 as Python computes it. *)
 From Coq Require Import Uint63 String List.
-From Lastbit Require Import zero.Packed.
+From Lastbit Require Import onnx.Packed.
 Import ListNotations.
 Open Scope uint63_scope.
 

@@ -26,7 +26,7 @@ PROOFS = ROOT / "proofs"
 WRITE = runpy.run_path(str(PROOFS / "tight/write.py"))
 THEOREM = (PROOFS / "tight/Theorem.v").read_text()
 NATIVE = ROOT / "build/checker/lastbit-coq-bound"
-SHIPPED = ("1217 * one / 1000", "2953", "0.2953")  # R, U in units of 10^-4, and U
+SHIPPED = ("12126 * one / 10000", "2943", "0.2943")  # R, U in units of 10^-4, and U
 
 needs_proofs = pytest.mark.skipif(
     shutil.which("coqc") is None or not (PROOFS / "tight/Decided.vo").exists(),
@@ -69,9 +69,11 @@ class Trial:
     def run(self, r: int, u: int) -> subprocess.CompletedProcess[str]:
         """The theorem with R, and U, in units of 10^-6."""
         numbers = (f"{r} * one / 1000000", f"{u}", f"({u} / 1000000)")
-        text = THEOREM.replace("10000", "1000000")
+        text = THEOREM
         for old, new in zip(SHIPPED, numbers, strict=True):
             text = text.replace(old, new)
+        text = text.replace(f"{u} * one / 10000", f"{u} * one / 1000000")
+        text = text.replace(f"({u} * one) 10000", f"({u} * one) 1000000")
         (self.folder / "tight/Theorem.v").write_text(text)
         found = self.coqc("tight/Data.v")
         return self.coqc("tight/Theorem.v") if found.returncode == 0 else found
@@ -110,7 +112,7 @@ def attained(network: Network, images: int = 20) -> Fraction:
 
 PRINT = """
 From Coq Require Import ZArith Uint63.
-From Lastbit Require Import checker.Program zero.Onnx tight.Decided tight.Data.
+From Lastbit Require Import checker.Program onnx.Onnx tight.Decided tight.Data.
 Definition nodes := match read file with Some l => l | None => nil end.
 Eval vm_compute in match decide file nodes flags ratio boundary with
   | Some r => ceil_div (r * 10 ^ 6)%Z one | None => (- 1)%Z end.

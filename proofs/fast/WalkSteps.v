@@ -6,8 +6,8 @@
     Rests on Walk.v. *)
 
 From Coq Require Import Lia ZArith List Bool FMapPositive Uint63.
-From Lastbit Require Import checker.Program checker.Walk checker.WalkEarly.
-From Lastbit Require checker.Backward checker.Mixed checker.WalkLines.
+From Lastbit Require Import checker.Program fast.Walk fast.WalkEarly.
+From Lastbit Require fast.Backward fast.Mixed fast.WalkLines.
 Import ListNotations.
 Open Scope Z_scope.
 

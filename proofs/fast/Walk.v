@@ -14,9 +14,9 @@
 
 From Coq Require Import ZArith List Bool FMapPositive Uint63.
 From Coq Require Sint63.
-From Lastbit Require Import checker.Numbers checker.FastZ.
-From Lastbit Require Export checker.Asked checker.Lines.
-From Lastbit Require checker.Backward.
+From Lastbit Require Import checker.Numbers fast.FastZ.
+From Lastbit Require Export checker.Asked fast.Lines.
+From Lastbit Require fast.Backward.
 Import ListNotations.
 Open Scope Z_scope.
 

@@ -6,7 +6,7 @@
     Rests on Lines.v and Stored.v. *)
 
 From Coq Require Import Lia ZArith List Bool Uint63.
-From Lastbit Require Import checker.Lines checker.LineSums checker.Stored.
+From Lastbit Require Import fast.Lines fast.LineSums fast.Stored.
 Import ListNotations.
 Open Scope Z_scope.
 

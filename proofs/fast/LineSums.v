@@ -8,7 +8,7 @@
 
 From Coq Require Import Reals Lra Lia Psatz ZArith Bool Uint63.
 From Coq Require Sint63.
-From Lastbit Require Import Totals checker.Lines.
+From Lastbit Require Import Totals fast.Lines.
 Open Scope R_scope.
 
 Notation plain := Uint63.to_Z.

@@ -8,7 +8,7 @@
     Rests on Walk.v. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
-From Lastbit Require Import Totals checker.Program checker.Numbers checker.Walk checker.WalkForms.
+From Lastbit Require Import Totals checker.Program checker.Numbers fast.Walk fast.WalkForms.
 Import ListNotations.
 Open Scope Z_scope.
 

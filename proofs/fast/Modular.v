@@ -9,7 +9,7 @@
     Rests on Coq's machine integers. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool Uint63.
-From Lastbit Require Import Statement Totals checker.Numbers checker.Backward.
+From Lastbit Require Import Statement Totals checker.Numbers fast.Backward.
 Import ListNotations.
 Open Scope R_scope.
 

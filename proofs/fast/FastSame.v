@@ -7,9 +7,9 @@
 
 From Coq Require Import ZArith List Bool FMapPositive Uint63 Lia.
 From Coq Require Sint63.
-From Lastbit Require Import checker.Numbers checker.Asked checker.Lines checker.FastZ checker.FastCurves checker.FastRules.
-From Lastbit Require Import checker.Walk checker.FastWalk.
-From Lastbit Require checker.Backward.
+From Lastbit Require Import checker.Numbers checker.Asked fast.Lines fast.FastZ fast.FastCurves fast.FastRules.
+From Lastbit Require Import fast.Walk fast.FastWalk.
+From Lastbit Require fast.Backward.
 Import ListNotations.
 Open Scope Z_scope.
 

@@ -6,8 +6,8 @@
     Rests on Stored.v, LineKeys.v and Walk.v. Stands behind columns.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63 Sint63.
-From Lastbit Require Import Totals checker.Program checker.Numbers checker.Walk checker.LineSums checker.Stored.
-From Lastbit Require Import checker.LineKeys checker.WalkForms.
+From Lastbit Require Import Totals checker.Program checker.Numbers fast.Walk fast.LineSums fast.Stored.
+From Lastbit Require Import fast.LineKeys fast.WalkForms.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -8,10 +8,10 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Forms network.Bound checker.Program checker.Numbers checker.Annotation
   checker.Facts.
-From Lastbit Require Import checker.Walk checker.WalkForms checker.LineSums checker.Stored.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState.
-From Lastbit Require Import checker.WalkUnit checker.WalkFacts.
-From Lastbit Require checker.Backward.
+From Lastbit Require Import fast.Walk fast.WalkForms fast.LineSums fast.Stored.
+From Lastbit Require Import fast.WalkEarly fast.WalkSteps fast.Mixed fast.WalkLines fast.WalkState.
+From Lastbit Require Import fast.WalkUnit fast.WalkFacts.
+From Lastbit Require fast.Backward.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -8,7 +8,7 @@
     Rests on LineSums.v. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool Uint63.
-From Lastbit Require Import Totals checker.Program checker.Numbers checker.Lines checker.LineSums.
+From Lastbit Require Import Totals checker.Program checker.Numbers fast.Lines fast.LineSums.
 Import ListNotations.
 Open Scope Z_scope.
 

@@ -7,8 +7,8 @@
     Rests on Mixed.v. Stands behind columns.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63 Sint63.
-From Lastbit Require Import Totals checker.Program checker.Numbers checker.Walk checker.LineSums checker.Stored.
-From Lastbit Require Import checker.LineKeys checker.WalkForms checker.Mixed.
+From Lastbit Require Import Totals checker.Program checker.Numbers fast.Walk fast.LineSums fast.Stored.
+From Lastbit Require Import fast.LineKeys fast.WalkForms fast.Mixed.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -9,8 +9,8 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.
-From Lastbit Require Import checker.Program checker.Numbers checker.Backward checker.Modular checker.PairSums
-  checker.PassBack.
+From Lastbit Require Import checker.Program checker.Numbers fast.Backward fast.Modular fast.PairSums
+  fast.PassBack.
 Import ListNotations.
 Open Scope R_scope.
 

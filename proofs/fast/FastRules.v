@@ -11,7 +11,7 @@
     [noise_and_fit_ok] and so on say so. Rests on FastZ.v and FastCurves.v. *)
 
 From Coq Require Import ZArith List Bool Lia.
-From Lastbit Require Import checker.Asked checker.FastZ checker.FastCurves.
+From Lastbit Require Import checker.Asked fast.FastZ fast.FastCurves.
 Import ListNotations.
 Open Scope Z_scope.
 

@@ -10,7 +10,7 @@
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Uint63.
 From Lastbit Require Import Statement operations.Convolution network.Near.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import zero.File zero.Placement zero.Units zero.Reading zero.Outputs.
+From Lastbit Require Import onnx.File onnx.Placement onnx.Units onnx.Reading onnx.Outputs.
 Import ListNotations.
 Open Scope nat_scope.
 

@@ -9,7 +9,7 @@
     is not a multiple of 2^-100. Rests on File.v and Asked.v. *)
 
 From Coq Require Import List ZArith NArith Bool Uint63.
-From Lastbit Require Import operations.Convolution checker.Asked zero.File.
+From Lastbit Require Import operations.Convolution checker.Asked onnx.File.
 Import ListNotations.
 Open Scope N_scope.
 

@@ -7,9 +7,9 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import checker.Walk checker.WalkForms checker.LineSums checker.Stored checker.LineKeys.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines checker.WalkState.
-From Lastbit Require Import checker.WalkUnit.
+From Lastbit Require Import fast.Walk fast.WalkForms fast.LineSums fast.Stored fast.LineKeys.
+From Lastbit Require Import fast.WalkEarly fast.WalkSteps fast.Mixed fast.WalkLines fast.WalkState.
+From Lastbit Require Import fast.WalkUnit.
 Import ListNotations.
 Open Scope R_scope.
 

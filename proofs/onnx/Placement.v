@@ -8,7 +8,7 @@
     Rests on File.v and operations/Convolution.v. Stands behind [absorb.around] of bytes.py. *)
 
 From Coq Require Import Reals Lia List ZArith NArith Arith Bool Uint63.
-From Lastbit Require Import Statement operations.Convolution zero.Absorb zero.File.
+From Lastbit Require Import Statement operations.Convolution onnx.File.
 Import ListNotations.
 Open Scope nat_scope.
 

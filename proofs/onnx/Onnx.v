@@ -10,7 +10,7 @@
     tensor are refused. Rests on File.v. *)
 
 From Coq Require Import List ZArith NArith Bool Uint63 String Ascii.
-From Lastbit Require Import operations.Convolution zero.File.
+From Lastbit Require Import operations.Convolution onnx.File.
 Import ListNotations.
 Open Scope N_scope.
 

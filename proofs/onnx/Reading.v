@@ -8,7 +8,7 @@
 
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Uint63.
 From Flocq Require Import Core.
-From Lastbit Require Import Statement checker.Program checker.Numbers zero.Absorb zero.File zero.Units.
+From Lastbit Require Import Statement checker.Program checker.Numbers onnx.File onnx.Units.
 Import ListNotations.
 Open Scope Z_scope.
 

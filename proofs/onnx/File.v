@@ -9,11 +9,15 @@
     of it. A convolution's units are those of operations/Convolution.v. *)
 
 From Coq Require Import Reals List ZArith NArith Uint63.
-From Lastbit Require Import Statement operations.Convolution zero.Absorb.
+From Flocq Require Import Core.
+From Lastbit Require Import Statement operations.Convolution.
 Import ListNotations.
 Open Scope R_scope.
 
 (** ** Numbers in a file *)
+
+(** Units of 2^-149, of which every binary32 number is a multiple. *)
+Definition ulps (z : Z) : R := IZR z * bpow radix2 (-149).
 
 Definition byte (file : list int) (at_ : N) : Z := to_Z (nth (N.to_nat at_) file 0%uint63).
 

@@ -8,7 +8,7 @@
     Rests on Modular.v. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool Uint63.
-From Lastbit Require Import Statement Totals checker.Numbers checker.Backward checker.Modular.
+From Lastbit Require Import Statement Totals checker.Numbers fast.Backward fast.Modular.
 Import ListNotations.
 Open Scope R_scope.
 

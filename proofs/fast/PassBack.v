@@ -8,7 +8,7 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Rules.
-From Lastbit Require Import checker.Program checker.Numbers checker.Backward checker.Modular checker.PairSums.
+From Lastbit Require Import checker.Program checker.Numbers fast.Backward fast.Modular fast.PairSums.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -5,9 +5,9 @@
     Proved the same in FastSame.v. *)
 
 From Coq Require Import ZArith List Bool FMapPositive Uint63.
-From Lastbit Require Import checker.Numbers checker.Asked checker.Lines checker.FastZ checker.FastCurves checker.FastRules.
-From Lastbit Require Import checker.Walk.
-From Lastbit Require checker.Backward.
+From Lastbit Require Import checker.Numbers checker.Asked fast.Lines fast.FastZ fast.FastCurves fast.FastRules.
+From Lastbit Require Import fast.Walk.
+From Lastbit Require fast.Backward.
 Import ListNotations.
 Open Scope Z_scope.
 

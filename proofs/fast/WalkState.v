@@ -7,10 +7,10 @@
     Rests on WalkSteps.v and WalkLines.v. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
-From Lastbit Require Import Totals checker.Program checker.Numbers checker.Annotation checker.Walk checker.WalkForms
-  checker.LineSums checker.Stored checker.LineKeys.
-From Lastbit Require Import checker.WalkEarly checker.WalkSteps checker.Mixed checker.WalkLines.
-From Lastbit Require checker.Backward.
+From Lastbit Require Import Totals checker.Program checker.Numbers checker.Annotation fast.Walk fast.WalkForms
+  fast.LineSums fast.Stored fast.LineKeys.
+From Lastbit Require Import fast.WalkEarly fast.WalkSteps fast.Mixed fast.WalkLines.
+From Lastbit Require fast.Backward.
 Import ListNotations.
 Open Scope Z_scope.
 
