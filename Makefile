@@ -15,7 +15,7 @@ COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
 OCAML_PACKAGES := ocaml-nox
 CHECKER := build/checker
 
-.PHONY: help prove test lint format proofs theorem theorem-small theorem-zero checker clean
+.PHONY: help prove test lint format proofs coqchk theorem theorem-small theorem-zero checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
+	@echo 'make coqchk  every file of make proofs once more, by the separate checker coqchk'
 	@echo 'make theorem        the model `tight`, from its file to U = 0.2943, inside Coq: the theorem and its axioms'
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
 	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
@@ -58,6 +59,10 @@ proofs:
 	fi
 	cd proofs && coq_makefile -f _CoqProject -o CoqMakefile && $(MAKE) --no-print-directory -f CoqMakefile
 	cd proofs && coqc -Q . Lastbit Assumptions.v
+
+# Coq's second checker reads what make proofs compiled and checks each of our files again; it believes the libraries.
+coqchk: proofs
+	cd proofs && time coqchk -silent $$(sed -n 's#/#.#g; s/\.v$$//p' _CoqProject | sed 's/^/-norec Lastbit./') -Q . Lastbit
 
 # Writes models/tight/model.onnx as literals, and flags from its certificate; in Coq: its SHA-256, its weights, and a
 # bound forwards and backwards through all of its units.

@@ -60,4 +60,5 @@ Print Assumptions tight.
 
 (** The SHA-256; bytes of the file, pixels, units, operators. *)
 Eval vm_compute in model_sha256.
-Eval vm_compute in (Sha256.size file, image_pixels nodes, list_sum (map units_of (layout nodes)), List.length nodes).
+Definition units_held : N := fold_right N.add 0%N (map (fun t => N.of_nat (units_of t)) (layout nodes)).
+Eval vm_compute in (Sha256.size file, image_pixels nodes, units_held, List.length nodes).

@@ -4,6 +4,8 @@ A small network takes the place of the shipped one, whose theorem takes long. Ru
 first; without it, or without Coq, the tests that compile are skipped.
 """
 
+import hashlib
+import json
 import random
 import re
 import runpy
@@ -159,6 +161,21 @@ def test_the_extracted_program(trial: tuple[Trial, int]) -> None:
     word, _, found = verdict.split()
     assert word == "accepted"
     assert -(-int(found, 16) * 10**6 // 2**100) == r
+
+
+def test_the_log_is_of_the_shipped_model_and_says_what_the_documents_say() -> None:
+    log = (PROOFS / "tight/theorem.log").read_text()
+    model = (ROOT / "models/tight/model.onnx").read_bytes()
+    assert f'"{hashlib.sha256(model).hexdigest()}"' in log
+    assert f"({len(model)}%uint63, 784%nat, 302426%N, 191%nat)" in re.sub(r"\s+", " ", log)
+    assert f"last_bit_bound tight_network {SHIPPED[2]}" in log
+    assert f"last_bit_bound tight_network {SHIPPED[2]}." in THEOREM
+    for name in ("README.md", "docs/trust.md", "CHANGELOG.md"):
+        assert SHIPPED[2] in (ROOT / name).read_text(), name
+    certified = float.fromhex(
+        json.loads((ROOT / "models/tight/certificate.json").read_text())["claim"]["upper"]
+    )
+    assert certified < float(SHIPPED[2]) < 1.1 * certified
 
 
 DRIVER = """let () = try while true do
