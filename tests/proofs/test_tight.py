@@ -92,7 +92,7 @@ def failing(ran: subprocess.CompletedProcess[str]) -> str:
     return next(s.split()[1] for s in reversed(THEOREM.splitlines()[:line]) if s[:7] == "Theorem")
 
 
-def attained(network: Network, images: int = 20) -> Fraction:
+def attained(network: Network, images: int = 8) -> Fraction:
     """The largest change of a difference of two logits seen, in two orders of summation."""
     rng = np.random.default_rng(1)
     most = Fraction(0)
@@ -161,6 +161,35 @@ def test_the_extracted_program(trial: tuple[Trial, int]) -> None:
     word, _, found = verdict.split()
     assert word == "accepted"
     assert -(-int(found, 16) * 10**6 // 2**100) == r
+
+
+@needs_proofs
+@pytest.mark.skipif(not NATIVE.exists(), reason="make checker was not run")
+def test_no_hint_makes_the_bound_too_small(trial: tuple[Trial, int], tmp_path: Path) -> None:
+    """Flags, boundary and ratio at random: refused, or a bound that executions do not exceed."""
+    made, _ = trial
+    reached, rng, accepted = attained(made.network), random.Random(3), 0
+    told = WRITE["given"](
+        (made.folder.parent / "model.onnx").read_bytes(), made.folder.parent / "certificate.json"
+    )
+    for _ in range(8):
+        flags = [
+            tuple(flag ^ (rng.random() < 0.1) for flag in pair) if rng.random() < 0.5 else pair
+            for pair in told.flags
+        ]
+        boundary = rng.choice([told.boundary, 0, 5, told.boundary + 40, 10**6])
+        ratio = rng.choice([told.ratio, told.ratio // 2, told.ratio - told.ratio // 50, 2**22])
+        text = told._replace(flags=flags, boundary=boundary, ratio=ratio).plain()
+        (tmp_path / "flags.txt").write_text(text)
+        command = [NATIVE, made.folder.parent / "model.onnx", tmp_path / "flags.txt"]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        verdict = ran.stdout.splitlines()[1]
+        if ran.returncode == 0:
+            accepted += 1
+            assert Fraction(int(verdict.split()[2], 16), 2**100) >= reached
+        else:
+            assert (ran.returncode, verdict) == (1, "refused")
+    assert 0 < accepted < 8
 
 
 def test_the_log_is_of_the_shipped_model_and_says_what_the_documents_say() -> None:
