@@ -124,12 +124,12 @@ Proof.
     assert (S := same_side b p t M). unfold may_split in M. rewrite !andb_true_iff in M.
     destruct M as ((((P & L) & _) & _) & _). apply Z.leb_le in P. apply Z.ltb_lt in L.
     destruct (Z.le_gt_cases (v (Z.to_nat p)) t) as [T|T].
-    + exists (up_to b (Z.to_nat p) t). split; [now left|]. split; apply up_to_holds; try assumption; try lia; try apply S; lia.
+    + exists (up_to b (Z.to_nat p) t). split; [now left|].
+      split; apply up_to_holds; try assumption; try lia; try apply S; lia.
     + exists (above b (Z.to_nat p) t). split; [now right; left|]. split; apply above_holds; try assumption; lia.
 Qed.
 End Tree.
 
-(** What the two images of a pair are besides: both in the range of bytes. *)
 Lemma pair_image q v v' : image v -> neighbours q v v' -> image v'.
 Proof.
   intros H [Own Else] p. destruct (Nat.eq_dec p q) as [->|N]; [|rewrite Else by exact N; apply H]. rewrite Own.
@@ -147,7 +147,7 @@ Qed.
 
 (** ** Bounds *)
 
-(** Of all pairs in [b], [D] is at most [B]. *)
+(** For all pairs in [b], |D| is at most [B]. *)
 Definition leaf_bound (q : nat) (D : (nat -> Z) -> (nat -> Z) -> R) (b : box) (B : R) : Prop :=
   forall v v', image v -> neighbours q v v' -> holds b v -> holds b v' -> (Rabs (D v v') <= B)%R.
 
@@ -157,7 +157,8 @@ Theorem bounded_by_leaves splits q n bs D bounds B : boxes_of splits q n = Some 
 Proof.
   intros E F A v v' I N. destruct (cover _ _ _ _ E v v' I N) as (b & Hb & H & H').
   assert (X : exists x, In x bounds /\ leaf_bound q D b x).
-  { clear -F Hb. induction F as [|c x bs bounds L _ IH]; [easy|]. destruct Hb as [<-|Hb]; [exists x; split; [now left|exact L]|].
+  { clear -F Hb. induction F as [|c x bs bounds L _ IH]; [easy|].
+    destruct Hb as [<-|Hb]; [exists x; split; [now left|exact L]|].
     destruct (IH Hb) as (y & Iy & Ly). exists y. split; [now right|exact Ly]. }
   destruct X as (x & Ix & L). rewrite Forall_forall in A. apply Rle_trans with (2 := A x Ix). now apply L.
 Qed.

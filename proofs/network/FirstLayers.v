@@ -7,15 +7,15 @@
         sum_r a_r s2_r sum_q w_rq s1_q d_q                                  ([moved]).
 
     - [mean_slope_within], [mean_slope_moves]: mean slopes exist, and are in every interval that holds all slopes;
-    - [largest_at_ends]: with slopes in intervals this is at most [largest], for which all 2^n choices of ends
+    - [largest_at_ends]: with slopes in intervals this is at most [largest_move], for which all 2^n choices of ends
       of the [s1] are tried, and for each of them the better end of every [s2]; [largest_attained]: and no less;
-    - [first_layers]: the values of the second SiLU, weighted, move by at most the larger of [largest] in both
+    - [first_layers]: the values of the second SiLU, weighted, move by at most the larger of [largest_move] in both
       senses, channel by channel, times the pixel's step.
 
-    Rests on Slopes.v. Stands behind patches.py: [largest] is one channel of [_largest], [most_moved] is [most] in
+    Rests on Slopes.v. Stands behind patches.py: [largest_move] is one channel of [_largest], [most_moved] is [most] in
     [FirstLayers.change], and the interval of a slope is what [FirstLayers.slopes] finds, for all images or a box. *)
 
-From Coq Require Import Reals Lra Lia List.
+From Coq Require Import Reals Lra List.
 From Lastbit Require Import Statement Totals curves.Slopes.
 From Coquelicot Require Import Coquelicot.
 Import ListNotations.
@@ -90,7 +90,7 @@ Proof.
     apply choices_all.
   - apply over_le. intros q Hq. unfold pick. set (f := fun q => if Rle_dec 0 (G q) then true else false).
     rewrite (nth_indep _ false (f 0%nat)) by now rewrite map_length, seq_length. rewrite map_nth, seq_nth by exact Hq.
-    unfold f. cbn [plus]. specialize (H q Hq). destruct (Rle_dec 0 (G q)) as [P|P].
+    unfold f. rewrite Nat.add_0_l. specialize (H q Hq). destruct (Rle_dec 0 (G q)) as [P|P].
     + apply Rmult_le_compat_l; lra.
     + apply Rmult_le_compat_neg_l; lra.
 Qed.
@@ -109,7 +109,7 @@ Variables l1 u1 l2 u2 : nat -> R.
 (** For one choice of the ends of the [s1]; [sign] is 1 or -1. *)
 Definition better (sign : R) (s1 : nat -> R) : R :=
   over m (fun r => Rmax (a r * l2 r * (sign * inner s1 r)) (a r * u2 r * (sign * inner s1 r))).
-Definition largest (sign : R) : R := most (map (fun c => better sign (pick l1 u1 c)) (choices n)).
+Definition largest_move (sign : R) : R := most (map (fun c => better sign (pick l1 u1 c)) (choices n)).
 
 Definition in_first (s : nat -> R) : Prop := forall q, (q < n)%nat -> l1 q <= s q <= u1 q.
 Definition in_second (s : nat -> R) : Prop := forall r, (r < m)%nat -> l2 r <= s r <= u2 r.
@@ -135,7 +135,7 @@ Proof.
     rewrite !(Rmult_comm _ (a r * _)). apply Rmult_le_compat_neg_l; lra.
 Qed.
 
-Theorem largest_at_ends sign s1 s2 : in_first s1 -> in_second s2 -> sign * moved s1 s2 <= largest sign.
+Theorem largest_at_ends sign s1 s2 : in_first s1 -> in_second s2 -> sign * moved s1 s2 <= largest_move sign.
 Proof.
   intros H1 H2. rewrite moved_first.
   destruct (best_ends n (fun q => over m (fun r => sign * (a r * s2 r * w r q * d q))) l1 u1 s1 H1) as (c & Hc & L).
@@ -144,7 +144,7 @@ Proof.
 Qed.
 
 Theorem largest_at_ends_abs s1 s2 : in_first s1 -> in_second s2 ->
-  Rabs (moved s1 s2) <= Rmax (largest 1) (largest (-1)).
+  Rabs (moved s1 s2) <= Rmax (largest_move 1) (largest_move (-1)).
 Proof.
   intros H1 H2. assert (P := largest_at_ends 1 s1 s2 H1 H2). assert (N := largest_at_ends (-1) s1 s2 H1 H2).
   unfold Rabs. destruct Rcase_abs.
@@ -154,9 +154,9 @@ Qed.
 
 (** Some slopes in the intervals attain it. *)
 Theorem largest_attained sign : (forall q, (q < n)%nat -> l1 q <= u1 q) -> (forall r, (r < m)%nat -> l2 r <= u2 r) ->
-  exists s1 s2, in_first s1 /\ in_second s2 /\ sign * moved s1 s2 = largest sign.
+  exists s1 s2, in_first s1 /\ in_second s2 /\ sign * moved s1 s2 = largest_move sign.
 Proof.
-  intros H1 H2. assert (I : In (largest sign) (map (fun c => better sign (pick l1 u1 c)) (choices n))).
+  intros H1 H2. assert (I : In (largest_move sign) (map (fun c => better sign (pick l1 u1 c)) (choices n))).
   { apply most_in. intros E. now apply map_eq_nil, choices_some in E. }
   apply in_map_iff in I. destruct I as (c & E & _). set (s1 := pick l1 u1 c) in *.
   exists s1, (fun r => if Rle_dec (a r * l2 r * (sign * inner s1 r)) (a r * u2 r * (sign * inner s1 r)) then u2 r else l2 r).
@@ -172,18 +172,19 @@ End Channel.
 
 Section Layers.
 Variables channels n m : nat.
-Variables (a : nat -> nat -> R) (w : nat -> nat -> nat -> R) (d : nat -> nat -> R).  (* [d c q]: of a step of 1 *)
+Variables (a : nat -> nat -> R) (w : nat -> nat -> nat -> R) (d : nat -> nat -> R).  (* [d c q]: for a step of 1 *)
 Variables l1 u1 l2 u2 : nat -> nat -> R.                                             (* slopes *)
 
 Definition in_sense (sign : R) : R :=
-  over channels (fun c => largest n m (a c) (w c) (d c) (l1 c) (u1 c) (l2 c) (u2 c) sign).
+  over channels (fun c => largest_move n m (a c) (w c) (d c) (l1 c) (u1 c) (l2 c) (u2 c) sign).
 Definition most_moved : R := Rmax (in_sense 1) (in_sense (-1)).
 
 Theorem channels_at_ends s1 s2 : (forall c, (c < channels)%nat -> in_first n (l1 c) (u1 c) (s1 c)) ->
   (forall c, (c < channels)%nat -> in_second m (l2 c) (u2 c) (s2 c)) ->
   Rabs (over channels (fun c => moved n m (a c) (w c) (d c) (s1 c) (s2 c))) <= most_moved.
 Proof.
-  intros H1 H2. assert (B : forall sign, sign * over channels (fun c => moved n m (a c) (w c) (d c) (s1 c) (s2 c)) <= in_sense sign).
+  intros H1 H2.
+  assert (B : forall sign, sign * over channels (fun c => moved n m (a c) (w c) (d c) (s1 c) (s2 c)) <= in_sense sign).
   { intros sign. rewrite <- over_scale. apply over_le. intros c Hc. apply largest_at_ends; auto. }
   assert (P := B 1). assert (N := B (-1)). unfold most_moved, Rabs. destruct Rcase_abs.
   - apply Rle_trans with (2 := Rmax_r _ _). lra.
@@ -214,15 +215,17 @@ Hypothesis steps : forall c q, (c < channels)%nat -> (q < n)%nat -> z' c q - z c
 (** The exact form. *)
 Lemma exact_form c : (c < channels)%nat ->
   over m (fun r => a c r * (silu (second z' c r) - silu (second z c r))) =
-  step * moved n m (a c) (w c) (d c) (fun q => mean_slope (z c q) (z' c q)) (fun r => mean_slope (second z c r) (second z' c r)).
+  step * moved n m (a c) (w c) (d c) (fun q => mean_slope (z c q) (z' c q))
+    (fun r => mean_slope (second z c r) (second z' c r)).
 Proof.
   intros Hc. unfold moved. rewrite <- over_scale. apply over_ext. intros r _. rewrite mean_slope_moves.
   assert (E : second z' c r - second z c r = step * inner n (w c) (d c) (fun q => mean_slope (z c q) (z' c q)) r).
   { unfold second, inner. rewrite <- over_scale.
-    replace (_ - _) with (over n (fun q => w c r q * silu (z' c q)) + - 1 * over n (fun q => w c r q * silu (z c q))) by ring.
+    replace (_ - _)
+      with (over n (fun q => w c r q * silu (z' c q)) + - 1 * over n (fun q => w c r q * silu (z c q))) by ring.
     rewrite <- over_scale, <- over_plus. apply over_ext. intros q Hq.
-    replace (w c r q * silu (z' c q) + -1 * (w c r q * silu (z c q))) with (w c r q * (silu (z' c q) - silu (z c q))) by ring.
-    rewrite mean_slope_moves, steps by assumption. ring. }
+    assert (M := mean_slope_moves (z c q) (z' c q)). rewrite steps in M by assumption.
+    replace (silu (z' c q)) with (silu (z c q) + mean_slope (z c q) (z' c q) * (step * d c q)) by lra. ring. }
   rewrite E. ring.
 Qed.
 
