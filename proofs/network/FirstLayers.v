@@ -13,7 +13,8 @@
       senses, channel by channel, times the pixel's step.
 
     Rests on Slopes.v. Stands behind patches.py: [largest_move] is one channel of [_largest], [most_moved] is [most] in
-    [FirstLayers.change], and the interval of a slope is what [FirstLayers.slopes] finds, for all images or a box. *)
+    [FirstLayers.change]. That slopes are in their intervals, for all images or for a box, is a premise here
+    ([slopes_between]); in patches.py [FirstLayers.slopes] finds these. *)
 
 From Coq Require Import Reals Lra List.
 From Lastbit Require Import Statement Totals curves.Slopes.
