@@ -6,8 +6,8 @@
 From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers.
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
-From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.Example.
-From Lastbit Require Import checker.Facts checker.Sound checker.Expansion checker.Executions.
+From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.FirstLayers network.Example.
+From Lastbit Require Import checker.Facts checker.Sound checker.Trees checker.Expansion checker.Executions.
 From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsSound tight.Decided.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
@@ -34,3 +34,8 @@ Print Assumptions the_checker.
 Definition the_fast_checker := (tight.Decided.decided, fast.WalkSound.walk_ok, fast.FastSame.fast_walk_ok,
   fast.BackwardSound.backward_ok, onnx.UnitsSound.units_in_ok, near_valid).
 Print Assumptions the_fast_checker.
+
+(** The first layers, and their trees. *)
+Definition first_layers_and_trees := (largest_at_ends, largest_at_ends_abs, largest_attained, silu_mean_slope, first_layers,
+  cover, bounded_by_leaves).
+Print Assumptions first_layers_and_trees.
