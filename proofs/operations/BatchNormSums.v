@@ -9,9 +9,12 @@ Open Scope R_scope.
 
 (** ** The worst tree of changed terms *)
 
+Lemma below_itself l : Forall2 Rle l l.
+Proof. induction l; constructor; [lra|assumption]. Qed.
+
 Lemma top_scale a l k : 0 <= a -> top k (map (Rmult a) l) = a * top k l.
 Proof.
-  intros Ha. revert k. induction l as [|x l IH]; intros k; [simpl; rewrite !top_nil; ring|].
+  intros Ha. revert k. induction l as [|x l IH]; intros k; [cbn [map]; rewrite !top_nil; ring|].
   destruct k; [rewrite !top_0; ring|]. simpl. rewrite !IH, <- RmaxRmult by exact Ha. f_equal. ring.
 Qed.
 
@@ -26,7 +29,7 @@ Qed.
 
 Lemma top_shift l l' : Forall2 Rle l l' -> forall k, top k l' <= top k l + (total l' - total l).
 Proof.
-  induction 1 as [|x y l l' H F IH]; intros k; [rewrite top_nil; simpl; lra|].
+  induction 1 as [|x y l l' H F IH]; intros k; [rewrite !top_nil; simpl; lra|].
   assert (T := total_le _ _ F). change (total (y :: l')) with (y + total l'). change (total (x :: l)) with (x + total l).
   destruct k; [rewrite !top_0; lra|]. simpl.
   apply Rmax_lub; [generalize (IH k) (Rmax_l (x + top k l) (top (S k) l))|generalize (IH (S k)) (Rmax_r (x + top k l) (top (S k) l))]; simpl; lra.
@@ -54,8 +57,7 @@ Qed.
 Lemma worst_mono c c' f f' l l' : c <= c' -> f <= f' -> Forall2 Rle l l' -> worst c f l <= worst c' f' l'.
 Proof.
   intros Hc Hf F. apply Rle_trans with (worst c f' l'); [now apply worst_le|].
-  assert (F' : Forall2 Rle l' l') by (clear; induction l'; constructor; [lra|assumption]).
-  generalize (worst_shift c' c f' f' l' l' 0 F' (Rle_refl 0)). lra.
+  generalize (worst_shift c' c f' f' l' l' 0 (below_itself l') (Rle_refl 0)). lra.
 Qed.
 
 Lemma worst_whole c f a l : 0 <= a -> worst c (f + a) l <= worst c f l + a.
@@ -89,7 +91,7 @@ Proof.
   assert (Er : error (cap l) f l <= error (size l) (size l) l).
   { unfold error, first_order. apply Rmult_le_compat_l; [generalize (pow_1u (length (live l))); lra|].
     apply Rplus_le_compat_r. apply Rmult_le_compat_l; [lra|]. apply Rplus_le_compat_r.
-    apply worst_mono; [unfold cap; fold f; lra|exact Sz|]. induction (live l); constructor; [lra|assumption]. }
+    apply worst_mono; [unfold cap; fold f; lra|exact Sz|apply below_itself]. }
   destruct (sum_error (cap l) C0 l _ H f Bd (Rle_refl _)) as (a & p & E & Ra & Ea); [unfold in_range in Hr; lra|].
   injection E as <-. replace (v - exact_sum l) with ((v - a) + (a - exact_sum l)) by ring.
   apply Rle_trans with (1 := Rabs_triang _ _). assert (R := reads_error _ _ Ra).
@@ -102,4 +104,67 @@ Proof.
   apply Rmult_le_compat_l; [lra|]. assert (Pz := products_size l).
   assert (INR (pred (length (live l))) <= INR (length l)) by (apply le_INR; lia).
   apply Rplus_le_compat; apply Rmult_le_compat_l; try lra. unfold flushes. lra.
+Qed.
+
+(** ** What the checker's formula leaves for the second order *)
+
+Lemma seven : (1 + u) ^ 7 - 1 <= 8 * u.
+Proof. unfold u. lra. Qed.
+
+Lemma power_near k h : (k <= h)%nat -> INR h * u <= / 2 ^ 9 -> (1 + u) ^ k <= 1 + 512 / 511 * (INR h * u) /\ (1 + u) ^ k <= 512 / 511.
+Proof.
+  intros Hk Hh. assert (Hu := u_pos). assert (P := pos_INR h). assert (Q : 0 <= INR h * u) by (apply Rmult_le_pos; lra).
+  assert (G := growth_inv k h Hk ltac:(lra)). set (x := INR h * u) in *.
+  assert (I : / (1 - x) <= 512 / 511) by (replace (512 / 511) with (/ (511 / 512)) by field; apply Rinv_le_contravar; lra).
+  split; [|lra]. apply Rle_trans with (1 := G). replace (/ (1 - x)) with (1 + x * / (1 - x)) by (field; lra).
+  assert (x * / (1 - x) <= x * (512 / 511)) by (apply Rmult_le_compat_l; lra). lra.
+Qed.
+
+(** [12 = 1 + 11]: the bias beside the [n] products, and [extra]. *)
+Definition charge (n : nat) (W M : R) : R := u * (W + 11 * M + 251 / 250 * INR (n + 12) ^ 2 * u * M).
+
+Lemma charge_unfolded n k W M : (k <= n + 9)%nat -> INR (n + 12) * u <= / 2 ^ 9 -> 0 <= M -> 0 <= W <= INR n * M ->
+  ((1 + u) ^ 7 - 1) * M + (1 + u) ^ k * (u * (W + 2 * M)) <= charge n W M.
+Proof.
+  intros Hk Hh HM HW. assert (Hu := u_pos). assert (P := pos_INR n). unfold charge.
+  assert (E12 : INR (n + 12) = INR n + 12) by (rewrite plus_INR; simpl; ring).
+  assert (E9 : INR (n + 9) = INR n + 9) by (rewrite plus_INR; simpl; ring).
+  assert (H9 : INR (n + 9) * u <= / 2 ^ 9).
+  { apply Rle_trans with (2 := Hh). rewrite E9, E12. apply Rmult_le_compat_r; lra. }
+  destruct (power_near k (n + 9) Hk H9) as [A _]. rewrite E9 in A. rewrite E12. set (N := INR n) in *.
+  assert (S7 := Rmult_le_compat_r M _ _ HM seven).
+  assert (D : (1 + u) ^ k * (u * (W + 2 * M)) <= (1 + 512 / 511 * ((N + 9) * u)) * (u * (W + 2 * M)))
+    by (apply Rmult_le_compat_r; [apply Rmult_le_pos; lra|exact A]).
+  assert (D2 : (512 / 511 * ((N + 9) * u)) * (u * (W + 2 * M)) <= (512 / 511 * ((N + 9) * u)) * (u * ((N + 2) * M))).
+  { apply Rmult_le_compat_l; [apply Rmult_le_pos; [lra|apply Rmult_le_pos; lra]|]. apply Rmult_le_compat_l; lra. }
+  assert (D3 : 512 / 511 * ((N + 9) * (N + 2)) * (u * u * M) <= 251 / 250 * (N + 12) ^ 2 * (u * u * M)).
+  { apply Rmult_le_compat_r; [apply Rmult_le_pos; [nra|exact HM]|]. nra. }
+  assert (0 <= u * M) by (apply Rmult_le_pos; lra). lra.
+Qed.
+
+Lemma charge_folded n k W M V : (k <= n + 2)%nat -> INR (n + 12) * u <= / 2 ^ 9 -> 0 <= M -> 0 <= V -> 0 <= W <= INR n * M ->
+  let D := ((1 + u) ^ 7 - 1) * M + 2 * V in
+  D + (1 + u) ^ k * (u * (W + INR (n + 1) * D + (M + D))) <= charge n W M + 3 * V.
+Proof.
+  intros Hk Hh HM HV HW D. assert (Hu := u_pos). assert (P := pos_INR n). unfold charge.
+  assert (E12 : INR (n + 12) = INR n + 12) by (rewrite plus_INR; simpl; ring).
+  assert (E2 : INR (n + 2) = INR n + 2) by (rewrite plus_INR; simpl; ring).
+  assert (E1 : INR (n + 1) = INR n + 1) by (rewrite plus_INR; simpl; ring).
+  assert (H2 : INR (n + 2) * u <= INR (n + 12) * u) by (rewrite E2, E12; apply Rmult_le_compat_r; lra).
+  destruct (power_near k (n + 2) Hk ltac:(lra)) as [A B]. rewrite E2 in *. rewrite E12 in *. rewrite E1. set (N := INR n) in *.
+  assert (S7 := Rmult_le_compat_r M _ _ HM seven). set (a := (1 + u) ^ k) in *.
+  assert (A1 : 1 <= a) by apply pow_1u.
+  assert (HD : 0 <= D <= 8 * u * M + 2 * V).
+  { unfold D. split; [|lra]. assert (0 <= ((1 + u) ^ 7 - 1) * M) by (apply Rmult_le_pos; [generalize (pow_1u 7); lra|exact HM]). lra. }
+  clearbody D. assert (U0 : 0 <= u * (N + 2)) by (apply Rmult_le_pos; lra).
+  assert (K1 : a * (u * (N + 2) * D) <= 512 / 511 * (u * (N + 2) * D)) by (apply Rmult_le_compat_r; [apply Rmult_le_pos; lra|exact B]).
+  assert (K2 : u * (N + 2) * D <= u * (N + 2) * (8 * u * M + 2 * V)) by (apply Rmult_le_compat_l; lra).
+  assert (K3 : u * (N + 2) * V <= / 2 ^ 9 * V) by (apply Rmult_le_compat_r; lra).
+  assert (K4 : a * (u * (W + M)) <= (1 + 512 / 511 * ((N + 2) * u)) * (u * (W + M))) by (apply Rmult_le_compat_r; [apply Rmult_le_pos; lra|exact A]).
+  assert (K5 : (512 / 511 * ((N + 2) * u)) * (u * (W + M)) <= (512 / 511 * ((N + 2) * u)) * (u * ((N + 1) * M))).
+  { apply Rmult_le_compat_l; [apply Rmult_le_pos; [lra|apply Rmult_le_pos; lra]|]. apply Rmult_le_compat_l; lra. }
+  assert (K6 : (512 / 511 * ((N + 2) * (N + 1)) + 512 / 511 * 8 * (N + 2)) * (u * u * M) <= 251 / 250 * (N + 12) ^ 2 * (u * u * M)).
+  { apply Rmult_le_compat_r; [apply Rmult_le_pos; [nra|exact HM]|]. nra. }
+  assert (0 <= u * M) by (apply Rmult_le_pos; lra).
+  replace (a * (u * (W + (N + 1) * D + (M + D)))) with (a * (u * (W + M)) + a * (u * (N + 2) * D)) by ring. lra.
 Qed.
