@@ -138,3 +138,22 @@ Qed.
 
 Lemma operation_mult_comm a b r : operation Rmult a b r -> operation Rmult b a r.
 Proof. intros (a' & b' & Ha & Hb & Hr). exists b', a'. rewrite Rmult_comm. auto. Qed.
+
+(** ** Underflow: products of numbers that are not negative, and [eta] times them *)
+
+Lemma eta_tiny x : 0 <= x -> 0 <= eta * x <= / 64 * x.
+Proof. intros. generalize eta_pos. intros. split; [apply Rmult_le_pos; lra|apply Rmult_le_compat_r; [lra|unfold eta; lra]]. Qed.
+
+Ltac nonneg_products g s m e :=
+  assert (0 <= g * s) by (apply Rmult_le_pos; lra); assert (0 <= g * m) by (apply Rmult_le_pos; lra);
+  assert (0 <= g * e) by (apply Rmult_le_pos; lra); assert (0 <= s * m) by (apply Rmult_le_pos; lra);
+  assert (0 <= s * e) by (apply Rmult_le_pos; lra); assert (0 <= g * s * m) by (apply Rmult_le_pos; lra);
+  assert (0 <= g * s * e) by (apply Rmult_le_pos; lra);
+  generalize (eta_tiny eta (Rlt_le _ _ eta_pos)) (eta_tiny 1 ltac:(lra)) (eta_tiny g ltac:(lra)) (eta_tiny s ltac:(lra)) (eta_tiny m ltac:(lra)) (eta_tiny e ltac:(lra))
+    (eta_tiny (g * s) ltac:(lra)) (eta_tiny (g * m) ltac:(lra)) (eta_tiny (g * e) ltac:(lra)) (eta_tiny (s * m) ltac:(lra))
+    (eta_tiny (s * e) ltac:(lra)) (eta_tiny (g * s * m) ltac:(lra)) (eta_tiny (g * s * e) ltac:(lra)); intros.
+
+(** [left = a + eta * q <= a + 32 eta p] from [q <= 32 p]. *)
+Ltac by_eta a q := match goal with |- ?x <= _ => replace x with (a + eta * (q)) by ring end;
+  apply Rplus_le_compat_l; match goal with |- _ <= 32 * eta * ?p => replace (32 * eta * p) with (eta * (32 * p)) by ring end;
+  apply Rmult_le_compat_l; [apply Rlt_le, eta_pos|].
