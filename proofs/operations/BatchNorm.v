@@ -1,4 +1,15 @@
-(** * Batch normalisation, as runtimes execute it *)
+(** * Batch normalisation, as runtimes execute it
+
+    Numbers [gamma], [beta], [mean], [var >= 0] and [eps >= 2^-100]; exactly, [gamma (y - mean) / sqrt (var + eps) + beta].
+
+    - [deviation_relative]: the rounded root of the rounded sum is within [15/8 u] of [sqrt (var + eps)];
+    - [batch_norm_about]: in each of the forms [centred], [scaled] and [factored] the result is within seven roundings of the
+      terms that it adds up, and underflow ([flush]), if [y] is within [E] of an exact [s], which the factor multiplies.
+
+    A division may be a product with the rounded reciprocal; subnormal operands may be read as 0; what is rounded may as well be exact,
+    so a fused multiply-add is covered. The square root is taken to be within [u] and [eta] of the exact root of what it reads.
+    All numbers are finite: overflow is not treated. Neither is an approximate reciprocal square root.
+    With the sum before it, and folded: BatchNormSums.v. Rests on Perturbed.v. Stands behind [Norm.extra] of lastbit_check. *)
 
 From Coq Require Import Reals Lra Lia.
 From Lastbit Require Import Statement binary32.Terms operations.Perturbed.
