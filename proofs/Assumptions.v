@@ -3,9 +3,9 @@
     `make proofs` compiles this file last. For each group of theorems it prints the axioms that their
     proofs use; docs/trust.md explains them. *)
 
-From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers.
+From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers binary32.Changed.
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
-From Lastbit Require Import operations.Units operations.Convolution operations.Norms.
+From Lastbit Require Import operations.Units operations.Convolution operations.Norms operations.BatchNorm operations.BatchNormSums.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.FirstLayers network.Example.
 From Lastbit Require Import checker.Facts checker.Sound checker.Trees checker.Expansion checker.Executions.
 From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsSound tight.Decided.
@@ -15,6 +15,10 @@ Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding,
   softmax_change, convolution_ideal,
   convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_finite, worst_sorted, sum_error).
 Print Assumptions bound_of_a_network.
+
+(** Batch normalisation after a convolution, in its executed forms. *)
+Definition batch_normalisation := (batch_norm_about, normalised_after, normalised_folded, charge_sorted, sum_without_zeros).
+Print Assumptions batch_normalisation.
 
 (** IEEE 754 binary32, by Flocq, as an instance of the arithmetic. *)
 Definition binary32_is_covered := (plus_computes, mult_computes, fma_computes, quotient_computes,
