@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.certificate import hints_of, load
+from lastbit_check.certificate import hints_of, load, read_bytes
 from lastbit_check.check import Pass
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
+from lastbit_check.verdict import Rejected, Unreadable
 
 HERE = Path(__file__).resolve().parent
 LITERALS: Callable[[bytes], str] = runpy.run_path(str(HERE.parent / "zero/write.py"))["literals"]
@@ -93,8 +94,11 @@ def early_silu(nodes: list[Node]) -> str:
 
 def main(model: Path, certificate: Path, folder: Path) -> None:
     """Write Data.v and flags.txt into ``folder``."""
-    data = model.read_bytes()
-    told = given(data, certificate)
+    try:
+        data = read_bytes(model)
+        told = given(data, certificate)
+    except (Unreadable, Rejected) as error:
+        sys.exit(f"proofs/tight/write.py: {error}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "Data.v").write_text(LITERALS(data) + told.literals())
     (folder / "flags.txt").write_text(told.plain())
