@@ -27,7 +27,7 @@ help:
 	@echo 'make theorem        the model `tight`, from its file to U = 0.2943, inside Coq: the theorem and its axioms'
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
 	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
-	@echo 'make checker  the Coq checker as an OCaml program (besides those: $(OCAML_PACKAGES))'
+	@echo 'make checker  the Coq checkers as OCaml programs (besides those: $(OCAML_PACKAGES))'
 	@echo 'make clean   remove .venv and what make proofs built'
 
 prove: $(VENV)/.core
@@ -96,7 +96,8 @@ checker: proofs $(VENV)/.core
 	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt proofs/zero/Data.v
 
 clean:
-	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt proofs/zero/Data.v proofs/tight/Data.v
+	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt proofs/zero/Data.v \
+	    proofs/tight/Data.v proofs/tight/flags.txt
 	find proofs \( -name '*.vo*' -o -name '*.glob' -o -name '.*.aux' -o -name '*CoqMakefile*' \) -delete
 
 $(BIN)/python:

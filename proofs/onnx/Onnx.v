@@ -198,3 +198,6 @@ Definition read (file : bytes) : option (list node) :=
       end
   | _ => None
   end.
+
+(** The operators that were found, if any. *)
+Definition if_any (found : option (list node)) : list node := match found with Some l => l | None => [] end.

@@ -23,15 +23,20 @@ Open Scope Z_scope.
 """
 
 
-def small_network(seed: int = 5) -> bytes:
-    """A stem with stride, a depthwise convolution, a gate, a residual branch, mean, dense."""
+def small_network(seed: int = 5, *, shifted: bool = True) -> bytes:
+    """A stem with stride, a depthwise convolution, a gate, a residual branch, mean, dense.
+
+    Unless ``shifted``, nothing is subtracted from the image, and Onnx.v can read the file.
+    """
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int) -> np.ndarray:
         return rng.normal(size=shape) * 0.4
 
     b = OnnxBuilder()
-    x = b.affine(b.div(b.input_bytes((1, 4, 4)), 255), "sub", np.float32(0.125))
+    x = b.div(b.input_bytes((1, 4, 4)), 255)
+    if shifted:
+        x = b.affine(x, "sub", np.float32(0.125))
     x = b.silu(b.conv(x, weights(3, 1, 3, 3), weights(3), stride=2, padding=1))
     y = b.silu(b.conv(x, weights(3, 1, 3, 3), weights(3), padding=1, group=3))
     s = b.silu(b.conv(b.mean(y), weights(2, 3, 1, 1), weights(2)))

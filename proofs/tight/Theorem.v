@@ -1,10 +1,10 @@
 (** * The theorem of the model `tight`
 
     [file] in Data.v is models/tight/model.onnx, byte by byte; [model_sha256] is its SHA-256; [flags]
-    say which forms are kept, and [boundary] where the first layers end. `make theorem` writes
-    Data.v, and compiles this file: the SHA-256 of [file] is computed here, its 191 operators and their
-    weights are read from it here, and the bound is found here, forwards and backwards through its
-    302,426 units. Data.v says nothing besides, and of [flags] and [boundary] nothing is believed.
+    say which forms are kept, [boundary] where the first layers end, [ratio] how much of the range of a base
+    one pixel may be. `make theorem` writes Data.v, and compiles this file: the SHA-256 of [file] is computed
+    here, its 191 operators and their weights are read from it here, and the bound is found here, forwards
+    and backwards through its 302,426 units. Data.v says nothing besides, and of these three nothing is believed.
 
     Rests on Decided.v, Onnx.v and Sha256.v. *)
 
@@ -16,7 +16,6 @@ Import ListNotations.
 Open Scope R_scope.
 
 (** The operators of the file, and where in it their weights stand. *)
-Definition if_any (found : option (list node)) : list node := match found with Some l => l | None => [] end.
 Definition nodes : list node := Eval vm_compute in if_any (read file).
 
 Theorem is_read : read file = Some nodes.

@@ -69,6 +69,7 @@ def given(model: bytes, certificate: Path) -> Given:
         walk.forms[node.name], _ = walk.forward(node)
     radius = walk.forms[nodes[first - 1].name].radius.n
     share = np.max(radius[..., 1:], axis=3) / np.maximum(radius[..., 0], 1)
+    # 2 % more than here: Coq rounds otherwise, and refuses a base that moves by more
     ratio = math.ceil(2**20 * 1.02 * float(np.max(share)))
     return Given(flags, sum(math.prod(node.shape) for node in nodes[:first]), ratio)
 

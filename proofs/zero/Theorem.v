@@ -14,7 +14,6 @@ Import ListNotations.
 Open Scope R_scope.
 
 (** The operators of the file, and where in it their weights stand. *)
-Definition if_any (found : option (list node)) : list node := match found with Some l => l | None => [] end.
 Definition nodes : list node := Eval vm_compute in if_any (read file).
 
 Theorem is_read : read file = Some nodes.

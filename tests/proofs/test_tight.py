@@ -21,12 +21,12 @@ import pytest
 from lastbit.certificate.write import draft, hints_for
 from lastbit.float32.executor import execute
 from lastbit.float32.sums import Order
-from lastbit.graph import ByteArray, Network, OnnxBuilder, read_onnx
+from lastbit.graph import ByteArray, Network, read_onnx
+from theorems import PROOFS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
-PROOFS = ROOT / "proofs"
 WRITE = runpy.run_path(str(PROOFS / "tight/write.py"))
-THEOREM = (PROOFS / "tight/Theorem.v").read_text()
+SMALL = runpy.run_path(str(PROOFS / "small/write.py"))
 NATIVE = ROOT / "build/checker/lastbit-coq-bound"
 SHIPPED = ("12126 * one / 10000", "2943", "0.2943")  # R, U in units of 10^-4, and U
 
@@ -36,60 +36,27 @@ needs_proofs = pytest.mark.skipif(
 )
 
 
-def network(seed: int = 5, scale: float = 0.4) -> bytes:
-    """A stem with stride, a depthwise convolution, a gate, a residual branch, mean, dense."""
-    rng = np.random.default_rng(seed)
+class Small(Trial):
+    """The theorem with the literals of the small network."""
 
-    def weights(*shape: int) -> np.ndarray:
-        return rng.normal(size=shape) * scale
-
-    b = OnnxBuilder()
-    x = b.div(b.input_bytes((1, 4, 4)), 255)
-    x = b.silu(b.conv(x, weights(3, 1, 3, 3), weights(3), stride=2, padding=1))
-    y = b.silu(b.conv(x, weights(3, 1, 3, 3), weights(3), padding=1, group=3))
-    s = b.silu(b.conv(b.mean(y), weights(2, 3, 1, 1), weights(2)))
-    y = b.gate(y, b.sigmoid(b.conv(s, weights(3, 2, 1, 1), weights(3))))
-    x = b.add(b.conv(y, weights(3, 3, 1, 1), weights(3)), x)
-    b.softmax(b.dense(b.mean(x), weights(3, 3), weights(3)))
-    return b.to_bytes()
-
-
-class Trial:
-    """Theorem.v with a network's literals, in a copy of what `make proofs` built."""
-
-    def __init__(self, model: bytes, folder: Path) -> None:
-        self.folder = folder / "proofs"
-        leave = shutil.ignore_patterns("Data.*", "Theorem.*", "*.glob", ".*", "*.vos", "*.vok")
-        shutil.copytree(PROOFS, self.folder, ignore=leave)
-        (folder / "model.onnx").write_bytes(model)
-        self.network = read_onnx(folder / "model.onnx")
-        made = draft(model, hints_for(self.network))
+    def __init__(self, folder: Path) -> None:
+        super().__init__("tight", folder)
+        self.model, self.certificate = folder / "model.onnx", folder / "certificate.json"
+        self.model.write_bytes(SMALL["small_network"](shifted=False))
+        self.network = read_onnx(self.model)
+        made = draft(self.model.read_bytes(), hints_for(self.network))
         self.logits = made.derived.logits
-        (folder / "certificate.json").write_bytes(made.manifest)
-        WRITE["main"](folder / "model.onnx", folder / "certificate.json", self.folder / "tight")
+        self.certificate.write_bytes(made.manifest)
+        WRITE["main"](self.model, self.certificate, self.folder)
 
-    def run(self, r: int, u: int) -> subprocess.CompletedProcess[str]:
+    def with_numbers(self, r: int, u: int) -> subprocess.CompletedProcess[str]:
         """The theorem with R, and U, in units of 10^-6."""
         numbers = (f"{r} * one / 1000000", f"{u}", f"({u} / 1000000)")
-        text = THEOREM
+        text = self.text
         for old, new in zip(SHIPPED, numbers, strict=True):
             text = text.replace(old, new)
         text = text.replace(f"{u} * one / 10000", f"{u} * one / 1000000")
-        text = text.replace(f"({u} * one) 10000", f"({u} * one) 1000000")
-        (self.folder / "tight/Theorem.v").write_text(text)
-        found = self.coqc("tight/Data.v")
-        return self.coqc("tight/Theorem.v") if found.returncode == 0 else found
-
-    def coqc(self, file: str) -> subprocess.CompletedProcess[str]:
-        command = ["coqc", "-Q", ".", "Lastbit", file]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=900)
-
-
-def failing(ran: subprocess.CompletedProcess[str]) -> str:
-    """The theorem whose proof fails."""
-    assert ran.returncode != 0
-    line = int(ran.stderr.split("line ", 1)[1].split(",", 1)[0])
-    return next(s.split()[1] for s in reversed(THEOREM.splitlines()[:line]) if s[:7] == "Theorem")
+        return self.proved(text.replace(f"({u} * one) 10000", f"({u} * one) 1000000"))
 
 
 def attained(network: Network, images: int = 8) -> Fraction:
@@ -115,47 +82,52 @@ def attained(network: Network, images: int = 8) -> Fraction:
 PRINT = """
 From Coq Require Import ZArith Uint63.
 From Lastbit Require Import checker.Program onnx.Onnx tight.Decided tight.Data.
-Definition nodes := match read file with Some l => l | None => nil end.
-Eval vm_compute in match decide file nodes flags ratio boundary with
+Eval vm_compute in match decide file (if_any (read file)) flags ratio boundary with
   | Some r => ceil_div (r * 10 ^ 6)%Z one | None => (- 1)%Z end.
 """
 
 
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, int]:
+def trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Small, int]:
     """A network's trial, and R in units of 10^-6, rounded up, as Coq finds it."""
-    made = Trial(network(), tmp_path_factory.mktemp("tight"))
-    assert made.coqc("tight/Data.v").returncode == 0
-    (made.folder / "tight/Print.v").write_text(PRINT)
-    ran = made.coqc("tight/Print.v")
+    made = Small(tmp_path_factory.mktemp("tight"))
+    made.data()
+    (made.folder / "Print.v").write_text(PRINT)
+    ran = made.coqc(made.folder / "Print.v")
     assert ran.returncode == 0, ran.stderr
     return made, int(re.findall(r"= \(?(-?\d+)", ran.stdout)[-1])
 
 
+@pytest.fixture(scope="module")
+def reached(trial: tuple[Small, int]) -> Fraction:
+    """What executions of the network attain."""
+    return attained(trial[0].network)
+
+
 @needs_proofs
-def test_a_small_network(trial: tuple[Trial, int]) -> None:
+def test_a_small_network(trial: tuple[Small, int], reached: Fraction) -> None:
     made, r = trial
     # each has rules that the other one has not
     assert made.logits / 2 <= Fraction(r, 10**6) <= 2 * made.logits
-    assert attained(made.network) <= Fraction(r, 10**6)
-    ran = made.run(r, r // 4 + 50)
+    assert reached <= Fraction(r, 10**6)
+    ran = made.with_numbers(r, r // 4 + 50)
     assert ran.returncode == 0, ran.stderr
     axioms = ran.stdout.split("Axioms:", 1)[1]
     assert "Lastbit" not in axioms and "file" not in axioms
 
 
 @needs_proofs
-def test_a_smaller_number_is_refused(trial: tuple[Trial, int]) -> None:
+def test_a_smaller_number_is_refused(trial: tuple[Small, int]) -> None:
     made, r = trial
-    assert failing(made.run(r - 1, r // 4 + 50)).rstrip(":") == "is_bounded"
-    assert failing(made.run(r, r // 8)).rstrip(":") == "is_below"
+    assert made.failing(made.with_numbers(r - 1, r // 4 + 50)) == "is_bounded"
+    assert made.failing(made.with_numbers(r, r // 8)) == "is_below"
 
 
 @needs_proofs
 @pytest.mark.skipif(not NATIVE.exists(), reason="make checker was not run")
-def test_the_extracted_program(trial: tuple[Trial, int]) -> None:
+def test_the_extracted_program(trial: tuple[Small, int]) -> None:
     made, r = trial
-    command = [NATIVE, made.folder.parent / "model.onnx", made.folder / "tight/flags.txt"]
+    command = [NATIVE, made.model, made.folder / "flags.txt"]
     sha256, verdict = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
     assert sha256 == made.network.sha256
     word, _, found = verdict.split()
@@ -165,13 +137,13 @@ def test_the_extracted_program(trial: tuple[Trial, int]) -> None:
 
 @needs_proofs
 @pytest.mark.skipif(not NATIVE.exists(), reason="make checker was not run")
-def test_no_hint_makes_the_bound_too_small(trial: tuple[Trial, int], tmp_path: Path) -> None:
+def test_no_hint_makes_the_bound_too_small(
+    trial: tuple[Small, int], reached: Fraction, tmp_path: Path
+) -> None:
     """Flags, boundary and ratio at random: refused, or a bound that executions do not exceed."""
     made, _ = trial
-    reached, rng, accepted = attained(made.network), random.Random(3), 0
-    told = WRITE["given"](
-        (made.folder.parent / "model.onnx").read_bytes(), made.folder.parent / "certificate.json"
-    )
+    rng, accepted = random.Random(3), 0
+    told = WRITE["given"](made.model.read_bytes(), made.certificate)
     for k in range(9):
         often = 0.04 * k  # at first the hints as they are, refused when too much is changed
         flags = [tuple(flag ^ (rng.random() < often / 4) for flag in pair) for pair in told.flags]
@@ -179,7 +151,7 @@ def test_no_hint_makes_the_bound_too_small(trial: tuple[Trial, int], tmp_path: P
         ratio = told.ratio if rng.random() > often else rng.choice([told.ratio // 2, 2**22])
         text = told._replace(flags=flags, boundary=boundary, ratio=ratio).plain()
         (tmp_path / "flags.txt").write_text(text)
-        command = [NATIVE, made.folder.parent / "model.onnx", tmp_path / "flags.txt"]
+        command = [NATIVE, made.model, tmp_path / "flags.txt"]
         ran = subprocess.run(command, capture_output=True, text=True)
         verdict = ran.stdout.splitlines()[1]
         if ran.returncode == 0:
@@ -196,7 +168,7 @@ def test_the_log_is_of_the_shipped_model_and_says_what_the_documents_say() -> No
     assert f'"{hashlib.sha256(model).hexdigest()}"' in log
     assert f"({len(model)}%uint63, 784%nat, 302426%N, 191%nat)" in re.sub(r"\s+", " ", log)
     assert f"last_bit_bound tight_network {SHIPPED[2]}" in log
-    assert f"last_bit_bound tight_network {SHIPPED[2]}." in THEOREM
+    assert f"last_bit_bound tight_network {SHIPPED[2]}." in (PROOFS / "tight/Theorem.v").read_text()
     for name in ("README.md", "docs/trust.md", "CHANGELOG.md"):
         assert SHIPPED[2] in (ROOT / name).read_text(), name
     certified = float.fromhex(

@@ -6,7 +6,6 @@ on purpose. Run `make proofs` first; without it, or without Coq, the tests that 
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,9 +15,9 @@ import numpy as np
 import pytest
 
 from absorbing import BIAS, REFUSED, SPACING, absorber
+from theorems import PROOFS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
-PROOFS = ROOT / "proofs"
 SHIPPED = ROOT / "models/zero/model.onnx"
 
 needs_proofs = pytest.mark.skipif(
@@ -40,34 +39,22 @@ def script() -> ModuleType:
 WRITE = script()
 
 
-def proved(literals: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Theorem.v compiled with these literals, in a copy of what `make proofs` built."""
-    copy = folder / "proofs"
-    leave = shutil.ignore_patterns("Data.*", "Theorem.*", "*.glob", ".*", "*.vos", "*.vok")
-    shutil.copytree(PROOFS, copy, ignore=leave)
-    shutil.copy(PROOFS / "zero/Theorem.v", copy / "zero")
-    (copy / "zero/Data.v").write_text(literals)
-
-    def coqc(file: str) -> subprocess.CompletedProcess[str]:
-        command = ["coqc", "-Q", ".", "Lastbit", file]
-        return subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=900)
-
-    data = coqc("zero/Data.v")
-    assert data.returncode == 0, data.stderr
-    return coqc("zero/Theorem.v")
+def trial(literals: str, folder: Path) -> Trial:
+    """The theorem of `zero` with these literals."""
+    made = Trial("zero", folder)
+    (made.folder / "Data.v").write_text(literals)
+    return made
 
 
-def failing(ran: subprocess.CompletedProcess[str]) -> str:
-    """The theorem whose proof fails."""
-    assert ran.returncode != 0
-    line = int(ran.stderr.split("line ", 1)[1].split(",", 1)[0])
-    above = (PROOFS / "zero/Theorem.v").read_text().splitlines()[:line]
-    return next(s.split()[1] for s in reversed(above) if s.startswith("Theorem"))
+def failing(literals: str, folder: Path) -> str:
+    """The theorem whose proof fails with these literals."""
+    made = trial(literals, folder)
+    return made.failing(made.proved())
 
 
 @needs_proofs
 def test_the_shipped_model(tmp_path: Path) -> None:
-    ran = proved(WRITE.literals(SHIPPED.read_bytes()), tmp_path)
+    ran = trial(WRITE.literals(SHIPPED.read_bytes()), tmp_path).proved()
     assert ran.returncode == 0, ran.stderr
     assert "25ae100b1a554277490a09e1d3e4dd5c26533c83aafbcd44264f0e00a8b855a2" in ran.stdout
     axioms = ran.stdout.split("Axioms:", 1)[1]
@@ -76,7 +63,7 @@ def test_the_shipped_model(tmp_path: Path) -> None:
 
 @needs_proofs
 def test_a_little_network_that_absorbs(tmp_path: Path) -> None:
-    assert proved(WRITE.literals(absorber()), tmp_path).returncode == 0
+    assert trial(WRITE.literals(absorber()), tmp_path).proved().returncode == 0
 
 
 @needs_proofs
@@ -85,7 +72,7 @@ def test_a_network_that_does_not_absorb(name: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = REFUSED[name][0]
     theorems = {"around": "is_behind", "batch_norm": "is_read"}
     where = next((theorems[c] for c in changes if c in theorems), "is_absorbing")
-    assert failing(proved(WRITE.literals(absorber(**changes)), tmp_path)).rstrip(":") == where
+    assert failing(WRITE.literals(absorber(**changes)), tmp_path) == where
 
 
 @needs_proofs
@@ -98,7 +85,7 @@ def test_a_tampered_number(what: str, tmp_path: Path) -> None:
     pattern = np.float32(exact).tobytes()
     at = data.find(pattern)
     tampered = data[:at] + np.float32(changed).tobytes() + data[at + 4 :]
-    assert failing(proved(WRITE.literals(tampered), tmp_path)).rstrip(":") == "is_absorbing"
+    assert failing(WRITE.literals(tampered), tmp_path) == "is_absorbing"
 
 
 @needs_proofs
@@ -107,7 +94,7 @@ def test_another_file_than_the_named_one(tmp_path: Path) -> None:
     text = WRITE.literals(absorber())
     end = text.index(" ", text.index("(Pack 0x") + len("(Pack "))
     other = text[: end - 1] + ("1" if text[end - 1] == "0" else "0") + text[end:]
-    assert failing(proved(other, tmp_path)).rstrip(":") == "named"
+    assert failing(other, tmp_path) == "named"
 
 
 def test_the_literals_are_the_file() -> None:
