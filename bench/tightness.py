@@ -28,9 +28,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lastbit.bound import Kept, derive
+from lastbit.bound import Kept, Walk, derive
 from lastbit.bound.linear import LinearMap
-from lastbit.bound.together import TrunkWalk, take_together
+from lastbit.bound.together import take_together
 from lastbit.certificate import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.float32.patches import patches
@@ -61,7 +61,7 @@ def rounding_rules(network: Network, duals: dict[str, Dual], derived: Kept, rang
     for node in network:
         if not isinstance(node, Linear):
             continue
-        weights = dual_weights(duals[node.name].a, derived)
+        weights = dual_weights(duals[node.name].a, derived, len(node.weight))
         low, high = ranges[node.x]
         layer = LinearMap(node, shapes[node.x])
         w = layer.weight.reshape(node.group, len(node.weight) // node.group, -1)[..., None]
@@ -99,11 +99,10 @@ def sizes_of(w: np.ndarray, low: np.ndarray, high: np.ndarray, count: int) -> np
     return sizes.reshape(count, -1, sizes.shape[-1])
 
 
-def dual_weights(dual: Fix, derived: Kept) -> np.ndarray:
+def dual_weights(dual: Fix, derived: Kept, channels: int) -> np.ndarray:
     """|a_c - a_j| of the worst pair (channels, places)."""
     c, j, _ = derived.worst
-    a = np.ldexp(np.abs(dual.n[..., c] - dual.n[..., j]), -dual.e)
-    return a.reshape(len(a), -1)
+    return np.ldexp(np.abs(dual.n[:, c] - dual.n[:, j]), -dual.e).reshape(channels, -1)
 
 
 def _partial(positive: np.ndarray, negative: np.ndarray, live: np.ndarray) -> np.ndarray:
@@ -129,7 +128,7 @@ def main(name: str) -> None:
     network, model = read_onnx(files.model), files.model.read_bytes()
     hints = hints_for(network)
     derived = derive(model, hints, keep=True)
-    walk = TrunkWalk(model, hints)
+    walk = Walk(model, hints)
     rules = rounding_rules(network, walk.duals, derived, ranges_of(derived))
     certified = take_together(walk, walk.run())
     table = Table("node", *COLUMNS, "together", box=None)

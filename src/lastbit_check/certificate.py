@@ -8,18 +8,18 @@ hexadecimal notation, and exact.
 import hashlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lastbit_check.exact import Fix
 from lastbit_check.network import Node
 from lastbit_check.verdict import Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-3"
+FORMAT = "lastbit-certificate-4"
 ASSUMPTIONS = (
     "any-order-binary32",
     "exp-relative-2^-20",
@@ -32,32 +32,29 @@ Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for F
 SLOPE_BITS = 20
 ANY = "*"  # stands for every name of an object
 FORM = {
-    "format": str, "model_sha256": str, "assumptions": list,
-    "claim": {"upper": float, "logits": float, "parts": {ANY: float},
-              "nodes": {ANY: {ANY: float}}, "leaves": {ANY: [float]}},
+    "format": str, "model_sha256": str, "assumptions": [str],
+    "claim": {"upper": float, "logits": float, "leaves": {ANY: [float]}},
     "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "witness": dict, "digest": str,
-    "together": {ANY: {"pair": [int], "nodes": [str], "exponent": int, "rows": [int],
-                       "columns": [int]}},
-    "trees": {ANY: {"pair": [int], "pixel": [int], "places": [int], "thresholds": [int]}},
+    "together": {ANY: {"pair": [int], "nodes": [str], "rows": [float], "columns": [float]}},
+    "trees": {ANY: {"pair": [int], "pixel": [int], "splits": [[int]]}},
 }  # fmt: skip
 
 
 class Together(NamedTuple):
-    """Scales p = ``rows`` and q = ``columns`` 2^-exponent (together.py), for a pair of classes."""
+    """Scales p = ``rows`` and q = ``columns`` (together.py), for a pair of classes."""
 
-    pair: tuple[int, int]
-    nodes: tuple[str, ...]
-    exponent: int
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    pair: Sequence[int]
+    nodes: Sequence[str]
+    rows: Sequence[float]
+    columns: Sequence[float]
 
 
 class Tree(NamedTuple):
     """Splits (place, threshold) in preorder (patches.py), for a pair of classes and a pixel."""
 
-    pair: tuple[int, int]
-    pixel: tuple[int, int]
-    splits: tuple[tuple[int, int], ...]
+    pair: Sequence[int]
+    pixel: Sequence[int]
+    splits: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Hints:
     """Hints as read, by the names of nodes: whatever they are, what follows from them holds.
 
     Attributes:
-        slopes: (C,), slope of the linear core of a silu or sigmoid node, or the constant
+        slopes: C numbers, slope of the linear core of a silu or sigmoid node, or the constant
             factor of a gate, in units of 2^-20; 0 if not given.
         boxes: silu and sigmoid nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
@@ -74,7 +71,7 @@ class Hints:
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """
 
-    slopes: dict[str, NDArray[np.int64]]
+    slopes: Mapping[str, Sequence[int]]
     boxes: frozenset[str] = frozenset()
     bases: frozenset[str] = frozenset()
     absorbed: str = ""
@@ -83,17 +80,19 @@ class Hints:
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""
-        n = self.slopes.get(node.name, np.zeros(node.shape[0], np.int64))
-        require(n.shape == node.shape[:1], "hint.slope", f"shape {n.shape}", node.name)
-        require(np.all(np.abs(n.astype(np.float64)) <= 2**21), "hint.slope", "too steep", node.name)
-        return Fix(n.astype(np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
+        n = self.slopes.get(node.name, [0] * node.shape[0])
+        require(len(n) == node.shape[0], "hint.slope", f"of {len(n)} channels", node.name)
+        require(max(map(abs, n)) <= 2**21, "hint.slope", "too steep", node.name)
+        return Fix(np.array(n, np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
 
 
 def load(path: Path) -> Manifest:
     """The manifest at ``path``."""
-    fields = _json(read_bytes(path), f"{path} is not a certificate")
-    readable(fields.get("format") == FORMAT, f"{path} is not a certificate of format {FORMAT}")
-    return parse(fields)
+    with reading(f"{path} is not a certificate"):
+        fields: Any = json.loads(read_bytes(path).decode(), object_pairs_hook=_distinct)
+    right = isinstance(fields, dict) and cast("Manifest", fields).get("format") == FORMAT
+    readable(right, f"{path} is not a certificate of format {FORMAT}")
+    return parse(cast("Manifest", fields))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -116,13 +115,13 @@ def parse(fields: dict[str, Any]) -> Manifest:
     absorbing = "absorbed" in fields
     read = _formed(fields, {**FORM, "absorbed": str} if absorbing else FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
-    right = read["assumptions"] == [*ASSUMPTIONS, *ABSORBING * absorbing]
+    right = read["assumptions"] == (*ASSUMPTIONS, *ABSORBING * absorbing)
     require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
     return read
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
-    """``value``, if it has the form (see FORM), with numbers in place of their notation."""
+    """``value``, if it has the form (see FORM): numbers for their notation, tuples for lists."""
     kind = str if form is float else form if isinstance(form, type) else type(form)
     require(type(value) is kind, "certificate.fields", f"{where} is of another type")
     if form is float:
@@ -132,7 +131,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
         require(right, "certificate.fields", f"{where}: not finite, >= 0 and canonical")
         return number
     if isinstance(form, list):
-        return [_formed(entry, form[0], where) for entry in value]
+        return tuple(_formed(entry, form[0], where) for entry in value)
     if not isinstance(form, dict):
         return value
     forms = cast("dict[str, Any]", form)
@@ -144,28 +143,14 @@ def _formed(value: Any, form: Any, where: str) -> Any:
 
 def hints_of(manifest: Manifest) -> Hints:
     """The hints in the manifest."""
-    with reading("a hint"):
-        slopes = {name: np.array(n, np.int64) for name, n in manifest["slopes"].items()}
-        together = {name: Together((*one["pair"],), (*one["nodes"],), one["exponent"],
-                                   np.array(one["rows"], np.int64),
-                                   np.array(one["columns"], np.int64))
-                    for name, one in manifest["together"].items()}  # fmt: skip
-        trees = {name: Tree((*one["pair"],), (*one["pixel"],),
-                            (*zip(one["places"], one["thresholds"], strict=True),))
-                 for name, one in manifest["trees"].items()}  # fmt: skip
+    together = {name: Together(**one) for name, one in manifest["together"].items()}
+    trees = {name: Tree(**one) for name, one in manifest["trees"].items()}
     boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
-    return Hints(slopes, boxes, bases, manifest.get("absorbed", ""), together, trees)
-
-
-def _json(data: bytes, failure: str) -> dict[str, Any]:
-    """A JSON object, all of whose names are distinct."""
-    with reading(failure):
-        found: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
-    readable(isinstance(found, dict), f"{failure}: no JSON object")
-    return cast("dict[str, Any]", found)
+    return Hints(manifest["slopes"], boxes, bases, manifest.get("absorbed", ""), together, trees)
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, all of whose names are distinct."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands twice in one object")

@@ -10,23 +10,24 @@ at most one unit that the caller adds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array, dia_array
 
 from lastbit_check.verdict import require
 
 Ints = NDArray[np.float64]
+Matrix = Ints | csr_array | csc_array | dia_array  # with which columns are multiplied
 LIMIT = 2**53
 ZERO_GRID = 100  # exponent given to an array that is exactly 0: it coarsens no sum
 
 
 def peak(n: Ints) -> int:
     """Largest magnitude in ``n`` as a Python integer (0 if empty)."""
-    return int(np.max(np.abs(n))) if n.size else 0
+    return int(max(np.max(n), -np.min(n))) if n.size else 0
 
 
 def shift(n: Ints, bits: int, *, up: bool) -> Ints:
@@ -36,7 +37,7 @@ def shift(n: Ints, bits: int, *, up: bool) -> Ints:
     if bits < 0:
         require(peak(n) << -bits < LIMIT, "precision", "an integer would exceed 2^53")
         return np.ldexp(n, -bits)
-    scaled = np.ldexp(n, -min(bits, 1000))
+    scaled = n * 2.0 ** -min(bits, 1000)
     return np.ceil(scaled) if up else np.rint(scaled)
 
 
@@ -115,35 +116,35 @@ def most(a: Fix, b: Fix) -> Fix:
     return -least(-a, -b)
 
 
-def apply_near(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
-    """f(x) for an integer linear map f with sup-norm at most ``gain``, exact or off by <= 1 unit.
+def heaviest_row(w: Matrix) -> int:
+    """Largest sum of the magnitudes of a row, an upper bound of the gain in the sup-norm."""
+    return int(np.max(abs(w).sum(axis=1), initial=0))
 
-    If the sums might reach 2^53 the argument is split into a high and a low part, both of whose
-    images are exact, and the image of the low part is rounded to nearest.
+
+def apply(w: Matrix, x: Fix, *, up: bool) -> Fix:
+    """w x for integers w and columns x, exact or off by at most one unit.
+
+    An upper bound if ``up``, where both must be nonnegative. If the sums might reach 2^53, x is
+    split into a high and a low part, both of whose images are exact, and the image of the low part
+    is rounded to nearest.
     """
+    gain = heaviest_row(w)
+    if up:
+        x = x.fit(min(40, 105 - 2 * gain.bit_length()))  # as is required below
     bound = gain * peak(x.n)
     if bound < LIMIT:
-        return Fix(f(x.n), x.e)
+        return Fix(w @ x.n, x.e)
     h = bound.bit_length() - 51
     require(gain << (h - 1) < LIMIT, "precision", "a sum of products would exceed 2^53")
     high = np.rint(np.ldexp(x.n, -h))
     low = x.n - np.ldexp(high, h)
-    return Fix(f(high) + np.rint(np.ldexp(f(low), -h)), x.e - h)
-
-
-def apply_up(f: Callable[[Ints], Ints], gain: int, x: Fix) -> Fix:
-    """Upper bound of f(x) for a nonnegative f and x: one unit more wherever it was rounded."""
-    x = x.fit(min(40, 105 - 2 * gain.bit_length()))  # as apply_near requires
-    y = apply_near(f, gain, x)
-    return y if y.e == x.e else Fix(y.n + 1, y.e)
+    return Fix(w @ high + np.rint(np.ldexp(w @ low, -h)) + up, x.e - h)
 
 
 def matmul_up(a: Fix, b: Fix) -> Fix:
     """Upper bound of the matrix product of nonnegative a (m, k) and b (k, n)."""
     a = a.fit(28)
-    gain = int(np.max(np.sum(a.n, axis=1))) if a.n.size else 0
-    require(gain < LIMIT, "precision", "a row sum would exceed 2^53")
-    y = apply_up(lambda x: a.n @ x, gain, b)
+    y = apply(a.n, b, up=True)
     return Fix(y.n, y.e + a.e)
 
 

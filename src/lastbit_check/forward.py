@@ -147,10 +147,9 @@ def linear(layer: Layer, x: Form, spread: Spread) -> Outcome:
     """Convolution, dense, batch norm, scaling, mean: exact but for rounding and the grid."""
     reach = x.magnitude
     finite(layer.reach * (reach.largest() + 1))
-    bias, heavy = (v.reshape(-1, 1, 1, 1) for v in (layer.bias, layer.bias_size))
-    finite(total(layer.spread(reach), heavy).largest())
+    finite(total(layer.spread(reach), layer.bias_size).largest())
     left = layer.left_out(beside(reach, x.moves))
-    c, error = _line([layer.core(x.c), bias], layer.spread(x.error), left)
+    c, error = _line([layer.core(x.c), layer.bias], layer.spread(x.error), left)
     exact = Outcome(c, error, left[..., 1:], _zero(c))
     rounding = layer.rounding(reach, exact.form(spread).magnitude)
     return exact._replace(noise=total(rounding, layer_underflow(layer, reach)))

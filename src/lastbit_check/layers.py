@@ -1,67 +1,74 @@
 """A linear node as exact integers: its linear core, what the core leaves out, its rounding.
 
-The core is the nearest integer matrix of 20 bits on a dyadic grid; where a weight is not on the
-grid, ``inexact`` is 1 and the weight is within one unit of the core. What follows the sums is
-folded: the real weight is w * gamma / root. ``extra`` is as in Norm. ``reach`` is a crude integer
-bound on the gain of every intermediate step, for underflow and overflow.
+The core is the nearest integer matrix of 20 bits on a dyadic grid, with a row for each unit and a
+column for each unit that the node reads; a product whose weight is not on the grid is marked, and
+that weight is within one unit of the core. What follows the sums is folded: the real weight is
+w * gamma / root. ``extra`` is as in Norm. ``reach`` is a crude integer bound on the gain of every
+intermediate step, for underflow and overflow.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from lastbit_check.exact import LIMIT, Fix, Ints, apply_near, apply_up, common, from_float, grid
-from lastbit_check.network import Node, Shape, exact
+from lastbit_check.exact import LIMIT, Fix, Ints, apply, common, from_float, grid, heaviest_row
+from lastbit_check.network import Node, Shape, Weights, exact
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
-Rows = NDArray[np.intp]
-Map = Callable[[Ints], Ints]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Integers w (O, I / groups, kh, kw) with exponent ``e``; arrays are (C, H, W, K)."""
+    """Integers w (units, units read) with exponent ``e``; arrays are (C, H, W, K).
 
-    w: Ints
+    ``inexact`` is 1 or 0 for each product that is in ``w``, in its order; biases are (C, 1, 1, 1).
+    """
+
+    w: csr_array
     e: int
     inexact: Ints
-    bias: Fix  # (O,), within one unit of the folded bias
-    bias_size: Fix  # (O,), upper bound of the magnitudes summed with the products
+    bias: Fix  # within one unit of the folded bias
+    bias_size: Fix  # upper bound of the magnitudes summed with the products
     extra: int
     terms: int
     reach: int
-    strides: tuple[int, ...]
-    pads: tuple[int, ...]
-    groups: int
     shape: Shape
     source: Shape
 
+    def matrix(self, values: Ints) -> csr_array:
+        """The matrix with other numbers in the places of its weights."""
+        return csr_array((values, self.w.indices, self.w.indptr), self.w.shape)
+
+    @property
+    def heavy(self) -> csr_array:
+        """Upper bounds of the magnitudes of the true weights."""
+        return self.matrix(np.abs(self.w.data) + self.inexact)
+
     def core(self, x: Fix) -> Fix:
         """Image under the core, within one unit of the result's grid."""
-        return self._image(apply_near, self.w, x)
+        return self._image(self.w, x, up=False)
 
     def spread(self, x: Fix) -> Fix:
         """Upper bound of the image of x >= 0 under the absolute values of the true weights."""
-        return self._image(apply_up, np.abs(self.w) + self.inexact, x)
+        return self._image(self.heavy, x, up=True)
 
     def left_out(self, x: Fix) -> Fix:
         """Upper bound of |true weights - core| applied to x >= 0."""
-        return self._image(apply_up, self.inexact, x)
+        return self._image(self.matrix(self.inexact), x, up=True)
 
-    def _image(self, apply: Callable[[Map, int, Fix], Fix], w: Ints, x: Fix) -> Fix:
-        y = apply(partial(self.conv, w), heaviest_row(w), x)
-        return Fix(y.n, y.e + self.e)
+    def _image(self, w: csr_array, x: Fix, *, up: bool) -> Fix:
+        y = apply(w, x.reshape(-1, x.n.shape[3]), up=up)
+        return Fix(y.n.reshape(*self.shape, -1), y.e + self.e)
 
     def rounding(self, reach: Fix, whole: Fix) -> Fix:
-        """Upper bound of the rounding of one execution (O, H, W, 1) for values |x| <= reach.
+        """Upper bound of the rounding of one execution (C, H, W, 1) for values |x| <= reach.
 
         ``whole`` bounds the exact sums. n terms of magnitudes m_1 >= ... >= m_n, in all M, are
         added by some tree. Its i-th largest subtree has at most k = n - i + 1 leaves, so its exact
@@ -71,32 +78,28 @@ class Layer:
         is exact. What subtrees have erred by before is at most h u M / (1 - h u) each (Higham,
         Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1).
         """
-        w = np.abs(self.w) + self.inexact
-        steps = self.terms + 1 + self.extra
-        bits = 50 - (steps * max(1, heaviest_row(w))).bit_length()
+        heavy, steps = self.heavy, self.terms + 1 + self.extra
+        bits = 50 - (steps * max(1, heaviest_row(heavy))).bit_length()
         require(bits >= 8, "rounding.depth", "a sum is too long")
         room = common(self.bias_size, bits=49 - steps.bit_length())  # the bias is a term, too
         x = reach.fit(bits)
         x = x.at(min(x.e, room - self.e))
-        taps = np.stack([part[..., 0] for _, _, part in self._taps(self._pad(x.n))], axis=1)
-        taps = taps.reshape(self.groups, 1, -1, self.shape[1] * self.shape[2])
-
-        def products(w: Ints) -> Ints:
-            terms = w.reshape(self.groups, -1, taps.shape[2], 1) * taps
-            return terms.reshape(self.shape[0], -1, taps.shape[3])
-
-        bias = self.bias_size.at(x.e + self.e).n[:, None, None]
-        bias = np.broadcast_to(bias, (self.shape[0], 1, taps.shape[3]))
-        m = -np.sort(-np.concatenate([products(w), bias], axis=1), axis=1)
+        values, bias = x.n.ravel(), self.bias_size.at(x.e + self.e).n.ravel()
+        bias = np.repeat(bias, heavy.shape[0] // bias.size)
+        products = np.diff(heavy.indptr)
+        m = np.zeros((bias.size, np.max(products) + 1))
+        m[np.arange(m.shape[1]) < products[:, None]] = heavy.data * values[heavy.indices]
+        m[:, -1] = bias
+        m = -np.sort(-m, axis=1)
         largest, count = np.cumsum(m, axis=1), np.count_nonzero(m, axis=1)
         mass = largest[:, -1]
         require(float(np.max(mass)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
-        full = np.minimum(mass, whole.at(x.e + self.e).n.reshape(mass.shape))
-        rank = np.arange(1.0, m.shape[1] + 1)[:, None]
+        full = np.minimum(mass, whole.at(x.e + self.e).n.ravel())
+        rank = np.arange(1.0, m.shape[1] + 1)
         partial = np.minimum(largest, np.ceil((mass + full) / 2)[:, None])
         sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
         sums += np.where(count > 1, full, 0.0)
-        sums += self.extra * (np.sum(products(w * ~self.exact), axis=1) + bias[:, 0])
+        sums += self.extra * (self.matrix(heavy.data * ~self.exact) @ values + bias)
         later = mass * (steps * steps * 2.0**-24 * (1 + 2.0**-8))
         n = np.ceil((sums + later) * 2.0**-24 * (1 + 2.0**-40))
         return Fix(n.reshape(*self.shape, 1), x.e + self.e)
@@ -104,73 +107,26 @@ class Layer:
     @property
     def exact(self) -> NDArray[np.bool_]:
         """Where a weight is a power of two, a product with which does not round."""
-        return (self.inexact == 0) & (np.frexp(np.abs(self.w))[0] == 0.5)
-
-    def transposed(self, a: Fix) -> Fix:
-        """The transposed core applied to a (O, Ho, Wo, K), within one unit."""
-        y = apply_near(self._transpose, int(np.max(self.columns(np.abs(self.w)))), a)
-        return Fix(y.n, y.e + self.e)
-
-    def columns(self, w: Ints) -> Ints:
-        """Sums of w by input channel (groups, I / groups)."""
-        return np.sum(w.reshape(self.groups, -1, *w.shape[1:]), axis=(1, 3, 4))
-
-    def narrowed(self, rows: Rows) -> tuple[Layer, Rows, Rows]:
-        """The core on the input channels ``rows`` alone, all others being 0.
-
-        Returns the smaller layer, which of ``rows`` it reads, and the output channels it writes.
-        """
-        if self.groups == 1:
-            out = np.flatnonzero(np.any(self.w[:, rows], axis=(1, 2, 3)))
-            take, w, groups = np.arange(len(rows)), self.w[np.ix_(out, rows)], 1
-        else:
-            require(self.w.shape[1] == 1 and self.groups == len(self.w), "model.operator", "groups")
-            take = np.flatnonzero(np.any(self.w[rows], axis=(1, 2, 3)))
-            out, w, groups = rows[take], self.w[rows[take]], len(take)
-        shape, source = (len(out), *self.shape[1:]), (len(take), *self.source[1:])
-        return replace(self, w=w, groups=groups, shape=shape, source=source), take, out
-
-    def _taps(self, x: Ints) -> list[tuple[int, int, Ints]]:
-        _, height, width = self.shape
-        (sh, sw), kernel = self.strides, self.w.shape[2:]
-        return [
-            (i, j, x[:, i : i + sh * height : sh, j : j + sw * width : sw][:, :height, :width])
-            for i, j in np.ndindex(*kernel)
-        ]
-
-    def _pad(self, x: Ints) -> Ints:
-        top, left, bottom, right = self.pads
-        return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))) if any(self.pads) else x
-
-    def conv(self, w: Ints, x: Ints) -> Ints:
-        """Image of x under weights w in the place of the layer's own, exact below 2^53."""
-        out = np.zeros((*self.shape, x.shape[3]))
-        for i, j, part in self._taps(self._pad(x)):
-            if w[:, :, i, j].any():
-                out += self._tap(w[:, :, i, j], part)
-        return out
-
-    def _transpose(self, a: Ints) -> Ints:
-        top, left, _, _ = self.pads
-        channels, height, width = self.source
-        grouped = self.w.reshape(self.groups, -1, *self.w.shape[1:])
-        w = np.swapaxes(grouped, 1, 2).reshape(channels, -1, *self.w.shape[2:])
-        out = self._pad(np.zeros((*self.source, a.shape[3])))
-        for i, j, part in self._taps(out):
-            part += self._tap(w[:, :, i, j], a)
-        return out[:, top : top + height, left : left + width]
-
-    def _tap(self, w: Ints, x: Ints) -> Ints:
-        """Image of the channels of x (I, ...) under weights (O, I / groups)."""
-        if w.shape == (self.groups, 1):
-            return w[:, :, None, None] * x
-        y = w.reshape(self.groups, -1, w.shape[1]) @ x.reshape(self.groups, w.shape[1], -1)
-        return y.reshape(len(w), *x.shape[1:])
+        return (self.inexact == 0) & (np.frexp(np.abs(self.w.data))[0] == 0.5)
 
 
-def heaviest_row(w: Ints) -> int:
-    """Largest sum of the magnitudes of a row, an upper bound of the gain in the sup-norm."""
-    return int(np.max(np.sum(np.abs(w), axis=(1, 2, 3))))
+def products(w: Weights, shape: Shape, source: Shape) -> csr_array:
+    """The products of a convolution: for a unit and one that it reads, the weight's number.
+
+    That is its place in the flattened weights, 0 included; weights that are 0 make no products.
+    """
+    numbers = np.flatnonzero(w.weight)
+    out, inner, *tap = np.unravel_index(numbers, w.weight.shape)
+    channel = inner + out * w.groups // len(w.weight) * w.weight.shape[1]
+    y, x = (at[:, None] + np.arange(count) * step - pad
+            for at, count, step, pad in zip(tap, shape[1:], w.strides, w.pads[:2], strict=True)
+            )  # fmt: skip
+    inside = ((y >= 0) & (y < source[1]))[:, :, None] & ((x >= 0) & (x < source[2]))[:, None]
+    read = (channel[:, None, None] * source[1] + y[:, :, None]) * source[2] + x[:, None]
+    unit = np.arange(math.prod(shape)).reshape(shape)[out]
+    every = np.broadcast_to(numbers[:, None, None], inside.shape)
+    places = unit[inside], read[inside]
+    return csr_array((every[inside], places), (math.prod(shape), math.prod(source)))
 
 
 def layer_of(node: Node, source: Shape) -> Layer:
@@ -192,8 +148,8 @@ def layer_of(node: Node, source: Shape) -> Layer:
     sizes = (abs(bias) + abs(norm.mean)) * abs(scale) + abs(norm.beta)
     e = grid(float(max(sizes)), 40)
     unit = Fraction(2) ** e
-    folded = Fix((offset * unit // 1).astype(np.float64), e)
-    size = Fix(-(-sizes * unit // 1).astype(np.float64), e)
+    folded, size = (Fix(n.astype(np.float64).reshape(-1, 1, 1, 1), e)
+                    for n in (offset * unit // 1, -(-sizes * unit // 1)))  # fmt: skip
     heaviest = max(core.largest(), size.largest())
     require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
     require(terms + norm.extra < 2**15, "rounding.depth", "too many terms", node.name)
@@ -201,5 +157,6 @@ def layer_of(node: Node, source: Shape) -> Layer:
     rows = np.sum(np.abs(weight), axis=(1, 2, 3)) + (abs(bias) + abs(norm.mean)).astype(np.float64)
     follows = max(1, 1 / min(abs(norm.root))) * max(1, *abs(norm.gamma))
     reach = math.ceil(float(np.max(rows)) * 1.01 + 1) * math.ceil(follows)
-    return Layer(core.n, core.e, inexact, folded, size, norm.extra, terms, reach,
-                 w.strides, w.pads, w.groups, node.shape, source)  # fmt: skip
+    made = products(w, node.shape, source)
+    inexact, made.data = inexact.ravel()[made.data], core.n.ravel()[made.data]
+    return Layer(made, core.e, inexact, folded, size, norm.extra, terms, reach, node.shape, source)

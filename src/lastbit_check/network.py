@@ -83,12 +83,10 @@ def normal_form(graph: OnnxGraph) -> list[Node]:
         with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
             reader.read(o)
     nodes, last = reader.nodes(), reader.node(graph.output_name)
-    softmaxes = [node.name for node in nodes if node.op == "softmax"]
-    right = softmaxes == [last.name] == [nodes[-1].name]
-    require(right, "model.output", "no single final softmax")
-    readers = [node.name for node in nodes if last.inputs[0] in node.inputs]
-    right = readers == [last.name] and last.inputs[0] != name
-    require(right, "model.output", "the logits are read elsewhere, or are the image")
+    found = [n.name for n in nodes if n.op == "softmax" or {*last.inputs} & {*n.inputs}]
+    right = found == [last.name] == [nodes[-1].name] and last.op == "softmax"
+    right = right and last.inputs != (name,)
+    require(right, "model.output", "no single final softmax of logits that nothing else reads")
     return nodes
 
 
@@ -206,8 +204,7 @@ class _Reader:
         if dense:
             weight = (weight if o.attribute("transB", 0) else weight.T)[:, :, None, None]
         kernel = [*weight.shape[2:]]
-        right = o.attributes.get("kernel_shape", kernel) == kernel
-        require(right, "model.operator", "the kernel's shape")
+        require(o.attributes.get("kernel_shape", kernel) == kernel, "model.operator", "the kernel")
         bias = self.floats(o.inputs[2]) if len(o.inputs) > 2 else None
         if dense and bias is not None and bias.shape == (1, len(weight)):
             bias = bias[0]

@@ -21,6 +21,7 @@ others; of a pixel's own byte, 2k and 2k + 1 stay together, so that both images 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 
 from lastbit_check import enclosure, forward
 from lastbit_check.certificate import Hints
-from lastbit_check.cores import Spread
+from lastbit_check.cores import unspread
 from lastbit_check.exact import ZERO_GRID, Fix, Ints
 from lastbit_check.forward import Form
 from lastbit_check.layers import Layer
@@ -67,31 +68,28 @@ class FirstLayers:
         for node in self.nodes[1:]:
             if node.op == "silu":
                 found.append(enclosure.enclosed("silu'", *form.interval))
-            if node is self.nodes[-1]:
-                break
-            none = Fix(np.zeros((*node.shape, 2)), ZERO_GRID)
-            spread = Spread(none, none)
-            layer = self.layers.get(node.name)
+            layer, spread = self.layers.get(node.name), unspread(node)
             form = forward.through(node, layer, self.hints, [form], spread).form(spread)
         return found
 
-    def change(self, a: Fix, pixel: tuple[int, int], slopes: Slopes) -> Fraction | None:
-        """Upper bound of |a . D| for dual weights a (C, H, W, 1) of the second SiLU's values.
+    def change(self, a: Fix, pixel: Sequence[int], slopes: Slopes) -> Fraction | None:
+        """Upper bound of |a . D| for dual weights a (units, 1) of the second SiLU's values.
 
         None where the pixel (row, column) moves no unit, or too many.
         """
         first, second = (self.layers[self.nodes[k].name] for k in (-4, -2))
-        step = np.zeros((*first.source, 1))
-        step[0, *pixel] = 1.0
-        steps = first.conv(first.w, step)[..., 0]
+        row, column = pixel
+        steps = first.w[:, [row * first.source[2] + column]].toarray().reshape(first.shape)
         units = np.nonzero(np.any(steps, axis=0))
         count = units[0].size
         if not 0 < count <= MOST_UNITS:
             return None
         apart = np.zeros((*steps.shape, count))
         apart[:, *units, range(count)] = steps[:, *units]
-        weights = second.conv(second.w, apart)  # products of two weights of 20 bits
+        # products of two weights of 20 bits
+        weights = (second.w @ apart.reshape(-1, count)).reshape(*second.shape, count)
         moved = np.nonzero(np.any(weights, axis=(0, 3)))
+        a = a.reshape(*second.shape, 1)
         ends1 = [_integers(s.n[:, *units, 0]) for s in slopes[0]]
         ends2 = [_integers(s.n[:, *moved, 0]) * _integers(a.n[:, *moved, 0]) for s in slopes[1]]
         most = max(_largest(_integers(weights[:, *moved]), ends1, ends2, k) for k in (1, -1))
@@ -99,7 +97,7 @@ class FirstLayers:
         return most * abs(self.scale) / Fraction(2) ** e
 
     def leaves(
-        self, a: Fix, pixel: tuple[int, int], splits: tuple[tuple[int, int], ...]
+        self, a: Fix, pixel: Sequence[int], splits: Sequence[Sequence[int]]
     ) -> list[Fraction]:
         """The bounds of |a . D| for the leaves of a tree.
 
@@ -107,7 +105,7 @@ class FirstLayers:
         """
         shape, found = self.nodes[0].shape, list[Fraction]()
         inside = len(pixel) == 2 and 0 <= pixel[0] < shape[1] and 0 <= pixel[1] < shape[2]
-        require(inside, "tree.shape", f"no pixel {pixel}")
+        require(inside and {*map(len, splits)} <= {2}, "tree.shape", f"{pixel} or a split")
         parts = [(np.zeros(shape), np.full(shape, 255.0))]
         for place, threshold in splits:
             require(parts, "tree.cover", "a leaf too many")
@@ -118,8 +116,7 @@ class FirstLayers:
                 found.append(bound or Fraction(0))
                 continue
             least, most = low.copy(), high.copy()
-            within = 0 <= place < low.size
-            within = within and low.item(place) <= threshold < high.item(place)
+            within = 0 <= place < low.size and low.item(place) <= threshold < high.item(place)
             require(within, "tree.cover", f"byte {place} is not split by {threshold}")
             own = place == pixel[0] * shape[2] + pixel[1]
             require(not own or threshold % 2 == 1, "tree.pair", "two images of a pair are split")
@@ -154,9 +151,10 @@ def first_layers(
     kinds = [node.op for node in early]
     if not chained or kinds[-4:] != ["linear", "silu", "linear", "silu"]:
         return None
-    first, second = (layers[early[k].name] for k in (-4, -2))
-    one_each = second.w.shape[1] == 1 and second.groups == len(second.w) == first.shape[0]
-    plain = first.w.shape[1] == 1 == first.groups and {*kinds[1:-4]} <= {"affine"}
+    (one, first), (two, second) = ((early[k].weights, layers[early[k].name]) for k in (-4, -2))
+    assert one is not None and two is not None
+    one_each = two.weight.shape[1] == 1 and two.groups == len(two.weight) == len(one.weight)
+    plain = one.weight.shape[1] == 1 == one.groups and {*kinds[1:-4]} <= {"affine"}
     if not one_each or not plain or first.inexact.any() or second.inexact.any():
         return None
     scale = Fraction(1)

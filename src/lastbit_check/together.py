@@ -19,18 +19,18 @@ spectral norm is at most 1 is shown in integers: c 1 - X X^T = L L^T + E, E diag
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from contextlib import suppress
 from fractions import Fraction
 from typing import NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
 
 from lastbit_check.certificate import Together
-from lastbit_check.cores import RADIUS_BITS, Gathered, Spread
-from lastbit_check.exact import Fix, Ints, matmul_up, total
+from lastbit_check.cores import RADIUS_BITS, Spread
+from lastbit_check.exact import Fix, Ints, apply, matmul_up, total
 from lastbit_check.forward import Form, layer_underflow
-from lastbit_check.layers import Layer, Rows
+from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.verdict import require
 
@@ -41,19 +41,15 @@ TINY = 2.0**-1000  # more than squares that underflow are worth
 
 
 class Affine(NamedTuple):
-    """What a node's ``channels`` are of the base: A (units, N) and c (units,), within ``error``.
+    """What a node's units are of the base: A (units, N) and c (units,), within ``error``."""
 
-    No other of its channels depends on the base.
-    """
-
-    channels: Rows
-    a: NDArray[np.float32]
+    a: csr_array
     c: Ints
     error: Fix
 
 
 class Sums(NamedTuple):
-    """A layer, the weights (O, H, W, 1) of its roundings, and the forms that it reads and gives."""
+    """A layer, weights (units, 1) of its roundings in two runs, forms that it reads and gives."""
 
     layer: Layer
     weights: Fix
@@ -62,45 +58,32 @@ class Sums(NamedTuple):
     result: Affine
 
 
-class Bundle:
-    """Forms of the nodes ``names``, and how they depend on the first base."""
+class Trunk(NamedTuple):
+    """How nodes depend on the first base: its half widths, and by name A and |A| radius."""
 
-    def __init__(self, names: set[str]) -> None:
-        self.names, self.forms, self.radius = names, dict[str, Form](), np.zeros(0)
-        self.rows: dict[str, tuple[Rows, NDArray[np.float32]]] = {}
-        self.own: dict[str, Fix] = {}
+    radius: Ints
+    rows: dict[str, csr_array]
+    own: dict[str, Fix]
 
-    def begin(self, radius: Fix, rows: dict[str, Gathered], found: dict[str, Spread]) -> None:
-        """Note what `cores.spreads` makes of the first base, whose error is ``radius``."""
-        require(self.names <= found.keys(), "together.base", "a node that does not depend on it")
-        ranges = radius[:, :1].fit(RADIUS_BITS)
-        self.radius = np.ldexp(ranges.n[np.any(radius.n, axis=1), 0], -ranges.e)
-        self.rows = {name: _joined(rows.pop(name), self.radius.size) for name in list(rows)}
-        self.own = {name: found[name].spread[..., :1] for name in self.names}
+    def sums(self, node: Node, layer: Layer, forms: dict[str, Form], a: Fix) -> Sums:
+        """What `bound` reads of a node; ``a`` (units, 1) is what its values count."""
+        source, result = (self._affine(name, forms[name]) for name in (node.inputs[0], node.name))
+        weights, reach = Fix(2 * np.abs(a.n), a.e), forms[node.inputs[0]].magnitude
+        return Sums(layer, weights, reach, source, result)
 
-    def sums(self, node: Node, layer: Layer, weights: Fix) -> Sums:
-        """What `bound` reads of a node."""
-        require(self.names <= self.rows.keys(), "together.base", "there is none")
-        source, result = (self._affine(name) for name in (node.inputs[0], node.name))
-        return Sums(layer, weights, self.forms[node.inputs[0]].magnitude, source, result)
-
-    def _affine(self, name: str) -> Affine:
-        form, own, (channels, a) = self.forms[name], self.own[name], self.rows[name]
+    def _affine(self, name: str, form: Form) -> Affine:
         require(abs(form.c.e) <= 200 or not form.c.n.any(), "precision", "a centre underflows")
-        error = total(form.radius[..., :1], -own)
-        c = np.ldexp(form.c.n[channels], -form.c.e).ravel()
-        return Affine(channels, a, c, error[channels].reshape(-1, 1))
+        error = total(form.radius[..., :1], -self.own[name])
+        return Affine(self.rows[name], np.ldexp(form.c.n, -form.c.e).ravel(), error.reshape(-1, 1))
 
 
-def _joined(parts: Gathered, count: int) -> tuple[Rows, NDArray[np.float32]]:
-    """The channels that occur in ``parts``, and their columns (units, count)."""
-    channels = np.unique(np.concatenate([rows for _, rows, _, _ in parts]))
-    joined = np.zeros((channels.size, *parts[0][2].shape[1:3], count), np.float32)
-    for start, rows, n, e in parts:
-        require(not n.any() or abs(e) <= 100, "precision", "columns are not exact in float32")
-        here = np.searchsorted(channels, rows)
-        joined[here, ..., start : start + n.shape[3]] = np.ldexp(n, -e)
-    return channels, joined.reshape(-1, count)
+def trunk(radius: Fix, gathered: dict[str, list[csr_array]], found: dict[str, Spread]) -> Trunk:
+    """What `cores.spreads` makes of the first base, whose error is ``radius``."""
+    require(gathered.keys() <= found.keys(), "together.base", "a node does not depend on it")
+    ranges = radius[:, :1].fit(RADIUS_BITS)
+    widths = np.ldexp(ranges.n[np.any(radius.n, axis=1), 0], -ranges.e)
+    rows = {name: hstack(parts, "csr") for name, parts in gathered.items()}
+    return Trunk(widths, rows, {name: found[name].spread[..., :1] for name in rows})
 
 
 def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
@@ -108,39 +91,32 @@ def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
 
     A form is divided by a power of two, by which its weight is multiplied.
     """
-    places, forms, gains = dict[bytes, int](), list[Ints](), list[float]()
-    rest = Fraction(0)
+    gains, rest = dict[bytes, float](), Fraction(0)
     for each in sums:
         read, given, alone = _gains(each)
         rest += alone
         for gain, form in ((read, each.source), (given, each.result)):
-            flat = gain[form.channels].reshape(1, -1)
-            every = np.count_nonzero(flat.n) == np.count_nonzero(gain.n)
-            require(every, "together.base", "a constant is read")
+            flat = gain.reshape(1, -1)
             rest += matmul_up(flat, form.error).largest()
             for k in np.flatnonzero(flat.n):
-                row = np.append(form.a[k] * radius, form.c[k])
+                row = np.append(form.a[[k]].toarray() * radius, form.c[k])
                 exponent = math.frexp(np.max(np.abs(row)))[1]
-                row = np.ldexp(row, -exponent)
-                if not row.any():
-                    continue
-                place = places.setdefault(row.tobytes(), len(forms))
-                if place == len(forms):
-                    forms.append(row)
-                    gains.append(0.0)
-                gains[place] += math.ldexp(flat.n[0, k], exponent - gain.e)
-    require(forms, "together.shape", "no forms")
-    return np.stack(forms), np.array(gains), rest
+                key = np.ldexp(row, -exponent).tobytes()
+                if row.any():
+                    weight = math.ldexp(flat.n[0, k], exponent - gain.e)
+                    gains[key] = gains.get(key, 0.0) + weight
+    require(gains, "together.shape", "no forms")
+    return np.stack([*map(np.frombuffer, gains)]), np.array([*gains.values()]), rest
 
 
 def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
     """Upper bound, over all images, of the sum of the layers' roundings times their weights."""
     forms, gains, rest = gathered(sums, radius)
-    fits = (hint.rows.shape, hint.columns.shape) == (forms.shape[:1], forms.shape[1:])
+    fits = (len(hint.rows), len(hint.columns)) == forms.shape
     require(fits and len(forms) <= MOST_ROWS, "together.shape", f"{forms.shape}")
-    positive = np.min(hint.rows) > 0 and np.min(hint.columns) > 0 and abs(hint.exponent) < 200
-    require(bool(positive), "together.positive", "scales that are not positive")
-    p, q = hint.rows.astype(np.float64), np.ldexp(hint.columns.astype(np.float64), -hint.exponent)
+    positive = all(2.0**-200 < scale < 2.0**200 for scale in (*hint.rows, *hint.columns))
+    require(positive, "together.positive", "scales that are not positive, or out of range")
+    p, q = np.array(hint.rows), np.array(hint.columns)
     forms *= p[:, None]
     forms *= q * 2.0**BITS
     contracts(np.rint(forms, out=forms))
@@ -151,23 +127,22 @@ def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
 def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:
     """Weights of what the layer reads and of what it returns, and what neither makes, in units."""
     layer, beta = sums.layer, sums.weights
-    core = np.abs(layer.w) + layer.inexact
-    count = np.count_nonzero(core, axis=(1, 2, 3)) + (layer.bias_size.n > 0)
-    inner, extra = np.maximum(count - 2.0, 0), 2.0 * layer.extra
-    heavy = core * (inner[:, None, None, None] + extra * ~layer.exact)
-    read = replace(layer, w=heavy).transposed(beta)
-    column = (-1, 1, 1, 1)
-    given = Fix(beta.n * (inner + 2.0 * (count > 1)).reshape(column), beta.e)
-    bias = Fix(layer.bias_size.n * (inner + extra), layer.bias_size.e).reshape(*column)
-    mass = total(layer.spread(sums.reach), layer.bias_size.reshape(*column)).fit(30)
+    products = np.diff(layer.w.indptr)[:, None]
+    whole = np.broadcast_to(layer.bias_size.n, (*layer.shape, 1)).reshape(-1, 1)
+    count = (products + (whole > 0)).astype(np.float64)
+    inner, extra = np.maximum(count - 2, 0), 2.0 * layer.extra
+    times = np.repeat(inner, products[:, 0]) + np.where(layer.exact, 0.0, extra)
+    heavy = layer.matrix(layer.heavy.data * times)
+    read = apply(heavy.T, beta, up=False)
+    touched = heavy.T @ np.ones_like(beta.n) > 0
+    given = Fix(beta.n * (inner + 2.0 * (count > 1)), beta.e)
+    mass = total(layer.spread(sums.reach), layer.bias_size).fit(30).reshape(-1, 1)
     steps = layer.terms + 1 + layer.extra
     later = Fix(mass.n * (2.0 * steps * steps), mass.e + 23)
-    alone = total(bias, later)
-    alone = Fix(np.broadcast_to(alone.n, beta.n.shape), alone.e + 25)
-    lost = total(alone, layer_underflow(layer, sums.reach)).reshape(-1, 1)
+    alone = total(Fix(whole * (inner + extra), layer.bias_size.e), later)
+    lost = total(Fix(alone.n, alone.e + 25), layer_underflow(layer, sums.reach))
     rest = matmul_up(beta.reshape(1, -1), lost).largest()
-    touched = layer.columns(heavy).reshape(-1, 1, 1, 1) > 0
-    return Fix(read.n + touched, read.e + 25), Fix(given.n, given.e + 25), rest
+    return Fix(read.n + touched, read.e + layer.e + 25), Fix(given.n, given.e + 25), rest
 
 
 def contracts(x: Ints) -> None:
@@ -178,11 +153,9 @@ def contracts(x: Ints) -> None:
     require(bool(np.max(np.sum(x * x, axis=1)) < limit), "norm.spectral", "a row is too long")
     one: Ints = np.eye(rows)
     gap: Ints = limit * one - x @ x.T
-    try:
-        factor = cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one))
-    except np.linalg.LinAlgError:
-        factor = 0 * one
-    factor = np.rint(factor)
+    factor: Ints = 0 * one
+    with suppress(np.linalg.LinAlgError):
+        factor = np.rint(cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one)))
     short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
     require(short, "norm.spectral", "a factor is too large")
     left: Ints = gap - factor @ factor.T

@@ -13,9 +13,7 @@ class Rejected(Exception):  # noqa: N818 - it is a verdict
     """
 
     def __init__(self, rule: str, message: str, node: str = "") -> None:
-        self.rule = rule
-        self.node = node
-        self.message = message
+        self.rule, self.message, self.node = rule, message, node
         place = f" at node {node!r}" if node else ""
         super().__init__(f"rule {rule}{place}: {message}")
 

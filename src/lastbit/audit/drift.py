@@ -10,13 +10,13 @@ import numpy as np
 from lastbit.audit.executions import executions, run_in_batches
 from lastbit.audit.whole import audit_images
 from lastbit.bound.drift import derive_drift
+from lastbit.bound.walk import Kept
 from lastbit.certificate import hints_for
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
 from lastbit.witness.replay import distance
-from lastbit_check.check import Derived
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -45,7 +45,7 @@ class Drift:
 
     name: str
     sha256: str
-    derived: Derived | None
+    derived: Kept | None
     refused: Rejected | None
     observed: Observed
     images: str

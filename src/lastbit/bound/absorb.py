@@ -17,20 +17,20 @@ STRAIGHT = 1 << GRID - 27  # forward.AT_ZERO
 
 
 def tables(nodes: list[Node]) -> Iterator[tuple[Node, list[Row]]]:
-    """Every node whose units depend on a pixel each, with its table by channel, in file order."""
+    """Every node whose units depend on a pixel each, with its table by unit, in file order."""
     return shortest(nodes, {**RULES, "silu": _silu})
 
 
 def _silu(_: Node, x: list[Row], __: Shape) -> list[Row]:
     """0 <= silu(z) - z/2 <= z^2/4, computed within u|z|/16 where |z| <= 2^-27; else no table."""
-    reach = max(abs(v) for row in {*x} for z in row if z for v in z)
+    reach = max(abs(v) for row in {*x} for z in row for v in z)
     return [_halved(row, reach) for row in x] if reach <= STRAIGHT else []
 
 
 @cache
 def _halved(row: Row, reach: int) -> Row:
     error, bend = (reach >> STRAIGHT_ERROR) + 1 + SLACK, -(-reach * reach >> GRID + 2)
-    return tuple(z and stored(((z[0] >> 1) - error, -(-z[1] >> 1) + bend + error)) for z in row)
+    return tuple(stored(((a >> 1) - error, -(-b >> 1) + bend + error)) for a, b in row)
 
 
 def absorbed_node(model: bytes) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,10 +21,9 @@ from multiprocessing import get_context
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.bound.walk import Walk
+from lastbit.bound.walk import Kept, Walk
 from lastbit.progress import Progress, silent
 from lastbit_check.certificate import Tree
-from lastbit_check.check import Derived
 from lastbit_check.exact import Fix, Ints
 from lastbit_check.layers import Layer
 from lastbit_check.patches import LEAF, FirstLayers
@@ -86,25 +85,22 @@ class Problem:
     def _influence(self, low: Ints, high: Ints) -> NDArray[np.float64]:
         """How much each byte may turn the slopes, times what they weigh (1, H, W)."""
         first, second = (self.first.layers[self.first.nodes[k].name] for k in (-4, -2))
-        step = np.zeros((*first.source, 1))
-        step[0, *self.pixel] = 1.0
-        moved = np.abs(first.conv(first.w, step))
+        place = np.ravel_multi_index((0, *self.pixel), first.source)
+        moved = np.abs(first.w[:, [place]].toarray())
         (turn1, steep1), (turn2, steep2) = (
-            (most.n - least.n, np.maximum(np.abs(least.n), np.abs(most.n)))
+            [v.reshape(-1, 1) for v in (most.n - least.n, np.maximum(abs(least.n), abs(most.n)))]
             for least, most in self.first.slopes(low, high)
         )
         weight = np.abs(self.a.n)
-        moved2 = second.conv(np.abs(second.w), moved * steep1)
+        moved2 = abs(second.w) @ (moved * steep1)
         direct = moved * turn1 * _pulled(second, weight * steep2)
         later = steep1 * _pulled(second, weight * turn2 * moved2)
-        return _pulled(first, direct + later)[..., 0]
+        return _pulled(first, direct + later).reshape(low.shape)
 
 
 def _pulled(layer: Layer, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The transposed absolute weights applied to x >= 0, to 20 bits and in some unit."""
-    unit = max(float(np.max(x)), 1e-300) / 2**20
-    back = replace(layer, w=np.abs(layer.w)).transposed(Fix(np.rint(x / unit), 0))
-    return back.n * unit * 2.0 ** (layer.e - back.e)
+    """The transposed absolute weights applied to x >= 0, in some unit."""
+    return abs(layer.w).T @ x
 
 
 @dataclass
@@ -154,7 +150,7 @@ class Branches:
     """
 
     def __init__(
-        self, problem: Problem, splits: Iterable[tuple[int, int]] = (), *, workers: int = 1
+        self, problem: Problem, splits: Iterable[Sequence[int]] = (), *, workers: int = 1
     ) -> None:
         """From the tree ``splits``, in preorder; of a single leaf if there are none."""
         self.problem, self._count = problem, itertools.count()
@@ -218,11 +214,11 @@ class Branches:
 
 def branch(
     walk: Walk,
-    derived: Derived,
+    derived: Kept,
     branching: Branching,
     *,
     progress: Progress = silent,
-) -> Derived:
+) -> Kept:
     """What a finished walk derives with trees, which ``walk.hints`` then hold.
 
     Ctrl-C ends it early, with the trees as they are.

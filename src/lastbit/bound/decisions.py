@@ -31,7 +31,7 @@ from lastbit.bound.drift import SameImage, above
 from lastbit.bound.walk import Watch
 from lastbit_check.certificate import Hints
 from lastbit_check.check import softmax_error
-from lastbit_check.cores import Spread
+from lastbit_check.cores import unspread
 from lastbit_check.enclosure import exp_bounds
 from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, least, matmul_up, total
 from lastbit_check.forward import Form, Outcome, through
@@ -72,7 +72,9 @@ class Decisions:
         self.everywhere = derived.logits
         self.classes = walk.classes
         self.walk, self.hints = walk, replace(walk.hints, bases=frozenset())
-        self.defect = total(*walk.ledger.effects["defect"].values())
+        self.defect = total(
+            *(value for (kind, _), value in walk.ledger.effects.items() if kind == "defect")
+        )
         readers = {r.name for node in walk.early[:-1] for r in walk.readers[node.name]}
         inside = readers <= {node.name for node in walk.early}
         self.cut = walk.early[-1].name if walk.early and inside else ""
@@ -84,7 +86,7 @@ class Decisions:
             moves = moved = walk.kept[node.name].moves
             if node.op != "input" and node.name not in walk.tables:
                 made = self._through(node, [forms[name] for name in node.inputs])
-                moves = least(made.form(_unspread(node)).moves, moves)
+                moves = least(made.form(unspread(node)).moves, moves)
                 moved = total(Fix(2 * made.noise.n, made.noise.e), made.bend[..., :1])
             forms[node.name] = self._form(node.name, reached, moves)
             weights = _against(walk.duals[node.name].a, c)
@@ -95,7 +97,7 @@ class Decisions:
                 directly = matmul_up(weights, moves[..., :1].reshape(units, 1))
                 sums = [least(total(*sums), directly)]
         found = [Fraction(int(n)) / Fraction(2) ** s.e for s in [total(*sums)] for n in s.n[:, 0]]
-        for (a, b), n in zip(walk.ledger.pairs.tolist(), self.defect.n[:, 0], strict=True):
+        for (a, b), n in zip(walk.ledger.pairs, self.defect.n[:, 0], strict=True):
             if c in (a, b):
                 found[a + b - c] += Fraction(int(n)) / Fraction(2) ** self.defect.e
         found[c] = Fraction(0)
@@ -103,7 +105,7 @@ class Decisions:
 
     def _through(self, node: Node, sources: list[Form]) -> Outcome:
         layer = self.walk.layers.get(node.name)
-        return through(node, layer, self.hints, sources, _unspread(node))
+        return through(node, layer, self.hints, sources, unspread(node))
 
     def _form(self, name: str, reached: Reached, moves: Fix) -> Form:
         """Any execution's value on these images: within the drift of those that were run."""
@@ -144,13 +146,7 @@ def decided(left: list[Fraction], classes: int) -> bool:
     return p * (1 - max(behind)) > 2 * softmax_error(classes)
 
 
-def _unspread(node: Node) -> Spread:
-    """A node that no base spreads to."""
-    none = Fix(np.zeros((*node.shape, 1)), ZERO_GRID)
-    return Spread(none, none)
-
-
 def _against(dual: Fix, c: int) -> Fix:
-    """|a_c - a_j| for every j (classes, units) from a (C, H, W, classes)."""
-    flat = dual.n.reshape(-1, dual.n.shape[3]).T
+    """|a_c - a_j| for every j (classes, units) from a (units, classes)."""
+    flat = dual.n.T
     return Fix(np.abs(flat[c] - flat), dual.e)

@@ -18,22 +18,22 @@ and the core is 0.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from lastbit.bound.absorb import absorbed_node, tables
-from lastbit.bound.walk import Walk, Watch
+from lastbit.bound.walk import Kept, Walk, Watch
 from lastbit_check.bytes import GRID, Row
 from lastbit_check.certificate import Hints
-from lastbit_check.check import Derived
 from lastbit_check.cores import adjoint
-from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float
+from lastbit_check.exact import ZERO_GRID, Fix, beside, from_float, total
 from lastbit_check.forward import Form, Outcome
 from lastbit_check.network import Node, normal_form
 from lastbit_check.onnxfile import read
 
 
-def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> Derived:
+def derive_drift(model: bytes, hints: Hints, *, watch: Watch | None = None) -> Kept:
     """As `lastbit_check.check.derive`, for two executions on one image.
 
     `upper` bounds |prob_c(v) as one execution has it - prob_c(v) as another has it| over all images
@@ -86,18 +86,19 @@ class SameImage(Walk):
 
         Its exact group is of no use, because `first_layers` is not; the same width stands there.
         """
-        table = self.tables[node.name]
-        ends = [np.array([x for x in row if x], dtype=object) / 2**GRID for row in table]
-        low, high = (np.array([[f(e[:, k])] for e in ends], float)
-                     for f, k in ((np.min, 0), (np.max, 1)))  # fmt: skip
-        width = np.array([[np.max((e[:, 1] - e[:, 0]).astype(float))] for e in ends])
-        c, _ = from_float((low + high) / 2, 40)
-        radius = above((high - low) / 2)
-        wide = beside(Fix(radius.n + 1, radius.e), Fix(np.ones_like(c.n), c.e))
-        wide = Fix(wide.n.sum(axis=1, keepdims=True), wide.e)
+        ends = np.array([_ends(row) for row in self.tables[node.name]]).reshape(*node.shape, 1, 3)
+        low, high, width = (ends[..., k] for k in range(3))
+        c, inexact = from_float((low + high) / 2, 40)
+        wide = total(above((high - low) / 2), Fix(inexact + 1, c.e))
         error = beside(beside(wide, above(width)), above(width))
-        filled = [Fix(np.ones((*node.shape, 1)) * v.n[:, None, None, :], v.e) for v in (c, error)]
-        return Form(filled[0], filled[1], Fix(np.zeros_like(filled[1].n), ZERO_GRID))
+        return Form(c, error, Fix(np.zeros_like(error.n), ZERO_GRID))
+
+
+@cache
+def _ends(row: Row) -> tuple[float, float, float]:
+    """The least and the largest number in a table's row, and the widest interval."""
+    low, high = min(x[0] for x in row), max(x[1] for x in row)
+    return low / 2**GRID, high / 2**GRID, max(x[1] - x[0] for x in row) / 2**GRID
 
 
 def above(x: np.ndarray) -> Fix:

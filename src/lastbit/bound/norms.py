@@ -17,10 +17,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit_check.exact import Fix
+from lastbit_check.exact import Fix, Ints, heaviest_row
 from lastbit_check.forward import Form
-from lastbit_check.layers import Layer, heaviest_row
-from lastbit_check.network import Node
+from lastbit_check.layers import Layer
+from lastbit_check.network import Node, Weights
 from lastbit_check.together import BITS, contracts
 from lastbit_check.verdict import Rejected
 
@@ -59,7 +59,8 @@ class Norms:
         if layer:
             pixels = root(Fraction(node.shape[1] * node.shape[2]))
             offset = norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
-            s = gain(layer)
+            assert node.weights is not None
+            s = gain(layer, node.weights)
             return s * sizes[0] + offset, s * changes[0]
         match node.op:
             case "input":
@@ -96,30 +97,29 @@ def norm(x: Fix) -> Fraction:
     return root(Fraction(squares)) / Fraction(2) ** n.e
 
 
-def gain(layer: Layer) -> Fraction:
+def gain(layer: Layer, weights: Weights) -> Fraction:
     """Upper bound of the layer's norm in the Euclidean sense, its true weights included."""
-    weight = np.abs(layer.w) + layer.inexact
-    unit = Fraction(1) / Fraction(2) ** layer.e
-    # an output of one place reads each value once, with one place of the kernel
-    read = np.max(weight, axis=(2, 3), keepdims=True) if layer.shape[1:] == (1, 1) else weight
-    rows, columns = heaviest_row(weight), int(np.max(layer.columns(read)))
+    weight, unit = layer.heavy, Fraction(1) / Fraction(2) ** layer.e
+    rows, columns = heaviest_row(weight), heaviest_row(weight.T)
     schur = rounded(root(Fraction(rows * columns)) * unit)
-    if weight.shape[2:] != (1, 1) or layer.groups != 1:
+    if weights.weight.shape[2:] != (1, 1) or weights.groups != 1 or max(weights.pads):
         return schur
-    s = float(np.linalg.norm(np.ldexp(layer.w[:, :, 0, 0], -layer.e), 2)) * MARGIN
+    pixels = math.prod(layer.shape[1:]), math.prod(layer.source[1:])
+    core = layer.w[:: pixels[0], :: pixels[1]].toarray()
+    s = float(np.linalg.norm(np.ldexp(core, -layer.e), 2)) * MARGIN
     try:
-        return min(schur, spectral(layer, s)) if 2.0**-200 < s < 2.0**200 else schur
+        return min(schur, spectral(layer, core, s)) if 2.0**-200 < s < 2.0**200 else schur
     except Rejected:
         return schur
 
 
-def spectral(layer: Layer, s: float) -> Fraction:
-    """The norm ``s`` of a dense layer's core, and what is left out of it.
+def spectral(layer: Layer, core: Ints, s: float) -> Fraction:
+    """The norm ``s`` of a dense layer's core (O, I), and what is left out of it.
 
     Raises:
         lastbit_check.verdict.Rejected: s is below the norm, or so near that it cannot be shown.
     """
-    scaled = np.ldexp(layer.w[:, :, 0, 0], BITS - layer.e) / s
+    scaled = np.ldexp(core, BITS - layer.e) / s
     contracts(np.rint(scaled if scaled.shape[0] <= scaled.shape[1] else scaled.T))
     rest = root(Fraction(int(np.sum(layer.inexact)))) / Fraction(2) ** layer.e
     return rounded(Fraction(s) + rest)

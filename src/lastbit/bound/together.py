@@ -17,11 +17,11 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from lastbit.bound.walk import Walk
+from lastbit.bound.walk import Kept, Walk
 from lastbit_check import cores, together
 from lastbit_check.certificate import Together
-from lastbit_check.check import Derived
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.together import Sums
@@ -32,6 +32,8 @@ MARGINS = 2e-3, 2e-2
 """How far below 1 a spectral norm is kept: integers and an incomplete ascent use it up."""
 UNREAD = 1e-6
 """Of the most that a unit of the base weighs, what it is taken to weigh at least."""
+LEAST_SCALE = 2.0**-30
+"""Of the largest scale of a form, what any is at least."""
 LEAST_SHARE = Fraction(1, 50)
 """Of all rounding, what a layer's must be to be taken together with others."""
 MOST_ROWS, MOST_UNITS = 3300, 6000
@@ -39,16 +41,7 @@ MOST_ROWS, MOST_UNITS = 3300, 6000
 Float64Array = NDArray[np.float64]
 
 
-class TrunkWalk(Walk):
-    """A walk that keeps the forms of the first base and of what comes after it."""
-
-    def visit(self, node: Node) -> None:
-        super().visit(node)
-        if self.base:
-            self.kept[node.name] = self.forms[node.name]
-
-
-def take_together(walk: TrunkWalk, derived: Derived) -> Derived:
+def take_together(walk: Walk, derived: Kept) -> Kept:
     """What a finished walk derives when the roundings of its trunk are taken together.
 
     For the pair of classes that is worst; ``walk.hints`` then hold the hints for it.
@@ -60,26 +53,28 @@ def take_together(walk: TrunkWalk, derived: Derived) -> Derived:
     nodes = _candidates(walk, derived)
     if walk.base is None or not nodes:
         return derived
-    rows = {name: cores.Gathered() for node in nodes for name in (node.name, node.inputs[0])}
     base, radius = walk.base
-    found = cores.spreads(walk.nodes, base, walk.layers, walk.hints, radius, rows)
-    nodes = [node for node in nodes if {node.name, node.inputs[0]} <= found.keys()]
-    bundle = together.Bundle({name for node in nodes for name in (node.name, node.inputs[0])})
-    bundle.forms = {name: walk.kept[name] for name in bundle.names}
+    rows = {name: list[csr_array]() for node in nodes for name in (node.name, node.inputs[0])}
+    spreads = dict[str, cores.Spread]()
     try:
-        bundle.begin(radius, {name: rows.pop(name) for name in bundle.names}, found)
+        cores.spreads(walk.nodes, base, walk.layers, walk.hints, radius, spreads, rows)
     except Rejected:  # columns too small or too large to be held
         return derived
+    held = {name: parts for name, parts in rows.items() if name in spreads}
+    nodes = [node for node in nodes if {node.name, node.inputs[0]} <= held.keys()]
+    trunk = together.trunk(radius, held, spreads)
     place = walk.ledger.row(derived.worst[:2])
-    sums = {n.name: bundle.sums(n, walk.layers[n.name], walk.weights(n, place)) for n in nodes}
-    groups = _grouped(sums, bundle.radius)
-    bare, walk.bundle = walk.hints, bundle
-    rounding = walk.ledger.effects["rounding"]
-    alone = dict(rounding)
+    sums = {
+        n.name: trunk.sums(n, walk.layers[n.name], walk.forms, walk.difference(place, n))
+        for n in nodes
+    }
+    groups = _grouped(sums, trunk.radius)
+    bare, walk.trunk = walk.hints, trunk
+    alone = dict(walk.ledger.effects)
     for margin in MARGINS:
         chosen = dict[str, Together]()
         for group in groups:
-            forms, gains, _ = together.gathered([sums[name] for name in group], bundle.radius)
+            forms, gains, _ = together.gathered([sums[name] for name in group], trunk.radius)
             hint = scales(forms, gains, margin)
             chosen[group[0]] = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
             del forms
@@ -87,7 +82,7 @@ def take_together(walk: TrunkWalk, derived: Derived) -> Derived:
         try:
             return walk.conclude()
         except Rejected:  # a spectral norm is not shown to be below 1
-            rounding.update(alone)
+            walk.ledger.effects.update(alone)
     walk.hints = bare
     return derived
 
@@ -109,17 +104,11 @@ def scales(forms: Float64Array, gains: Float64Array, margin: float, *, seed: int
         t = np.maximum(np.linalg.norm(u, axis=1), tiny)
         v = b.T @ (u * (gains / t)[:, None]).astype(np.float32)
         d = np.maximum(np.linalg.norm(v, axis=1), tiny)
-    rows, _ = _whole(np.sqrt(gains / t))
+    p = np.sqrt(gains / t)
+    p = np.maximum(p / np.max(p), LEAST_SCALE)
     q = 1 / np.sqrt(np.maximum(d, UNREAD * np.max(d)))
-    norm = _norm(forms * rows[:, None] * q, v[:, 0] / d / q)
-    units, exponent = _whole(q * ((1 - margin) / norm))
-    return Together((0, 0), (), exponent, rows, units)
-
-
-def _whole(x: Float64Array) -> tuple[NDArray[np.int64], int]:
-    """Positive integers of at most 30 bits, and the exponent of their unit."""
-    exponent = 30 - int(np.frexp(np.max(x))[1])
-    return np.maximum(np.rint(np.ldexp(x, exponent)), 1).astype(np.int64), exponent
+    norm = _norm(forms * p[:, None] * q, v[:, 0] / d / q)
+    return Together((0, 0), (), p.tolist(), (q * ((1 - margin) / norm)).tolist())
 
 
 def _norm(x: Float64Array, v: Float64Array) -> float:
@@ -131,7 +120,7 @@ def _norm(x: Float64Array, v: Float64Array) -> float:
     return found
 
 
-def _candidates(walk: Walk, derived: Derived) -> list[Node]:
+def _candidates(walk: Walk, derived: Kept) -> list[Node]:
     """Layers after the base whose rounding counts; the first one's inputs are the base itself."""
     names = [node.name for node in walk.nodes]
     start = names.index(walk.base[0].name) if walk.base else len(names)
@@ -149,8 +138,7 @@ def _candidates(walk: Walk, derived: Derived) -> list[Node]:
 
 def _units(layer: Layer) -> int:
     """How many values the layer reads with weights that are not 0."""
-    channels = int(np.count_nonzero(layer.columns(np.abs(layer.w) + layer.inexact)))
-    return channels * layer.source[1] * layer.source[2]
+    return np.unique(layer.w.indices).size
 
 
 def _grouped(sums: dict[str, Sums], radius: Float64Array) -> list[list[str]]:

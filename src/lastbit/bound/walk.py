@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from lastbit.bound.norms import Norms
+from lastbit.bound.parts import losses, parts
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass
 from lastbit_check.exact import Fix
@@ -15,11 +17,13 @@ Watch = Callable[[str, int, int], None]
 
 
 class Kept(Derived):
-    """What follows from the hints, with the form, the rounding and the norms of every node.
+    """What follows from the hints, and where the bound is lost (`lastbit.bound.parts`).
 
-    All are empty unless they were asked for.
+    The form, the rounding and the norms of every node are empty unless they were asked for.
     """
 
+    parts: dict[str, Fraction]
+    nodes: dict[str, dict[str, Fraction]]
     forms: dict[str, Form]
     roundings: dict[str, Fix]
     norms: Norms
@@ -52,6 +56,18 @@ class Walk(Pass):
         self.base = self.base or (node, form.error.reshape(-1, form.error.n.shape[3]))
         return super().based(node, form)
 
+    def run(self) -> Kept:
+        return self._kept(super().run())
+
+    def conclude(self) -> Kept:
+        return self._kept(super().conclude())
+
+    def _kept(self, derived: Derived) -> Kept:
+        kept = Kept(*derived)
+        kept.parts, kept.nodes = parts(self, derived), losses(self, derived)
+        kept.forms, kept.roundings, kept.norms = self.kept, self.roundings, self.norms or Norms()
+        return kept
+
     def visit(self, node: Node) -> None:
         super().visit(node)
         if self.keep:
@@ -72,8 +88,4 @@ class Walk(Pass):
 
 def derive(model: bytes, hints: Hints, *, keep: bool = False, watch: Watch | None = None) -> Kept:
     """As `lastbit_check.check.derive`; ``keep`` returns the nodes' forms, roundings, norms, too."""
-    walk = Walk(model, hints, keep=keep, watch=watch)
-    derived = Kept(*walk.run())
-    derived.forms, derived.roundings = walk.kept, walk.roundings
-    derived.norms = walk.norms or Norms()
-    return derived
+    return Walk(model, hints, keep=keep, watch=watch).run()

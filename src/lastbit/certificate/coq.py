@@ -125,7 +125,7 @@ def _hints(
     chosen = {n.name for n in nodes if isinstance(n, Input | Silu | Sigmoid | Gate)}
     chosen = chosen if bases is None else {*bases}
     none = {n.name: np.zeros(n.shape[0]) for n in nodes if isinstance(n, Silu | Sigmoid | Gate)}
-    given = {name: np.ldexp(n.astype(float), -SLOPE_BITS) for name, n in hints.slopes.items()}
+    given = {name: np.ldexp(np.array(n, float), -SLOPE_BITS) for name, n in hints.slopes.items()}
     duals = {name: rounded(a) for name, a in adjoints(network, none | given).items()}
     for node in nodes:
         slopes = hints.slopes.get(node.name) if isinstance(node, Silu | Sigmoid | Gate) else None

@@ -20,14 +20,15 @@ import numpy as np
 
 from lastbit.bound.branches import NO_BRANCHING, Branching, branch
 from lastbit.bound.plan import Plan, plan
-from lastbit.bound.together import TrunkWalk, take_together
+from lastbit.bound.together import take_together
+from lastbit.bound.walk import Kept, Walk
 from lastbit.files import write_whole
 from lastbit.graph.network import Network
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
 from lastbit_check.certificate import SLOPE_BITS, Hints, Tree
-from lastbit_check.check import Derived, ceil_float
+from lastbit_check.check import ceil_float
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Draft:
     """
 
     manifest: bytes
-    derived: Derived
+    derived: Kept
     assumptions: tuple[str, ...]
     norms: Fraction
     trees: tuple[tuple[Tree, list[Fraction]], ...] = ()
@@ -49,7 +50,8 @@ def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
     """The hints for a network (choosing a plan if none is given), as the checker reads them."""
     chosen = chosen or plan(network)
     slopes = {
-        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64) for name, m in chosen.slopes.items()
+        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64).tolist()
+        for name, m in chosen.slopes.items()
     }
     return Hints(slopes, chosen.boxes, chosen.bases)
 
@@ -72,7 +74,7 @@ def draft(
     def watch(_: str, done: int, total: int) -> None:
         progress("deriving the bound", done, total)
 
-    walk = TrunkWalk(model, hints, norms=True, watch=watch)
+    walk = Walk(model, hints, norms=True, watch=watch)
     derived = walk.run()
     if 0 < derived.upper < 1:
         derived = branch(walk, derived, branching, progress=progress)
@@ -84,18 +86,22 @@ def draft(
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "assumptions": list(assumptions),
         "claim": {
-            name: _numbers(value) for name, value in derived._asdict().items() if name != "worst"
+            "upper": ceil_float(derived.upper).hex(),
+            "logits": ceil_float(derived.logits).hex(),
+            "leaves": {
+                name: [ceil_float(bound).hex() for bound in bounds]
+                for name, bounds in derived.leaves.items()
+            },
         },
-        "slopes": {name: n.tolist() for name, n in sorted(hints.slopes.items())},
+        "slopes": {name: [*n] for name, n in sorted(hints.slopes.items())},
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
         "together": {
             name: {
                 "pair": [*hint.pair],
                 "nodes": [*hint.nodes],
-                "exponent": hint.exponent,
-                "rows": hint.rows.tolist(),
-                "columns": hint.columns.tolist(),
+                "rows": [scale.hex() for scale in hint.rows],
+                "columns": [scale.hex() for scale in hint.columns],
             }
             for name, hint in hints.together.items()
         },
@@ -103,8 +109,7 @@ def draft(
             name: {
                 "pair": [*tree.pair],
                 "pixel": [*tree.pixel],
-                "places": [place for place, _ in tree.splits],
-                "thresholds": [threshold for _, threshold in tree.splits],
+                "splits": [[*split] for split in tree.splits],
             }
             for name, tree in hints.trees.items()
         },
@@ -113,17 +118,13 @@ def draft(
     if hints.absorbed:
         fields["absorbed"] = hints.absorbed
     fields["digest"] = form.digest(fields)
-    text = re.sub(r"(?<=\d),\s+(?=[-\d])", ",", json.dumps(fields, indent=1))  # integers in a line
+    text = json.dumps(fields, indent=1)
+    for within in (r"(?<=\[)\s+(?=-?\d)", r"(?<=\d)\s+(?=\])"):  # lists of numbers in a line
+        text = re.sub(within, "", text)
+    text = re.sub(r'(?<=[\d\]]),\s+(?=[-\d\[])|(?<=\d"),\s+(?="0x)', ",", text)
     trees = tuple((tree, derived.leaves[name]) for name, tree in hints.trees.items())
     norms = walk.norms.bound(walk.logits) if walk.norms and not hints.absorbed else Fraction(0)
     return Draft(text.encode("ascii") + b"\n", derived, assumptions, norms, trees)
-
-
-def _numbers(x: Any) -> Any:
-    """A number, or an object or a list of them, as in a file: rounded up."""
-    if isinstance(x, dict):
-        return {name: _numbers(value) for name, value in x.items()}
-    return [*map(_numbers, x)] if isinstance(x, list) else ceil_float(x).hex()
 
 
 def _witness(witness: Witness | None) -> dict[str, Any]:

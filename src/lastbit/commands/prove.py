@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from lastbit.api import Proof
+    from lastbit.bound import Kept
     from lastbit.progress import Progress
     from lastbit.witness import Witness
     from lastbit_check.certificate import Tree
-    from lastbit_check.check import Derived
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 LEAVES = 64
@@ -154,7 +154,7 @@ def _branches(proof: Proof) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _real_ratio(derived: Derived | None, lower: float | None) -> float | None:
+def _real_ratio(derived: Kept | None, lower: float | None) -> float | None:
     """U/L without the rounding terms: tanh(R/4) / L of what is left of R, softmax left out too."""
     if derived is None or not lower:
         return None
