@@ -98,13 +98,13 @@ def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
         for gain, form in ((read, each.source), (given, each.result)):
             flat = gain.reshape(1, -1)
             rest += matmul_up(flat, form.error).largest()
-            for k in np.flatnonzero(flat.n):
-                row = np.append(form.a[[k]].toarray() * radius, form.c[k])
-                exponent = math.frexp(np.max(np.abs(row)))[1]
-                key = np.ldexp(row, -exponent).tobytes()
-                if row.any():
-                    weight = math.ldexp(flat.n[0, k], exponent - gain.e)
-                    gains[key] = gains.get(key, 0.0) + weight
+            used = np.flatnonzero(flat.n)
+            rows = np.hstack([form.a[used].toarray() * radius, form.c[used, None]])
+            _, exponents = np.frexp(np.max(np.abs(rows), axis=1))
+            rows = np.ldexp(rows, -exponents[:, None])
+            weights = np.ldexp(flat.n[0, used], exponents - gain.e)
+            for row, weight in zip(rows[rows.any(axis=1)], weights[rows.any(axis=1)], strict=True):
+                gains[row.tobytes()] = gains.get(row.tobytes(), 0.0) + float(weight)
     require(gains, "together.shape", "no forms")
     return np.stack([*map(np.frombuffer, gains)]), np.array([*gains.values()]), rest
 
