@@ -13,7 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def test_core_dependencies_are_few_and_not_pinned_from_above():
     names = {re.split(r"[<>=!~]", requirement)[0] for requirement in PROJECT["dependencies"]}
     assert names == {
-        "numpy", "onnx", "onnxruntime", "platformdirs", "rich", "typer",
+        "numpy", "onnx", "onnxruntime", "platformdirs", "rich", "scipy", "typer",
     }  # fmt: skip
     extras = PROJECT["optional-dependencies"].values()
     for requirement in PROJECT["dependencies"] + [item for extra in extras for item in extra]:

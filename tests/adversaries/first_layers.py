@@ -104,7 +104,7 @@ class Small:
     def bound(self, pixel: tuple[int, int], a: Array) -> Fraction | None:
         """The exact form's; None where the pixel moves no unit, or too many."""
         layers = self.layers
-        return layers.change(Fix(a[..., None], 0), pixel, layers.everywhere)
+        return layers.change(Fix(a.reshape(-1, 1), 0), pixel, layers.everywhere)
 
     def hostile(self, images: Array, unit: tuple[int, int, int], sign: int) -> Array:
         """A unit of the second SiLU (N,) if every operation errs by all that is allowed.

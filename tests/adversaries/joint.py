@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from adversaries.curves import UNIT, exact_sigmoid
 from adversaries.trees import all_sums, exact_sum, fraction, nudged, terms_of
-from lastbit.bound.together import TrunkWalk, scales
+from lastbit.bound.together import scales
+from lastbit.bound.walk import Walk
 from lastbit.graph import OnnxBuilder
 from lastbit_check import together
 from lastbit_check.certificate import Hints
@@ -67,14 +68,16 @@ class Joint:
     @cached_property
     def group(self) -> tuple[list[together.Sums], Array]:
         """What the rule reads of the group, and how far the base reaches."""
-        bundle = together.Bundle({"mixed", *GROUP})
-        walk = TrunkWalk(self.model, self.hints)
-        walk.bundle = bundle
+        walk = Walk(self.model, self.hints)
+        walk.shared = {"mixed", *GROUP}
         walk.run()
+        trunk = walk.trunk
+        assert trunk is not None
         place = walk.ledger.row(PAIR)
         nodes = [node for node in walk.nodes if node.name in GROUP]
-        sums = [bundle.sums(n, walk.layers[n.name], walk.weights(n, place)) for n in nodes]
-        return sums, bundle.radius
+        sums = [trunk.sums(n, walk.layers[n.name], walk.forms, walk.difference(place, n))
+                for n in nodes]  # fmt: skip
+        return sums, trunk.radius
 
     @cached_property
     def bound(self) -> Fraction:

@@ -35,7 +35,7 @@ PLACES = [(0, 0), (1, 2)]
 
 
 def problem_of(small: Small, pixel: tuple[int, int], a: Array) -> Problem:
-    return Problem(small.layers, Fix(a[..., None], 0), pixel)
+    return Problem(small.layers, Fix(a.reshape(-1, 1), 0), pixel)
 
 
 def grown(problem: Problem, leaves: int) -> Branches:
@@ -51,7 +51,7 @@ def weights_for(small: Small, seed: int) -> Array:
 
 def share_of_leaves(small: Small, branches: Branches, images: Array) -> float:
     """Of the bound of its leaf, what the worst image attains; every image has one leaf."""
-    pixel, a = branches.problem.pixel, branches.problem.a.n[..., 0]
+    pixel, a = branches.problem.pixel, branches.problem.a.n.reshape(small.units)
     moved, found = small.moved(images, pixel, a) * (1 - SLACK), np.zeros(len(images), int)
     best = 0.0
     for part in branches.root.preorder():

@@ -68,7 +68,7 @@ def test_branches_go_on_from_the_stored_tree(
     assert found[0]["upper"]["value"] > found[1]["upper"]["value"] >= found[2]["upper"]["value"]
     written = json.loads((tmp_path / "certificate.json").read_text())
     (tree,), (leaves,) = written["trees"].values(), written["claim"]["leaves"].values()
-    assert len(tree["places"]) == len(tree["thresholds"]) == 13 and len(leaves) == 7
+    assert len(tree["splits"]) == 13 and len(leaves) == 7
 
 
 def test_without_the_cache_another_witness_is_found_and_certified(

@@ -33,8 +33,7 @@ def pulled(walk: Pass, hints: Hints, node: Node) -> np.ndarray:
         a = integers(walk.duals[reader.name].a).reshape(-1, walk.classes)
         if reader.name in walk.layers:
             layer = walk.layers[reader.name]
-            columns = layer.conv(layer.w, np.eye(units).reshape(*node.shape, units))
-            core = integers(Fix(columns, 0)).reshape(-1, units) // 2**GRID
+            core = integers(Fix(layer.w.toarray(), 0)) // 2**GRID
             total += core.T @ a // 2**layer.e if layer.e > 0 else core.T @ a * 2**-layer.e
         elif reader.op == "add":
             total += a * reader.inputs.count(node.name)

@@ -7,16 +7,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy.sparse import csc_array, csr_array
 
 from lastbit_check import exact
 from lastbit_check.exact import (
     LIMIT,
     Fix,
-    apply_near,
-    apply_up,
+    Matrix,
+    apply,
     beside,
     common,
     from_float,
+    heaviest_row,
     matmul_up,
     times,
     total,
@@ -101,39 +103,46 @@ def test_times_and_beside(n: list[int], e: int, f: int) -> None:
     assert common(a, b) <= max(e, f)
 
 
-def product(w: list[int]) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    row = np.array(w, dtype=np.float64)
-    return (lambda x: row @ x), sum(abs(v) for v in w)
+KINDS = [np.asarray, csr_array, csc_array]
+
+
+def product(w: list[int], kind: Callable[..., Matrix]) -> Matrix:
+    """A row, as one of the kinds of matrices."""
+    return kind(np.array([w], dtype=np.float64))
 
 
 @settings(max_examples=300)
-@given(st.data(), st.integers(1, 2**24), st.integers(1, 12))
-def test_sums_of_products_at_the_edge(data: st.DataObject, heavy: int, count: int) -> None:
+@given(st.data(), st.integers(1, 2**24), st.integers(1, 12), st.sampled_from(KINDS))
+def test_sums_of_products_at_the_edge(
+    data: st.DataObject, heavy: int, count: int, kind: Callable[..., Matrix]
+) -> None:
     """Weights and values chosen so that weight times value comes close to 2^53, or passes it."""
     weights = data.draw(st.lists(st.integers(-heavy, heavy), min_size=count, max_size=count))
-    f, gain = product(weights)
+    gain = sum(abs(w) for w in weights)
     edge = max(1, (LIMIT + data.draw(st.integers(-3, 3))) // max(1, gain))
     largest = min(edge * data.draw(st.sampled_from([1, 2, 5, 64])), LIMIT - 1)
     values = data.draw(st.lists(st.integers(-largest, largest), min_size=count, max_size=count))
     values[0] = largest
     true = Fraction(sum(w * v for w, v in zip(weights, values, strict=True)))
+    w = product(weights, kind)
+    assert heaviest_row(w) == gain
     try:
-        y = apply_near(f, gain, fix(values, 0))
+        y = apply(w, fix(values, 0).reshape(-1, 1), up=False)
     except Rejected as error:
         assert error.rule == "precision"
         return
     assert abs(numbers(y)[0] - true) <= (unit(y.e) if y.e < 0 else 0)
 
 
-@given(st.data(), st.integers(1, 2**30), st.integers(1, 8))
-def test_apply_up_is_an_upper_bound(data: st.DataObject, heavy: int, count: int) -> None:
+@given(st.data(), st.integers(1, 2**30), st.integers(1, 8), st.sampled_from(KINDS))
+def test_apply_is_an_upper_bound(
+    data: st.DataObject, heavy: int, count: int, kind: Callable[..., Matrix]
+) -> None:
     whole = st.lists(st.integers(0, heavy), min_size=count, max_size=count)
     weights = data.draw(whole)
     values = [v << data.draw(st.integers(0, 22)) for v in data.draw(whole)]
-    f, gain = product(weights)
-    assert numbers(apply_up(f, gain, fix(values, 7)))[0] >= sum(
-        Fraction(w * v, 128) for w, v in zip(weights, values, strict=True)
-    )
+    y = apply(product(weights, kind), fix(values, 7).reshape(-1, 1), up=True)
+    assert numbers(y)[0] >= sum(Fraction(w * v, 128) for w, v in zip(weights, values, strict=True))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 53), st.integers(1, 53))

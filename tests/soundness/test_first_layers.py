@@ -15,8 +15,8 @@ from lastbit_check import enclosure
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass, derive
 from lastbit_check.exact import Fix
-from lastbit_check.layers import Layer
-from lastbit_check.network import Node, Shape
+from lastbit_check.layers import Layer, products
+from lastbit_check.network import Node, Norm, Shape, Weights, exact
 from lastbit_check.patches import FirstLayers
 from soundness.curved import SIDE, based, two_curved_layers
 from soundness.harness import assault, built, flipped, run, subject_of, ways
@@ -84,9 +84,13 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
         return Fix(random.integers(-most, most + 1, shape).astype(np.float64), 0)
 
     def layer(groups: int, stride: int, source: Shape) -> Layer:
-        w, none = ints(2, 1, 3, 3).n, ints(2, most=0)
-        return Layer(w, 3, 0 * w, none, none, 1, 9, 1, (stride, stride), (1, 1, 1, 1), groups,
-                     (2, 4, 4), source)  # fmt: skip
+        w, none = ints(2, 1, 3, 3).n, ints(2, 1, 1, 1, most=0)
+        one = exact(np.ones(2, np.float32))
+        conv = Weights(w.astype(np.float32), np.zeros(2, np.float32), Norm(one, one, one, one), (stride, stride),
+                       (1, 1, 1, 1), groups)  # fmt: skip
+        made = products(conv, (2, 4, 4), source)
+        made.data = w.ravel()[made.data]
+        return Layer(made, 3, 0 * made.data, none, none, 1, 9, 1, (2, 4, 4), source)
 
     def slopes() -> tuple[Fix, Fix]:
         low, width = ints(2, 4, 4, 1).n, np.abs(ints(2, 4, 4, 1).n)
@@ -100,7 +104,7 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
     layers = FirstLayers(nodes, linear, Hints({}), Fraction(-1, 255))
     step = np.zeros((1, 8, 8, 1))
     step[0, row, column, 0] = 1
-    moved = first.conv(first.w, step)
+    moved = (first.w @ step.reshape(-1, 1)).reshape(2, 4, 4, 1)
     places = np.argwhere(moved[..., 0].any(0))
     assert len(places) == units
     most = {1: 0.0, -1: 0.0}
@@ -110,13 +114,13 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
             h = np.zeros((2, 4, 4, 1))
             for (v, w), end in zip(places, ends, strict=True):
                 h[channel, v, w] = moved[channel, v, w] * slopes1[end].n[channel, v, w]
-            z = second.conv(second.w, h)[channel] * a.n[channel]
+            z = (second.w @ h.reshape(-1, 1)).reshape(2, 4, 4, 1)[channel] * a.n[channel]
             both = np.stack([(z * s.n[channel])[z != 0] for s in slopes2])
             choices = np.array([*itertools.product((0, 1), repeat=both.shape[1])])
             values += np.sum(np.where(choices, both[1], both[0]), axis=1).tolist()
         most[1] += max(values)
         most[-1] += max(-v for v in values)
-    found = layers.change(a, (row, column), [slopes1, slopes2])
+    found = layers.change(a.reshape(-1, 1), (row, column), [slopes1, slopes2])
     assert found == Fraction(max(most.values())) / 255 / Fraction(2) ** (6 + 2 * enclosure.BITS)
 
 

@@ -109,8 +109,8 @@ def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
     def entered(self: Ledger, node: Node, *arguments: Any) -> None:
         enter(self, node, *arguments)
         if node.op == "input":
-            direct = self.effects["remainder"]
-            direct[node.name] = Fix(np.floor(direct[node.name].n * 0.8), direct[node.name].e)
+            direct = self.effects["remainder", node.name]
+            self.effects["remainder", node.name] = Fix(np.floor(direct.n * 0.8), direct.e)
 
     patch.setattr(Ledger, "enter", entered)
 

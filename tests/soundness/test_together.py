@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from lastbit.bound.together import TrunkWalk, scales, take_together
-from lastbit.bound.walk import derive
+from lastbit.bound.together import scales, take_together
+from lastbit.bound.walk import Walk, derive
 from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
 from lastbit_check import together
@@ -79,9 +80,9 @@ def test_the_scales_are_nearly_the_best(seed: int, record_property: object) -> N
     b, g = random.normal(size=shape), random.uniform(0.01, 1, shape[0])
     b[:, : shape[1] // 2] *= 0.01
     hint = scales(b, g, 2e-3)
-    q = np.ldexp(hint.columns.astype(float), -hint.exponent)
-    assert accepted(b * hint.rows[:, None] * q)
-    bound = float(np.linalg.norm(g / hint.rows) * np.linalg.norm(1 / q))
+    p, q = np.array(hint.rows), np.array(hint.columns)
+    assert accepted(b * p[:, None] * q)
+    bound = float(np.linalg.norm(g / p) * np.linalg.norm(1 / q))
     reached = climbed(b, g, random) / bound
     assert 1 / 1.8 < reached <= 1
     assert callable(record_property)
@@ -98,13 +99,12 @@ def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) 
         b = np.block([[b, b], [b, -b]])
     b /= 16  # its norm is 1/2, and an image makes the first form 4
     monkeypatch.setattr(together, "gathered", lambda *_: (b.copy(), g.copy(), Fraction(0)))
-    p = np.rint(np.sqrt(g) * 2.0**25)
-    q = np.rint(1.99 / p * 2.0**40).astype(np.int64)
-    hint = Together((0, 1), (), 40, p.astype(np.int64), q)
+    p = np.sqrt(g)
+    hint = Together((0, 1), (), p.tolist(), (1.99 / p).tolist())
     with pytest.raises(Rejected, match=r"norm\.spectral"):
         together.bound([], np.ones(n - 1), hint)
     with pytest.raises(Rejected, match=r"together\.shape"):
-        together.bound([], np.ones(n - 1), hint._replace(columns=q[:, None]))
+        together.bound([], np.ones(n - 1), hint._replace(columns=[*hint.columns, 1.0]))
 
 
 def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
@@ -116,12 +116,12 @@ def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
     x = b.conv(x, np.reshape([0.5], (1, 1, 1, 1)), name="two")
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
     name = frozenset({"base"})
-    walk = TrunkWalk(b.to_bytes(), Hints({}, boxes=name, bases=name))
-    walk.bundle = together.Bundle({"one", "two"})
+    walk = Walk(b.to_bytes(), Hints({}, boxes=name, bases=name))
+    walk.shared = {"one", "two"}
     walk.run()
+    assert walk.trunk is not None
     for name, weight in (("one", 3.0), ("two", 1.5)):
-        channels, a = walk.bundle.rows[name]
-        assert channels.tolist() == [0]
+        a = walk.trunk.rows[name].toarray()
         assert np.array_equal(a, np.concatenate([np.zeros((300, 300)), weight * np.eye(300)], 1))
 
 
@@ -147,9 +147,10 @@ def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
     beta = Fix(random.integers(0, 2**20, (*shape, 1)).astype(np.float64), 12)
     mass = layer.spread(x)
     whole = Fix(np.floor(mass.n * random.random(mass.n.shape)), mass.e)
-    unread = together.Affine(np.zeros(0, np.intp), np.zeros((0, 1), np.float32), np.zeros(0), x)
-    read, given, rest = together._gains(together.Sums(layer, beta, x, unread, unread))
-    parts = ((read, x), (given, whole))
+    flat = beta.reshape(-1, 1)
+    unread = together.Affine(csr_array((flat.n.size, 1), dtype=np.float32), np.zeros(0), x)
+    read, given, rest = together._gains(together.Sums(layer, flat, x, unread, unread))
+    parts = ((read, x.reshape(-1, 1)), (given, whole.reshape(-1, 1)))
     charged = rest + sum(Fraction(float(np.sum(real(g) * real(v)))) for g, v in parts)
     rounding = layer.rounding(x, whole)  # rounded up to its grid
     alone = total(Fix(np.maximum(rounding.n - 1, 0), rounding.e), layer_underflow(layer, x))
@@ -162,7 +163,7 @@ def test_no_execution_exceeds_what_is_taken_together(tmp_path: Path, seed: int) 
     """Sharper or as it was, for the pair that was worst; the walk of the checker agrees."""
     model, network, hints = with_base(tmp_path, seed)
     alone = derive(model, hints)
-    walk = TrunkWalk(model, hints)
+    walk = Walk(model, hints)
     found = take_together(walk, walk.run())
     assert found.logits <= alone.logits
     assert ceil_float(derive(model, walk.hints).upper) == ceil_float(found.upper)
@@ -173,7 +174,7 @@ def test_most_networks_take_roundings_together(tmp_path: Path) -> None:
     taken = 0
     for seed in range(16):
         model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
-        walk = TrunkWalk(model, hints_for(network))
+        walk = Walk(model, hints_for(network))
         take_together(walk, walk.run())
         taken += bool(walk.hints.together)
     assert taken >= 6
