@@ -79,7 +79,7 @@ def random_chain(seed: int, *, curved: bool = False, scale: float = 2.0**-8) -> 
 def ranges(chain: Chain, *, columns: bool = True) -> dict[str, tuple[Fix, Fix]]:
     """Node -> the lower and upper bounds that the checker derives, with or without a base."""
     bases = frozenset({"pixels"}) if columns else frozenset[str]()
-    slopes = {"silu": np.full(3, 2**19, np.int64)} if chain.curved else {}
+    slopes = {"silu": [2**19] * 3} if chain.curved else {}
     derived = derive(chain.builder.to_bytes(), Hints(slopes, bases=bases), keep=True)
     return {name: derived.forms[name].interval for name in NODES}
 

@@ -66,8 +66,8 @@ def mutated(hints: Hints, count: int) -> Iterator[tuple[str, Hints]]:
     random = np.random.default_rng(0)
     for _ in range(count):
         name = str(random.choice(sorted(hints.slopes)))
-        n = hints.slopes[name].copy()
-        n[random.integers(n.size)] += random.integers(-(2**18), 2**18)
+        n = [*hints.slopes[name]]
+        n[random.integers(len(n))] += int(random.integers(-(2**18), 2**18))
         yield f"slope {name}", replace(hints, slopes={**hints.slopes, name: n})
 
 

@@ -54,7 +54,7 @@ def random_hints(network: Network, seed: int) -> Hints:
     random = np.random.default_rng(seed)
     curved = [n for n in network if isinstance(n, Silu | Sigmoid | Gate)]
     slopes = {
-        n.name: random.integers(-(2**20), 2**21, n.shape[0], dtype=np.int64)
+        n.name: random.integers(-(2**20), 2**21, n.shape[0], dtype=np.int64).tolist()
         for n in curved
         if random.random() < 0.8
     }

@@ -86,8 +86,9 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
     def layer(groups: int, stride: int, source: Shape) -> Layer:
         w, none = ints(2, 1, 3, 3).n, ints(2, 1, 1, 1, most=0)
         one = exact(np.ones(2, np.float32))
-        conv = Weights(w.astype(np.float32), np.zeros(2, np.float32), Norm(one, one, one, one), (stride, stride),
-                       (1, 1, 1, 1), groups)  # fmt: skip
+        alone, steps, pads = Norm(one, one, one, one), (stride, stride), (1, 1, 1, 1)
+        no_bias = np.zeros(2, np.float32)
+        conv = Weights(w.astype(np.float32), no_bias, alone, steps, pads, groups)
         made = products(conv, (2, 4, 4), source)
         made.data = w.ravel()[made.data]
         return Layer(made, 3, 0 * made.data, none, none, 1, 9, 1, (2, 4, 4), source)

@@ -154,7 +154,7 @@ def tree(rule: str, name: str, **changes: Any) -> None:
     case(rule)(run)
 
 
-def _split(hint: Tree, k: int, *split: int) -> tuple[tuple[int, ...], ...]:
+def _split(hint: Tree, k: int, *split: int) -> tuple[Sequence[int], ...]:
     return (*hint.splits[:k], split, *hint.splits[k + 1 :])
 
 
@@ -242,17 +242,13 @@ def hints(rule: str, name: str, **given: Any) -> None:
     case(rule)(run)
 
 
-def ints(*shape: int, value: int = 1) -> np.ndarray:
-    return np.full(shape, value, np.int64)
-
-
-hints("hint.node", "slopes_of_a_mean", slopes={"m": ints(1)})
+hints("hint.node", "slopes_of_a_mean", slopes={"m": [1]})
 hints("hint.node", "a_box_of_a_mean", boxes=frozenset({"m"}))
 hints("hint.node", "a_box_of_a_gate", boxes=frozenset({"g"}))
 hints("hint.node", "a_base_that_is_not_there", bases=frozenset({"x"}))
 hints("hint.node", "a_base_without_a_name", bases=frozenset({""}))
-hints("hint.slope", "too_many_slopes", slopes={"s": ints(2)})
-hints("hint.slope", "too_steep", slopes={"s": ints(1, value=2**21 + 1)})
+hints("hint.slope", "too_many_slopes", slopes={"s": [1, 1]})
+hints("hint.slope", "too_steep", slopes={"s": [2**21 + 1]})
 hints("hint.slope", "too_steep_downwards", slopes={"s": [-(2**900)]})
 
 

@@ -43,7 +43,7 @@ def test_what_silu_bends(tmp_path: Path, scale: float) -> None:
     b = OnnxBuilder()
     x = b.silu(b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(scale)), name="s")
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
-    hints = Hints({"s": np.array([2**19], np.int64)})
+    hints = Hints({"s": [2**19]})
     subject = subject_of(*built(b, tmp_path), hints=hints)
     for image in (WHITE, BLACK):
         subject.check_values(run(subject.network, image, {}))
@@ -236,7 +236,7 @@ def test_a_gate_of_any_sign(tmp_path: Path, shift: float, sign: float) -> None:
     )
     b.softmax(b.dense(b.mean(b.gate(x, s, name="g")), [[1e-3], [-1e-3]]))
     for slope in (0, 3 * 2**19):
-        hints = Hints({"g": np.array([slope], np.int64)})
+        hints = Hints({"g": [slope]})
         subject = subject_of(*built(b, tmp_path), hints=hints)
         for image in (
             np.zeros((1, 2, 2)),

@@ -148,7 +148,7 @@ def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
     mass = layer.spread(x)
     whole = Fix(np.floor(mass.n * random.random(mass.n.shape)), mass.e)
     flat = beta.reshape(-1, 1)
-    unread = together.Affine(csr_array((flat.n.size, 1), dtype=np.float32), np.zeros(0), x)
+    unread = together.Affine(csr_array(np.zeros((flat.n.size, 1), np.float32)), np.zeros(0), x)
     read, given, rest = together._gains(together.Sums(layer, flat, x, unread, unread))
     parts = ((read, x.reshape(-1, 1)), (given, whole.reshape(-1, 1)))
     charged = rest + sum(Fraction(float(np.sum(real(g) * real(v)))) for g, v in parts)
