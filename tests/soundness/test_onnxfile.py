@@ -13,7 +13,7 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected, Unreadable
-from soundness.test_rules import LAST, START, f32, onnx_model
+from soundness.rejected.models import LAST, START, f32, onnx_model
 
 NORMALISED = [
     START[0],
