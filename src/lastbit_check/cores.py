@@ -27,7 +27,7 @@ from lastbit_check.verdict import require
 CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exact
 CORE_BITS = 24  # exact in a float32, too
 RADIUS_BITS = 19
-DUAL_BITS = 30  # of a dual vector: with a slope, of 22 bits, exact below 2^53
+DUAL_BITS = 34  # of a dual vector: with 2^15 terms of a sum, exact below 2^53
 
 
 class Spread(NamedTuple):
@@ -137,13 +137,14 @@ def adjoint(
     for node in reversed(nodes[:-1]):
         if node.name == logits:
             continue
-        parts = [Fix(np.zeros((math.prod(node.shape), classes)), ZERO_GRID)]
+        parts, split = [Fix(np.zeros((math.prod(node.shape), classes)), ZERO_GRID)], list[int]()
         for reader in readers[node.name]:
             inputs, w, e = core(reader, layers, hints)
             y = apply(w.T, found[reader.name].a, up=False)
             parts += [Fix(y.n, y.e + e)] * inputs.count(node.name)
+            split += [y.e + e] * (y.e < found[reader.name].a.e)
         a = total(*parts, up=False).fit(DUAL_BITS, up=False)
-        # each part is within a unit of its grid, and is rounded to that of the sum, and the sum too
-        grid = min(a.e, *(part.e for part in parts))
+        # a part is exact, or was split and is within a unit; it is rounded to the grid, and the sum
+        grid = min([a.e, *split])
         found[node.name] = Dual(a, Fix(np.array([2.0 * len(parts) + 1]), grid))
     return found
