@@ -12,7 +12,7 @@
 
 From Coq Require Import Reals Lra Lia Psatz List Permutation.
 From Flocq.Core Require Import Raux.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Additions binary32.Sums binary32.Layers.
 Import ListNotations.
 Open Scope R_scope.
 

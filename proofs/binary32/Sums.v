@@ -5,11 +5,11 @@
       the exact sum, if that is at most [f] and no partial sum is larger than [c]. So no partial result
       overflows either: the theorem holds for every tree.
 
-    Rests on Terms.v. Stands behind [Layer.rounding] and [finite] of lastbit_check; what the checker
+    Rests on Additions.v. Stands behind [Layer.rounding] and [finite] of lastbit_check; what the checker
     computes from it is in Layers.v. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Additions.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -5,11 +5,11 @@
     - [admits_sum], [admits_terms_ok]: then it is a [sum], of the given terms in any order.
 
     Numbers are integers over 2^100 as everywhere in the checker, and every rounding has to be within
-    [u |t|] (no underflow). Rests on Roundings.v; Executions.v takes it to all units. *)
+    [u |t|] (no underflow). Rests on SumRoundings.v; Executions.v takes it to all units. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation.
-From Lastbit Require Import Statement binary32.Terms checker.Program checker.Numbers checker.Annotation checker.Roundings.
+From Lastbit Require Import Statement binary32.Terms checker.Program checker.Numbers checker.Annotation checker.SumRoundings.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope Z_scope.
@@ -78,6 +78,12 @@ Proof. intros p [= <-]. exists x. split; [apply reads_refl|reflexivity]. Qed.
 
 Lemma product_real w x : real w * real x = real2 (w * x).
 Proof. unfold real, real2. rewrite mult_IZR. lra. Qed.
+
+Lemma sum_real2 a b : real a + real b = real2 ((a + b) * one).
+Proof. now rewrite Z.mul_comm, real2_one, real_plus. Qed.
+
+Lemma difference_real2 a b : real a - real b = real2 ((a - b) * one).
+Proof. now rewrite Z.mul_comm, real2_one, real_minus. Qed.
 
 Lemma one_bit_pow n p : Z.pow 2 (Z.of_nat n) = Zpos p -> one_bit p = true.
 Proof.

@@ -12,7 +12,7 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FunctionalExtensionality.
 From Lastbit Require Import Statement binary32.Terms curves.Enclosure checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import checker.Roundings checker.Precise checker.Admits.
+From Lastbit Require Import checker.SumRoundings checker.Precise checker.Admits.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope Z_scope.
@@ -123,12 +123,6 @@ Proof.
   intros E H p q [= <-] [= <-]. exists (real a), (real b). split; [apply reads_refl|]. split; [apply reads_refl|].
   apply rounds_ok. rewrite E. now apply rounded_ok.
 Qed.
-
-Lemma sum_real2 a b : real a + real b = real2 ((a + b) * one).
-Proof. now rewrite Z.mul_comm, real2_one, real_plus. Qed.
-
-Lemma difference_real2 a b : real a - real b = real2 ((a - b) * one).
-Proof. now rewrite Z.mul_comm, real2_one, real_minus. Qed.
 
 Lemma division_ok h a b v : admits_division h a b v = true -> divides (Finite (real a)) (Finite (real b)) (Finite (real v)).
 Proof.

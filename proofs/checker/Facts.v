@@ -12,7 +12,7 @@ From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals curves.Softmax curves.Probabilities operations.Units.
 From Lastbit Require Import network.Duals network.Forms network.Bound.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Curves.
-From Lastbit Require Import checker.Roundings checker.Rows.
+From Lastbit Require Import checker.SumRoundings checker.Roundings checker.Sloped checker.Rows.
 Import ListNotations.
 Open Scope R_scope.
 

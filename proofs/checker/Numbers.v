@@ -68,6 +68,9 @@ Proof. unfold real, up. generalize (shift_up a 100 ltac:(lia)). change (IZR (2 ^
 Lemma up_product a b : real a * real b <= real (up (a * b)).
 Proof. apply Rle_trans with (2 := up_real _). rewrite mult_IZR. unfold real. lra. Qed.
 
+Lemma product_le e x a b : 0 <= e <= real a -> 0 <= x <= real b -> e * x <= real (up (a * b)).
+Proof. intros [E0 E] [X0 X]. apply Rle_trans with (2 := up_product a b). now apply Rmult_le_compat. Qed.
+
 Lemma up_pos a : (0 <= a)%Z -> (0 <= up a)%Z.
 Proof. intros H. unfold up. rewrite Z.shiftr_div_pow2 by lia. assert (- a / 2 ^ 100 <= 0)%Z by (apply Z.div_le_upper_bound; lia). lia. Qed.
 
@@ -82,6 +85,16 @@ Qed.
 
 Lemma ceil_div_unit a b : (0 < b)%Z -> real a / IZR b <= real (ceil_div a b).
 Proof. intros H. generalize (ceil_div_real a b H). unfold real, Rdiv. lra. Qed.
+
+Lemma slack_ok m c : (0 < Z.abs c)%Z -> Rabs (/ real c - real m) <= real (slack m c).
+Proof.
+  intros Hc. unfold slack. apply Rle_trans with (2 := ceil_div_unit _ _ Hc). rewrite real_abs.
+  assert (C : IZR c <> 0) by (intros E; apply eq_IZR_R0 in E; lia).
+  assert (P := IZR_lt _ _ Hc). rewrite abs_IZR in *. simpl in P.
+  assert (E : / real c - real m = real (one * one - m * c) / IZR c).
+  { unfold real. rewrite minus_IZR, !mult_IZR, one_is. field. exact C. }
+  rewrite E. unfold Rdiv. rewrite Rabs_mult, Rabs_inv. apply Rle_refl.
+Qed.
 
 Lemma ceil_div_pos a b : (0 <= a)%Z -> (0 < b)%Z -> (0 <= ceil_div a b)%Z.
 Proof. intros Ha Hb. unfold ceil_div. assert (- a / b <= 0)%Z by (apply Z.div_le_upper_bound; lia). lia. Qed.

@@ -1,180 +1,19 @@
 (** * The checker's roundings
 
+    - [quotient_noise_ok]: [noise_of_quotient] bounds the rounding of a quotient, if its divisor is at least 2^-10;
     - [roundings_ok]: the number [rounding_of] that Program.v computes for a unit, from the
       magnitudes of its operands, satisfies [noise] of Units.v; so does any larger one up to [limit].
 
-    Rests on Annotation.v and Units.v. Stands behind [Layer.rounding], [underflow] and the roundings
+    Rests on SumRoundings.v, Annotation.v and Units.v. Stands behind [Layer.rounding], [underflow] and the roundings
     of forward.py. *)
 
-From Flocq.Core Require Import Raux Zaux.
-From Coq Require Import Reals Lra Lia ZArith List Bool Permutation Sorting.Sorted.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Coq Require Import Reals Lra Lia ZArith List Bool.
+From Lastbit Require Import Statement Totals binary32.Terms binary32.Sums binary32.Layers.
 From Lastbit Require Import operations.Units network.Bound.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
+From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.SumRoundings.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope R_scope.
-
-Lemma u_is : u = / 16777216. Proof. unfold u. lra. Qed.
-
-(** ** Sums *)
-
-(** A number over [2^200]. *)
-Definition real2 (z : Z) : R := IZR z / 2 ^ 100 / 2 ^ 100.
-
-Lemma real2_total l : real2 (zsum l) = total (map real2 l).
-Proof.
-  induction l as [|x l IH]; [unfold real2; simpl; lra|]. cbn [zsum fold_right map]. fold (zsum l).
-  change (total (real2 x :: map real2 l)) with (real2 x + total (map real2 l)). rewrite <- IH.
-  unfold real2. rewrite plus_IZR. lra.
-Qed.
-
-Lemma real2_nonzero z : nonzero (real2 z) = negb (z =? 0)%Z.
-Proof.
-  unfold nonzero. destruct (Z.eqb_spec z 0) as [->|N]; destruct Req_EM_T as [E|E]; try reflexivity.
-  - elim E. unfold real2. lra.
-  - elim N. apply eq_IZR. unfold real2 in E. lra.
-Qed.
-
-Lemma filter_real2 l : filter nonzero (map real2 l) = map real2 (filter (fun x => negb (x =? 0)%Z) l).
-Proof.
-  induction l as [|x l IH]; [reflexivity|]. cbn [map filter]. rewrite real2_nonzero, IH. now destruct (x =? 0)%Z.
-Qed.
-
-Lemma real2_le a b : (a <= b)%Z -> real2 a <= real2 b.
-Proof. intros H. apply IZR_le in H. unfold real2. lra. Qed.
-
-Lemma sorted_descending l : descending (map real2 (Sorting.sort l)).
-Proof.
-  assert (S := Sorting.Sorted_sort l). unfold descending. induction S as [|x m S IH H]; [constructor|].
-  cbn [map]. constructor; [exact IH|]. destruct H as [|y m H]; constructor.
-  apply real2_le. now apply Z.leb_le.
-Qed.
-
-Lemma real2_plus a b : real2 (a + b) = real2 a + real2 b.
-Proof. unfold real2. rewrite plus_IZR. lra. Qed.
-
-Lemma real2_min a b : real2 (Z.min a b) = Rmin (real2 a) (real2 b).
-Proof.
-  destruct (Z.min_spec a b) as [[H ->]|[H ->]].
-  - rewrite Rmin_left; [reflexivity|]. apply real2_le. lia.
-  - rewrite Rmin_right; [reflexivity|]. now apply real2_le.
-Qed.
-
-Lemma real2_one z : real2 (one * z) = real z.
-Proof. unfold real2, real. rewrite mult_IZR, one_is. lra. Qed.
-
-Lemma partials_real c s m : partials (real2 c) (real2 s) (map real2 m) = real2 (partials_of c s m).
-Proof.
-  revert s. induction m as [|x [|y m] IH]; intros s; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
-  change (partials (real2 c) (real2 s) (map real2 (x :: y :: m))) with
-    (Rmin (real2 s + real2 x) (real2 c) + partials (real2 c) (real2 s + real2 x) (map real2 (y :: m))).
-  change (partials_of c s (x :: y :: m)) with (Z.min (s + x) c + partials_of c (s + x) (y :: m))%Z.
-  now rewrite <- !real2_plus, IH, <- real2_min, <- real2_plus.
-Qed.
-
-Lemma climb_real c f m : climb (real2 c) (real2 f) (map real2 m) = real2 (climb_of c f m).
-Proof.
-  destruct m as [|x [|y m]]; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
-  change (climb (real2 c) (real2 f) (map real2 (x :: y :: m))) with (partials (real2 c) (real2 x) (map real2 (y :: m)) + real2 f).
-  change (climb_of c f (x :: y :: m)) with (partials_of c x (y :: m) + f)%Z. now rewrite partials_real, real2_plus.
-Qed.
-
-Lemma half_up a : IZR a <= 2 * IZR (Z.shiftr (a + 1) 1).
-Proof.
-  rewrite Z.shiftr_div_pow2 by lia. change (2 ^ 1)%Z with 2%Z. rewrite <- mult_IZR. apply IZR_le.
-  generalize (Z.div_mod (a + 1) 2 ltac:(lia)) (Z.mod_pos_bound (a + 1) 2 ltac:(lia)). lia.
-Qed.
-
-Lemma sum_noise_ok bs F P W X E : sum_fits bs W = true -> (noise_of_sum bs P F <= E)%Z -> (E <= limit)%Z ->
-  0 <= X <= 2 ^ 20 -> Forall (fun b => (0 <= b)%Z) bs -> (0 <= P)%Z ->
-  sum_noise (map real2 bs) (real2 F) (real2 P) (real W) X (real E).
-Proof.
-  unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le. intros [[Hn HW] Hs] HE Hl HX Hb HP.
-  set (f := filter (fun x => negb (x =? 0)%Z) bs) in *. set (m := Sorting.sort f) in *.
-  assert (Pm : Permutation f m) by apply Sorting.Permuted_sort.
-  assert (Lf : (length f <= length bs)%nat).
-  { unfold f. clear. induction bs as [|x l IH]; simpl; [lia|]. destruct (negb (x =? 0)%Z); simpl; lia. }
-  assert (Lm : length m = length f) by now apply Permutation_length, Permutation_sym.
-  set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia). unfold most_terms in N.
-  assert (Nr : 0 <= IZR n <= 32768) by (split; apply IZR_le; lia).
-  assert (Ni : INR (length m) = IZR n) by apply INR_IZR_INZ.
-  assert (HW' : real W <= 2 ^ 45).
-  { apply Rle_trans with (1 := real_le _ _ HW). unfold heaviest, real. rewrite mult_IZR, one_is. lra. }
-  set (w := Z.min F (zsum m)) in *. set (c := Z.shiftr (zsum m + w + 1) 1) in *.
-  exists (map real2 m), (length m), (real2 c), (real2 w). rewrite map_length, Ni, u_is, <- real2_total.
-  split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]].
-  - rewrite filter_real2. now apply Permutation_map.
-  - apply sorted_descending.
-  - lia.
-  - lra.
-  - unfold w. rewrite real2_min. apply Rle_refl.
-  - generalize (half_up (zsum m + w)). fold c. unfold real2. rewrite plus_IZR. lra.
-  - unfold Layers.roundings. rewrite climb_real. set (t := climb_of c w m) in *.
-    assert (K : / 16777216 * (real2 t + real2 P) / (1 - IZR n * / 16777216) <= real (ceil_div (up (t + P)) (0x1000000 - n))).
-    { apply Rle_trans with (2 := ceil_div_unit (up (t + P)) (0x1000000 - n) ltac:(lia)). rewrite minus_IZR.
-      replace (/ 16777216 * (real2 t + real2 P) / (1 - IZR n * / 16777216)) with
-        ((real2 t + real2 P) * / (16777216 - IZR n)) by (field; lra).
-      apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
-      apply Rle_trans with (2 := up_real _). rewrite <- real2_plus. apply Rle_refl. }
-    assert (U : underflow (length m) (real W) X <= / 2 ^ 78).
-    { unfold underflow. rewrite Ni. assert (IZR n * (X + 3) <= 32768 * (2 ^ 20 + 3)) by (apply Rmult_le_compat; lra).
-      unfold eta. lra. }
-    apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x400000 = / 2 ^ 78) by (unfold real; lra). lra.
-  - apply real_le in Hl. unfold limit in Hl. unfold real at 2 in Hl. rewrite mult_IZR, one_is in Hl.
-    assert (T : real2 (zsum m) <= 2 ^ 40).
-    { rewrite real2_total, <- (total_perm _ _ (Permutation_map real2 Pm)). apply Rle_trans with (real2 (zsum bs)).
-      - rewrite real2_total. unfold f. clear - Hb. induction Hb as [|x l Hx _ IH]; [simpl; lra|].
-        cbn [map filter]. change (total (real2 x :: map real2 l)) with (real2 x + total (map real2 l)).
-        destruct (negb (x =? 0)%Z).
-        + cbn [map]. change (total (real2 x :: ?b)) with (real2 x + total b). lra.
-        + apply IZR_le in Hx. unfold real2 at 2. lra.
-      - apply real2_le in Hs. apply Rle_trans with (1 := Hs). unfold real2, limit. rewrite !mult_IZR, one_is. lra. }
-    unfold largest. lra.
-Qed.
-
-Lemma noise_of_sum_pos bs P F E : sum_noise (map real2 bs) (real2 F) (real2 P) (real 0) 0 (real E) -> 0 <= real2 P ->
-  Forall (fun b => (0 <= b)%Z) bs -> (0 <= F)%Z -> (0 <= E)%Z.
-Proof.
-  intros (m & h & c & f & Q1 & Q2 & Q3 & Q4 & Q5 & Q6 & Q7 & Q8) HP Hb HF. apply real_le_inv. rewrite real_0.
-  apply Rle_trans with (2 := Q7). assert (Hu := u_pos).
-  assert (Nm : nonneg m).
-  { apply (nonneg_perm _ _ Q1). apply Forall_forall. intros z Hz. apply filter_In in Hz. destruct Hz as [Hz _].
-    apply in_map_iff in Hz. destruct Hz as (y & <- & Hy). rewrite Forall_forall in Hb. specialize (Hb y Hy).
-    apply IZR_le in Hb. unfold real2. lra. }
-  assert (T := total_pos m Nm). apply IZR_le in HF.
-  assert (F0 : 0 <= f) by (apply Rle_trans with (2 := Q5), Rmin_glb; [unfold real2; lra|exact T]).
-  apply Rplus_le_le_0_compat.
-  - apply Rmult_le_pos; [|apply Rlt_le, Rinv_0_lt_compat; lra]. apply Rmult_le_pos; [lra|].
-    unfold Layers.roundings. rewrite <- worst_sorted by assumption.
-    assert (0 <= worst c f m) by (apply worst_pos; [lra|exact F0|exact Nm]). lra.
-  - unfold underflow. generalize eta_pos (pos_INR (length m)). rewrite real_0. intros. apply Rmult_le_pos; lra.
-Qed.
-
-(** ** Powers of two *)
-
-Lemma one_bit_power p : one_bit p = true -> exists e, IZR (Zpos p) = bpow radix2 e.
-Proof.
-  induction p as [p IH|p IH|]; intros H; [discriminate| |exists 0%Z; reflexivity].
-  destruct (IH H) as [e E]. exists (e + 1)%Z. rewrite bpow_plus, <- E. change (bpow radix2 1) with 2.
-  rewrite <- mult_IZR. f_equal. lia.
-Qed.
-
-Lemma power_of_2_scales z : power_of_2 z = true -> scales (real z) = true.
-Proof.
-  intros H. assert (K : exists e, IZR (Z.abs z) = bpow radix2 e).
-  { destruct z as [|p|p]; [discriminate| |]; now apply one_bit_power. }
-  destruct K as [e E]. apply (power_scales _ (e - 100)). unfold Z.sub. rewrite bpow_plus, <- E, <- real_abs. unfold real.
-  assert (B : bpow radix2 (- (100)) = / 2 ^ 100) by (simpl; lra). rewrite B. reflexivity.
-Qed.
-
-Lemma sum_noise_mono bs F P P' W X E : P' <= P -> sum_noise bs F P W X E -> sum_noise bs F P' W X E.
-Proof.
-  intros HP (m & h & c & f & Q1 & Q2 & Q3 & Q4 & Q5 & Q6 & Q7 & Q8). exists m, h, c, f. repeat (split; [assumption|]).
-  split; [|exact Q8]. apply Rle_trans with (2 := Q7). apply Rplus_le_compat_r. assert (Hu := u_pos).
-  apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Rmult_le_compat_l; [lra|].
-  unfold Layers.roundings. lra.
-Qed.
 
 (** ** Quotients *)
 

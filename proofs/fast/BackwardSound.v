@@ -16,10 +16,6 @@ Open Scope R_scope.
 Section Pass.
 Variables (logits : list positive) (scale : positive -> Z) (V : nat -> visited) (n : nat).
 Notation N := (length logits).
-Notation cells_ok := (cells_ok logits scale).
-Notation cell_ok := (cell_ok logits scale).
-Notation earlies := (earlies logits).
-
 Notation visit_ok := (visit_ok logits scale V n).
 Notation passed := (passed scale V n).
 Notation off_at := (off_at logits scale V n).

@@ -22,13 +22,13 @@ Qed.
 (** Numbers of lines, as real numbers. *)
 Definition mark (s : stored) (g : nat) : R := IZR (value s g) / 2 ^ 32.
 
-Definition mass (s : stored) : Z := (Uint63.to_Z (s_low s) + Uint63.to_Z (s_high s))%Z.
+Notation mass := bulk.
 Lemma mass_pos s : (0 <= mass s)%Z.
 Proof. unfold mass. generalize (Uint63.to_Z_bounded (s_low s)) (Uint63.to_Z_bounded (s_high s)). lia. Qed.
 
 Lemma size_real s : real (size s) = IZR (mass s) / 2 ^ 32.
 Proof.
-  unfold size, real, grain. fold (mass s). rewrite Z.shiftl_mul_pow2, mult_IZR by lia.
+  unfold size, real, grain. rewrite Z.shiftl_mul_pow2, mult_IZR by lia.
   change (2 ^ (100 - 32))%Z with (2 ^ 68)%Z.
   replace (IZR (2 ^ 68)) with (2 ^ 68)%R by (simpl; lra). field.
 Qed.

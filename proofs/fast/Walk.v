@@ -81,8 +81,9 @@ Definition view (k : positive) (c : cell) : option (float * positive) :=
 (** [fresh]: the lines of bases since lines were last forgotten. *)
 Record state := { next : positive; known : cells; lines : PositiveMap.t stored; fresh : PositiveMap.t stored }.
 
-(** Sizes over 2^100. *)
-Definition size (s : stored) : Z := Z.shiftl (Uint63.to_Z (s_low s) + Uint63.to_Z (s_high s)) (100 - grain).
+(** What the numbers of a line come to at most, over 2^grain; and over 2^100. *)
+Definition bulk (s : stored) : Z := Uint63.to_Z (s_low s) + Uint63.to_Z (s_high s).
+Definition size (s : stored) : Z := Z.shiftl (bulk s) (100 - grain).
 
 Section Visit.
 (** The own change of a base is at most [ratio / 2^20] of its error before unit [boundary], 4 times from it on. *)
@@ -109,7 +110,6 @@ Definition found (st : PositiveMap.t stored) (ps : sparse) : option (list (Z * s
     end) (Some []) ps.
 
 (** What all come to at most, over 2^100 times the grain. *)
-Definition bulk (s : stored) : Z := Uint63.to_Z (s_low s) + Uint63.to_Z (s_high s).
 Definition total_of (l : list (Z * stored)) : Z := zsum (map (fun x => (Z.shiftr (Z.abs (fst x)) 100 + 1) * bulk (snd x)) l).
 
 (** A line of [2^h] times all, and how far all are off [2^-h] times it, over 2^100. The sums of the

@@ -18,8 +18,7 @@ Open Scope R_scope.
 Section Walked.
 Variables (ratio : Z) (boundary : int) (ds : list details) (net : cnet) (dual : nat -> nat -> nat -> R).
 Hypothesis ratio_range : (0 <= ratio <= 2 ^ 22)%Z.
-Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\
-  taken ratio boundary st1 (D ds k) st2.
+Hypothesis Steps : all_taken ratio boundary ds.
 Hypothesis Units : map d_op ds = map strip (cunits net).
 Hypothesis Ordered : forall k o, nth_error (cunits net) k = Some o -> forall j, In j (reads_of o) -> (num j < k)%nat.
 

@@ -254,8 +254,11 @@ Proof.
 Qed.
 End Step.
 
-Theorem kept_invariant st' : history ratio boundary start ds st' -> invariant (length ds) st' /\
-  forall k, (k < length ds)%nat -> exists st1 st2, invariant k st1 /\ taken ratio boundary st1 (D k) st2.
+(** Each unit is taken by a step, from a state that is as it should be. *)
+Definition all_taken : Prop := forall k, (k < length ds)%nat ->
+  exists st1 st2, invariant k st1 /\ taken ratio boundary st1 (D k) st2.
+
+Theorem kept_invariant st' : history ratio boundary start ds st' -> invariant (length ds) st' /\ all_taken.
 Proof.
   assert (G : forall st l st', history ratio boundary st l st' -> forall pre, ds = (pre ++ l)%list ->
     invariant (length pre) st ->

@@ -45,8 +45,7 @@ Qed.
 Section Walked.
 Variables (ratio : Z) (boundary : int) (ds : list details).
 Hypothesis ratio_range : (0 <= ratio <= 2 ^ 22)%Z.
-Hypothesis Steps : forall k, (k < length ds)%nat -> exists st1 st2, invariant boundary ds k st1 /\
-  taken ratio boundary st1 (D ds k) st2.
+Hypothesis Steps : all_taken ratio boundary ds.
 
 Notation D := (D ds).
 Notation own_mark := (own_mark ds).

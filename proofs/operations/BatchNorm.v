@@ -143,6 +143,18 @@ Qed.
 Lemma inverse_pos : 0 <= / deviation.
 Proof. apply Rlt_le, Rinv_0_lt_compat. generalize deviation_large. lra. Qed.
 
+Lemma tiny_mono a b : a <= b -> flush a <= flush b.
+Proof.
+  intros H. unfold flush. assert (I := inverse_pos). assert (G := Rabs_pos gamma). assert (He := eta_pos).
+  apply Rmult_le_compat_l; [lra|]. apply Rmult_le_compat_l; [apply Rmult_le_pos; lra|lra].
+Qed.
+
+Lemma tiny_pos a : 0 <= a -> 0 <= flush a.
+Proof.
+  intros H. unfold flush. assert (I := inverse_pos). assert (G := Rabs_pos gamma). assert (He := eta_pos).
+  repeat apply Rmult_le_pos; lra.
+Qed.
+
 Lemma about_factor f : factor_is f -> about 4 (Rabs factor) (eta * (/ deviation + 2 * Rabs gamma + 2)) factor f.
 Proof.
   intros (d & Hd & Hq). assert (K := about_quotient _ _ _ _ _ _ _ (about_itself gamma) Hd Hq).

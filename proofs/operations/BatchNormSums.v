@@ -30,18 +30,8 @@ Let norm : R -> R -> Prop := batch_norm gamma beta mean var eps.
 Let exactly : R -> R := normalised gamma beta mean var eps.
 Let heavy : R -> R := mass gamma beta mean var eps.
 Let tiny : R -> R := flush gamma var eps.
-
-Lemma tiny_mono a b : a <= b -> tiny a <= tiny b.
-Proof.
-  intros H. unfold tiny, flush. assert (I := inverse_pos var eps Hvar Heps). assert (G := Rabs_pos gamma). assert (He := eta_pos).
-  apply Rmult_le_compat_l; [lra|]. apply Rmult_le_compat_l; [apply Rmult_le_pos; lra|lra].
-Qed.
-
-Lemma tiny_pos a : 0 <= a -> 0 <= tiny a.
-Proof.
-  intros H. unfold tiny, flush. assert (I := inverse_pos var eps Hvar Heps). assert (G := Rabs_pos gamma). assert (He := eta_pos).
-  repeat apply Rmult_le_pos; lra.
-Qed.
+Notation tiny_mono := (tiny_mono gamma var eps Hvar Heps).
+Notation tiny_pos := (tiny_pos gamma var eps Hvar Heps).
 
 (** The convolution: products [w x] and a bias. Its exact sum, and the magnitudes after the normalisation, that of
     everything that does not depend on the operands being one term. *)

@@ -13,7 +13,7 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Permutation.
 From Flocq Require Import Core.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Additions binary32.Sums binary32.Rounding.
 From Lastbit Require Import operations.Units onnx.File.
 Import ListNotations.
 Open Scope R_scope.
