@@ -66,7 +66,7 @@ class Hints:
             factor of a gate, in units of 2^-20; 0 if not given.
         boxes: silu and sigmoid nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
-        together: layers whose roundings are taken together, by any name.
+        together: nodes whose roundings are taken together, by any name.
         trees: of the branch and bound over the bytes that the first layers read, by any name.
         absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
     """

@@ -50,11 +50,11 @@ def _known(hints: Hints, nodes: list[Node]) -> None:
     """Rule hint.node: hints name nodes of the network, of a kind that has such hints."""
     shared = [name for hint in hints.together.values() for name in hint.nodes]
     require(len({*shared}) == len(shared), "hint.node", "roundings of a node that are taken twice")
-    having = (("a slope", hints.slopes, CURVED), ("a base", hints.bases, {n.op for n in nodes}),
-              ("a box", hints.boxes, BOXED), ("roundings", shared, ["linear"]))  # fmt: skip
-    for what, names, kinds in having:
+    having = ((hints.slopes, CURVED), (hints.boxes, BOXED), (hints.bases, {n.op for n in nodes}),
+              (shared, ["linear", "add", "gate"]))  # fmt: skip
+    for names, kinds in having:
         right = {*names} <= {n.name for n in nodes if n.op in kinds}
-        require(right, "hint.node", f"{what} of a node that has none")
+        require(right, "hint.node", f"not all are nodes of kinds {[*kinds]}: {[*names]}")
 
 
 class Ledger:
@@ -180,9 +180,9 @@ class Pass:
         row = self.ledger.row(hint.pair)
         if self.trunk is None:
             raise Rejected("together.base", "there is none")
-        sums = [self.trunk.sums(n, self.layers[n.name], self.forms, self.difference(row, n))
-                for n in self.nodes if n.name in hint.nodes]  # fmt: skip
-        self.ledger.share(row, hint.nodes, together.bound(sums, self.trunk.radius, hint))
+        terms = [self.trunk.terms(n, self.layers.get(n.name), self.forms, self.difference(row, n))
+                 for n in self.nodes if n.name in hint.nodes]  # fmt: skip
+        self.ledger.share(row, hint.nodes, together.bound(terms, self.trunk.radius, hint))
 
     def _worst(self) -> tuple[tuple[int, ...], int, Fraction]:
         """The pair and the pixel where the change of the logits is bounded worst, and the bound.

@@ -1,13 +1,14 @@
 """The rounding of many sums taken together: no image makes all of their magnitudes largest.
 
-A layer's bound of its rounding (layers.py) is linear in the magnitudes of what it reads, x_i, and
+A layer's bound of its roundings (layers.py) is linear in the magnitudes of what it reads, x_i, and
 of its exact sums: with n nonzero terms of magnitudes m, in all M, and F the magnitude of the whole,
-the n - 1 sums of any tree are F and n - 2 others of at most (M + F) / 2. So what the roundings of
-some layers do to a difference of two logits is at most
+the n - 1 sums of any tree are F and n - 2 others of at most (M + F) / 2. That of a gate is linear
+in the magnitude of what it multiplies, that of an addition in the magnitude of its sum. So what the
+roundings of some nodes do to a difference of two logits is at most
 
     sum_i g_i |f_i| + the same of what their forms are in error by,    f_i = c_i + A_i (y - y_c),
 
-with weights g_i >= 0 of the forms f_i of what these layers read and return, over the box |y - y_c|
+with weights g_i >= 0 of the forms f_i of what these nodes read and return, over the box |y - y_c|
 <= r of the base. With B = (A r, c) and any numbers p_i, q_j > 0 it is, by Cauchy and Schwarz,
 
     sum_i g_i |f_i| <= |g / p|_2 |diag(p) B diag(q)|_2 |1 / q|_2,
@@ -28,8 +29,8 @@ from scipy.sparse import csr_array, hstack
 
 from lastbit_check.certificate import Together
 from lastbit_check.cores import RADIUS_BITS, Spread
-from lastbit_check.exact import Fix, Ints, apply, matmul_up, total
-from lastbit_check.forward import Form, layer_underflow
+from lastbit_check.exact import Fix, Ints, apply, matmul_up, times, total
+from lastbit_check.forward import Form, layer_underflow, underflow
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
 from lastbit_check.verdict import require
@@ -48,14 +49,7 @@ class Affine(NamedTuple):
     error: Fix
 
 
-class Sums(NamedTuple):
-    """A layer, weights (units, 1) of its roundings in two runs, forms that it reads and gives."""
-
-    layer: Layer
-    weights: Fix
-    reach: Fix
-    source: Affine
-    result: Affine
+Terms = tuple[list[tuple[Fix, Affine]], Fraction]  # forms by their weights (units, 1), the rest
 
 
 class Trunk(NamedTuple):
@@ -65,11 +59,19 @@ class Trunk(NamedTuple):
     rows: dict[str, csr_array]
     own: dict[str, Fix]
 
-    def sums(self, node: Node, layer: Layer, forms: dict[str, Form], a: Fix) -> Sums:
-        """What `bound` reads of a node; ``a`` (units, 1) is what its values count."""
+    def terms(self, node: Node, layer: Layer | None, forms: dict[str, Form], a: Fix) -> Terms:
+        """What bounds a node's roundings in two runs; ``a`` (units, 1) is what its values count."""
         source, result = (self._affine(name, forms[name]) for name in (node.inputs[0], node.name))
-        weights, reach = Fix(2 * np.abs(a.n), a.e), forms[node.inputs[0]].magnitude
-        return Sums(layer, weights, reach, source, result)
+        beta, reach = Fix(2 * np.abs(a.n), a.e), forms[node.inputs[0]].magnitude
+        if layer:
+            read, given, rest = _gains(layer, beta, reach)
+            return [(read, source), (given, result)], rest
+        # one rounding, of a sum or of a product x s
+        factor = forms[node.inputs[1]].magnitude if node.op == "gate" else Fix(np.ones(1), 0)
+        most = Fix(np.broadcast_to(factor.n, (*node.shape, 1)).reshape(-1, 1), factor.e + 24)
+        lost = underflow(reach.largest() + factor.largest() + 4)
+        rest = matmul_up(beta.reshape(1, -1), Fix(0 * beta.n + lost.n, lost.e)).largest()
+        return [(times(beta, most), source if node.op == "gate" else result)], rest
 
     def _affine(self, name: str, form: Form) -> Affine:
         require(abs(form.c.e) <= 200 or not form.c.n.any(), "precision", "a centre underflows")
@@ -86,16 +88,15 @@ def trunk(radius: Fix, gathered: dict[str, list[csr_array]], found: dict[str, Sp
     return Trunk(widths, rows, {name: found[name].spread[..., :1] for name in rows})
 
 
-def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
+def gathered(terms: list[Terms], radius: Ints) -> tuple[Ints, Ints, Fraction]:
     """The distinct forms B (n, N + 1), their weights g (n,), and what is not weighed by forms.
 
     A form is divided by a power of two, by which its weight is multiplied.
     """
     gains, rest = dict[bytes, float](), Fraction(0)
-    for each in sums:
-        read, given, alone = _gains(each)
+    for weighed, alone in terms:
         rest += alone
-        for gain, form in ((read, each.source), (given, each.result)):
+        for gain, form in weighed:
             flat = gain.reshape(1, -1)
             rest += matmul_up(flat, form.error).largest()
             used = np.flatnonzero(flat.n)
@@ -109,9 +110,9 @@ def gathered(sums: list[Sums], radius: Ints) -> tuple[Ints, Ints, Fraction]:
     return np.stack([*map(np.frombuffer, gains)]), np.array([*gains.values()]), rest
 
 
-def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
-    """Upper bound, over all images, of the sum of the layers' roundings times their weights."""
-    forms, gains, rest = gathered(sums, radius)
+def bound(terms: list[Terms], radius: Ints, hint: Together) -> Fraction:
+    """Upper bound, over all images, of the sum of the nodes' roundings times their weights."""
+    forms, gains, rest = gathered(terms, radius)
     fits = (len(hint.rows), len(hint.columns)) == forms.shape
     require(fits and len(forms) <= MOST_ROWS, "together.shape", f"{forms.shape}")
     positive = all(2.0**-200 < scale < 2.0**200 for scale in (*hint.rows, *hint.columns))
@@ -124,23 +125,22 @@ def bound(sums: list[Sums], radius: Ints, hint: Together) -> Fraction:
     return Fraction(float(left)) * Fraction(float(right)) * Fraction(CLOSE) + rest
 
 
-def _gains(sums: Sums) -> tuple[Fix, Fix, Fraction]:
+def _gains(layer: Layer, beta: Fix, reach: Fix) -> tuple[Fix, Fix, Fraction]:
     """Weights of what the layer reads and of what it returns, and what neither makes, in units."""
-    layer, beta = sums.layer, sums.weights
     products = np.diff(layer.w.indptr)[:, None]
     whole = np.broadcast_to(layer.bias_size.n, (*layer.shape, 1)).reshape(-1, 1)
     count = (products + (whole > 0)).astype(np.float64)
     inner, extra = np.maximum(count - 2, 0), 2.0 * layer.extra
-    times = np.repeat(inner, products[:, 0]) + np.where(layer.exact, 0.0, extra)
-    heavy = layer.matrix(layer.heavy.data * times)
+    roundings = np.repeat(inner, products[:, 0]) + np.where(layer.exact, 0.0, extra)
+    heavy = layer.matrix(layer.heavy.data * roundings)
     read = apply(heavy.T, beta, up=False)
     touched = heavy.T @ np.ones_like(beta.n) > 0
     given = Fix(beta.n * (inner + 2.0 * (count > 1)), beta.e)
-    mass = total(layer.spread(sums.reach), layer.bias_size).fit(30).reshape(-1, 1)
+    mass = total(layer.spread(reach), layer.bias_size).fit(30).reshape(-1, 1)
     steps = layer.terms + 1 + layer.extra
     later = Fix(mass.n * (2.0 * steps * steps), mass.e + 23)
     alone = total(Fix(whole * (inner + extra), layer.bias_size.e), later)
-    lost = total(Fix(alone.n, alone.e + 25), layer_underflow(layer, sums.reach))
+    lost = total(Fix(alone.n, alone.e + 25), layer_underflow(layer, reach))
     rest = matmul_up(beta.reshape(1, -1), lost).largest()
     return Fix(read.n + touched, read.e + layer.e + 25), Fix(given.n, given.e + 25), rest
 

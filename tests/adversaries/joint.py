@@ -23,6 +23,7 @@ from lastbit.bound.walk import Walk
 from lastbit.graph import OnnxBuilder
 from lastbit_check import together
 from lastbit_check.certificate import Hints
+from lastbit_check.exact import Fix
 
 Array = NDArray[np.float64]
 GROUP = "second", "third"
@@ -66,8 +67,8 @@ class Joint:
         return Hints({}, boxes=frozenset({"base"}), bases=frozenset({"base"}))
 
     @cached_property
-    def group(self) -> tuple[list[together.Sums], Array]:
-        """What the rule reads of the group, and how far the base reaches."""
+    def group(self) -> tuple[list[together.Terms], list[Fix], Array]:
+        """What the rule reads of the group, what its values count, how far the base reaches."""
         walk = Walk(self.model, self.hints)
         walk.shared = {"mixed", *GROUP}
         walk.run()
@@ -75,9 +76,10 @@ class Joint:
         assert trunk is not None
         place = walk.ledger.row(PAIR)
         nodes = [node for node in walk.nodes if node.name in GROUP]
-        sums = [trunk.sums(n, walk.layers[n.name], walk.forms, walk.difference(place, n))
-                for n in nodes]  # fmt: skip
-        return sums, trunk.radius
+        values = [walk.difference(place, n) for n in nodes]
+        terms = [trunk.terms(n, walk.layers[n.name], walk.forms, a)
+                 for n, a in zip(nodes, values, strict=True)]  # fmt: skip
+        return terms, values, trunk.radius
 
     @cached_property
     def bound(self) -> Fraction:
@@ -86,17 +88,17 @@ class Joint:
 
     def bounded(self, margin: float) -> Fraction:
         """With scales whose norm is so far below 1."""
-        sums, radius = self.group
-        forms, gains, _ = together.gathered(sums, radius)
-        return together.bound(sums, radius, scales(forms, gains, margin))
+        terms, _, radius = self.group
+        forms, gains, _ = together.gathered(terms, radius)
+        return together.bound(terms, radius, scales(forms, gains, margin))
 
     def error(self, run: Run) -> Fraction:
         """What the group's layers err by, weighted, in two runs that are alike."""
         values, total = self.base(run), Fraction(0)
         values = [result(self.mixed, k, values, run.trees[k % 4]) for k in range(len(self.mixed.w))]
-        for layer, sums in zip((self.second, self.third), self.group[0], strict=True):
+        for layer, a in zip((self.second, self.third), self.group[1], strict=True):
             off = [furthest(layer, k, values) for k in range(len(layer.w))]
-            weights = [int(n) * Fraction(2) ** -sums.weights.e for n in sums.weights.n.ravel()]
+            weights = [2 * abs(int(n)) * Fraction(2) ** -a.e for n in a.n.ravel()]
             total += sum(g * error for g, (error, _) in zip(weights, off, strict=True))
             values = [value for _, value in off]
         return total

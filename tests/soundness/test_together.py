@@ -10,15 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from adversaries.weakened import weakened
 from lastbit.bound.together import scales, take_together
 from lastbit.bound.walk import Walk, derive
 from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
-from lastbit_check import together
+from lastbit_check import forward, together
 from lastbit_check.certificate import Hints, Together
 from lastbit_check.check import ceil_float
+from lastbit_check.cores import unspread
 from lastbit_check.exact import Fix, total
-from lastbit_check.forward import layer_underflow
+from lastbit_check.forward import Form, layer_underflow
 from lastbit_check.layers import layer_of
 from lastbit_check.network import Node, Norm, Weights, exact
 from lastbit_check.verdict import Rejected
@@ -148,14 +150,66 @@ def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
     mass = layer.spread(x)
     whole = Fix(np.floor(mass.n * random.random(mass.n.shape)), mass.e)
     flat = beta.reshape(-1, 1)
-    unread = together.Affine(csr_array(np.zeros((flat.n.size, 1), np.float32)), np.zeros(0), x)
-    read, given, rest = together._gains(together.Sums(layer, flat, x, unread, unread))
+    read, given, rest = together._gains(layer, flat, x)
     parts = ((read, x.reshape(-1, 1)), (given, whole.reshape(-1, 1)))
     charged = rest + sum(Fraction(float(np.sum(real(g) * real(v)))) for g, v in parts)
     rounding = layer.rounding(x, whole)  # rounded up to its grid
     alone = total(Fix(np.maximum(rounding.n - 1, 0), rounding.e), layer_underflow(layer, x))
     one = Fraction(float(np.sum(real(beta) * real(alone))))
     assert one * (1 - Fraction(1, 2**30)) <= charged <= 1.5 * one
+
+
+def charged_and_attained(op: str, seed: int) -> tuple[Fraction, Fraction]:
+    """Of additions or products by a gate: what is charged, and u times the largest results."""
+    random, shape = np.random.default_rng(seed), (4, 3, 2)
+
+    def form(*shape: int) -> Form:
+        c, e = random.integers(-(2**12), 2**12, (*shape, 1)), int(random.integers(4, 30))
+        wide = np.array(random.integers(0, 2**12, (*shape, 1)) * [1.0, 0.0, 0.0], np.float64)
+        return Form(Fix(c.astype(float), e), Fix(wide, e), Fix(np.zeros_like(wide), 0))
+
+    x, y = form(*shape), form(*(shape if op == "add" else (4, 1, 1)))
+    node = Node("n", op, ("x", "y"), shape)
+    half = Fix(np.full((4, 1, 1, 1), 2.0**19), 20)
+    made = forward.add(x, y) if op == "add" else forward.gate(half, x, y)
+    forms = {"x": x, "y": y, "n": made.form(unspread(node))}
+    nothing = {name: Fix(np.zeros((*shape, 1)), 0) for name in "xn"}
+    unread = {name: csr_array(np.zeros((24, 1), np.float32)) for name in "xn"}
+    a = Fix(random.integers(-(2**20), 2**20, (24, 1)).astype(float), 12)
+    weighed, rest = together.Trunk(np.zeros(1), unread, nothing).terms(node, None, forms, a)
+    charged = rest
+    for gain, affine in weighed:
+        most = Fraction(1) * np.abs(affine.c)[:, None] + real(affine.error)
+        charged += Fraction(float(np.sum(real(gain) * most)))
+    largest = [np.abs(real(v.c)) + real(v.radius)[..., :1] for v in (x, y)]
+    ends = [np.sign(real(x.c)) * largest[0], np.sign(real(y.c)) * largest[1]]
+    results = ends[0] + ends[1] if op == "add" else ends[0] * ends[1]
+    attained = np.sum(2 * np.abs(real(a)) * np.abs(results).reshape(-1, 1)) * 2.0**-24
+    return charged, Fraction(float(attained)) * (1 - Fraction(1, 2**30))
+
+
+@pytest.mark.parametrize("op", ["add", "gate"])
+@pytest.mark.parametrize("seed", range(12))
+def test_sums_and_products_are_charged_no_less_than_they_err(op: str, seed: int) -> None:
+    charged, attained = charged_and_attained(op, seed)
+    assert attained <= charged <= 4 * attained
+
+
+@pytest.mark.parametrize(("op", "right", "wrong"), [
+    ("add", "factor.e + 24", "factor.e + 26"),
+    ("gate", "factor.e + 24", "factor.e + 25"),
+    ("gate", 'if node.op == "gate" else Fix', 'if node.op == "add" else Fix'),
+])  # fmt: skip
+def test_charging_less_is_exceeded(
+    monkeypatch: pytest.MonkeyPatch, op: str, right: str, wrong: str
+) -> None:
+    weaker = weakened(together.Trunk.terms, right, wrong)
+    monkeypatch.setattr(together.Trunk, "terms", weaker)
+    exceeded = 0
+    for seed in range(12):
+        charged, attained = charged_and_attained(op, seed)
+        exceeded += attained > charged
+    assert exceeded >= 3
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -171,10 +225,14 @@ def test_no_execution_exceeds_what_is_taken_together(tmp_path: Path, seed: int) 
 
 
 def test_most_networks_take_roundings_together(tmp_path: Path) -> None:
-    taken = 0
+    """Their additions and gates among them."""
+    taken, kinds = 0, set[str]()
     for seed in range(16):
         model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
         walk = Walk(model, hints_for(network))
         take_together(walk, walk.run())
         taken += bool(walk.hints.together)
+        shared = {name for hint in walk.hints.together.values() for name in hint.nodes}
+        kinds |= {node.op for node in walk.nodes if node.name in shared}
     assert taken >= 6
+    assert kinds == {"linear", "add", "gate"}

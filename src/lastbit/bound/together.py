@@ -13,6 +13,7 @@ q = d^(-1/2) are the scales.
 from __future__ import annotations
 
 import dataclasses
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -24,7 +25,7 @@ from lastbit_check import cores, together
 from lastbit_check.certificate import Together
 from lastbit_check.layers import Layer
 from lastbit_check.network import Node
-from lastbit_check.together import Sums
+from lastbit_check.together import Terms
 from lastbit_check.verdict import Rejected
 
 DIMENSIONS, STEPS, POWERS = 12, 60, 40
@@ -34,8 +35,9 @@ UNREAD = 1e-6
 """Of the most that a unit of the base weighs, what it is taken to weigh at least."""
 LEAST_SCALE = 2.0**-30
 """Of the largest scale of a form, what any is at least."""
-LEAST_SHARE = Fraction(1, 50)
-"""Of all rounding, what a layer's must be to be taken together with others."""
+LEAST_SHARE = Fraction(1, 300)
+LEAST_EACH = Fraction(1, 250_000)
+"""Of all rounding, what a node's must be to be taken together with others, and by unit read."""
 MOST_ROWS, MOST_UNITS = 3300, 6000
 
 Float64Array = NDArray[np.float64]
@@ -64,17 +66,17 @@ def take_together(walk: Walk, derived: Kept) -> Kept:
     nodes = [node for node in nodes if {node.name, node.inputs[0]} <= held.keys()]
     trunk = together.trunk(radius, held, spreads)
     place = walk.ledger.row(derived.worst[:2])
-    sums = {
-        n.name: trunk.sums(n, walk.layers[n.name], walk.forms, walk.difference(place, n))
+    terms = {
+        n.name: trunk.terms(n, walk.layers.get(n.name), walk.forms, walk.difference(place, n))
         for n in nodes
     }
-    groups = _grouped(sums, trunk.radius)
+    groups = _grouped(terms, trunk.radius)
     bare, walk.trunk = walk.hints, trunk
     alone = dict(walk.ledger.effects)
     for margin in MARGINS:
         chosen = dict[str, Together]()
         for group in groups:
-            forms, gains, _ = together.gathered([sums[name] for name in group], trunk.radius)
+            forms, gains, _ = together.gathered([terms[name] for name in group], trunk.radius)
             hint = scales(forms, gains, margin)
             chosen[group[0]] = hint._replace(pair=derived.worst[:2], nodes=tuple(group))
             del forms
@@ -121,30 +123,30 @@ def _norm(x: Float64Array, v: Float64Array) -> float:
 
 
 def _candidates(walk: Walk, derived: Kept) -> list[Node]:
-    """Layers after the base whose rounding counts; the first one's inputs are the base itself."""
+    """Sums and products after the base whose roundings count for what it takes to bound them."""
     names = [node.name for node in walk.nodes]
     start = names.index(walk.base[0].name) if walk.base else len(names)
+    units = {node.name: math.prod(node.shape) for node in walk.nodes}
     losses = {name: entry["rounding"] for name, entry in derived.nodes.items()}
-    least = LEAST_SHARE * sum(losses.values())
-    later = [node for node in walk.nodes[start + 1 : -1] if node.op == "linear"]
+    every = sum(losses.values())
     return [
         node
-        for node in later[1:]
-        if losses[node.name] > least
-        and walk.layers[node.name].extra != 2  # not a mean: it loses by it
-        and _units(walk.layers[node.name]) <= MOST_UNITS
+        for node in walk.nodes[start + 1 : -1]
+        if node.op in ("linear", "add", "gate")
+        and losses[node.name] > every * max(LEAST_SHARE, LEAST_EACH * units[node.inputs[0]])
+        and _fits(walk.layers.get(node.name))
     ]
 
 
-def _units(layer: Layer) -> int:
-    """How many values the layer reads with weights that are not 0."""
-    return np.unique(layer.w.indices).size
+def _fits(layer: Layer | None) -> bool:
+    """Whether a layer is not a mean, which loses by it, and does not read too many values."""
+    return layer is None or (layer.extra != 2 and np.unique(layer.w.indices).size <= MOST_UNITS)
 
 
-def _grouped(sums: dict[str, Sums], radius: Float64Array) -> list[list[str]]:
+def _grouped(terms: dict[str, Terms], radius: Float64Array) -> list[list[str]]:
     """Layers one after the other, as long as their distinct forms are at most MOST_ROWS."""
     groups, held = list[list[str]](), set[int]()
-    for name, each in sums.items():
+    for name, each in terms.items():
         try:
             forms, _, _ = together.gathered([each], radius)
         except Rejected:  # it reads what does not depend on the base
