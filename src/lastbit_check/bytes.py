@@ -2,10 +2,9 @@
 
 A table holds, for every unit, an interval for each byte of the pixel that it depends on; a unit
 that reads padding only has the same one for all. An interval holds whatever an allowed execution
-returns.
-Each operation returns a binary32 number, or one of a wider format within 2^-50 |t|, and tensors are
-stored in binary32 (the assumption ``binary32-values``); so an interval shrinks to the first and the
-last binary32 number in it. If at a node through which every path from the image leads
+returns. Each operation returns a binary32 number, or one of a wider format within 2^-50 |t|, and
+tensors are stored in binary32 (the assumption ``binary32-values``); so an interval shrinks to the
+first and the last binary32 number in it. If at a node through which every path from the image leads
 the intervals of the bytes 2k and 2k + 1 are one and the same number, then two images that differ in
 a last bit have bit-identical tensors there, and the same program returns the same probabilities
 (the assumption ``deterministic``).
@@ -63,9 +62,9 @@ def _scaled(row: Row, w: Interval, b: Interval) -> Row:
     """w x + b, in any order, fused or not."""
 
     def value(x: Interval) -> Interval:
-        products = [p * q for p in w for q in x]
+        ends = [p * q for p in w for q in x]
         tiny = SLACK * (2 + (max(map(abs, (*w, *x))) >> GRID))
-        t = _computed((min(products) >> GRID, -(-max(products) >> GRID)), tiny)
+        t = _computed((min(ends) >> GRID, -(-max(ends) >> GRID)), tiny)
         return stored(_computed((t[0] + b[0], t[1] + b[1]), tiny))
 
     return tuple(map(value, row))

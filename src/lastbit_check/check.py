@@ -117,6 +117,8 @@ class Pass:
         stops = hints.bases or {n.name for n in self.nodes if n.op == "silu"}
         ends = [k for k, node in enumerate(self.nodes) if node.name in stops]
         self.early = self.nodes[: ends[0] + 1] if ends else self.nodes[:1]
+        names = [node.name for node in self.early]
+        self.inside = {("remainder", n) for n in names} | {("defect", n) for n in names[:-1]}
         self.leaves: dict[str, list[Fraction]] = {}
         self.ledger = Ledger(self.classes)
 
@@ -190,8 +192,7 @@ class Pass:
         From the largest sum down each is derived once more with the first layers' exact form, until
         no sum that is left is larger than the largest bound so far.
         """
-        names, effects = [node.name for node in self.early], self.ledger.effects
-        inside = {("remainder", name) for name in names} | {("defect", name) for name in names[:-1]}
+        effects, inside = self.ledger.effects, self.inside
         early, later = (total(*(self.by_pixel(effects[key]) for key in keys), bits=40)
                         for keys in (inside, effects.keys() - inside))  # fmt: skip
         # what the first layers' roundings do through their slopes, in two runs

@@ -86,9 +86,9 @@ class Layer:
         x = x.at(min(x.e, room - self.e))
         values, bias = x.n.ravel(), self.bias_size.at(x.e + self.e).n.ravel()
         bias = np.repeat(bias, heavy.shape[0] // bias.size)
-        products = np.diff(heavy.indptr)
-        m = np.zeros((bias.size, np.max(products) + 1))
-        m[np.arange(m.shape[1]) < products[:, None]] = heavy.data * values[heavy.indices]
+        each = np.diff(heavy.indptr)  # products of a unit
+        m = np.zeros((bias.size, np.max(each) + 1))
+        m[np.arange(m.shape[1]) < each[:, None]] = heavy.data * values[heavy.indices]
         m[:, -1] = bias
         m = -np.sort(-m, axis=1)
         largest, count = np.cumsum(m, axis=1), np.count_nonzero(m, axis=1)

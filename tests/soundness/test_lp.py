@@ -89,7 +89,7 @@ def test_whatever_the_vectors_are_the_bound_holds(tmp_path: Path, seed: int, kin
         for pixel in range(walk.nodes[0].shape[1] * walk.nodes[0].shape[2]):
             program = Program(walk, row, pixel)
             vectors = {name: from_float(VECTORS[kind](random, (k - i, 1)), DUAL_BITS)[0]
-                       for name, (i, k) in program.places.items()}  # fmt: skip
+                       for name, (i, k) in walk.places.items()}  # fmt: skip
             worst = max(worst, program.proved(vectors))
     assert worst >= spread
     assert worst * ALIKE >= least

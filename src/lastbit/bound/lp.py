@@ -18,8 +18,10 @@ checker's own arithmetic.
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array, hstack
 
 from lastbit.bound.walk import Walk
+from lastbit_check.certificate import Hints
 from lastbit_check.cores import DUAL_BITS, core
 from lastbit_check.exact import Fix, apply, from_float, matmul_up, total
 from lastbit_check.forward import Form, Outcome
@@ -39,15 +42,38 @@ Floats = NDArray[np.float64]
 class Separable(Walk):
     """A walk without the first layers' exact form, that keeps what a linear program needs."""
 
-    outcomes: dict[str, tuple[Form, Outcome]]
+    def __init__(self, model: bytes, hints: Hints, *, norms: bool = False) -> None:
+        super().__init__(model, hints, norms=norms)
+        self.outcomes: dict[str, tuple[Form, Outcome]] = {}
 
     def forward(self, node: Node) -> tuple[Form, Outcome]:
-        made = super().forward(node)
-        self.outcomes = {**getattr(self, "outcomes", {}), node.name: made}
-        return made
+        self.outcomes[node.name] = super().forward(node)
+        return self.outcomes[node.name]
 
     def first_layers(self) -> None:
         """None: every unit's slope is as bad as it can be."""
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Where the units of each node but the softmax begin and end among those of all."""
+        ends = list(itertools.accumulate(math.prod(node.shape) for node in self.nodes[:-1]))
+        begun = zip([0, *ends[:-1]], ends, strict=True)
+        return dict(zip((node.name for node in self.nodes[:-1]), begun, strict=True))
+
+    @cached_property
+    def cores(self) -> csr_array:
+        """The linear cores of all nodes in one matrix (units, units)."""
+        blocks = list[tuple[Any, Any, Any]]()
+        for node in self.nodes[1:-1]:
+            inputs, w, e = core(node, self.layers, self.hints)
+            block = coo_array(w)
+            at, read = block.coords
+            for name in inputs:
+                places = at + self.places[node.name][0], read + self.places[name][0]
+                blocks.append((np.ldexp(block.data, -e), *places))
+        values, rows, columns = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        units = self.places[self.nodes[-2].name][1]
+        return csr_array((values, (rows, columns)), (units, units))
 
 
 def solved(walk: Separable) -> tuple[Fraction, int]:
@@ -77,9 +103,6 @@ class Program:
     def __init__(self, walk: Separable, row: int, pixel: int) -> None:
         self.walk, self.pair = walk, walk.ledger.pairs[row]
         self.nodes = walk.nodes[:-1]
-        ends = np.cumsum([math.prod(node.shape) for node in self.nodes]).tolist()
-        names = [node.name for node in self.nodes]
-        self.places = dict(zip(names, zip([0, *ends], ends, strict=False), strict=True))
         self.moves, self.own = dict[str, Fix](), dict[str, Fix]()
         for node in self.nodes:
             form, made = walk.outcomes[node.name]
@@ -99,11 +122,11 @@ class Program:
         m = self._joined(self.moves)
         live = np.flatnonzero((np.concatenate(adjoint)[:, 0] != 0) & (m > 0))
         scale, count = m[live], live.size
-        cores = self._cores()[live][:, live]
+        cores = walk.cores[live][:, live]
         equations = eye_array(count) - diags_array(1 / scale) @ cores @ diags_array(scale)
         least = np.minimum(self._joined(self.own)[live] / scale, 2.0)
         gain = np.zeros(m.size)
-        gain[[self.places[walk.logits][0] + k for k in (c, j)]] = -1.0, 1.0
+        gain[[walk.places[walk.logits][0] + k for k in (c, j)]] = -1.0, 1.0
         widths = np.concatenate([np.ones(count), least])
         options: dict[str, Any] = {
             "A_eq": hstack([equations, -eye_array(count)], "csc"),
@@ -117,7 +140,7 @@ class Program:
             if found.status == 0:
                 a[live] = -np.asarray(found.eqlin.marginals) / scale
         return {name: from_float(a[i:k, None], DUAL_BITS)[0]
-                for name, (i, k) in self.places.items()}  # fmt: skip
+                for name, (i, k) in walk.places.items()}  # fmt: skip
 
     def proved(self, duals: dict[str, Fix]) -> Fraction:
         """The bound that dual vectors (units, 1) give, whatever they are.
@@ -146,20 +169,6 @@ class Program:
     def _joined(self, columns: dict[str, Fix]) -> Floats:
         found = [np.ldexp(x.n[:, 0], -x.e) for x in (columns[node.name] for node in self.nodes)]
         return np.concatenate(found)
-
-    def _cores(self) -> csr_array:
-        """The linear cores of all nodes in one matrix (units, units)."""
-        blocks = list[tuple[Any, Any, Any]]()
-        for node in self.nodes[1:]:
-            inputs, w, e = core(node, self.walk.layers, self.walk.hints)
-            block = coo_array(w)
-            for name in inputs:
-                at, read = block.coords
-                places = at + self.places[node.name][0], read + self.places[name][0]
-                blocks.append((np.ldexp(block.data, -e), *places))
-        values, rows, columns = (np.concatenate(part) for part in zip(*blocks, strict=True))
-        units = self.places[self.nodes[-1].name][1]
-        return csr_array((values, (rows, columns)), (units, units))
 
 
 def _column(x: Fix, pixel: int, node: Node) -> Fix:

@@ -7,9 +7,10 @@ from fractions import Fraction
 from lastbit_check.check import Derived, Pass, softmax_error
 
 KINDS = ("remainder", "rounding", "defect")
+Losses = dict[str, dict[str, Fraction]]
 
 
-def losses(walk: Pass, derived: Derived) -> dict[str, dict[str, Fraction]]:
+def losses(walk: Pass, derived: Derived) -> Losses:
     """What each node adds to the bound of the worst pair and pixel, by kind.
 
     In units of a difference of two logits; nothing where the images tell no last bit.
@@ -18,8 +19,8 @@ def losses(walk: Pass, derived: Derived) -> dict[str, dict[str, Fraction]]:
         walk: over.
         derived: what it derived.
     """
-    c, j, pixel = derived.worst
-    some, row = not walk.hints.absorbed, walk.ledger.row((c, j))
+    *pair, pixel = derived.worst
+    some, row = not walk.hints.absorbed, walk.ledger.row(pair)
     return {
         node.name: {
             kind: some * walk.by_pixel(walk.ledger.effects[kind, node.name])[row, pixel].largest()
@@ -29,22 +30,24 @@ def losses(walk: Pass, derived: Derived) -> dict[str, dict[str, Fraction]]:
     }
 
 
-def parts(walk: Pass, derived: Derived) -> dict[str, Fraction]:
+def parts(walk: Pass, derived: Derived, found: Losses) -> dict[str, Fraction]:
     """``derived.upper``, divided in proportion to what each part adds to the change of the logits.
 
     The first layers' part is what the others leave. What the roundings of the first layers do
     through their slopes counts as rounding.
+
+    Args:
+        walk: over.
+        derived: what it derived.
+        found: its `losses`.
     """
-    c, j, _ = derived.worst
-    found, row = losses(walk, derived), walk.ledger.row((c, j))
-    names = [node.name for node in walk.early]
-    inside = {("remainder", n) for n in names} | {("defect", n) for n in names[:-1]}
+    row = walk.ledger.row(derived.worst[:2])
     rounding = sum((node["rounding"] for node in found.values()), Fraction(0))
-    for key in inside if not walk.hints.absorbed else ():
+    for key in walk.inside if not walk.hints.absorbed else ():
         rounding += 2 * walk.ledger.effects[key][row, -1].largest()
     remainder = sum(
         (node[kind] for name, node in found.items() for kind in KINDS[::2]
-         if (kind, name) not in inside),
+         if (kind, name) not in walk.inside),
         Fraction(0),
     )  # fmt: skip
     first = max(derived.logits - rounding - remainder, Fraction(0))

@@ -35,8 +35,7 @@ UNREAD = 1e-6
 """Of the most that a unit of the base weighs, what it is taken to weigh at least."""
 LEAST_SCALE = 2.0**-30
 """Of the largest scale of a form, what any is at least."""
-LEAST_SHARE = Fraction(1, 300)
-LEAST_EACH = Fraction(1, 250_000)
+LEAST_SHARE, LEAST_EACH = Fraction(1, 300), Fraction(1, 250_000)
 """Of all rounding, what a node's must be to be taken together with others, and by unit read."""
 MOST_ROWS, MOST_UNITS = 3300, 6000
 
@@ -144,7 +143,7 @@ def _fits(layer: Layer | None) -> bool:
 
 
 def _grouped(terms: dict[str, Terms], radius: Float64Array) -> list[list[str]]:
-    """Layers one after the other, as long as their distinct forms are at most MOST_ROWS."""
+    """Nodes one after the other, as long as their distinct forms are at most MOST_ROWS."""
     groups, held = list[list[str]](), set[int]()
     for name, each in terms.items():
         try:

@@ -57,14 +57,14 @@ class Walk(Pass):
         return super().based(node, form)
 
     def run(self) -> Kept:
-        return self._kept(super().run())
+        derived = super().run()
+        assert isinstance(derived, Kept)  # what conclude returns
+        return derived
 
     def conclude(self) -> Kept:
-        return self._kept(super().conclude())
-
-    def _kept(self, derived: Derived) -> Kept:
-        kept = Kept(*derived)
-        kept.parts, kept.nodes = parts(self, derived), losses(self, derived)
+        kept = Kept(*super().conclude())
+        kept.nodes = losses(self, kept)
+        kept.parts = parts(self, kept, kept.nodes)
         kept.forms, kept.roundings, kept.norms = self.kept, self.roundings, self.norms or Norms()
         return kept
 
