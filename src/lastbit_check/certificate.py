@@ -15,34 +15,40 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
+from lastbit_check.question import ANY_TWO, EXECUTIONS, QUESTIONS, SAME_PROGRAM, Question
 from lastbit_check.verdict import Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-4"
+FORMAT = "lastbit-certificate-5"
 ASSUMPTIONS = (
     "any-order-binary32",
+    "computed-once",
     "exp-relative-2^-20",
+    "rewritten-sum-scale-hide",
     "sigmoid-absolute-4u-2u-u/16",
     "silu-absolute-6u|z|-3u|z|-u|z|/16",
     "softmax-max-subtracted",
 )
-ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
+ONE_PROGRAM = ("binary32-values", "deterministic")  # assumed as well of one program
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 SLOPE_BITS = 20
 ANY = "*"  # stands for every name of an object
+BOUND = {"upper": float, "logits": float}
 FORM = {
-    "format": str, "model_sha256": str, "assumptions": [str],
-    "claim": {"upper": float, "logits": float, "leaves": {ANY: [float]}},
-    "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "witness": dict, "digest": str,
-    "together": {ANY: {"pair": [int], "nodes": [str], "rows": [float], "columns": [float]}},
+    "format": str, "model_sha256": str, "question": str, "assumptions": {ANY: [str]},
+    "claim": {ANY_TWO: BOUND, SAME_PROGRAM: BOUND, "leaves": {ANY: [float]}},
+    "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "absorbed": str, "witness": dict,
+    "together": {ANY: {"executions": [str], "pair": [int], "nodes": [str], "rows": [float],
+                       "columns": [float]}}, "digest": str,
     "trees": {ANY: {"pair": [int], "pixel": [int], "splits": [[int]]}},
 }  # fmt: skip
 
 
 class Together(NamedTuple):
-    """Scales p = ``rows`` and q = ``columns`` (together.py), for a pair of classes."""
+    """Scales p = ``rows`` and q = ``columns`` (together.py), for executions and two classes."""
 
+    executions: Sequence[str]
     pair: Sequence[int]
     nodes: Sequence[str]
     rows: Sequence[float]
@@ -50,7 +56,7 @@ class Together(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """Splits (place, threshold) in preorder (patches.py), for a pair of classes and a pixel."""
+    """Splits (place, threshold) in preorder (first_layers.py), for two classes and a pixel."""
 
     pair: Sequence[int]
     pixel: Sequence[int]
@@ -68,7 +74,7 @@ class Hints:
         bases: nodes whose error is carried on as columns of its own.
         together: nodes whose roundings are taken together, by any name.
         trees: of the branch and bound over the bytes that the first layers read, by any name.
-        absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
+        absorbed: a node that tells no last bit of any pixel (byte_tables.py); "" for none.
     """
 
     slopes: Mapping[str, Sequence[int]]
@@ -112,12 +118,23 @@ def digest(fields: dict[str, Any]) -> str:
 
 def parse(fields: dict[str, Any]) -> Manifest:
     """Check the form of every field, the digest and the assumptions (rules certificate.*)."""
-    absorbing = "absorbed" in fields
-    read = _formed(fields, {**FORM, "absorbed": str} if absorbing else FORM, "manifest")
+    read = _formed(fields, FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
-    right = read["assumptions"] == (*ASSUMPTIONS, *ABSORBING * absorbing)
+    right = read["assumptions"] == {name: assumptions(name) for name in EXECUTIONS}
     require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
+    asked = read["question"] in QUESTIONS
+    require(asked, "certificate.question", f"{read['question']!r} is none that is known")
     return read
+
+
+def assumptions(executions: str) -> tuple[str, ...]:
+    """What a claim for these executions assumes, in order."""
+    return tuple(sorted((*ASSUMPTIONS, *ONE_PROGRAM * (executions == SAME_PROGRAM))))
+
+
+def question_of(manifest: Manifest) -> Question:
+    """The question that it answers."""
+    return QUESTIONS[manifest["question"]]
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
@@ -146,7 +163,7 @@ def hints_of(manifest: Manifest) -> Hints:
     together = {name: Together(**one) for name, one in manifest["together"].items()}
     trees = {name: Tree(**one) for name, one in manifest["trees"].items()}
     boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
-    return Hints(manifest["slopes"], boxes, bases, manifest.get("absorbed", ""), together, trees)
+    return Hints(manifest["slopes"], boxes, bases, manifest["absorbed"], together, trees)
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from lastbit_check.exact import Fix
 
 from lastbit.audit.reference import TINY, Float64Array, reference
 from lastbit.bound import Kept
@@ -43,7 +44,6 @@ from lastbit.graph import (
     Softmax,
 )
 from lastbit_check.check import softmax_error
-from lastbit_check.exact import Fix
 
 Values = Mapping[str, Float32Array]
 """The values (N, C, H, W) of the nodes that can be seen, by name."""
