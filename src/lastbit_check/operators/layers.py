@@ -115,7 +115,7 @@ class Layer:
         h u M / (1 - h u) each (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
         lemma 3.1), with h = ``steps``.
         """
-        m, own, e = self._magnitudes(reaches)
+        m, own, e = self.magnitudes(reaches)
         largest, count = np.cumsum(-np.sort(-m, axis=1), axis=1), np.count_nonzero(m, axis=1)
         mass, steps = largest[:, -1], self.steps
         require(float(np.max(mass)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
@@ -129,7 +129,7 @@ class Layer:
         n = np.ceil((sums + later) * u * (1 + 2.0**-40))
         return Fix(n.reshape(*self.shape, 1), e)
 
-    def _magnitudes(self, reaches: Sequence[Fix]) -> tuple[Ints, Ints, int]:
+    def magnitudes(self, reaches: Sequence[Fix]) -> tuple[Ints, Ints, int]:
         """The terms' magnitudes (units, terms), those times their own roundings, the exponent."""
         steps, found = self.steps, list[Fix]()
         for part, reach in zip(self.parts, reaches, strict=True):
