@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit_check.files.declared import check_declared, image_shape
+from lastbit_check.files.operators import legal
 from lastbit_check.onnxfile import Attribute, OnnxGraph, Operator, Tensor
 from lastbit_check.verdict import Rejected, at, reading, require
 
@@ -69,25 +71,28 @@ class Node:
 
 def normal_form(graph: OnnxGraph) -> list[Node]:
     """The nodes in file order. Raises Rejected (rules model.*) for what is not covered."""
-    require(13 <= graph.opset <= 25, "model.opset", f"operator set {graph.opset}")
-    name, kind = graph.image["name"], graph.image["type"]["tensor_type"]
-    require(kind["elem_type"] == 2, "model.input", "the input is not a uint8 image")
-    dims = [dim["dim_value"] for dim in kind["shape"]["dim"]]
-    right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and name
-    require(right, "model.input", f"the image's name {name!r} or dimensions {dims}")
-    reader = _Reader()
-    image = Node(name, "input", (), (dims[1], dims[2], dims[3]))
+    name, (batch, *shape) = graph.image.name, image_shape(graph.image)
+    elements, reader = legal(graph), _Reader()
+    image = Node(name, "input", (), (shape[0], shape[1], shape[2]))
     for label, made in {name: image, **graph.constants}.items():
         reader.keep(label, made)
     for o in graph.operators:
         with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
             reader.read(o)
+    check_declared(graph.declared, elements, {k: _dims(v, batch) for k, v in reader.values.items()})
     nodes, last = reader.nodes(), reader.node(graph.output_name)
     found = [n.name for n in nodes if n.op == "softmax" or {*last.inputs} & {*n.inputs}]
     right = found == [last.name] == [nodes[-1].name] and last.op == "softmax"
     right = right and last.inputs != (name,)
     require(right, "model.output", "no single final softmax of logits that nothing else reads")
     return nodes
+
+
+def _dims(value: Node | Tensor, batch: int | None) -> tuple[int | None, ...]:
+    """The sizes of a tensor of the file, whose batch the normal form leaves out."""
+    if isinstance(value, Node):
+        return (batch, *value.shape[: value.rank - 1])
+    return value.shape
 
 
 def _made(o: Operator, op: str, *sources: Node, **parts: Any) -> Node:
