@@ -22,10 +22,12 @@ A = TypeVar("A", int, float, list[int])
 FLOAT, UINT8, INT64 = 1, 2, 7  # element types, as ONNX numbers them
 VALUES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # by the type of an attribute
 NUMBERS = {FLOAT: ("float_data", "<f4"), INT64: ("int64_data", "<i8")}
-DOMAINS = ("", "ai.onnx")
+ALIAS = "ai.onnx"  # of the domain "", for some readers only
 VERSIONS = range(4, 15)  # before 4 a constant is an input as well; 14 is the newest today
 OTHER_FORMATS = (b"ORTM", b"TFL3")  # at byte 4 of a flatbuffer: ONNX Runtime's, TensorFlow Lite's
-ORDERS = ("ort_config", "tuning_results", "layer_ann")  # metadata that ONNX Runtime may obey
+# metadata that is obeyed: by ONNX Runtime, if it is told so; by Windows ML, which scales images
+ORDERS = ("ort_config", "tuning_results", "layer_ann",
+          "Image.BitmapPixelFormat", "Image.ColorSpaceGamma", "Image.NominalPixelRange")  # fmt: skip
 MOST_AXES = 8
 
 
@@ -80,8 +82,7 @@ def read(data: bytes) -> OnnxGraph:
 def _opset(model: dict[str, Any]) -> int:
     """The version of the operators. Those of other domains may be named; none is read."""
     domains = [entry.get("domain", "") for entry in model["opset_import"]]
-    domains = ["" if domain in DOMAINS else domain for domain in domains]
-    once = len({*domains}) == len(domains) and "" in domains
+    once = len({*domains}) == len(domains) and "" in domains and ALIAS not in domains
     require(once, "file.opset", "the file does not name one set of ONNX operators")
     version = model["opset_import"][domains.index("")].get("version")
     require(version is not None, "file.missing", "the operator set has no version")
@@ -104,8 +105,9 @@ def _graph(graph: dict[str, Any], opset: int) -> OnnxGraph:
     distinct = len({*names}) == len(names) and "" not in names
     require(distinct, "file.names", "two values of one name, or a value that has none")
     others = [_declared(value) for value in graph["value_info"]]
-    distinct = len({value.name for value in others}) == len(others)
-    require(distinct, "file.names", "a value is described twice")
+    labels = [node["name"] for node in graph["node"] if node.get("name")]
+    distinct = len({*labels}) == len(labels) and len({v.name for v in others}) == len(others)
+    require(distinct, "file.names", "two operators of one name, or a value described twice")
     declared = [*inputs, *outputs, *others]
     return OnnxGraph(operators, dict(constants), inputs[0], outputs[0].name, opset, declared)
 
@@ -124,7 +126,7 @@ def _operator(node: dict[str, Any]) -> Operator:
     _metadata(node)
     op, outputs = node.get("op_type", ""), node["output"]
     require(op, "file.missing", "an operator has no type")
-    known = node.get("domain", "") in DOMAINS and not node.get("overload")
+    known = not node.get("domain") and not node.get("overload")
     require(known, "file.domain", f"operator {op} is not one of ONNX's own")
     attributes = {a.get("name", ""): _attribute(a) for a in node["attribute"]}
     distinct = len(attributes) == len(node["attribute"]) and "" not in attributes

@@ -53,20 +53,24 @@ def parse(data: bytes, message: Message) -> dict[str, Any]:
         field = message.fields.get(number)
         if field is None:
             raise Rejected("file.unknown", f"{message.name} has no field {number}")
-        name, where = field.name, f"{message.name}.{field.name}"
-        require(field.kind is not None, "file.field", f"{where}: {field.why}")
-        if not field.many:
-            require(name not in found, "file.repeated", f"{where} stands twice")
-            found[name] = _value(field.kind, wire, raw, where)
-        elif wire == LENGTH and (field.kind is float or isinstance(field.kind, range)):
-            require(name not in packed and not found[name], "file.packed", f"{where} is in parts")
-            packed.add(name)
-            found[name] = _unpacked(field.kind, raw, where)
-        else:
-            require(name not in packed, "file.packed", f"{where} is in parts")
-            found[name].append(_value(field.kind, wire, raw, where))
+        kind, name = field.kind, field.name
+        try:
+            if kind is None:
+                raise Rejected("file.field", field.why)
+            if not field.many:
+                require(name not in found, "file.repeated", "it stands twice")
+                found[name] = _value(kind, wire, raw)
+            elif wire == LENGTH and (kind is float or isinstance(kind, range)):
+                require(name not in packed and not found[name], "file.packed", "it is in parts")
+                packed.add(name)
+                found[name] = _unpacked(kind, raw)
+            else:
+                require(name not in packed, "file.packed", "it is in parts")
+                found[name].append(_value(kind, wire, raw))
+        except Rejected as error:
+            raise Rejected(error.rule, f"{name}: {error.message}") from error
     given = [name for name in message.oneof if name in found]
-    require(len(given) < 2, "file.oneof", f"{message.name} has {' and '.join(given)}")
+    require(len(given) < 2, "file.oneof", "two members of a oneof")
     return found
 
 
@@ -95,60 +99,61 @@ def fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The unsigned integer of at most 64 bits at byte ``at``, and where it ends."""
-    value = 0
-    for place in range(10):
-        if at == len(data):
-            raise Rejected("file.truncated", "an integer is cut off")
-        byte = data[at]
-        value |= (byte & 0x7F) << 7 * place
-        at += 1
+    """The unsigned integer of at most 64 bits at byte ``at``, and where it ends.
+
+    Seven bits a byte, the lowest first; all bytes but the last one have the eighth bit set.
+    """
+    value = shift = 0
+    for byte in data[at : at + 10]:
+        value |= (byte & 0x7F) << shift
+        shift += 7
         if byte < 0x80:
-            shortest = byte > 0 or place == 0
-            if not (shortest and value < 2**64):
-                raise Rejected("file.varint", f"an integer is not the shortest, before byte {at}")
-            return value, at
-    raise Rejected("file.varint", f"an integer has more than ten bytes, before byte {at}")
+            if (byte == 0 and shift > 7) or value >= 2**64:
+                raise Rejected("file.varint", f"not the shortest, or too large, at byte {at}")
+            return value, at + shift // 7
+    require(len(data) - at >= 10, "file.truncated", "an integer is cut off")
+    raise Rejected("file.varint", f"an integer of more than ten bytes, at byte {at}")
 
 
-def _value(kind: Any, wire: int, raw: Any, where: str) -> Any:
+def _value(kind: Any, wire: int, raw: Any) -> Any:
     """What stands in one field."""
     needed = FOUR_BYTES if kind is float else VARINT if isinstance(kind, range) else LENGTH
-    require(wire == needed, "file.wire", f"{where} is of wire type {wire}")
+    if wire != needed:
+        raise Rejected("file.wire", f"it is of wire type {wire}")
     if isinstance(kind, range):
-        return _integer(kind, raw, where)
+        return _integer(kind, raw)
     if kind is float:
         return struct.unpack("<f", raw)[0]
     if kind is str:
-        return _text(raw, where)
+        return _text(raw)
     return parse(raw, kind) if isinstance(kind, Message) else raw
 
 
-def _unpacked(kind: Any, raw: bytes, where: str) -> list[Any]:
+def _unpacked(kind: Any, raw: bytes) -> list[Any]:
     """The numbers of a repeated field that stand all in one."""
     if kind is float:
-        require(len(raw) % 4 == 0, "file.truncated", f"{where} ends inside a number")
+        require(len(raw) % 4 == 0, "file.truncated", "it ends inside a number")
         return np.frombuffer(raw, "<f4").tolist()
     found, at = list[int](), 0
     while at < len(raw):
         value, at = varint(raw, at)
-        found.append(_integer(kind, value, where))
+        found.append(_integer(kind, value))
     return found
 
 
-def _integer(kind: range, raw: int, where: str) -> int:
+def _integer(kind: range, raw: int) -> int:
     """The signed number that 64 bits stand for; others may be cut to 32 bits, or passed over."""
     value = raw - 2**64 if raw >= 2**63 else raw
     if value not in kind:
-        raise Rejected("file.range", f"{where} is {value}")
+        raise Rejected("file.range", f"it is {value}")
     return value
 
 
-def _text(raw: bytes, where: str) -> str:
+def _text(raw: bytes) -> str:
     """Text ends at a NUL for some readers; not all of them check that it is UTF-8."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Rejected("file.text", f"{where} is not UTF-8") from error
-    require("\0" not in text, "file.text", f"{where} holds a NUL")
+        raise Rejected("file.text", "it is not UTF-8") from error
+    require("\0" not in text, "file.text", "it holds a NUL")
     return text

@@ -87,7 +87,8 @@ DIMENSION = Message(
     oneof=("dim_value", "dim_param"),
 )
 SHAPE = Message("TensorShapeProto", {1: Field("dim", DIMENSION, many=True)})
-TENSOR_TYPE = Message("TypeProto.Tensor", {1: Field("elem_type", INT32), 2: Field("shape", SHAPE)})
+ELEMENT = Field("elem_type", range(1, 2**31))
+TENSOR_TYPE = Message("TypeProto.Tensor", {1: ELEMENT, 2: Field("shape", SHAPE)})
 TYPE = Message(
     "TypeProto",
     {

@@ -7,7 +7,6 @@ import struct
 from soundness.hostile.table import by_fields, good, hostile
 from wire import EIGHT, FOUR, LENGTH, VARINT, Entry, find, inner, tag, varint
 
-AXES, KEEPDIMS = "attribute:0", "attribute:1"
 MEAN = ("graph", "node:6")
 DIM = ("graph", "input", "type", "tensor_type", "shape", "dim:1")
 CONV = ("graph", "node:2")

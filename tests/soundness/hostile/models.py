@@ -47,6 +47,16 @@ by_model(
     lambda m: setattr(node(m, "silu"), "domain", "com.microsoft"),
 )
 by_model(
+    "file.domain",
+    "another_name_of_the_domain",
+    lambda m: setattr(node(m, "silu"), "domain", "ai.onnx"),
+)
+by_model(
+    "file.opset",
+    "another_name_of_the_set",
+    lambda m: setattr(m.opset_import[0], "domain", "ai.onnx"),
+)
+by_model(
     "file.domain", "an_operator_of_old", lambda m: setattr(node(m, "silu"), "domain", "AI.ONNX")
 )
 by_model("file.domain", "an_overload", lambda m: setattr(node(m, "silu"), "overload", "fast"))
@@ -64,6 +74,11 @@ by_model(
     "file.metadata",
     "an_order_to_a_node",
     lambda m: node(m, "silu").metadata_props.add(key="layer_ann", value="gpu"),
+)
+by_model(
+    "file.metadata",
+    "orders_to_scale_images",
+    lambda m: m.metadata_props.add(key="Image.NominalPixelRange", value="Normalized_0_1"),
 )
 by_model(
     "file.metadata",
@@ -126,6 +141,11 @@ by_model(
     lambda m: node(m, "bn").output.append("d"),
 )
 by_model("file.names", "an_image_without_a_name", lambda m: m.graph.input[0].ClearField("name"))
+by_model(
+    "file.names",
+    "two_operators_of_one_name",
+    lambda m: setattr(node(m, "silu"), "name", "gate"),
+)
 by_model(
     "file.names",
     "a_value_described_twice",
