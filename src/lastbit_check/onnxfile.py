@@ -26,8 +26,10 @@ ALIAS = "ai.onnx"  # of the domain "", for some readers only
 VERSIONS = range(4, 15)  # before 4 a constant is an input as well; 14 is the newest today
 OTHER_FORMATS = (b"ORTM", b"TFL3")  # at byte 4 of a flatbuffer: ONNX Runtime's, TensorFlow Lite's
 # metadata that is obeyed: by ONNX Runtime, if it is told so; by Windows ML, which scales images
-ORDERS = ("ort_config", "tuning_results", "layer_ann",
-          "Image.BitmapPixelFormat", "Image.ColorSpaceGamma", "Image.NominalPixelRange")  # fmt: skip
+ORDERS = (
+    *("ort_config", "tuning_results", "layer_ann"),
+    *("Image.BitmapPixelFormat", "Image.ColorSpaceGamma", "Image.NominalPixelRange"),
+)
 MOST_AXES = 8
 
 
