@@ -68,7 +68,7 @@ def parse(data: bytes, message: Message) -> dict[str, Any]:
                 require(name not in packed, "file.packed", "it is in parts")
                 found[name].append(_value(kind, wire, raw))
         except Rejected as error:
-            raise Rejected(error.rule, f"{name}: {error.message}") from error
+            raise error.inside(name) from error
     given = [name for name in message.oneof if name in found]
     require(len(given) < 2, "file.oneof", "two members of a oneof")
     return found
