@@ -12,6 +12,15 @@ import lastbit_check
 from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
 from lastbit_check.verdict import Rejected
+from soundness.hostile import (  # noqa: F401
+    attributes,
+    encoded,
+    fields,
+    models as hostile_models,
+    notation,
+    operands,
+    tensors,
+)
 from soundness.rejected import certificates, models, numbers, together  # noqa: F401
 from soundness.rejected.cases import CASES, Case
 from soundness.rejected.certificates import recheck
@@ -30,7 +39,7 @@ def test_it_is_rejected_by_its_rule(rule: str, name: str, run: Case, tmp_path: P
 def rules_in_source() -> set[str]:
     """Every rule that the checker's source can raise, "*" for what a format string fills in."""
     found: set[str] = set()
-    for path in Path(lastbit_check.__file__).parent.glob("*.py"):
+    for path in Path(lastbit_check.__file__).parent.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
                 continue
