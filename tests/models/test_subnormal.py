@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
+from support.absorbing import absorber
 from lastbit.bound import absorbed_node
 from lastbit.certificate import draft, hints_for
 from lastbit.errors import UsageError

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import BIAS, REFUSED, SPACING, TAPS, absorber
+from support.absorbing import BIAS, REFUSED, SPACING, TAPS, absorber
 from lastbit.bound import absorbed_node
 from lastbit.bound.absorb import tables
 from lastbit.certificate.write import draft, hints_for, write

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
+from support.absorbing import absorber
 from lastbit.bound import decisions as decisions_module
 from lastbit.bound.decisions import Decisions, Reached, decided
 from lastbit.bound.drift import derive_drift
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder, read_onnx
 from lastbit_check.check import softmax_error
 from lastbit_check.exact import Fix
 from lastbit_check.layers import Layer
-from networks import random_images
+from support.networks import random_images
 from soundness.harness import NearlyLinear, RandomNetwork, built, run, ways
 from soundness.known import losing
 

@@ -10,7 +10,7 @@ import pytest
 
 from lastbit.bound.drift import derive_drift, unmoved
 from lastbit.bound.walk import derive
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, softmax_error

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Pass
 from lastbit_check.cores import DUAL_BITS as BITS, Dual
 from lastbit_check.exact import Fix
 from lastbit_check.network import Node
-from networks import RandomNetwork
+from support.networks import RandomNetwork
 from soundness.harness import NearlyLinear, built, random_hints
 
 GRID = 400

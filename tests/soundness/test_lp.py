@@ -18,8 +18,8 @@ from lastbit.graph import Network, flip_last_bit
 from lastbit_check.certificate import Hints
 from lastbit_check.cores import DUAL_BITS
 from lastbit_check.exact import Fix, from_float
-from networks import RandomNetwork
-from planted import plant
+from support.networks import RandomNetwork
+from support.planted import plant
 from soundness.harness import NearlyLinear, built, random_hints, run
 
 ALIKE = 1 + Fraction(1, 2**30)  # what a grid of 34 bits, and one of 40, may cost

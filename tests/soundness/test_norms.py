@@ -17,7 +17,7 @@ from lastbit_check.layers import Layer, layer_of
 from lastbit_check.network import Weights, normal_form
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected
-from planted import plant
+from support.planted import plant
 from soundness.harness import built, run
 
 EACH = 40

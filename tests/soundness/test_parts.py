@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from absorbing import absorber
+from support.absorbing import absorber
 from lastbit.bound import derive
 from lastbit.bound.parts import KINDS
 from lastbit_check.certificate import Hints

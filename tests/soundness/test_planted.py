@@ -21,7 +21,7 @@ from lastbit_check.certificate import parse
 from lastbit_check.check import Ledger, check
 from lastbit_check.exact import Fix
 from lastbit_check.network import Node
-from planted import CLOSE, FAMILIES, Planted, plant
+from support.planted import CLOSE, FAMILIES, Planted, plant
 
 EACH = 40
 """Networks of each family; 5 * 40 in all."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lastbit.bound.walk import derive
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Pass

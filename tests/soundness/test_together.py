@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from adversaries.weakened import weakened
 from lastbit.bound.together import scales, take_together
 from lastbit.bound.walk import Walk, derive
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit.graph import OnnxBuilder
 from lastbit_check import forward, together
 from lastbit_check.certificate import Hints, Together

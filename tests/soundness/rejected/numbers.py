@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from absorbing import absorber
+from support.absorbing import absorber
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
