@@ -32,7 +32,7 @@ ASSUMPTIONS = (
 )
 ONE_PROGRAM = ("binary32-values", "deterministic")  # assumed as well of one program
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
-SLOPE_BITS = 20
+SLOPE_BITS, MOST_SLOPE_BITS = 20, 21
 ANY = "*"  # stands for every name of an object
 BOUND = {"upper": float, "logits": float}
 FORM = {
@@ -69,7 +69,8 @@ class Hints:
 
     Attributes:
         slopes: C numbers, slope of the linear core of a silu or sigmoid node, or the constant
-            factor of a gate, in units of 2^-20; 0 if not given.
+            factor of a gate, in units of 2^-20; 0 if not given. Larger ones than 2^21 are multiples
+            of a power of two with at most 21 bits.
         boxes: silu and sigmoid nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
         together: nodes whose roundings are taken together, by any name.
@@ -88,8 +89,11 @@ class Hints:
         """The node's core slopes (C, 1, 1, 1)."""
         n = self.slopes.get(node.name, [0] * node.shape[0])
         require(len(n) == node.shape[0], "hint.slope", f"of {len(n)} channels", node.name)
-        require(max(map(abs, n)) <= 2**21, "hint.slope", "too steep", node.name)
-        return Fix(np.array(n, np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
+        coarser = max(0, max(map(abs, n)).bit_length() - MOST_SLOPE_BITS)
+        fine = all(number % 2**coarser == 0 for number in n)
+        require(fine and coarser <= 100, "hint.slope", "steep numbers of too many bits", node.name)
+        numbers = np.array([number >> coarser for number in n], np.float64)
+        return Fix(numbers.reshape(-1, 1, 1, 1), SLOPE_BITS - coarser)
 
 
 def load(path: Path) -> Manifest:
