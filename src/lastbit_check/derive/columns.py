@@ -125,11 +125,12 @@ def _next(sources: list[tuple[csr_array, int, int, Columns]]) -> Columns:
     images = [_image(w, e, gain, x) for w, e, gain, x in sources]
     exact = max(x.e + e for _, e, _, x in sources)
     room = [x.e + SUM_BITS - x.peak.bit_length() for x in images if x.peak]
+    room += [x.e for x in images if x.units]  # on a finer grid a unit of its own would be many
     e = min([max(x.e for x in images), *room])
     n = _at(images[0], e)
     for image in images[1:]:
         n = cast("Held", n + _at(image, e))
-    peak = images[0].peak if len(images) == 1 else _peak(n)
+    peak = images[0].peak if len(images) == 1 and e == images[0].e else _peak(n)
     excess = peak.bit_length() - CORE_BITS
     if excess > 0:
         e, n, peak = e - excess, _rounded(n, -excess), 2**CORE_BITS
