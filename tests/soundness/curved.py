@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lastbit.bound import Branching
-from lastbit.certificate import draft, hints_for, write
+from lastbit.hints import Branching
+from lastbit.certificate import draft, write
+from lastbit.hints import hints_for
 from lastbit.graph import Network, OnnxBuilder
 from lastbit_check.certificate import Hints, Manifest, load
 from soundness.harness import built

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import draft, hints_for, write
+from lastbit.certificate.write import draft, write
+from lastbit.hints import hints_for
 from lastbit.graph import OnnxBuilder, read_onnx
 from lastbit_check.__main__ import main
 from lastbit_check.certificate import digest

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from support.absorbing import BIAS, REFUSED, SPACING, TAPS, absorber
-from lastbit.bound import absorbed_node
+from lastbit.questions.absorbing import absorbed_node
 from lastbit.bound.absorb import tables
-from lastbit.certificate.write import draft, hints_for, write
+from lastbit.certificate.write import draft, write
+from lastbit.hints import hints_for
 from lastbit.graph import read_onnx
 from lastbit_check.bytes import GRID, Row, absorbs
 from lastbit_check.certificate import ABSORBING, ASSUMPTIONS, digest

@@ -18,7 +18,7 @@ from lastbit.hints import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder, read_onnx
 from lastbit_check.check import softmax_error
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.layers import Layer
 from support.networks import random_images
 from soundness.harness import NearlyLinear, RandomNetwork, built, run, ways

@@ -15,7 +15,7 @@ from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, softmax_error
 from lastbit_check.cores import Spread
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.forward import image as bytes_of
 from lastbit_check.layers import Layer
 from lastbit_check.verdict import Rejected

@@ -10,8 +10,8 @@ import pytest
 from lastbit.hints import hints_for
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Pass
-from lastbit_check.cores import DUAL_BITS as BITS, Dual
-from lastbit_check.exact import Fix
+from lastbit_check.derive.duals import DUAL_BITS as BITS, Dual
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
 from support.networks import RandomNetwork
 from soundness.harness import NearlyLinear, built, random_hints

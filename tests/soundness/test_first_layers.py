@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from lastbit.float32.executor import execute_float64
-from lastbit_check import enclosure
+from lastbit_check.arithmetic import enclosure
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, Pass, derive
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.layers import Layer, products
 from lastbit_check.network import Node, Norm, Shape, Weights, exact
 from lastbit_check.patches import FirstLayers

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lastbit.bound.linear import LinearMap
+from lastbit.hints.linear import LinearMap
 from lastbit.graph import OnnxBuilder
 from lastbit_check.layers import Layer, layer_of, products
 from lastbit_check.network import Node, Weights, normal_form

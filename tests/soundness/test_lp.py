@@ -13,11 +13,11 @@ import pytest
 from adversaries.weakened import weakened
 from lastbit.bound import lp
 from lastbit.bound.lp import Program, Separable, solved
-from lastbit.certificate import hints_for
+from lastbit.hints import hints_for
 from lastbit.graph import Network, flip_last_bit
 from lastbit_check.certificate import Hints
-from lastbit_check.cores import DUAL_BITS
-from lastbit_check.exact import Fix, from_float
+from lastbit_check.derive.duals import DUAL_BITS
+from lastbit_check.arithmetic.exact import Fix, from_float
 from support.networks import RandomNetwork
 from support.planted import plant
 from soundness.harness import NearlyLinear, built, random_hints, run

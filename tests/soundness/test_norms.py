@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from lastbit.bound import norms
-from lastbit.bound.linear import LinearMap
+from lastbit.hints.linear import LinearMap
 from lastbit.bound.norms import MARGIN, gain, norm, root, spectral
 from lastbit.bound.walk import derive
-from lastbit.certificate import hints_for
+from lastbit.hints import hints_for
 from lastbit.graph import Network, OnnxBuilder, flip_last_bit
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.layers import Layer, layer_of
 from lastbit_check.network import Weights, normal_form
 from lastbit_check.onnxfile import read

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lastbit.certificate import draft, hints_for
+from lastbit.certificate import draft
+from lastbit.hints import hints_for
 from lastbit.graph import read_onnx
 from lastbit.witness import measure
 from lastbit.witness.runtimes import OnnxRuntime, Reference
 from lastbit_check import check as checker, forward
 from lastbit_check.certificate import parse
 from lastbit_check.check import Ledger, check
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
 from support.planted import CLOSE, FAMILIES, Planted, plant
 

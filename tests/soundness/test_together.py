@@ -19,7 +19,7 @@ from lastbit_check import forward, together
 from lastbit_check.certificate import Hints, Together
 from lastbit_check.check import ceil_float
 from lastbit_check.cores import unspread
-from lastbit_check.exact import Fix, total
+from lastbit_check.arithmetic.exact import Fix, total
 from lastbit_check.forward import Form, layer_underflow
 from lastbit_check.layers import layer_of
 from lastbit_check.network import Node, Norm, Weights, exact

@@ -12,7 +12,7 @@ from support.absorbing import absorber
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.forward import underflow
 from soundness.rejected.cases import case
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lastbit_check.certificate import Tree, hints_of, load
 from lastbit_check.check import derive
-from lastbit_check.patches import LEAF
+from lastbit_check.refine.first_layers import LEAF
 from soundness.curved import SIDE, based, branched, two_curved_layers
 from soundness.harness import built
 from soundness.rejected.cases import case
