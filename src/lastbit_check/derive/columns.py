@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from lastbit_check.arithmetic.exact import LIMIT, Fix, Ints, heaviest_row, peak, total
+from lastbit_check.arithmetic.exact import LIMIT, Fix, Ints, heaviest_row, peak, shift, total
 from lastbit_check.network import Node, Shape
 from lastbit_check.operators.kinds import Core
 from lastbit_check.verdict import require
@@ -26,6 +26,7 @@ CHUNK = 256  # CORE_BITS + RADIUS_BITS + 8 <= 52: the sums of |A| radius are exa
 CORE_BITS = 24  # exact in a float32, too
 RADIUS_BITS = 19
 SUM_BITS = 44  # of the terms of a sum
+SPARE_BITS = 8  # by which sums over chunks are coarser than the first of them
 SPARSE = 1 / 4  # share of entries that are not 0 up to which columns are held as sparse ones
 
 
@@ -130,12 +131,12 @@ def _next(sources: list[tuple[csr_array, int, int, Columns]]) -> Columns:
     n = _at(images[0], e)
     for image in images[1:]:
         n = cast("Held", n + _at(image, e))
-    peak = images[0].peak if len(images) == 1 and e == images[0].e else _peak(n)
-    excess = peak.bit_length() - CORE_BITS
+    most = images[0].peak if len(images) == 1 and e == images[0].e else _peak(n)
+    excess = most.bit_length() - CORE_BITS
     if excess > 0:
-        e, n, peak = e - excess, _rounded(n, -excess), 2**CORE_BITS
+        e, n, most = e - excess, _rounded(n, -excess), 2**CORE_BITS
     n = _lighter(n)
-    return Columns(n, e, 0.0 if e == exact else math.ceil(0.5 + 1.5 * len(images)), peak)
+    return Columns(n, e, 0.0 if e == exact else math.ceil(0.5 + 1.5 * len(images)), most)
 
 
 def _image(w: csr_array, e: int, gain: int, x: Columns) -> Columns:
@@ -192,29 +193,40 @@ def _single(a: Columns, live: NDArray[np.intp], units: int) -> csr_array:
 
 
 class _Gathered(NamedTuple):
-    """|A| times radii (live units, K), and what re-gridding may add (K,), on grids of A."""
+    """|A| times radii (live units, K), and what re-gridding may add (K,), on a grid of A.
 
-    sizes: Fix
-    slack: Fix
+    All numbers are at most ``peak``.
+    """
+
+    sizes: Ints
+    slack: Ints
+    e: int
+    peak: int
 
 
 def _gathered(a: Columns, radii: Ints, before: _Gathered | None) -> _Gathered:
-    sizes = Fix(cast("Ints", abs(a.n) @ radii), a.e)
-    slack = Fix(a.units * np.sum(radii, axis=0), a.e)
-    return _Gathered(*map(total, before, (sizes, slack))) if before else _Gathered(sizes, slack)
+    """What one chunk of columns adds to those before."""
+    sizes = cast("Ints", abs(a.n) @ radii)
+    slack = a.units * np.sum(radii, axis=0)
+    if before is None:
+        before = _Gathered(0 * sizes, 0 * slack, a.e - SPARE_BITS, 0)
+    sizes, slack = (shift(v, a.e - before.e, up=True) for v in (sizes, slack))
+    most = before.peak + max(peak(sizes), peak(slack))
+    require(most < LIMIT, "precision", "the sum of columns")
+    return _Gathered(before.sizes + sizes, before.slack + slack, before.e, most)
 
 
 def _spread(
     found: _Gathered, live: NDArray[np.intp], shape: Shape, radius: Sequence[Fix]
 ) -> list[Spread]:
     """What each radius makes of all units."""
-    every, ends = np.zeros((math.prod(shape), found.sizes.n.shape[1])), [0]
-    every[live] = found.sizes.n
+    every, ends = np.zeros((math.prod(shape), found.sizes.shape[1])), [0]
+    every[live] = found.sizes
     spread = list[Spread]()
     for x in radius:
         ends.append(ends[-1] + x.n.shape[1])
         here = slice(*ends[-2:])
-        slack = Fix(found.slack.n[here], found.slack.e + x.e)
-        sizes = Fix(every[:, here].reshape(*shape, -1), found.sizes.e + x.e)
+        slack = Fix(found.slack[here], found.e + x.e)
+        sizes = Fix(every[:, here].reshape(*shape, -1), found.e + x.e)
         spread.append(Spread(sizes, slack))
     return spread

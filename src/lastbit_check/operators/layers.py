@@ -227,10 +227,9 @@ def _scale(factors: Sequence[Factor], channels: int) -> tuple[Ints, NDArray[np.b
 
 def _constants_of(constants: Sequence[Constant], channels: int) -> tuple[Fix, Fix, Ints]:
     """What they add up to, rounded down; their magnitudes, rounded up, to 40 bits; roundings."""
-    each: list[Exact] = [
-        exact(c.value) * product(c.factors, channels) if c.factors else exact(c.value)
-        for c in constants
-    ]
+    if len(constants) == 1 and not constants[0].factors:
+        return _one_constant(constants[0].value.astype(np.float64))
+    each: list[Exact] = [exact(c.value) * product(c.factors, channels) for c in constants]
     none: Exact = np.zeros(channels, object)
     added, magnitudes = none, none
     for values in each:
@@ -245,6 +244,14 @@ def _constants_of(constants: Sequence[Constant], channels: int) -> tuple[Fix, Fi
             rounds[:, k] += factor.roundings
     most = np.stack([np.zeros(channels), *sizes], axis=1)[:, 1:]
     return Fix(bias.reshape(-1, 1, 1, 1), e), Fix(most, e).reshape(channels, 1, 1, -1), rounds
+
+
+def _one_constant(value: Ints) -> tuple[Fix, Fix, Ints]:
+    """The same of one that nothing multiplies: it has 24 bits, and float64 is exact."""
+    e = grid(float(np.max(np.abs(value))), 40)
+    bias, sizes = np.floor(np.ldexp(value, e)), np.ceil(np.ldexp(np.abs(value), e))
+    shape = (-1, 1, 1, 1)
+    return Fix(bias.reshape(shape), e), Fix(sizes.reshape(shape), e), np.zeros((len(value), 1))
 
 
 def _reach(what: Sum) -> int:
