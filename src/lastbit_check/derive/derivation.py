@@ -185,7 +185,7 @@ def _known_by_columns(bound: Bound) -> Bound:
 def _shared(frame: Frame) -> set[str]:
     """Nodes whose roundings are taken together, and what they read."""
     names = {name for hint in frame.hints.together.values() for name in hint.nodes}
-    return names | {read for name in names for read in frame.network.by_name[name].inputs}
+    return names | {read for name in names for read in frame.network.by_name[name].weighing}
 
 
 def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:

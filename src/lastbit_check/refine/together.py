@@ -105,7 +105,7 @@ def terms(derivation: Derivation, trunk: Trunk, name: str, pair: Iterable[int]) 
     node, layer = frame.network.by_name[name], frame.settings[name].layer
     a = difference(frame.duals[name], (*pair,))
     beta, read = Fix(2 * np.abs(a.n), a.e), [values[x] for x in node.inputs]
-    sources = [_affine(trunk, x, values[x]) for x in node.inputs[: None if layer else 1]]
+    sources = [_affine(trunk, x, values[x]) for x in node.weighing]
     if layer:
         gains, given, rest = _gains(layer, beta, read)
         return [
