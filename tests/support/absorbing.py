@@ -89,6 +89,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "two taps in a channel": ({"second": SPACING}, "absorb.table"),
     "a path around the layer": ({"around": True}, "absorb.around"),
     "batch norm, which may be folded or not": ({"batch_norm": True}, "absorb.table"),
+}  # fmt: skip
+
+# Nor of these, which do absorb if they are executed as they are written.
+REWRITTEN: dict[str, tuple[dict[str, Any], str]] = {
     "a bias that is taken away again": ({"then": (("add", -BIAS),)}, "absorb.table"),
     "a bias in two parts": ({"bias": BIAS / 2, "then": (("add", BIAS / 2),)}, "absorb.table"),
     "a bias that comes first, and a factor": ({"then": (("mul", 3.0),)}, "absorb.factor"),
