@@ -14,7 +14,7 @@ import numpy as np
 
 from adversaries.trees import integer, nudged, rounded
 from lastbit_check import forward
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.forward import Form
 
 UNIT = Fraction(1, 2**24)

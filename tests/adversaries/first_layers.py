@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lastbit.bound.walk import Walk
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.forward import Form
 from lastbit_check.patches import FirstLayers
 

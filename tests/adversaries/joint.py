@@ -23,7 +23,7 @@ from lastbit.bound.walk import Walk
 from lastbit.graph import OnnxBuilder
 from lastbit_check import together
 from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 
 Array = NDArray[np.float64]
 GROUP = "second", "third"

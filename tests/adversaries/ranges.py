@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lastbit.bound.walk import derive
 from lastbit.graph import OnnxBuilder
 from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 
 Array = NDArray[np.float64]
 SHAPE = (2, 3)

@@ -24,7 +24,7 @@ from adversaries.trees import (
     terms_of,
     worst,
 )
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.forward import layer_underflow
 from lastbit_check.layers import Layer, layer_of
 from lastbit_check.network import Node, Norm, Weights, exact

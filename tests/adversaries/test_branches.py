@@ -26,8 +26,8 @@ from lastbit.bound.branches import Branches, Problem
 from lastbit.bound.walk import Walk
 from lastbit_check import patches
 from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
-from lastbit_check.patches import LEAF
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.refine.first_layers import LEAF
 from soundness.curved import based, two_curved_layers
 from soundness.harness import built
 

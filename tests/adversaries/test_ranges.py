@@ -10,7 +10,7 @@ from adversaries import ranges
 from adversaries.shown import Show
 from adversaries.weakened import weakened
 from lastbit_check import cores
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 
 SEEDS = range(6)
 

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lastbit.errors import LastbitError, ModelError, OutputError, UnsupportedOperatorError
 from lastbit.graph import OnnxBuilder, read_onnx
-from networks import RandomNetwork
+from support.networks import RandomNetwork
 
 
 def f32(values: ArrayLike) -> NDArray[np.float32]:

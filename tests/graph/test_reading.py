@@ -23,7 +23,7 @@ from lastbit.graph import (
     read_onnx,
 )
 from lastbit.witness.runtimes import OnnxRuntime
-from networks import random_images, random_network
+from support.networks import random_images, random_network
 
 Node = tuple[str, list[str], str, dict[str, Any]]
 

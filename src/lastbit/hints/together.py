@@ -25,7 +25,7 @@ from lastbit.hints.parts import losses, shares
 from lastbit_check.certificate import Together
 from lastbit_check.derive.columns import Spread, spreads
 from lastbit_check.derive.conclude import Balance, Claim
-from lastbit_check.derive.derivation import Derivation, weighed_inputs
+from lastbit_check.derive.derivation import Derivation
 from lastbit_check.derive.ledger import ROUNDING
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
@@ -72,7 +72,7 @@ def taken_together(derivation: Derivation, claims: Mapping[str, Claim]) -> Deriv
         return derivation
     trunk, hints = together.trunk_of(held), dict[str, Together]()
     for pair, names in asked.items():
-        nodes = [n for n in candidates[pair] if {n.name, *weighed_inputs(n)} <= trunk.rows.keys()]
+        nodes = [n for n in candidates[pair] if {n.name, *n.weighing} <= trunk.rows.keys()]
         place = claims[names[-1]].worst[2]
         differing = {name: _alone(derivation, name, pair, claims[name].worst[2]) for name in names}
         for some in _divided(derivation, nodes, place if SAME_PROGRAM in names else None):
@@ -122,7 +122,7 @@ def _with_columns(derivation: Derivation, nodes: list[Node]) -> Derivation | Non
     if not bases or not nodes:
         return None
     cores = frame.kept_cores(bases[0])
-    rows = {name: list[csr_array]() for n in nodes for name in (n.name, *weighed_inputs(n))}
+    rows = {name: list[csr_array]() for n in nodes for name in (n.name, *n.weighing)}
     sums = dict[str, list[Spread]]()
     try:
         spreads([n for n in frame.network.computed if n.name in cores], bases[0], cores,

@@ -185,13 +185,7 @@ def _known_by_columns(bound: Bound) -> Bound:
 def _shared(frame: Frame) -> set[str]:
     """Nodes whose roundings are taken together, and what they read."""
     names = {name for hint in frame.hints.together.values() for name in hint.nodes}
-    read = [weighed_inputs(frame.network.by_name[name]) for name in names]
-    return names.union(*read)
-
-
-def weighed_inputs(node: Node) -> tuple[str, ...]:
-    """Of which inputs the magnitudes make a node's roundings: of a gate, what it multiplies."""
-    return node.inputs if node.sum else node.inputs[:1]
+    return names | {read for name in names for read in frame.network.by_name[name].weighing}
 
 
 def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:

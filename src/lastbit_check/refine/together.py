@@ -33,7 +33,7 @@ from lastbit_check.arithmetic.binary32 import half_roundings
 from lastbit_check.arithmetic.exact import Fix, Ints, apply, matmul_up, times, total
 from lastbit_check.certificate import Together
 from lastbit_check.derive.columns import RADIUS_BITS, live_units
-from lastbit_check.derive.derivation import Cap, Derivation, weighed_inputs
+from lastbit_check.derive.derivation import Cap, Derivation
 from lastbit_check.derive.ledger import difference
 from lastbit_check.operators.forms import Value
 from lastbit_check.operators.layers import Layer
@@ -105,7 +105,7 @@ def terms(derivation: Derivation, trunk: Trunk, name: str, pair: Iterable[int]) 
     node, layer = frame.network.by_name[name], frame.settings[name].layer
     a = difference(frame.duals[name], (*pair,))
     beta, read = Fix(2 * np.abs(a.n), a.e), [values[x] for x in node.inputs]
-    sources = [_affine(trunk, x, values[x]) for x in weighed_inputs(node)]
+    sources = [_affine(trunk, x, values[x]) for x in node.weighing]
     if layer:
         gains, given, rest = _gains(layer, beta, read)
         return [
