@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx.checker import ValidationError
 
 from soundness.mutants.mutate import Change, Path, Spoiler, Tree, at, put, rearranged, siblings
 from wire import LENGTH, VARINT, Entry, tree
@@ -174,7 +175,7 @@ def weighed(s: Spoiler, t: Tree, path: Path, entry: Entry) -> Tree | None:
     try:
         proto = TensorProto.FromString(s.dump(fields))
         values = numpy_helper.to_array(proto)
-    except (DecodeError, ValueError, TypeError, KeyError):
+    except (DecodeError, ValidationError, ValueError, TypeError, KeyError):
         return None  # an earlier change has spoilt it
     match s.random.integers(8):
         case 0 | 1 if values.dtype == np.float32:
