@@ -11,7 +11,7 @@ import pytest
 
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
-from lastbit_check.network import normal_form
+from lastbit_check.reading import network_of
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected
 from soundness.hostile import (  # noqa: F401
@@ -34,7 +34,7 @@ NAMED = pytest.mark.parametrize(
 @pytest.mark.parametrize("opset", range(13, 26))
 def test_the_good_file_is_read_by_all(tmp_path: Path, opset: int) -> None:
     data = good(opset)
-    assert normal_form(read(data))[-1].shape == (3, 1, 1)
+    assert network_of(read(data)).nodes[-1].shape == (3, 1, 1)
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
     assert read_onnx(path).classes == 3
@@ -46,7 +46,7 @@ def test_the_good_file_is_read_by_all(tmp_path: Path, opset: int) -> None:
 @NAMED
 def test_the_checker_refuses_it_by_name(rule: str, name: str, make: Make) -> None:
     with pytest.raises(Rejected) as caught:
-        normal_form(read(make()))
+        network_of(read(make()))
     assert caught.value.rule == rule, str(caught.value)
 
 

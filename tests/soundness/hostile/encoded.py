@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from soundness.hostile.table import by_fields, good, hostile
-from wire import EIGHT, FOUR, LENGTH, VARINT, Entry, find, inner, tag, varint
+from support.wire import EIGHT, FOUR, LENGTH, VARINT, Entry, find, inner, tag, varint
 
 MEAN = ("graph", "node:6")
 DIM = ("graph", "input", "type", "tensor_type", "shape", "dim:1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from soundness.hostile.encoded import CONV, DIM, MEAN, attribute, number, text
 from soundness.hostile.table import by_fields, good, hostile
-from wire import find, inner, to_bytes, tree
+from support.wire import find, inner, to_bytes, tree
 
 PLACES = {
     "model": (), "graph": ("graph",), "node": MEAN, "attribute": (*CONV, "attribute"),

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lastbit_check.network import normal_form
+from lastbit_check.reading import network_of
 from lastbit_check.onnxfile import read
 from soundness.rejected.cases import case
-from wire import Entry, to_bytes, tree
+from support.wire import Entry, to_bytes, tree
 
 HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {}
 """The rule that refuses it, and what makes it, by name."""
@@ -25,7 +25,7 @@ def hostile(rule: str, name: str, make: Callable[[], bytes]) -> None:
     HOSTILE[name] = (rule, make)
 
     def run(folder: Path) -> None:
-        normal_form(read(make()))
+        network_of(read(make()))
 
     run.__name__ = name
     case(rule)(run)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from networks import RandomNetwork
+from support.networks import RandomNetwork
 from soundness.hostile.table import good
 from soundness.small import model as small
 

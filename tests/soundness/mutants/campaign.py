@@ -14,7 +14,8 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
-from lastbit_check.network import Node, normal_form
+from lastbit_check.network import Network
+from lastbit_check.reading import network_of
 from lastbit_check.onnxfile import OnnxGraph, read
 from lastbit_check.verdict import Rejected
 from soundness.mutants.execute import Float64, Images, execute, tolerance
@@ -46,7 +47,7 @@ class Found:
 class _Known:
     """What the checker makes of a graph."""
 
-    nodes: list[Node]
+    network: Network
     images: Images
     probabilities: Float64
 
@@ -93,10 +94,10 @@ class Judge:
             if len(self.known) > 5000:
                 self.known.clear()
             try:
-                nodes = normal_form(graph)
-                images = images_of(nodes)
+                network = network_of(graph)
+                images = images_of(network)
                 with np.errstate(all="ignore"):
-                    self.known[key] = _Known(nodes, images, execute(nodes, images))
+                    self.known[key] = _Known(network, images, execute(network, images))
             except Rejected as error:
                 self.known[key] = error
         known = self.known[key]
@@ -132,7 +133,7 @@ class Judge:
         with np.errstate(all="ignore"):
             away = np.max(np.abs(values - known.probabilities), axis=1)
             if not np.all(away < 2.0**-18):
-                allowed = tolerance(known.nodes, known.images)
+                allowed = tolerance(known.network, known.images)
                 if not np.all(allowed <= COARSE):
                     count["too coarse to be compared"] += 1
                     return ""
@@ -153,10 +154,10 @@ def library(data: bytes) -> tuple[onnx.ModelProto | None, bool]:
     return model, True
 
 
-def images_of(nodes: list[Node]) -> Images:
+def images_of(network: Network) -> Images:
     """Noise, one image of the extreme bytes, and one that is nearly black."""
     random = np.random.default_rng(3)
-    images = random.integers(0, 256, (IMAGES, *nodes[0].shape), dtype=np.uint8)
+    images = random.integers(0, 256, (IMAGES, *network.input.shape), dtype=np.uint8)
     images[1] = np.where(images[1] < 128, 0, 255)
     images[2] //= 64
     return images

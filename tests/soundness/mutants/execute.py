@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.network import Node, Weights
+from lastbit_check.network import Factor, Network, Node, Part, growth, product
 
 Float64 = NDArray[np.float64]
 Images = NDArray[np.uint8]
@@ -16,9 +16,9 @@ TINY = 2.0**-120  # what underflow may do, generously
 HUGE = 2.0**120  # beyond it a float32 execution may overflow
 
 
-def execute(nodes: list[Node], images: Images) -> Float64:
+def execute(network: Network, images: Images) -> Float64:
     """Probabilities (N, classes) of images (N, C, H, W)."""
-    return _probabilities(_values(nodes, images)[nodes[-1].inputs[0]])
+    return _probabilities(_values(network, images)[network.logits])
 
 
 def _probabilities(logits: Float64) -> Float64:
@@ -27,14 +27,12 @@ def _probabilities(logits: Float64) -> Float64:
     return t / t.sum(axis=1, keepdims=True)
 
 
-def _values(nodes: list[Node], images: Images) -> dict[str, Float64]:
-    values = {nodes[0].name: images.astype(np.float64)}
-    for node in nodes[1:-1]:
+def _values(network: Network, images: Images) -> dict[str, Float64]:
+    values = {network.input.name: images.astype(np.float64)}
+    for node in network.computed[1:]:
         sources = [values[name] for name in node.inputs]
-        if node.weights:
-            values[node.name] = _Linear(node.weights).value(sources[0])
-        else:
-            values[node.name] = SIMPLE[node.op](*sources)
+        make = _added if node.sum else SIMPLE[node.op]
+        values[node.name] = make(node, sources) if node.sum else make(*sources)
     return values
 
 
@@ -46,76 +44,85 @@ SIMPLE: dict[str, Callable[..., Float64]] = {
     "silu": lambda z: z * _sigmoid(z),
     "sigmoid": _sigmoid,
     "gate": lambda x, s: x * s,
-    "add": lambda x, y: x + y,
 }
 
 
-def tolerance(nodes: list[Node], images: Images) -> Float64:
+def tolerance(network: Network, images: Images) -> Float64:
     """How far from these the probabilities of a float32 execution may be (N,).
 
     Four times a bound of first order; infinite where a value may overflow.
     """
-    values, errors, largest = _values(nodes, images), dict[str, Float64](), 0.0
-    errors[nodes[0].name] = np.zeros(images.shape)
-    for node in nodes[1:-1]:
-        x, *more = (values[name] for name in node.inputs)
-        e, *others = (errors[name] for name in node.inputs)
+    values, errors, largest = _values(network, images), dict[str, Float64](), 0.0
+    errors[network.input.name] = np.zeros(images.shape)
+    for node in network.computed[1:]:
+        sources = [values[name] for name in node.inputs]
+        before = [errors[name] for name in node.inputs]
         match node.op:
             case "silu":
-                error = 1.1 * e + 8 * U * np.abs(x)
+                error = 1.1 * before[0] + 8 * U * np.abs(sources[0])
             case "sigmoid":
-                error = e / 4 + 8 * U
+                error = before[0] / 4 + 8 * U
             case "gate":
-                s, f = more[0], others[0]
-                error = np.abs(x) * f + np.abs(s) * e + e * f + U * np.abs(x * s)
-            case "add":
-                error = e + others[0] + U * (np.abs(x) + np.abs(more[0]))
+                (x, s), (e, f) = sources, before
+                error = np.abs(x) * f + np.abs(s) * e + e * f + 8 * U * np.abs(x * s)
             case _:
-                assert node.weights
-                error, size = _Linear(node.weights).error(x, e)
-                largest = max(largest, float(np.max(size)))
+                error, size = _off(node, sources, before)
+                largest = max(largest, size)
         errors[node.name] = error + TINY
-    off = np.max(errors[nodes[-1].inputs[0]].reshape(len(images), -1), axis=1)
+    off = np.max(errors[network.logits].reshape(len(images), -1), axis=1)
     return np.where((largest < HUGE) & np.isfinite(off), 4 * off + 2.0**-18, np.inf)
 
 
-class _Linear:
-    """A linear node's numbers in float64."""
+def _added(node: Node, sources: list[Float64]) -> Float64:
+    """A sum."""
+    assert node.sum is not None
+    total = np.zeros((len(sources[0]), *node.shape))
+    for part, x in zip(node.sum.parts, sources, strict=True):
+        total += _scale(part.factors, node) * _sums(part, part.weight.astype(np.float64), x)
+    for constant in node.sum.constants:
+        value = constant.value.astype(np.float64)[:, None, None]
+        total += _scale(constant.factors, node) * value
+    return total
 
-    def __init__(self, w: Weights) -> None:
-        self.w, self.weight = w, w.weight.astype(np.float64)
-        self.bias = w.bias.astype(np.float64)[:, None, None]
-        columns = (np.asarray(v).astype(np.float64)[:, None, None] for v in w.norm[:4])
-        self.gamma, self.beta, self.mean, self.root = columns
 
-    def value(self, x: Float64) -> Float64:
-        raw = self.sums(self.weight, x) + self.bias
-        return self.gamma * (raw - self.mean) / self.root + self.beta
+def _off(node: Node, sources: list[Float64], before: list[Float64]) -> tuple[Float64, float]:
+    """The error of a sum, and the largest magnitude that is computed on the way."""
+    assert node.sum is not None
+    error = np.zeros((len(sources[0]), *node.shape))
+    size, terms, largest = error.copy(), 20 + len(node.sum.constants), 0.0
+    for part, x, e in zip(node.sum.parts, sources, before, strict=True):
+        heavy, scale = np.abs(part.weight.astype(np.float64)), np.abs(_scale(part.factors, node))
+        error += scale * _sums(part, heavy, e)
+        inner = _sums(part, heavy, np.abs(x))
+        size, terms = size + scale * inner, terms + part.weight[0].size
+        grows = float(growth((*part.factors, *part.moved)))
+        largest = max(largest, (float(np.max(inner)) + 1) * grows)
+    for constant in node.sum.constants:
+        value = np.abs(constant.value.astype(np.float64))[:, None, None]
+        size = size + np.abs(_scale(constant.factors, node)) * value
+        largest = max(largest, (float(np.max(value)) + 1) * float(growth(constant.factors)))
+    return error + terms * U * size, max(largest, float(np.max(size)))
 
-    def error(self, x: Float64, e: Float64) -> tuple[Float64, Float64]:
-        """The error, and the largest magnitude that is computed on the way."""
-        heavy, scale = np.abs(self.weight), np.abs(self.gamma / self.root)
-        inner = self.sums(heavy, np.abs(x)) + np.abs(self.bias) + np.abs(self.mean)
-        size = scale * inner + np.abs(self.beta)
-        steps = np.maximum(np.maximum(inner, size), inner * np.abs(self.gamma))
-        terms = self.weight[0].size + 20
-        return scale * self.sums(heavy, e) + terms * U * size, np.maximum(steps, 1 / self.root)
 
-    def sums(self, weight: Float64, x: Float64) -> Float64:
-        """Sums of products (N, O, H, W)."""
-        w, (outs, ins, *kernel) = self.w, weight.shape
-        top, left, bottom, right = w.pads
-        if any(w.pads):
-            x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        (down, across), n = w.strides, len(x)
-        high, wide = (x.shape[2] - kernel[0]) // down + 1, (x.shape[3] - kernel[1]) // across + 1
-        each = weight.reshape(w.groups, outs // w.groups, ins, *kernel)
-        if high == wide == 1:
-            seen = x[:, :, : kernel[0], : kernel[1]].reshape(n, w.groups, ins, *kernel)
-            return np.einsum("ngikl,goikl->ngo", seen, each).reshape(n, outs, 1, 1)
-        total = np.zeros((n, w.groups, outs // w.groups, high, wide))
-        for i, j in np.ndindex(*kernel):
-            seen = x[:, :, i : i + down * high : down, j : j + across * wide : across]
-            seen = seen.reshape(n, w.groups, ins, high, wide)
-            total += np.einsum("ngihw,goi->ngohw", seen, each[..., i, j])
-        return total.reshape(n, outs, high, wide)
+def _scale(factors: tuple[Factor, ...], node: Node) -> Float64:
+    return product(factors, node.shape[0]).astype(np.float64)[:, None, None]
+
+
+def _sums(part: Part, weight: Float64, x: Float64) -> Float64:
+    """Sums of products (N, O, H, W)."""
+    outs, ins, *kernel = weight.shape
+    top, left, bottom, right = part.pads
+    if any(part.pads):
+        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    (down, across), n = part.strides, len(x)
+    high, wide = (x.shape[2] - kernel[0]) // down + 1, (x.shape[3] - kernel[1]) // across + 1
+    each = weight.reshape(part.groups, outs // part.groups, ins, *kernel)
+    if high == wide == 1:
+        seen = x[:, :, : kernel[0], : kernel[1]].reshape(n, part.groups, ins, *kernel)
+        return np.einsum("ngikl,goikl->ngo", seen, each).reshape(n, outs, 1, 1)
+    total = np.zeros((n, part.groups, outs // part.groups, high, wide))
+    for i, j in np.ndindex(*kernel):
+        seen = x[:, :, i : i + down * high : down, j : j + across * wide : across]
+        seen = seen.reshape(n, part.groups, ins, high, wide)
+        total += np.einsum("ngihw,goi->ngohw", seen, each[..., i, j])
+    return total.reshape(n, outs, high, wide)

@@ -11,7 +11,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto, helper,
 from onnx.checker import ValidationError
 
 from soundness.mutants.mutate import Change, Path, Spoiler, Tree, at, put, rearranged, siblings
-from wire import LENGTH, VARINT, Entry, tree
+from support.wire import LENGTH, VARINT, Entry, tree
 
 NODE, ATTRIBUTE = NodeProto.DESCRIPTOR, AttributeProto.DESCRIPTOR
 TENSOR, VALUE = TensorProto.DESCRIPTOR, ValueInfoProto.DESCRIPTOR

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from wire import LENGTH, VARINT, Descriptor, Entry, to_bytes, tree
+from support.wire import LENGTH, VARINT, Descriptor, Entry, to_bytes, tree
 
 T = TypeVar("T")
 Path = tuple[int, ...]
