@@ -7,8 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lastbit_check.certificate import Hints
-from lastbit_check.check import derive
+from lastbit_check.check import network_in
 from lastbit_check.onnxfile import read
 from lastbit_check.verdict import Rejected
 from soundness.rejected.models import LAST, START, f32, onnx_model
@@ -47,7 +46,7 @@ def test_an_attribute_of_another_type_or_length(name: str, value: object) -> Non
     nodes = [START[0], ("Conv", ["x", "k"], "y", {name: value}), START[1], *LAST]
     nodes[2] = ("GlobalAveragePool", ["y"], "m", {})
     with pytest.raises(Rejected):
-        derive(onnx_model(nodes, k=f32(1, 1, 2, 2)), Hints({}))
+        network_in(onnx_model(nodes, k=f32(1, 1, 2, 2)))
 
 
 def test_weights_given_as_numbers_are_the_same_weights() -> None:
