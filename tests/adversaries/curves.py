@@ -13,9 +13,11 @@ import mpmath
 import numpy as np
 
 from adversaries.trees import integer, nudged, rounded
-from lastbit_check import forward
-from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.forward import Form
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.network import Node
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.forms import Bound, Value
+from lastbit_check.operators.kinds import Setting
 
 UNIT = Fraction(1, 2**24)
 NEAR, AT = 2.0**-6, 2.0**-27
@@ -83,11 +85,13 @@ def worst(zone: str, seed: int = 0, count: int = 150) -> tuple[Wrong, Wrong]:
 def charged(z: float) -> dict[str, Fraction]:
     """What the checker's rules charge for a SiLU and a sigmoid that read up to |z|."""
     n, d = abs(z).as_integer_ratio()
-    e, none = d.bit_length() - 1, Fix(np.zeros((1, 1, 1, 3)), 0)
-    radius = Fix(np.array([float(n), 0.0, 0.0]).reshape(1, 1, 1, 3), e)
-    form = Form(none[..., :1], radius, none)
-    m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
-    return {name: forward.curve(name, m, False, form).noise.largest() for name in forward.CURVES}
+    none = Fix(np.zeros((1, 1, 1, 1)), ZERO_GRID)
+    read = Value(none, Bound(Fix(np.full_like(none.n, float(n)), d.bit_length() - 1), none), none)
+    m, found = Fix(np.full((1, 1, 1, 1), 2.0**19), 20), dict[str, Fraction]()
+    for name in ("sigmoid", "silu"):
+        setting = Setting(Node(name, name, ("z",), (1, 1, 1)), None, m, False)
+        found[name] = KINDS[name].value(setting, [read], none).noise.largest()
+    return found
 
 
 def shares(zone: str) -> dict[str, tuple[float, float]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from adversaries import curves
 from adversaries.shown import Show
-from lastbit_check import forward
+from lastbit_check.operators import KINDS, curves as rules
 
 LEAST = {
     ("everywhere", "sigmoid"): 0.99,
@@ -35,8 +36,8 @@ WEAKER: list[tuple[str, Fraction, str, str]] = [
     ("AT_ZERO", Fraction(1, 2**20), "|z| <= 2^-6", "silu"),
     ("ERROR_AT_ZERO", Fraction(1, 64), "|z| <= 2^-27", "sigmoid"),
     ("ERROR_AT_ZERO", Fraction(1, 64), "|z| <= 2^-27", "silu"),
-    ("SIGMOID_ERROR", Fraction(3), "everywhere", "sigmoid"),
-    ("SILU_ERROR", Fraction(4), "everywhere", "silu"),
+    ("error", Fraction(3), "everywhere", "sigmoid"),
+    ("error", Fraction(4), "everywhere", "silu"),
 ]
 
 
@@ -44,9 +45,12 @@ WEAKER: list[tuple[str, Fraction, str, str]] = [
 def test_a_zone_too_wide_or_an_error_too_small_is_exceeded(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Fraction, zone: str, function: str
 ) -> None:
-    if name in ("SIGMOID_ERROR", "SILU_ERROR"):
-        monkeypatch.setitem(forward.CURVES, function, (value, forward.CURVES[function][1]))
-    monkeypatch.setattr(forward, name, value)
+    if name == "error":
+        kind = KINDS[function]
+        assert isinstance(kind, rules.CurveKind)
+        monkeypatch.setitem(KINDS, function, replace(kind, error=value))
+    else:
+        monkeypatch.setattr(rules, name, value)
     low, high = curves.ZONES[zone]
     if name in ("NEAR_ZERO", "AT_ZERO"):  # just beyond the right end of the zone
         monkeypatch.setitem(curves.ZONES, zone, (low, min(high, low * 3.9)))
