@@ -16,6 +16,7 @@ from adversaries.trees import integer, nudged, rounded
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import CurveKind
 from lastbit_check.operators.forms import Bound, Value
 from lastbit_check.operators.kinds import Setting
 
@@ -101,3 +102,65 @@ def shares(zone: str) -> dict[str, tuple[float, float]]:
         "sigmoid": (float(sigmoid.sigmoid / charged(sigmoid.z)["sigmoid"]), sigmoid.z),
         "silu": (float(silu.silu / charged(silu.z)["silu"]), silu.z),
     }
+
+
+# ---- how the errors of two runs differ --------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """Where two runs are: the first at ``z``, ``off`` what it should be, the other ``moves`` away.
+
+    Their errors differ by ``apart``.
+    """
+
+    z: float
+    off: float
+    moves: float
+    apart: float
+
+    def difference(self, name: str) -> float:
+        """f(z') - f(Z') - (f(z) - f(Z)), in 50 digits."""
+        with mpmath.workdps(50):
+            z, other = mpmath.mpf(self.z), mpmath.mpf(self.z) + self.moves
+            there = other - (mpmath.mpf(self.off) + self.apart)
+            values = [_function(name, v) for v in (other, there, z, z - mpmath.mpf(self.off))]
+            return float(abs(values[0] - values[1] - (values[2] - values[3])))
+
+
+def _function(name: str, z: mpmath.mpf) -> mpmath.mpf:
+    s = 1 / (1 + mpmath.exp(-z))
+    return s if name == "sigmoid" else z * s
+
+
+def apart(name: str, low: float, high: float, most: Pair, *, boxed: bool = True) -> float:
+    """What the rule says of two runs in a range whose moves and errors are at most these."""
+    kind = KINDS[name]
+    assert isinstance(kind, CurveKind)
+
+    def fix(x: float) -> Fix:
+        return Fix(np.full((1, 1, 1, 1), np.ceil(np.ldexp(x, 40))), 40)
+
+    none = Fix(np.zeros((1, 1, 1, 1)), ZERO_GRID)
+    middle, half = (low + high) / 2, (high - low) / 2
+    read = Value(fix(middle), Bound(fix(half), none), none)
+    m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
+    setting = Setting(Node(name, name, ("z",), (1, 1, 1)), None, m, boxed)
+    found = kind.apart(setting, read, fix(most.moves), fix(most.off), Bound(fix(most.apart), none))
+    return float(found.error.largest())
+
+
+def worst_apart(name: str, most: Pair, seed: int, *, boxed: bool = True) -> float:
+    """Of what the rule says, what the worst of many pairs in the range of all of them reaches.
+
+    ``most.z`` is how far both runs are from 0.
+    """
+    random, best = np.random.default_rng(seed), 0.0
+    said = apart(name, -most.z, most.z, most, boxed=boxed)
+    for _ in range(200):
+        signs = random.choice([-1.0, 1.0], 3)
+        inside = most.z - most.off - most.apart - most.moves
+        z = float(random.choice([0.0, -most.moves / 2, random.uniform(-inside, inside)]))
+        move = most.moves * signs[0] * (-1 if z * signs[0] > 0 else 1)
+        pair = Pair(z, most.off * signs[1], float(move), most.apart * signs[2])
+        best = max(best, pair.difference(name) / said)
+    return best
