@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lastbit_check.files.declared import check_declared, image_shape
+from lastbit_check.files.operators import legal
 from lastbit_check.network import Network, Node, Sum
-from lastbit_check.onnxfile import OnnxGraph
+from lastbit_check.onnxfile import OnnxGraph, Tensor
 from lastbit_check.operators import RULES
 from lastbit_check.operators.reading import Reader
 from lastbit_check.verdict import at, reading, require
@@ -15,13 +17,15 @@ from lastbit_check.verdict import at, reading, require
 
 def network_of(graph: OnnxGraph) -> Network:
     """The normal form. Raises Rejected (rules model.*) for what is not covered."""
-    require(13 <= graph.opset <= 25, "model.opset", f"operator set {graph.opset}")
-    image, reader = _image(graph), Reader(RULES)
+    name, (batch, *shape) = graph.image.name, image_shape(graph.image)
+    image, reader = Node(name, "input", (), (shape[0], shape[1], shape[2])), Reader(RULES)
+    elements = legal(graph)
     for label, made in {image.name: image, **graph.constants}.items():
         reader.keep(label, made)
     for o in graph.operators:
         with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
             reader.read(o)
+    check_declared(graph.declared, elements, {k: _dims(v, batch) for k, v in reader.values.items()})
     last = reader.node(graph.output_name)
     nodes = joined(_distinct(reader), reader.reads, last.name)
     found = [n.name for n in nodes if n.op == "softmax" or {*last.inputs} & {*n.inputs}]
@@ -31,13 +35,11 @@ def network_of(graph: OnnxGraph) -> Network:
     return Network((*nodes,))
 
 
-def _image(graph: OnnxGraph) -> Node:
-    name, kind = graph.image["name"], graph.image["type"]["tensor_type"]
-    require(kind["elem_type"] == 2, "model.input", "the input is not a uint8 image")
-    dims = [dim["dim_value"] for dim in kind["shape"]["dim"]]
-    right = len(dims) == 4 and min(dims[1:]) > 0 and dims[0] in (-1, 1) and name
-    require(right, "model.input", f"the image's name {name!r} or dimensions {dims}")
-    return Node(name, "input", (), (dims[1], dims[2], dims[3]))
+def _dims(value: Node | Tensor, batch: int | None) -> tuple[int | None, ...]:
+    """The sizes of a tensor of the file, whose batch the normal form leaves out."""
+    if isinstance(value, Node):
+        return (batch, *value.shape[: value.rank - 1])
+    return value.shape
 
 
 def _distinct(reader: Reader) -> list[Node]:

@@ -13,6 +13,15 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import proved
 from lastbit_check.question import EXECUTIONS, LAST_BIT
 from lastbit_check.verdict import Rejected
+from soundness.hostile import (  # noqa: F401
+    attributes,
+    encoded,
+    fields,
+    models as hostile_models,
+    notation,
+    operands,
+    tensors,
+)
 from soundness.rejected import certificates, models, numbers, together  # noqa: F401
 from soundness.rejected.cases import CASES, Case
 from soundness.rejected.certificates import recheck

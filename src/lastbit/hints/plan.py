@@ -33,8 +33,8 @@ NEARLY_STRAIGHT = 2.0**-5
 """Largest |z| on sampled images up to which a SiLU or a sigmoid counts as straight."""
 
 
-STEEPEST = 100
-"""A factor of more bits than this has no slope: its node is far from any line."""
+STEEPEST = 30
+"""Numbers of slopes stay below 2^53; a factor that is larger has none, and is far from any line."""
 
 
 @dataclass(frozen=True)

@@ -212,8 +212,8 @@ def _gathered(a: Columns, radii: Ints, before: _Gathered | None) -> _Gathered:
         before = _Gathered(0 * sizes, 0 * slack, a.e - SPARE_BITS, 0)
     coarser = before.e - (a.e - SPARE_BITS)
     if coarser > SPARE_BITS:  # these are much larger, or those before are all 0
-        held = (shift(v, coarser, up=True) for v in (before.sizes, before.slack))
-        before = _Gathered(*held, before.e - coarser, -(-before.peak >> coarser))
+        held, off = (shift(v, coarser, up=True) for v in (before.sizes, before.slack))
+        before = _Gathered(held, off, before.e - coarser, -(-before.peak >> coarser))
     sizes, slack = (shift(v, a.e - before.e, up=True) for v in (sizes, slack))
     most = before.peak + max(peak(sizes), peak(slack))
     require(most < LIMIT, "precision", "the sum of columns")

@@ -45,7 +45,7 @@ certificate("certificate.fields", "claim", *UPPER, value="nan", name="a_claim_th
 certificate(
     "certificate.fields", "claim", *UPPER, value="0x1.0p-3", name="a_number_in_another_notation"
 )
-certificate("certificate.fields", "claim", *UPPER, value=0.25, name="a_decimal_number")
+certificate("certificate.number", "claim", *UPPER, value=0.25, name="a_decimal_number")
 certificate("certificate.fields", "slopes", value={"s": [True]}, name="a_truth_value_for_a_slope")
 certificate("certificate.fields", "slopes", value={"s": 1}, name="a_slope_that_is_no_list")
 certificate("certificate.fields", "together", value={"a": {}}, name="layers_without_scales")
