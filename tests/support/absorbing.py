@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "batch norm, which may be folded or not": ({"batch_norm": True}, "absorb.table"),
 }  # fmt: skip
 
-# Nor of these, which do absorb if they are executed as they are written.
+# Nor of these, most of which do absorb if they are executed as they are written.
 REWRITTEN: dict[str, tuple[dict[str, Any], str]] = {
     "a bias that is taken away again": ({"then": (("add", -BIAS),)}, "absorb.table"),
     "a bias in two parts": ({"bias": BIAS / 2, "then": (("add", BIAS / 2),)}, "absorb.table"),
