@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.absorbing import absorber
+from lastbit import api
 from lastbit.cli import main
 from lastbit.commands import prove
 from lastbit.graph import OnnxBuilder
+from lastbit.models.shipped import resolve_model
 from lastbit.witness import measure, write_witness
+from lastbit.witness.replay import ReplayResult
 from lastbit_check.__main__ import main as check_main
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from soundness.curved import based, two_curved_layers
+from support.absorbing import absorber
 
 FIELDS = {
     "verdict", "model", "accuracy", "branches", "lower", "upper", "ratio", "assumptions",
@@ -97,6 +100,18 @@ def test_without_the_cache_another_witness_is_found_and_certified(
     assert float.fromhex(stored["lower"]) == worst.lower
     certificate = json.loads(model.with_name("certificate.json").read_text())
     assert float.fromhex(certificate["witness"]["lower"]) == lower[SAME_PROGRAM]
+
+
+@pytest.mark.parametrize(("changes", "across"), [((1e-9, 0.9), 0.0), ((1e-9, 1e-9), 0.9)])
+def test_one_runtime_or_two_that_show_more_than_is_proved_refute_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[float, float], across: float
+) -> None:
+    """However little the other one shows."""
+    model = small(tmp_path / "m" / "model.onnx")
+    witness = measure(model, np.zeros((1, 4, 4), np.uint8), (0, 0), 0)
+    shown = ReplayResult(witness, {}, dict(zip("ab", changes, strict=True)), ("a", "b", across))
+    monkeypatch.setattr("lastbit.api.replay", lambda *_: shown)
+    assert api.prove(resolve_model(model), witness=witness).verdict == "refuted"
 
 
 def test_a_layer_that_absorbs_makes_the_answer_exactly_0(
