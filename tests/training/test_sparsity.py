@@ -72,9 +72,7 @@ def test_rows_that_copy_have_no_limit():
 
 
 def test_live_blocks_may_have_limits_of_their_own():
-    recipe = replace(
-        RECIPE, live_blocks=2, bound_weight=0.0, live_terms=(1, 7, 6), terms_of=()
-    )
+    recipe = replace(RECIPE, live_blocks=2, bound_weight=0.0, live_terms=(1, 7, 6), terms_of=())
     limits = sparsity.limits(random_network(recipe, 0), recipe)
     named = {name.removesuffix(".conv.weight"): most for name, most in limits.items()}
     parts = ("expand", "depthwise", "project")
