@@ -124,7 +124,8 @@ def prove(
         verdict == "proved"
         and shown is not None
         and not (
-            shown.lower <= claims[SAME_PROGRAM].upper and shown.across <= claims[ANY_TWO].upper
+            max(shown.changes.values()) <= claims[SAME_PROGRAM].upper
+            and shown.across <= claims[ANY_TWO].upper
         )
     ):
         verdict = "refuted"

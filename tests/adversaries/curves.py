@@ -164,3 +164,12 @@ def worst_apart(name: str, most: Pair, seed: int, *, boxed: bool = True) -> floa
         pair = Pair(z, most.off * signs[1], float(move), most.apart * signs[2])
         best = max(best, pair.difference(name) / said)
     return best
+
+
+PAIRS = [
+    Pair(3.0, 2.0**-10, 1.5, 0.0),
+    Pair(1.0, 2.0**-12, 0.25, 2.0**-18),
+    Pair(0.5, 2.0**-9, 2.0**-6, 2.0**-14),
+    Pair(4.0, 2.0**-3, 2.0, 2.0**-3),
+]
+"""How far from 0 two runs are, and how far apart."""

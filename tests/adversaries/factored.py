@@ -231,11 +231,13 @@ def climbed(
 
 
 TIE = 1 + 2.0**-12 + 2.0**-23  # its square is as good as half of a last place off
+BELOW, ABOVE = 1 - 2.0**-24, 1.5 + 2.0**-23  # 1 / BELOW is, and ABOVE times what it is rounded to
 
 
 def one_product(*, divides: bool = False, moved: bool = False) -> Factored:
     """A residual with a factor, alone: the product, or the quotient, is all that rounds."""
-    return Factored((Group((1.0,), (TIE,), 3.0 if divides else TIE, divides, moved),))
+    x, factor = (ABOVE, BELOW) if divides else (TIE, TIE)
+    return Factored((Group((1.0,), (x,), factor, divides, moved),))
 
 
 def scaled_constant() -> Factored:

@@ -220,9 +220,7 @@ def greedy(seed: int, n: int, part: float = 0.5) -> Sum:
     return Sum(tuple(plain.weights[k] for k in order), tuple(taken[k] for k in order))
 
 
-def second_order(
-    n: int, value: float = U, rule: Rule = rounding
-) -> tuple[float, float]:
+def second_order(n: int, value: float = U, rule: Rule = rounding) -> tuple[float, float]:
     """1 and n - 1 times ``value``, where every operation errs by exactly u of its result.
 
     Binary32 cannot: an addition errs by no more than the smaller of its operands. Returns the whole

@@ -65,20 +65,14 @@ def test_a_correctly_rounded_sigmoid_is_half_where_it_is_assumed_to_be() -> None
         assert abs(exact - Fraction(1, 2)) <= Fraction(1, 2) * curves.allowed(z)
 
 
-PAIRS = [
-    curves.Pair(3.0, 2.0**-10, 1.5, 0.0),
-    curves.Pair(1.0, 2.0**-12, 0.25, 2.0**-18),
-    curves.Pair(0.5, 2.0**-9, 2.0**-6, 2.0**-14),
-    curves.Pair(4.0, 2.0**-3, 2.0, 2.0**-3),
-]
-
-
 @pytest.mark.parametrize("function", ["silu", "sigmoid"])
 @pytest.mark.parametrize("boxed", [True, False])
 def test_the_errors_of_two_runs_differ_by_no_more_than_is_said(
     function: str, boxed: bool, show: Show
 ) -> None:
-    shares = [curves.worst_apart(function, pair, k, boxed=boxed) for k, pair in enumerate(PAIRS)]
+    shares = [
+        curves.worst_apart(function, pair, k, boxed=boxed) for k, pair in enumerate(curves.PAIRS)
+    ]
     assert max(shares) <= 1
     assert not boxed or max(shares) > 0.5
     show(f"{function}, errors of two runs", max(shares), "boxed" if boxed else "around a line")
@@ -92,4 +86,4 @@ def test_without_what_the_move_turns_it_is_exceeded(
     kind = KINDS[function]
     assert isinstance(kind, rules.CurveKind)
     monkeypatch.setitem(KINDS, function, replace(kind, turn=kind.turn + 3))
-    assert max(curves.worst_apart(function, pair, k) for k, pair in enumerate(PAIRS)) > 1
+    assert max(curves.worst_apart(function, pair, k) for k, pair in enumerate(curves.PAIRS)) > 1

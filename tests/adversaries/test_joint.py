@@ -87,7 +87,9 @@ def no_constants(patch: Patch) -> None:
     """Forms without the middle of their range."""
 
     def change(terms: Forms, widths: Any) -> tuple[Forms, Any]:
-        found = [([(g, f._replace(c=0 * f.c)) for g, f in weighed], rest) for weighed, rest in terms]
+        found = [
+            ([(g, f._replace(c=0 * f.c)) for g, f in weighed], rest) for weighed, rest in terms
+        ]
         return found, widths
 
     of_forms(patch, change)

@@ -382,8 +382,11 @@ def test_the_certificate_claims_0_and_names_what_it_assumes(
         ("absorbed", "", "claim.same-program"),
         ("absorbed", 3, "certificate.fields"),
         ("absorbed", None, "certificate.fields"),
-        ("assumptions", dict.fromkeys(EXECUTIONS, [*assumptions(ANY_TWO)]),
-         "certificate.assumptions"),
+        (
+            "assumptions",
+            dict.fromkeys(EXECUTIONS, [*assumptions(ANY_TWO)]),
+            "certificate.assumptions",
+        ),
     ],
 )
 def test_another_node_or_fewer_assumptions_are_rejected(
