@@ -1,22 +1,24 @@
-"""A model on every runtime and setting, each of its values held against its certificate's rules."""
+"""A model on every runtime and setting, each of its values held against the definition."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lastbit.audit.executions import Execution, executions, run_in_batches
 from lastbit.audit.nodes import Finding, NetworkJudge
-from lastbit.bound import derive
-from lastbit.certificate import hints_for
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
 from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
-from lastbit.progress import Progress, silent
+from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import read_witness
+from lastbit_check.check import network_in
+from lastbit_check.derive.derivation import derive
+from lastbit_check.question import ONE_IMAGE
 from lastbit_check.verdict import Rejected, Unreadable
 
 SLOW_IMAGES = 8
@@ -93,17 +95,14 @@ def audit_network(
     network = read_onnx(files.model)
     images, described = audit_images(files, network, 256 if full else 8)
     try:
-        derived = derive(
-            files.model.read_bytes(),
-            hints_for(network),
-            keep=True,
-            watch=lambda _, k, n: progress("deriving ranges and rounding bounds", k, n),
-        )
+        observe = counted(progress, "deriving ranges")
+        checked = network_in(files.model.read_bytes())
+        derived = derive(checked, ONE_IMAGE, hints_for(network), observe)
     except Rejected as error:
         return NetworkAudit(files.name, network.sha256, described, [], {}, error)
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
-    judge = NetworkJudge(network, derived)
+    judge = NetworkJudge(derived)
     listed, missing = executions(files.model, network, compiled=compiled)
     rows: list[Row] = []
     for k, execution in enumerate(listed):
@@ -117,9 +116,13 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
     """One execution on images (N, C, H, W)."""
     images = images[-SLOW_IMAGES:] if execution.slow else images
     found: dict[str, Finding] = {}
+    done = 0
     for part, values in run_in_batches(execution, images):
         for name, finding in judge.findings(part, values).items():
-            found[name] = found[name].joined(finding) if name in found else finding
+            at = finding.at._replace(image=finding.at.image + done)
+            new = replace(finding, at=at)
+            found[name] = found[name].joined(new) if name in found else new
+        done += len(part)
     count = len(judge.network.nodes) - 1
     return Row(execution.runtime, execution.setting, execution.covered, len(images), found, count)
 
