@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.audit.assumptions import allowed_anywhere
-from lastbit.audit.reference import FunctionName, reference
-from lastbit.audit.sums import ROUND, TINY, UP, Float64Array, Known, SumInFloat64, real
+from lastbit.audit.exact import CURVES, ExactNodes, columns, spread
+from lastbit.audit.sums import UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.derive.conclude import softmax_error
@@ -41,9 +41,6 @@ from lastbit_check.operators.products import gate_roundings
 
 Values = Mapping[str, NDArray[np.floating]]
 """The values (N, C, H, W) of the nodes that can be seen, by name."""
-
-_SLOPE = {"silu": 1.1, "sigmoid": 0.25}
-_CURVES: dict[str, FunctionName] = {"silu": "silu", "sigmoid": "sigmoid"}
 
 
 class Unit(NamedTuple):
@@ -93,12 +90,7 @@ class NetworkJudge:
     def __init__(self, derivation: Derivation) -> None:
         frame = derivation.frame
         self.network = frame.network
-        by_name = self.network.by_name
-        self.sums = {
-            name: SumInFloat64(setting, [by_name[source] for source in setting.node.inputs])
-            for name, setting in frame.settings.items()
-            if setting.layer is not None
-        }
+        self.nodes = ExactNodes(frame)
         # rounded down by more than float() and the comparison in float64 can add
         self.softmax = float(softmax_error(self.network.classes)) * (2 - UP)
         self.ranges = {
@@ -115,12 +107,12 @@ class NetworkJudge:
         first, *nodes = self.network.nodes
         if nodes[-1].name not in values:
             raise ValueError("an execution must show the output")
-        known = {first.name: Known(_columns(images))}
+        known = {first.name: Known(columns(images))}
         found: dict[str, Finding] = {}
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             for node in nodes:
                 xs = [known[name] for name in node.inputs]
-                exact = self.exact(node, xs)
+                exact = self.nodes.exact(node, xs)
                 if node.name not in values:
                     own = self._allowed(node, xs, exact, range(len(images)))
                     allowance = (exact.allowance + own) * UP
@@ -129,31 +121,9 @@ class NetworkJudge:
                 seen = values[node.name]
                 if seen.shape != (len(images), *node.shape):
                     raise ValueError(f"{node.name} has the shape {seen.shape}")
-                known[node.name] = Known(_columns(seen))
+                known[node.name] = Known(columns(seen))
                 found[node.name] = self._finding(node, known[node.name].value, xs, exact)
         return found
-
-    def exact(self, node: Node, xs: list[Known]) -> Known:
-        """The node's exact function of what it reads."""
-        x = xs[0]
-        match node.op:
-            case "sum":
-                return self.sums[node.name](xs)
-            case "silu" | "sigmoid":
-                true = reference(_CURVES[node.op], x.value)
-                slope = _SLOPE[node.op]
-                return Known(true.value, true.error + slope * x.error, slope * x.allowance)
-            case "gate":
-                return _product(node, x, xs[1])
-            case _:
-                powers = np.exp(x.value - x.value.max(axis=0))
-                value = powers / powers.sum(axis=0)
-                # tanh(R / 4) <= R / 4 for differences of logits that are off by R = 2 max |error|
-                error, allowance = (
-                    np.max(np.abs(np.broadcast_to(v, x.value.shape)), axis=0) / 2
-                    for v in (x.error, x.allowance)
-                )
-                return Known(value, (value * 2.0**-40 + error) * UP + TINY, allowance)
 
     def _allowed(
         self, node: Node, xs: list[Known], exact: Known, images: range | list[int]
@@ -163,30 +133,31 @@ class NetworkJudge:
         match node.op:
             case "sum":
                 whole = (np.abs(exact.value) + exact.off) * UP
-                made = self.sums[node.name]
+                made = self.nodes.sums[node.name]
                 return np.stack([made.allowed(xs, whole, k) for k in images], axis=1)
             case "silu" | "sigmoid":
                 z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
-                return allowed_anywhere(_CURVES[node.op], np.abs(z) + off)
+                return allowed_anywhere(CURVES[node.op], np.abs(z) + off)
             case "gate":
                 s = xs[1].reach
                 weight, _ = gate_roundings(node, _one(1.0), _one(1.0))
                 _, lost = gate_roundings(node, _one(x.reach.max()), _one(s.max()))
-                size = x.reach * _spread(node, s)
+                size = x.reach * spread(node, s)
                 bound = size * float(real(weight)[0]) * (2 - UP) + float(real(lost))
                 return bound[:, images]
             case _:
                 return np.full((x.value.shape[0], len(images)), self.softmax)
 
-    def _finding(
-        self, node: Node, seen: Float64Array, xs: list[Known], exact: Known
-    ) -> Finding:
+    def _finding(self, node: Node, seen: Float64Array, xs: list[Known], exact: Known) -> Finding:
         """The largest share, which a cheap lower bound of what is allowed spares most images."""
         error = (np.abs(seen - exact.value) + exact.error) * UP
         error = np.where(np.isnan(error), np.inf, error)
+        outside = self._outside(node, seen)
+        if not np.all(np.isfinite(error)):
+            return Finding(np.inf, _unit(node, int(error.argmax()), seen.shape), outside, seen.size)
         images = range(seen.shape[1])
         if node.op == "sum":
-            least = self.sums[node.name].least(xs, (np.abs(exact.value) + exact.off) * UP)
+            least = self.nodes.sums[node.name].least(xs, (np.abs(exact.value) + exact.off) * UP)
             above = np.max(error / np.maximum(least + exact.allowance, 2.0**-149), axis=0)
         else:
             above = np.full(len(images), np.inf)
@@ -198,16 +169,22 @@ class NetworkJudge:
             off = np.broadcast_to(exact.allowance, seen.shape)[:, chosen]
             shares = error[:, chosen] / (allowed + off)
             shares = np.where(np.isnan(shares), np.inf, shares)
-            unit, k = np.unravel_index(int(shares.argmax()), shares.shape)
-            if shares[unit, k] > share:
-                c, row, column = np.unravel_index(int(unit), node.shape)
-                share = float(shares[unit, k])
-                at = Unit(chosen[int(k)], int(c), int(row), int(column))
-        outside = 0
-        if node.name in self.ranges:
-            low, high = self.ranges[node.name]
-            outside = int(np.count_nonzero(~((low <= seen) & (seen <= high))))
+            k = int(shares.argmax())
+            if shares.flat[k] > share:
+                share, at = float(shares.flat[k]), _unit(node, k, shares.shape)
+                at = at._replace(image=chosen[at.image])
         return Finding(share, at, outside, seen.size)
+
+    def _outside(self, node: Node, seen: Float64Array) -> int:
+        """How many values are not in the range of all images; a probability is in [0, 1]."""
+        low, high = self.ranges.get(node.name, (np.zeros(1), np.ones(1)))
+        return int(np.count_nonzero(~((low <= seen) & (seen <= high))))
+
+
+def _unit(node: Node, place: int, shape: tuple[int, ...]) -> Unit:
+    """Where a place in an array (units, images) is."""
+    unit, image = divmod(place, shape[1])
+    return Unit(image, *(int(k) for k in np.unravel_index(unit, node.shape)))
 
 
 def _worst_first(above: Float64Array, *, some: bool) -> list[list[int]]:
@@ -216,31 +193,10 @@ def _worst_first(above: Float64Array, *, some: bool) -> list[list[int]]:
     return [[k] for k in order] if some else [order]
 
 
-def _product(node: Node, x: Known, s: Known) -> Known:
-    spread = Known(*(_spread(node, v) for v in (s.value, s.error, s.allowance)))
-    value = x.value * spread.value
-    error = np.abs(x.value) * spread.error + (np.abs(spread.value) + spread.off) * x.error
-    allowance = (
-        np.abs(x.value) * spread.allowance + (np.abs(spread.value) + spread.off) * x.allowance
-    )
-    return Known(value, (np.abs(value) * ROUND + error) * UP + TINY, allowance)
-
-
-def _spread(node: Node, s: Float64Array | float) -> Float64Array:
-    """One number a channel (C, N), at every place (units, N)."""
-    wide = np.broadcast_to(s, (node.shape[0], np.shape(s)[-1] if np.ndim(s) else 1))
-    return np.repeat(wide, math.prod(node.shape[1:]), axis=0)
-
-
 def _one(number: float) -> Fix:
     """A number >= 0 from above, to 20 bits."""
     mantissa, exponent = math.frexp(number)
     return Fix(np.array([float(math.ceil(mantissa * 2**20))]), 20 - exponent)
-
-
-def _columns(values: NDArray[np.generic]) -> Float64Array:
-    """(N, C, H, W) to (units, N) in float64, exactly."""
-    return np.ascontiguousarray(values.reshape(len(values), -1).T, dtype=np.float64)
 
 
 def _flat(x: Fix) -> Float64Array:

@@ -19,11 +19,13 @@ import onnxruntime
 from lastbit.audit.nodes import Values
 from lastbit.graph import ByteArray, Network
 
-Level = Literal["off", "extended", "all"]
+Level = Literal["off", "basic", "extended", "layout", "all"]
+LEVELS: tuple[Level, ...] = ("off", "basic", "extended", "layout", "all")
 Run = Callable[[ByteArray], Values]
 """Images (N, C, H, W), bytes, to the values of the visible nodes."""
 
-_LEVELS = {"off": "ORT_DISABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
+_NAMES = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
+          "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
 
 
 def onnx_run(
@@ -50,7 +52,7 @@ def onnx_run(
     if fused:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "optimised.onnx"
-            _session(str(model), level, threads, flush_to_zero=flush_to_zero, written=path)
+            session_of(str(model), level, threads, flush_to_zero=flush_to_zero, written=path)
             proto = onnx.load(path)
         level = "off"
     else:
@@ -63,7 +65,7 @@ def onnx_run(
         for name in names
         if name not in outputs
     )
-    session = _session(proto.SerializeToString(), level, threads, flush_to_zero=flush_to_zero)
+    session = session_of(proto.SerializeToString(), level, threads, flush_to_zero=flush_to_zero)
     source = session.get_inputs()[0].name
     shapes = {node.name: node.shape for node in network}
 
@@ -77,18 +79,19 @@ def onnx_run(
     return run
 
 
-def _session(
+def session_of(
     model: str | bytes,
     level: Level,
-    threads: int,
+    threads: int = 1,
     *,
-    flush_to_zero: bool,
+    flush_to_zero: bool = False,
     written: Path | None = None,
 ) -> onnxruntime.InferenceSession:
+    """A session on the CPU; the optimised model is ``written`` if that is asked for."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[level])
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _NAMES[level])
     if flush_to_zero:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if written is not None:

@@ -25,7 +25,7 @@ from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, from_float
 from lastbit_check.network import Exact, Node, Part, exact, product
 from lastbit_check.operators.kinds import Setting
-from lastbit_check.operators.layers import Layer, products
+from lastbit_check.operators.layers import products
 from lastbit_check.operators.sums import sum_underflow
 
 Float64Array = NDArray[np.float64]
@@ -77,9 +77,7 @@ class SumInFloat64:
         ]
         self.sizes = [abs(w) for w in self.weights]
         known = [f.known for part in (*node.sum.parts, *node.sum.constants) for f in part.factors]
-        constants = [
-            exact(c.value) * product(c.factors, node.shape[0]) for c in node.sum.constants
-        ]
+        constants = [exact(c.value) * product(c.factors, node.shape[0]) for c in node.sum.constants]
         none: Exact = exact(np.zeros(node.shape[0], np.float32))
         self.bias = self._units(sum(constants, none))
         self.bias_size = self._units(sum(map(abs, constants), none)) * UP
@@ -116,6 +114,8 @@ class SumInFloat64:
 
         ``whole`` (units, N) are upper bounds of the magnitudes of the exact sums.
         """
+        if not all(np.all(np.isfinite(x.reach[:, image])) for x in xs):
+            return np.full(self.bias.shape[0], np.inf)  # and so is the error
         reaches = [
             _above(x.reach[:, image]).reshape(*shape, 1)
             for x, shape in zip(xs, self.sources, strict=True)
