@@ -48,6 +48,8 @@ class Expected:
 
     def candidates(self, atoms: frozenset[str], *, linear: bool) -> Iterator[tuple[str, int]]:
         """Nodes that a tensor of these atoms may be, and with how much missing."""
+        if linear and len(atoms) == 1:
+            yield from ((name, 0) for name in atoms)  # times 1, plus 0, the mean of one place
         for name in self.readable.get((atoms, linear), ()):
             yield from ((name, k) for k in range(len(self.options.get(name, [()]))))
 
@@ -107,7 +109,11 @@ def _twin(
     network: Network, node: Node, read: tuple[str, ...], found: Expected, value: Float64Array,
     same: dict[str, str],
 ) -> str:  # fmt: skip
-    """A node before this one that is the same function of the same nodes."""
+    """A node before this one that is the same: a copy of it, or the same function of the same."""
+    if node.sum is not None and len(read) == 1 and not node.sum.constants:
+        before = found.values[read[0]].value
+        if before.shape == value.shape and np.array_equal(before, value):
+            return read[0]
     for other in network.nodes:
         if other.name == node.name:
             return ""

@@ -196,7 +196,8 @@ class Tracing:
                 here = replace(x, value=x.value[:, :channels], size=x.size[:, :channels])
             found = self._matched(here, name, missing, want)
             if found is not None:
-                self.copies.setdefault(name, []).append((what, x.made))
+                if name not in x.atoms:
+                    self.copies.setdefault(name, []).append((what, x.made))
                 for wrong in wrongly_folded(self.expected, name, x.weights):
                     self.refuse(what, wrong)
                 return found
