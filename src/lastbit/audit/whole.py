@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lastbit.audit.executions import Execution, executions, run_in_batches
+from lastbit.audit.executions import Execution, executions, run_in_batches, subject_of
 from lastbit.audit.nodes import Finding, NetworkJudge
+from lastbit.audit.structure.runtimes import Structure, structures
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
 from lastbit.graph import ByteArray, Network, read_onnx
@@ -16,7 +17,6 @@ from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import read_witness
-from lastbit_check.check import network_in
 from lastbit_check.derive.derivation import derive
 from lastbit_check.question import ONE_IMAGE
 from lastbit_check.verdict import Rejected, Unreadable
@@ -36,6 +36,7 @@ class Row:
         images: how many were run.
         nodes: what was found of each visible node.
         all_nodes: how many nodes compute something.
+        certain: of one that is not covered, whether it has to be caught.
     """
 
     runtime: str
@@ -44,6 +45,7 @@ class Row:
     images: int
     nodes: Mapping[str, Finding]
     all_nodes: int
+    certain: bool = True
 
     @property
     def worst(self) -> str:
@@ -63,23 +65,32 @@ class Row:
     @property
     def as_expected(self) -> bool:
         """Whether a covered execution was within all bounds, or one that is not was caught."""
-        return self.within == self.covered
+        return self.within == self.covered or not (self.covered or self.certain)
 
 
 @dataclass(frozen=True)
 class NetworkAudit:
-    """What was found; `refused` names the rule where a model has no bounds to be held against."""
+    """What was found of executions and of rewritten graphs.
+
+    ``refused`` names the rule where a model has no bounds to be held against.
+    """
 
     name: str
     sha256: str
     images: str
     rows: Sequence[Row]
+    structures: Sequence[Structure]
     missing: Mapping[str, str]
     refused: Rejected | None = None
 
 
 def audit_network(
-    files: ModelFiles, *, full: bool = False, compiled: bool = False, progress: Progress = silent
+    files: ModelFiles,
+    *,
+    full: bool = False,
+    compiled: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
 ) -> NetworkAudit:
     """Run a model in every way installed.
 
@@ -87,6 +98,7 @@ def audit_network(
         files: the model; its stored witness is among the images if there is one.
         full: with 256 test images instead of 8, and others in proportion.
         compiled: also by torch.compile.
+        device: "cuda" for a GPU.
         progress: told about each stage.
 
     Raises:
@@ -96,20 +108,22 @@ def audit_network(
     images, described = audit_images(files, network, 256 if full else 8)
     try:
         observe = counted(progress, "deriving ranges")
-        checked = network_in(files.model.read_bytes())
-        derived = derive(checked, ONE_IMAGE, hints_for(network), observe)
+        subject = subject_of(files.model, network)
+        derived = derive(subject.checked, ONE_IMAGE, hints_for(network), observe)
     except Rejected as error:
-        return NetworkAudit(files.name, network.sha256, described, [], {}, error)
+        return NetworkAudit(files.name, network.sha256, described, [], [], {}, error)
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
+    progress("rewritten graphs", 0, 1)
+    graphs, unread = structures(subject.structures, network, compiled=compiled)
     judge = NetworkJudge(derived)
-    listed, missing = executions(files.model, network, compiled=compiled)
+    listed, missing = executions(subject, compiled=compiled, device=device)
     rows: list[Row] = []
     for k, execution in enumerate(listed):
         progress("executions", k, len(listed))
         rows.append(audit_execution(execution, judge, images))
     progress("executions", len(listed), len(listed))
-    return NetworkAudit(files.name, network.sha256, described, rows, missing)
+    return NetworkAudit(files.name, network.sha256, described, rows, graphs, {**missing, **unread})
 
 
 def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray) -> Row:
@@ -124,7 +138,10 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
             found[name] = found[name].joined(new) if name in found else new
         done += len(part)
     count = len(judge.network.nodes) - 1
-    return Row(execution.runtime, execution.setting, execution.covered, len(images), found, count)
+    return Row(
+        execution.runtime, execution.setting, execution.covered, len(images), found, count,
+        execution.certain,
+    )  # fmt: skip
 
 
 def audit_images(

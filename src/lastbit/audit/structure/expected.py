@@ -128,9 +128,7 @@ def _options(network: Network, node: Node) -> list[tuple[Factor, ...]]:
     """Which factors may be missing: last ones, of a gate those of what it reads."""
     if node.op == "gate":
         x, s = (network.by_name[name].trailing for name in node.inputs)
-        listed = [
-            (*x[k:], *s[j:]) for k in range(len(x), -1, -1) for j in range(len(s), -1, -1)
-        ]
+        listed = [(*x[k:], *s[j:]) for k in range(len(x), -1, -1) for j in range(len(s), -1, -1)]
     else:
         listed = [node.trailing[k:] for k in range(len(node.trailing), -1, -1)]
     return [some for some in listed if all(np.all(f.value != 0) for f in some)]

@@ -15,9 +15,7 @@ from lastbit_check.network import Factor, Part, product
 _U, _ETA = float(UNIT), float(ETA)
 
 
-def wrongly_folded(
-    expected: Expected, name: str, weights: Sequence[Float64Array]
-) -> Iterator[str]:
+def wrongly_folded(expected: Expected, name: str, weights: Sequence[Float64Array]) -> Iterator[str]:
     """In words, which weights of a sum are not a part's, times some of its factors.
 
     A folded weight may be off by u for each time that its factors may round, and by what is lost

@@ -34,12 +34,34 @@ class Occurrence:
 
 @dataclass
 class HloTrace:
-    """A program, traced: where every node is computed, how many operations each kernel has."""
+    """A program, traced.
+
+    Attributes:
+        occurrences: where every node is computed.
+        kernels: how many operations each has.
+        contracted: products that are added to something in the same kernel.
+    """
 
     tracing: Tracing
     module: Module
     occurrences: list[Occurrence] = field(default_factory=list[Occurrence])
     kernels: dict[str, int] = field(default_factory=dict[str, int])
+    contracted: int = 0
+
+    def broken(self) -> list[str]:
+        """Products that are read rounded here and, in a multiply-add, not rounded there."""
+        network, found = self.tracing.expected.network, list[str]()
+        for node in network.nodes:
+            if node.op not in ("gate", "silu"):
+                continue
+            where = [o for o in self.occurrences if o.node == node.name]
+            added = [o.kernel for o in where if o.opcode == "multiply" and o.added]
+            if added and len(added) < len(where):
+                found.append(
+                    f"{node.name} is computed {len(where)} times, and may be added without being "
+                    f"rounded in {', '.join(added)}: computed-once does not hold"
+                )
+        return found
 
 
 def traced_hlo(module: Module, tracing: Tracing) -> HloTrace:
@@ -67,8 +89,9 @@ def _computed(found: HloTrace, computation: Computation, given: list[Traced]) ->
         if isinstance(made, Traced) and made.node and i.opcode in ARITHMETIC:
             added = _is_added(computation, i.name)
             found.occurrences.append(Occurrence(made.node, computation.name, i.opcode, added))
-    found.kernels[computation.name] = sum(
-        i.opcode in ARITHMETIC for i in computation.instructions
+    found.kernels[computation.name] = sum(i.opcode in ARITHMETIC for i in computation.instructions)
+    found.contracted += sum(
+        i.opcode == "multiply" and _is_added(computation, i.name) for i in computation.instructions
     )
     return values[computation.root.name]
 
@@ -106,7 +129,9 @@ def _instruction(
         return _computed(found, found.module.computations[called.lstrip("%")], plain)
     rule = RULES.get(i.opcode)
     if rule is None:
-        t.refuse(what, f"no operation that is known here {i.attributes.get('custom_call_target', '')}")
+        t.refuse(
+            what, f"no operation that is known here {i.attributes.get('custom_call_target', '')}"
+        )
         shape = i.shape.axes if i.shape else ()
         return Traced(np.full(shape, np.nan), np.full(shape, np.nan), frozenset({"?"}), curve=True)
     return rule(found, i, what, plain)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lastbit.audit.structure.kernels import (
@@ -39,6 +38,11 @@ class OnnxTrace:
     tensors: dict[str, Traced] = field(default_factory=dict[str, Traced])
     blocked: set[str] = field(default_factory=set[str])
 
+    @property
+    def block(self) -> int:
+        """How many channels lie side by side in these."""
+        return block_size() if self.blocked else 0
+
 
 def traced_onnx(model: ModelProto, tracing: Tracing) -> OnnxTrace:
     """Walk through a model as ONNX Runtime would run it, operator by operator."""
@@ -68,9 +72,9 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
         return
     xs = [found.tensors[name] for name in node.input if name]
     blocked = any(name in found.blocked for name in node.input)
-    if node.domain == NCHWC and node.op_type != "ReorderOutput":
-        found.blocked.add(node.output[0])
-    elif blocked and node.op_type in ELEMENTWISE:
+    if (node.domain == NCHWC and node.op_type != "ReorderOutput") or (
+        blocked and node.op_type in ELEMENTWISE
+    ):
         found.blocked.add(node.output[0])
     elif blocked and node.op_type != "ReorderOutput":
         found.tracing.refuse(what, "it reads numbers in blocks of channels")
@@ -245,16 +249,3 @@ def block_size() -> int:
     channels = np.repeat(np.arange(64, dtype=np.float32), 2).reshape(1, 64, 1, 2)
     (found,) = session_of(model.SerializeToString(), "off").run(None, {"x": channels})
     return int(np.flatnonzero(np.asarray(found).ravel() == 0)[1])
-
-
-def optimised(model: bytes | str, level: str) -> ModelProto:
-    """The model that ONNX Runtime makes of another one at some level of optimisation."""
-    import tempfile
-    from pathlib import Path
-
-    from lastbit.audit.onnx_values import session_of
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "optimised.onnx"
-        session_of(model, level, written=path)
-        return onnx.load(path)

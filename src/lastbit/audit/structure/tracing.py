@@ -22,13 +22,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from lastbit.audit.structure.expected import Expected, Want, expectations
-from lastbit.audit.structure.folded import wrongly_folded
 from numpy.typing import NDArray
 
+from lastbit.audit.structure.expected import Expected, Want
+from lastbit.audit.structure.folded import wrongly_folded
 from lastbit.audit.sums import Float64Array
-from lastbit.graph import ByteArray
-from lastbit_check.derive.frame import Frame
 
 MORE = 1 + 2.0**-10
 """By so much more than a sum's own terms may those of its rewritten form be."""
@@ -46,6 +44,7 @@ class Traced:
         missing: how many of that node's last factors were moved from it.
         curve: whether it is inside of a curve (an exponential, say), and not linear in its atoms.
         made: the operations that made it of its atoms, as text.
+        lacking: whether some atom of it lacked a factor that was moved from it.
         weights: those of convolutions that made it, (O, I / groups, kh, kw), as they were folded.
     """
 
@@ -56,6 +55,7 @@ class Traced:
     missing: int = 0
     curve: bool = False
     made: str = ""
+    lacking: bool = False
     weights: tuple[Float64Array, ...] = ()
 
     @property
@@ -72,6 +72,8 @@ class Tracing:
         expected: what every node of the normal form should be on the images.
         copies: for each node, how it was made, each time, and by which operation.
         unknown: operations that match no node and no allowed rewriting, in words.
+        constants: those of the graph, as `constant_key` has them.
+        moved: how many nodes apply a factor of what they read.
     """
 
     expected: Expected
@@ -79,11 +81,8 @@ class Tracing:
         default_factory=dict[str, list[tuple[str, str]]]
     )
     unknown: list[str] = field(default_factory=list[str])
-
-    @classmethod
-    def of(cls, frame: Frame, images: ByteArray) -> Tracing:
-        """A new tracing on images (N, C, H, W)."""
-        return cls(expectations(frame, images))
+    constants: set[bytes] = field(default_factory=set[bytes])
+    moved: int = 0
 
     def image(self) -> Traced:
         """The input of the graph, (N, C, H, W)."""
@@ -94,6 +93,7 @@ class Tracing:
     def constant(self, value: NDArray[np.generic], made: str = "") -> Traced:
         """A constant of the graph."""
         x = value.astype(np.float64)
+        self.constants.add(constant_key(value))
         return Traced(x, np.abs(x), made=made or f"{zlib.crc32(x.tobytes()):08x}")
 
     def linear(
@@ -181,7 +181,8 @@ class Tracing:
         if curve and len(atoms) > 1:
             self.refuse(what, f"a sum or product with the inside of a curve: {', '.join(atoms)}")
         weights = tuple(w for x in xs for w in x.weights)
-        found = Traced(value, size, atoms, "", 0, curve or product, made, weights)
+        lacking = any(x.missing or x.lacking for x in xs)
+        found = Traced(value, size, atoms, "", 0, curve or product, made, lacking, weights)
         return self._settled(what, found) if settle else found
 
     def _settled(self, what: str, x: Traced, *, padded: bool = False) -> Traced:
@@ -198,6 +199,7 @@ class Tracing:
             if found is not None:
                 if name not in x.atoms:
                     self.copies.setdefault(name, []).append((what, x.made))
+                    self.moved += x.lacking
                 for wrong in wrongly_folded(self.expected, name, x.weights):
                     self.refuse(what, wrong)
                 return found
@@ -218,6 +220,13 @@ class Tracing:
     def _has_to_be_a_node(self, what: str, x: Traced) -> None:
         if not x.node and not x.curve:
             self.refuse(what, f"it reads {_named(x)}")
+
+
+def constant_key(values: NDArray[np.generic]) -> bytes:
+    """Constants alike but for order, signs and zeros have one key; 0, 1 and infinity have none."""
+    x = np.abs(np.asarray(values, np.float32).ravel())
+    x = np.sort(x[(x != 0) & np.isfinite(x)])
+    return b"" if x.size == 1 and x[0] == 1 else x.tobytes()
 
 
 def _named(x: Traced) -> str:
