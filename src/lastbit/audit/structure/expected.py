@@ -15,6 +15,7 @@ from lastbit.graph import ByteArray
 from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Factor, Network, Node, product
 
+MOST_SETS = 32
 EVALUATED = 2.0**-44
 """Relative to a sum's magnitudes: what evaluating the rewritten graph in float64 may add."""
 
@@ -38,6 +39,7 @@ class Expected:
         values: of every node, and of the sigmoid inside of every SiLU, by name.
         options: of every node, which of its factors may be missing; none is the first option.
         readable: by the atoms of a tensor, which linear (True) or other nodes it may be.
+        same: nodes that go by the name of another one, which they equal.
     """
 
     network: Network
@@ -45,13 +47,31 @@ class Expected:
     values: dict[str, Want]
     options: dict[str, list[tuple[Factor, ...]]]
     readable: dict[tuple[frozenset[str], bool], list[str]]
+    same: dict[str, str]
 
     def candidates(self, atoms: frozenset[str], *, linear: bool) -> Iterator[tuple[str, int]]:
-        """Nodes that a tensor of these atoms may be, and with how much missing."""
+        """Nodes that a tensor of these atoms may be, and with how much missing.
+
+        A sum that takes another one's terms in, while that is read elsewhere too, may as well read
+        that one.
+        """
+        for some in self._taken_in(atoms) if linear else [atoms]:
+            for name in self.readable.get((some, linear), ()):
+                yield from ((name, k) for k in range(len(self.options.get(name, [()]))))
         if linear and len(atoms) == 1:
             yield from ((name, 0) for name in atoms)  # times 1, plus 0, the mean of one place
-        for name in self.readable.get((atoms, linear), ()):
-            yield from ((name, k) for k in range(len(self.options.get(name, [()]))))
+
+    def _taken_in(self, atoms: frozenset[str]) -> list[frozenset[str]]:
+        """These atoms, and what is left of them if some sums are replaced by what they read."""
+        found = [atoms]
+        for some in found:
+            for name in some:
+                node = self.network.by_name.get(name)
+                if node is not None and node.op == "sum" and len(found) < MOST_SETS:
+                    read = {self.same.get(source, source) for source in node.inputs}
+                    new = some - {name} | read
+                    found += [new] * (new not in found)
+        return found
 
     def of(self, name: str, missing: int) -> Want:
         """A node, or what is left of it without some factors."""
@@ -70,9 +90,9 @@ def sigmoid_of(name: str) -> str:
 def expectations(frame: Frame, images: ByteArray) -> Expected:
     """All nodes on images (N, C, H, W); a node that is the same as another one goes by its name."""
     network, nodes = frame.network, ExactNodes(frame)
-    found = Expected(network, nodes, {}, {}, {})
+    found = Expected(network, nodes, {}, {}, {}, {})
     known = {network.input.name: Known(columns(images))}
-    same: dict[str, str] = {}
+    same = found.same
     first = columns(images)
     found.values[network.input.name] = Want(*(_shaped(network.input, v)
                                               for v in (first, first, 0 * first)))  # fmt: skip
@@ -88,7 +108,8 @@ def expectations(frame: Frame, images: ByteArray) -> Expected:
             continue
         found.values[node.name] = Want(*(_shaped(node, v) for v in (exact, size, slack)))
         found.options[node.name] = _options(network, node)
-        _enter(found, node, read, xs[0].value)
+        if node.op != "softmax":  # it is looked for at the end: some images leave one class alone
+            _enter(found, node, read, xs[0].value)
     return found
 
 

@@ -22,13 +22,17 @@ MOVES = ("copy", "bitcast", "transpose", "reshape", "broadcast", "convert")
 class Occurrence:
     """Where a node is computed.
 
-    ``opcode`` is its last operation, ``added`` whether that result is added to something in the
-    same kernel: a compiler may make one multiply-add of it, which does not round the product.
+    Attributes:
+        node: its name.
+        kernel: the computation.
+        inside: whether a product is added to something on the way to it.
+        added: whether it is itself a product that is added to something in the same kernel. (A
+            factor that comes last may be applied by each reader for itself.)
     """
 
     node: str
     kernel: str
-    opcode: str
+    inside: bool
     added: bool
 
 
@@ -48,18 +52,22 @@ class HloTrace:
     kernels: dict[str, int] = field(default_factory=dict[str, int])
     contracted: int = 0
 
-    def broken(self) -> list[str]:
-        """Products that are read rounded here and, in a multiply-add, not rounded there."""
-        network, found = self.tracing.expected.network, list[str]()
-        for node in network.nodes:
-            if node.op not in ("gate", "silu"):
-                continue
-            where = [o for o in self.occurrences if o.node == node.name]
-            added = [o.kernel for o in where if o.opcode == "multiply" and o.added]
-            if added and len(added) < len(where):
+    def unequal(self) -> list[str]:
+        """Nodes that are computed in several kernels, not surely to the same bits.
+
+        Of a product that is added to something in its kernel LLVM makes a multiply-add, which does
+        not round it, or does not, as the instructions around them allow.
+        """
+        found = list[str]()
+        for name in dict.fromkeys(o.node for o in self.occurrences):
+            where = [o for o in self.occurrences if o.node == name]
+            node = self.tracing.expected.network.by_name.get(name)
+            moves = node is not None and bool(node.trailing) and node.op == "sum"
+            if len(where) > 1 and any(o.inside or (o.added and not moves) for o in where):
+                kernels = ", ".join(o.kernel for o in where)
                 found.append(
-                    f"{node.name} is computed {len(where)} times, and may be added without being "
-                    f"rounded in {', '.join(added)}: computed-once does not hold"
+                    f"{name} is computed in {kernels}, and a product may be rounded in one and not "
+                    "in another: computed-once does not hold"
                 )
         return found
 
@@ -87,13 +95,39 @@ def _computed(found: HloTrace, computation: Computation, given: list[Traced]) ->
         values[i.name] = _instruction(found, i, what, values, given)
         made = values[i.name]
         if isinstance(made, Traced) and made.node and i.opcode in ARITHMETIC:
-            added = _is_added(computation, i.name)
-            found.occurrences.append(Occurrence(made.node, computation.name, i.opcode, added))
+            found.occurrences.append(_occurrence(computation, i, made.node, values))
     found.kernels[computation.name] = sum(i.opcode in ARITHMETIC for i in computation.instructions)
     found.contracted += sum(
         i.opcode == "multiply" and _is_added(computation, i.name) for i in computation.instructions
     )
     return values[computation.root.name]
+
+
+def _occurrence(
+    computation: Computation, i: Instruction, node: str, values: dict[str, Result]
+) -> Occurrence:
+    added = i.opcode == "multiply" and _is_added(computation, i.name)
+    inside = _adds_a_product(computation, i, values)
+    return Occurrence(node, computation.name, inside, added)
+
+
+def _adds_a_product(computation: Computation, i: Instruction, values: dict[str, Result]) -> bool:
+    """Whether a product is added to something on the way to an instruction, since the last node."""
+    by_name = {one.name: one for one in computation.instructions}
+    for name in i.operands:
+        before = by_name.get(name)
+        while before is not None and before.opcode in MOVES:
+            before = by_name.get(before.operands[0])
+        if before is None:
+            continue
+        if before.opcode == "multiply" and i.opcode in ("add", "subtract"):
+            return True
+        made = values.get(before.name)
+        is_node = isinstance(made, Traced) and bool(made.node)
+        if not is_node and before.opcode in ARITHMETIC:
+            if _adds_a_product(computation, before, values):
+                return True
+    return False
 
 
 def _is_added(computation: Computation, name: str) -> bool:

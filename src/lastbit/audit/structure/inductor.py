@@ -76,15 +76,18 @@ def inductor_structure(found: OnnxStructures, network: Network) -> Structure:
     made = compiled_network(network, images)
     tracing, kernels = Tracing(found.expected), kernels_of(made.code)
     operations = traced_fx(made.graph, made.given, images.shape, tracing)
-    broken = [*kernels.unknown, *_twice(made.graph, kernels)]
+    unequal = _twice(made.graph, kernels)
     if contracts():
-        broken.append("products are added without being rounded, in some kernels and not in others")
+        unequal.append("products are added without being rounded, in some kernels and not in others")
     counted = {
         "scale": new_constants(found, tracing),
         "hide": sum(n > 1 for n in kernels.operations.values()),
     }
     name = f"torch {torch.__version__}"
-    return structure_of(name, "torch.compile (inductor)", operations, tracing, counted, broken)
+    return structure_of(
+        name, "torch.compile (inductor)", operations, tracing, counted,
+        broken=kernels.unknown, unequal=unequal,
+    )  # fmt: skip
 
 
 def _twice(graph: torch.fx.Graph, kernels: Kernels) -> list[str]:

@@ -56,7 +56,7 @@ def traced_onnx(model: ModelProto, tracing: Tracing) -> OnnxTrace:
         _operation(found, node)
     output = model.graph.output[0].name
     if output in found.tensors:
-        tracing.finish(f"the output {output}", found.tensors[output])
+        found.tensors[output] = tracing.finish("the output", found.tensors[output])
     return found
 
 

@@ -26,6 +26,7 @@ from lastbit_check.derive.frame import frame_of
 from lastbit_check.network import Network as CheckedNetwork
 from lastbit_check.question import ONE_IMAGE
 
+REWRITINGS = ("sum", "scale", "hide", "recomputes")
 IMAGES = 3
 """On so many random images a rewritten graph is run."""
 
@@ -41,7 +42,8 @@ class Structure:
         nodes: how many nodes of the normal form are computed in it, of `all_nodes`.
         rewritings: by name, how often each was found.
         twice: nodes that are computed more than once, in words.
-        broken: what matches no node and no allowed rewriting, or breaks an assumption, in words.
+        broken: what matches no node and no allowed rewriting, in words.
+        unequal: nodes that are computed more than once, not surely to the same bits, in words.
     """
 
     runtime: str
@@ -52,6 +54,7 @@ class Structure:
     rewritings: Mapping[str, int]
     twice: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    unequal: tuple[str, ...] = ()
 
 
 @dataclass
@@ -145,7 +148,6 @@ def _onnx(found: OnnxStructures, level: Level) -> Structure:
         len(nodes),
         trace.tracing,
         {"sum": joined, "scale": new_constants(found, trace.tracing), "hide": hidden},
-        [],
     )
 
 
@@ -167,7 +169,7 @@ def _xla(found: OnnxStructures, network: Network) -> Structure:
             "scale": new_constants(found, tracing),
             "hide": sum(count > 1 for count in trace.kernels.values()),
         },
-        trace.broken(),
+        unequal=trace.unequal(),
     )
 
 
@@ -178,11 +180,11 @@ def new_constants(found: OnnxStructures, tracing: Tracing) -> int:
 
 def structure_of(
     runtime: str, setting: str, operations: int, tracing: Tracing, counted: Mapping[str, int],
-    broken: Iterable[str],
+    *, broken: Iterable[str] = (), unequal: Iterable[str] = (),
 ) -> Structure:  # fmt: skip
     """A traced graph, with what was counted of it."""
-    network = tracing.expected.network
-    names = {node.name for node in network.nodes}
+    expected = tracing.expected
+    names = {node.name for node in expected.network.nodes}
     twice = {name: [made for _, made in c] for name, c in tracing.copies.items()
              if len(c) > 1 and name in names}  # fmt: skip
     differing = [
@@ -190,16 +192,15 @@ def structure_of(
         for name, made in twice.items()
         if len({*made}) > 1
     ]
-    rewritings = {
-        "sum": counted.get("sum", 0),
-        "scale": counted.get("scale", 0),
-        "hide": counted.get("hide", 0),
-        "recomputes": len(twice),
-    }
-    seen = {*tracing.copies} & names
-    aliases = len([name for name in names if name not in tracing.expected.values])
+    seen = {*tracing.copies, expected.network.input.name, *expected.same} & names
     return Structure(
-        runtime, setting, operations, len(seen) + 1 + aliases, len(names), rewritings,
+        runtime,
+        setting,
+        operations,
+        len(seen),
+        len(names),
+        {**dict.fromkeys(REWRITINGS, 0), **counted, "recomputes": len(twice)},
         tuple(f"{name}: {len(made)} times" for name, made in twice.items()),
-        (*tracing.unknown, *differing, *broken),
-    )  # fmt: skip
+        (*tracing.unknown, *broken),
+        (*differing, *unequal),
+    )
