@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Level = Literal["off", "basic", "extended", "layout", "all"]
 LEVELS: tuple[Level, ...] = ("off", "basic", "extended", "layout", "all")
+Providers = tuple[str | tuple[str, dict[str, str]], ...]
+CPU: Providers = ("CPUExecutionProvider",)
 Run = Callable[[ByteArray], Values]
 """Images (N, C, H, W), bytes, to the values of the visible nodes."""
 
@@ -37,7 +39,13 @@ _NAMES = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "OR
 
 
 def onnx_run(
-    model: Path, network: Network, *, level: Level, threads: int = 1, flush_to_zero: bool = False
+    model: Path,
+    network: Network,
+    *,
+    level: Level,
+    threads: int = 1,
+    flush_to_zero: bool = False,
+    providers: Providers = CPU,
 ) -> Run:
     """Start a session in which every node is an output, which prevents some fusions.
 
@@ -48,12 +56,14 @@ def onnx_run(
         threads: within an operator.
         flush_to_zero: `session.set_denormal_as_zero`. ONNX Runtime sets that for the main thread in
             the first session of a process only: give it a process of its own.
+        providers: of kernels.
     """
     proto = onnx.load(model)
     made = {output for node in proto.graph.node for output in node.output}
     names = [node.name for node in network if node.name in made]
     _shown(proto, names)
-    session = session_of(proto.SerializeToString(), level, threads, flush_to_zero=flush_to_zero)
+    session = session_of(proto.SerializeToString(), level, threads, flush_to_zero=flush_to_zero,
+                         providers=providers)  # fmt: skip
     source = session.get_inputs()[0].name
     shapes = {node.name: node.shape for node in network}
 
@@ -125,7 +135,8 @@ def fused_run(fused: Fused, *, threads: int = 1, flush_to_zero: bool = False) ->
 
     Args:
         fused: such a model.
-        threads, flush_to_zero: as above.
+        threads: within an operator.
+        flush_to_zero: as in `onnx_run`.
     """
     session = session_of(fused.model, "off", threads, flush_to_zero=flush_to_zero)
     source = session.get_inputs()[0].name
@@ -157,7 +168,7 @@ def session_of(
     *,
     flush_to_zero: bool = False,
     written: Path | None = None,
-    providers: tuple[str, ...] = ("CPUExecutionProvider",),
+    providers: Providers = CPU,
 ) -> onnxruntime.InferenceSession:
     """A session; the optimised model is ``written`` if that is asked for."""
     options = onnxruntime.SessionOptions()

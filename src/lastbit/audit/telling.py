@@ -105,30 +105,28 @@ def _biases(dice: Dice, factor: float, bias: float) -> OnnxBuilder:
 
 
 def _factors(dice: Dice, factor: float, bias: float) -> OnnxBuilder:
-    """Factors that multiply to much more, or much less, than their product on the way."""
+    """Factors of which some products are large and some are small, before and after a layer."""
     b, channels = OnnxBuilder(), int(dice.choice([2, 16]))
-    x = _start(b)
-    left = 0.0
-    for _ in range(int(dice.integers(2, 6))):
-        power = float(dice.integers(-60, 61))
-        left += power
-        number = np.float32(2.0**power * dice.uniform(1, 2))
-        kind = str(dice.choice(["mul", "div"]))
-        left -= 2 * power * (kind == "div")
-        channel = x != "image.float" and dice.random() < 0.3
-        x = b.affine(x, "mul" if kind == "mul" else "div", [number] if channel else number)
-        if dice.random() < 0.3 and abs(left) < 60:
+    x, left = _start(b), 0
+    for reach in dice.integers(-24, 25, int(dice.integers(1, 4))).tolist():
+        number = np.float32(2.0**reach * dice.uniform(1, 2))
+        multiplies = dice.random() < 0.6
+        left += reach if multiplies else -reach
+        x = b.affine(x, "mul" if multiplies else "div", number)
+        if dice.random() < 0.3:
             x = b.affine(x, "add", np.float32(dice.normal() * 2.0**left))
-    x = b.affine(x, "mul", np.float32(2.0 ** -np.clip(left, -126, 126)))
-    power = float(dice.integers(-40, 41))
+    power = int(dice.integers(-24, 25))
     weight = _normal(dice, channels, 1, 3, 3, scale=2.0**power)
-    x = b.conv(x, weight, padding=1)
-    x = b.affine(x, "mul", np.full(channels, 2.0**-power, np.float32))
+    x = b.conv(x, weight, _normal(dice, channels, scale=2.0 ** (power + left)), padding=1)
+    undone = dice.uniform(0.5, 1, channels) * 2.0 ** -float(power + left)
+    x = b.affine(x, "mul", undone.astype(np.float32))
+    if dice.random() < 0.5:
+        x = b.affine(x, "div", dice.uniform(0.5, 3, channels).astype(np.float32))
     return _end(b, b.silu(x), channels, dice, factor, bias)
 
 
 def _twice(dice: Dice, factor: float, bias: float) -> OnnxBuilder:
-    """A value that two read, and whose two readers cancel: were it computed twice, it would tell."""
+    """A value that two read, and these cancel: if it were computed twice, that would tell."""
     b, channels = OnnxBuilder(), 8
     x = _start(b)
     x = b.conv(x, _normal(dice, channels, 1, 3, 3), _normal(dice, channels), padding=1)

@@ -5,6 +5,7 @@ Import this module only where PyTorch may be required.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -54,8 +55,12 @@ def torch_executions(subject: Subject) -> list[Execution]:
     return found
 
 
-def _without_onednn() -> AbstractContextManager[object]:
-    return torch.backends.mkldnn.flags(enabled=False)
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore")  # of TF32, which is not asked for
+        stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        yield
 
 
 @contextmanager

@@ -115,7 +115,9 @@ def audit_network(
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
     progress("rewritten graphs", 0, 1)
-    graphs, unread = structures(subject.structures, network, compiled=compiled)
+    graphs, unread = (
+        structures(subject.structures, network, compiled=compiled) if device == "cpu" else ([], {})
+    )
     judge = NetworkJudge(derived)
     listed, missing = executions(subject, compiled=compiled, device=device)
     rows: list[Row] = []

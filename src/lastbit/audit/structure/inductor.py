@@ -78,7 +78,9 @@ def inductor_structure(found: OnnxStructures, network: Network) -> Structure:
     operations = traced_fx(made.graph, made.given, images.shape, tracing)
     unequal = _twice(made.graph, kernels)
     if contracts():
-        unequal.append("products are added without being rounded, in some kernels and not in others")
+        unequal.append(
+            "a product may be added without being rounded in some kernels, and not in all"
+        )
     counted = {
         "scale": new_constants(found, tracing),
         "hide": sum(n > 1 for n in kernels.operations.values()),
