@@ -18,7 +18,7 @@ from lastbit.audit.flushed import flushed_run
 from lastbit.audit.functions import compiler_problem
 from lastbit.audit.nodes import Values
 from lastbit.audit.onnx_values import LEVELS, Run, fused_run, onnx_run
-from lastbit.audit.structure.runtimes import OnnxStructures, onnx_structures
+from lastbit.audit.structure.runtimes import IMAGES, OnnxStructures, onnx_structures
 from lastbit.float32 import execute
 from lastbit.float32.rewritten import execute_rewritten
 from lastbit.graph import ByteArray, Network
@@ -72,14 +72,15 @@ class Subject:
     structures: OnnxStructures
 
 
-def subject_of(model: Path, network: Network) -> Subject:
-    """A model in every form.
+def subject_of(model: Path, network: Network, *, images: int = IMAGES) -> Subject:
+    """A model in every form; its rewritten graphs are looked at on so many images.
 
     Raises:
         lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: the checker does not
             read it.
     """
-    return Subject(model, network, network_in(model.read_bytes()), onnx_structures(model))
+    structures = onnx_structures(model, images)
+    return Subject(model, network, network_in(model.read_bytes()), structures)
 
 
 def run_in_batches(execution: Execution, images: ByteArray) -> Iterator[tuple[ByteArray, Values]]:

@@ -36,10 +36,13 @@ def programs(model: Path, network: Network) -> list[Program]:
 
 def _onnx(model: Path, level: Level) -> Program:
     session = session_of(str(model), level)
-    source = session.get_inputs()[0].name
+    source = session.get_inputs()[0]
+    step = 1 if source.shape[0] == 1 else None
 
     def run(images: ByteArray) -> Float32Array:
-        return np.asarray(session.run(None, {source: images})[0]).reshape(len(images), -1)
+        parts = [images[k : k + 1] for k in range(len(images))] if step else [images]
+        found = [np.asarray(session.run(None, {source.name: part})[0]) for part in parts]
+        return np.concatenate(found).reshape(len(images), -1)
 
     return Program(f"onnxruntime {onnxruntime.__version__}, {level}", run)
 

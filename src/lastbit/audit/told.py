@@ -100,9 +100,9 @@ def told(kind: Kind, seed: int) -> Told:
 def judged(name: str, path: Path, centre: ByteArray, derived: Derived) -> Told:
     """Run a model on pairs of images around one, and hold all that it does against the bounds."""
     network = read_onnx(path)
-    subject = subject_of(path, network)
-    graphs, _ = structures(subject.structures, network, compiled=False)
     images, others = pairs_around(centre, seed=len(name))
+    subject = subject_of(path, network, images=len(images))  # XLA's program for just so many
+    graphs, _ = structures(subject.structures, network, compiled=False)
     listed = programs(path, network)
     first = {p.name: p.run(images) for p in listed}
     second = {p.name: p.run(others) for p in listed}

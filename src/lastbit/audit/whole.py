@@ -9,6 +9,7 @@ import numpy as np
 
 from lastbit.audit.executions import Execution, executions, run_in_batches, subject_of
 from lastbit.audit.nodes import Finding, NetworkJudge
+from lastbit.audit.onnx_values import Run
 from lastbit.audit.structure.runtimes import Structure, structures
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
@@ -37,6 +38,7 @@ class Row:
         nodes: what was found of each visible node.
         all_nodes: how many nodes compute something.
         certain: of one that is not covered, whether it has to be caught.
+        repeats: whether a second run had the same bits (the assumption ``deterministic``).
     """
 
     runtime: str
@@ -46,6 +48,7 @@ class Row:
     nodes: Mapping[str, Finding]
     all_nodes: int
     certain: bool = True
+    repeats: bool = True
 
     @property
     def worst(self) -> str:
@@ -59,8 +62,8 @@ class Row:
 
     @property
     def within(self) -> bool:
-        """Whether no value was outside of its range or its rounding bound."""
-        return all(finding.holds for finding in self.nodes.values())
+        """Whether no value was outside of its range or its rounding bound, nor changed."""
+        return self.repeats and all(finding.holds for finding in self.nodes.values())
 
     @property
     def as_expected(self) -> bool:
@@ -132,8 +135,9 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
     """One execution on images (N, C, H, W)."""
     images = images[-SLOW_IMAGES:] if execution.slow else images
     found: dict[str, Finding] = {}
-    done = 0
-    for part, values in run_in_batches(execution, images):
+    run, done = execution.start(), 0
+    repeats = execution.slow or repeated(run, images[: execution.batch])
+    for part, values in run_in_batches(replace(execution, start=lambda: run), images):
         for name, finding in judge.findings(part, values).items():
             at = finding.at._replace(image=finding.at.image + done)
             new = replace(finding, at=at)
@@ -142,8 +146,14 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
     count = len(judge.network.nodes) - 1
     return Row(
         execution.runtime, execution.setting, execution.covered, len(images), found, count,
-        execution.certain,
+        execution.certain, repeats,
     )  # fmt: skip
+
+
+def repeated(run: Run, images: ByteArray) -> bool:
+    """Whether a program returns the same bits twice."""
+    first, second = run(images), run(images)
+    return all(np.array_equal(v, second[name], equal_nan=True) for name, v in first.items())
 
 
 def audit_images(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,35 +138,36 @@ def _precise(found: HloTrace, i: Instruction, what: str) -> None:
 
 
 def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """A convolution of images by constant weights, its axes in any order."""
-    x, w = xs
+    """A convolution of images by constant weights, or the other way round; axes in any order."""
     window = dict(part.split("=") for part in i.attributes["window"].strip("{}").split())
-    plain = {*window} <= {"size", "stride", "pad"} and w.constant
-    groups = int(i.attributes.get("feature_group_count", 1))
-    if not plain or "batch_group_count" in i.attributes:
+    plain = {*window} <= {"size", "stride", "pad", "rhs_reversal"}
+    constant = [x for x in xs if x.constant]
+    if not plain or not constant or "batch_group_count" in i.attributes:
         found.tracing.refuse(what, f"a convolution with {i.attributes['window']}")
         return unknown(i)
     _precise(found, i, what)
     strides = [int(n) for n in window.get("stride", "1x1").split("x")]
     pads = [[int(n) for n in p.split("_")] for p in window.get("pad", "0_0x0_0").split("x")]
+    turned = [2 + k for k, n in enumerate(window.get("rhs_reversal", "0x0").split("x")) if n == "1"]
     inputs, _, rest = i.attributes["dim_labels"].partition("_")
     weights, _, outputs = rest.partition("->")
-    weight = w.value.transpose([weights.index(c) for c in "oi01"])
-    entering = [inputs.index(c) for c in "bf01"]
+    entering, kernel = (
+        [inputs.index(c) for c in "bf01"],
+        [weights.index(c) for c in "oi01"],
+    )
     leaving = ["bf01".index(c) for c in outputs]
     how: dict[str, Any] = {
         "strides": strides,
         "pads": (pads[0][0], pads[1][0], pads[0][1], pads[1][1]),
-        "groups": groups,
+        "groups": int(i.attributes.get("feature_group_count", 1)),
     }
 
-    def apply(v: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return convolved(v.transpose(entering), weight, **how).transpose(leaving)
+    def apply(v: Sequence[np.ndarray]) -> np.ndarray:
+        weight = np.flip(v[1].transpose(kernel), turned)
+        return convolved(v[0].transpose(entering), weight, **how).transpose(leaving)
 
-    return found.tracing.linear(
-        what, lambda v: apply(v[0], weight), (x,),
-        sizes=lambda v: apply(v[0], np.abs(weight)), weights=weight,
-    )  # fmt: skip
+    folded = None if not xs[1].constant or turned else xs[1].value.transpose(kernel)
+    return found.tracing.linear(what, apply, xs, weights=folded)
 
 
 def _joined(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:

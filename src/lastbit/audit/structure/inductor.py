@@ -72,7 +72,7 @@ def inductor_structure(found: OnnxStructures, network: Network) -> Structure:
     """The graph, matched; the code, read."""
     from lastbit.audit.structure.runtimes import new_constants, probes, structure_of
 
-    images = probes(found.expected.network)
+    images = probes(found.expected.network, found.images)
     made = compiled_network(network, images)
     tracing, kernels = Tracing(found.expected), kernels_of(made.code)
     operations = traced_fx(made.graph, made.given, images.shape, tracing)

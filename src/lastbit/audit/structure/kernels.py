@@ -17,9 +17,14 @@ def convolved(
     pads: Sequence[int] = (0, 0, 0, 0),
     groups: int = 1,
 ) -> Float64Array:
-    """A convolution of (N, I, H, W) by weights (O, I / groups, kh, kw), tap by tap."""
-    top, left, bottom, right = pads
+    """A convolution of (N, I, H, W) by weights (O, I / groups, kh, kw), tap by tap.
+
+    Pads that are negative take away.
+    """
     outs, ins, high, wide = weight.shape
+    top, left, bottom, right = (max(pad, 0) for pad in pads)
+    cut = [max(-pad, 0) for pad in pads]
+    x = x[:, :, cut[0] : x.shape[2] - cut[2], cut[1] : x.shape[3] - cut[3]]
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     rows = (x.shape[2] - high) // strides[0] + 1
     columns = (x.shape[3] - wide) // strides[1] + 1

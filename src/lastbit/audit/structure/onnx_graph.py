@@ -198,8 +198,11 @@ def _sigmoid(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Trac
 
 
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-    alpha = options.get("alpha", 1.702)
-    return t.curved(what, lambda z: z * sigmoid(alpha * z), xs[0])
+    """The product of z and sigmoid(alpha z): step by step, as each may be a node."""
+    scaled, alpha = xs[0], options.get("alpha", 1.702)
+    if alpha != 1.0:
+        scaled = t.times(what, scaled, t.constant(np.array(alpha)))
+    return t.times(what, xs[0], t.curved(what, sigmoid, scaled))
 
 
 def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:

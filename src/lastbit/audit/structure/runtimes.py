@@ -63,6 +63,7 @@ class OnnxStructures:
 
     model: Path
     constants: set[bytes]
+    images: int = IMAGES
     known: dict[Level, tuple[onnx.ModelProto, OnnxTrace]] = field(
         default_factory=dict[Level, tuple[onnx.ModelProto, OnnxTrace]]
     )
@@ -70,7 +71,13 @@ class OnnxStructures:
     @cached_property
     def expected(self) -> Expected:
         """Every node on a few random images."""
-        return expected_of(network_in(self.model.read_bytes()))
+        checked = network_in(self.model.read_bytes())
+        images = probes(checked, self.images)
+        return expectations(frame_of(checked, ONE_IMAGE, Hints({})), images)
+
+    def of_one(self) -> OnnxStructures:
+        """The same, on one image."""
+        return OnnxStructures(self.model, self.constants, 1)
 
     def traced(self, level: Level) -> tuple[onnx.ModelProto, OnnxTrace]:
         """The optimised model, and what its tensors are."""
@@ -84,21 +91,15 @@ class OnnxStructures:
         return fused_model(*self.traced(level))
 
 
-def onnx_structures(model: Path) -> OnnxStructures:
-    """A model, ready to be looked at."""
+def onnx_structures(model: Path, images: int = IMAGES) -> OnnxStructures:
+    """A model, ready to be looked at on so many random images."""
     given = {constant_key(numpy_helper.to_array(t)) for t in onnx.load(model).graph.initializer}
-    return OnnxStructures(model, given)
+    return OnnxStructures(model, given, images)
 
 
-def expected_of(network: CheckedNetwork) -> Expected:
-    """Its nodes on a few random images."""
-    images = probes(network)
-    return expectations(frame_of(network, ONE_IMAGE, Hints({})), images)
-
-
-def probes(network: CheckedNetwork) -> ByteArray:
+def probes(network: CheckedNetwork, images: int) -> ByteArray:
     """Random images (N, C, H, W)."""
-    shape = (IMAGES, *network.input.shape)
+    shape = (images, *network.input.shape)
     return np.random.default_rng(17).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -118,7 +119,7 @@ def structures(
         missing["jax, its program"] = "not installed (extra `jax`)"
     else:
         try:
-            listed.append(_xla(found, network))
+            listed += [_xla(some, network) for some in (found, found.of_one())]
         except (AttributeError, ImportError) as error:
             missing["jax, its program"] = f"this JAX does not give it away: {error}"
     if importlib.util.find_spec("torch") is None:
@@ -157,11 +158,11 @@ def _xla(found: OnnxStructures, network: Network) -> Structure:
     from lastbit.audit.structure.hlo_text import parsed
 
     tracing = Tracing(found.expected)
-    trace = traced_hlo(parsed(jax_text(network, IMAGES)), tracing)
+    trace = traced_hlo(parsed(jax_text(network, found.images)), tracing)
     operations = sum(trace.kernels.values())
     return structure_of(
         f"jax {importlib.import_module('jax').__version__}",
-        f"jit, {IMAGES} images",
+        f"jit, images: {found.images}",
         operations,
         tracing,
         {
