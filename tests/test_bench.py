@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lastbit.bound.walk import derive
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit.float32 import execute_float64
 from lastbit.graph import Linear
 from lastbit_check.check import Pass
-from networks import RandomNetwork
+from support.networks import RandomNetwork
 from soundness.harness import built
 from soundness.small import certified
 

@@ -95,6 +95,11 @@ class Node:
     sum: Sum | None = None
     trailing: tuple[Factor, ...] = ()
 
+    @property
+    def weighing(self) -> tuple[str, ...]:
+        """What its rounding is a multiple of, besides its own value: of a gate, what is scaled."""
+        return self.inputs if self.sum else self.inputs[:1]
+
 
 @dataclass(frozen=True)
 class Network:

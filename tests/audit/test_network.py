@@ -16,7 +16,7 @@ from lastbit.audit.whole import audit_execution
 from lastbit.errors import ModelError
 from lastbit.graph import Linear, OnnxBuilder, Silu, read_onnx
 from lastbit.witness.runtimes import OnnxRuntime
-from networks import random_images
+from support.networks import random_images
 from soundness.harness import (
     NearlyLinear,
     RandomNetwork,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
+from support.absorbing import absorber
 from lastbit.cli import main
 from lastbit.commands import prove
 from lastbit.graph import OnnxBuilder

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
-from lastbit.bound import absorbed_node
-from lastbit.certificate import draft, hints_for
+from support.absorbing import absorber
+from lastbit.questions.absorbing import absorbed_node
+from lastbit.certificate import draft
+from lastbit.hints import hints_for
 from lastbit.errors import UsageError
 from lastbit.float32 import execute
 from lastbit.graph import OnnxBuilder, read_onnx

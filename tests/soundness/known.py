@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import hints_for
+from lastbit.hints import hints_for
 from lastbit.graph import Network, OnnxBuilder
 from lastbit_check.certificate import Hints
 from soundness.harness import NearlyLinear, built

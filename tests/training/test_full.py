@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lastbit.bound import absorbed_node
+from lastbit.questions.absorbing import absorbed_node
 from lastbit.graph import Gate, Linear, Network, Sigmoid, Silu, read_onnx
 from lastbit.models.export import export_efficientnet
 from lastbit.training import bound

@@ -187,7 +187,7 @@ class _Execution:
         exact = np.array([Fraction(float(n)) for n in near.ravel()], object).reshape(near.shape)
         if not factor.known:
             ulps = self.random.integers(-2, 3, near.shape)  # batch norm's, made in some way
-            return near * (1 + ulps * np.float32(2.0**-23)), False
+            return (near * (1 + ulps * 2.0**-23)).astype(np.float32), False
         if np.all(exact == value):
             return near, False
         return (1 / value).astype(np.float64).astype(np.float32), True

@@ -8,6 +8,7 @@ a bad plan costs tightness only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +27,14 @@ from lastbit.graph.network import (
     Softmax,
 )
 from lastbit.hints.linear import Float64Array, LinearMap
-from lastbit_check.certificate import SLOPE_BITS, Hints
+from lastbit_check.certificate import MOST_SLOPE_BITS, SLOPE_BITS, Hints
 
 NEARLY_STRAIGHT = 2.0**-5
 """Largest |z| on sampled images up to which a SiLU or a sigmoid counts as straight."""
+
+
+STEEPEST = 30
+"""Numbers of slopes stay below 2^53; a factor that is larger has none, and is far from any line."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,18 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
 def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
     """The hints for a network (choosing a plan if none is given), as the checker reads them."""
     chosen = chosen or plan(network)
-    slopes = {
-        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64).tolist()
-        for name, m in chosen.slopes.items()
-    }
+    slopes = {name: _numbers(m) for name, m in chosen.slopes.items()}
     return Hints(slopes, chosen.boxes, chosen.bases)
+
+
+def _numbers(slopes: Float64Array) -> list[int]:
+    """In units of 2^-SLOPE_BITS, and of a power of two that leaves MOST_SLOPE_BITS bits."""
+    largest = float(np.max(np.abs(slopes), initial=0.0))
+    coarser = max(0, math.frexp(largest)[1] + SLOPE_BITS - MOST_SLOPE_BITS + 1)
+    if coarser > STEEPEST:
+        return [0] * len(slopes)
+    scaled = np.rint(np.ldexp(slopes, SLOPE_BITS - coarser))
+    return [int(n) << coarser for n in scaled]
 
 
 def _bases(network: Network, first: str) -> frozenset[str]:

@@ -72,7 +72,7 @@ def taken_together(derivation: Derivation, claims: Mapping[str, Claim]) -> Deriv
         return derivation
     trunk, hints = together.trunk_of(held), dict[str, Together]()
     for pair, names in asked.items():
-        nodes = [n for n in candidates[pair] if {n.name, *_read(n)} <= trunk.rows.keys()]
+        nodes = [n for n in candidates[pair] if {n.name, *n.weighing} <= trunk.rows.keys()]
         place = claims[names[-1]].worst[2]
         differing = {name: _alone(derivation, name, pair, claims[name].worst[2]) for name in names}
         for some in _divided(derivation, nodes, place if SAME_PROGRAM in names else None):
@@ -122,7 +122,7 @@ def _with_columns(derivation: Derivation, nodes: list[Node]) -> Derivation | Non
     if not bases or not nodes:
         return None
     cores = frame.kept_cores(bases[0])
-    rows = {name: list[csr_array]() for n in nodes for name in (n.name, *_read(n))}
+    rows = {name: list[csr_array]() for n in nodes for name in (n.name, *n.weighing)}
     sums = dict[str, list[Spread]]()
     try:
         spreads([n for n in frame.network.computed if n.name in cores], bases[0], cores,
@@ -132,11 +132,6 @@ def _with_columns(derivation: Derivation, nodes: list[Node]) -> Derivation | Non
     held = {name: parts for name, parts in rows.items() if name in sums}
     own = {name: sums[name][0].spread for name in held}
     return replace(derivation, columns=held, own=own) if held else None
-
-
-def _read(node: Node) -> tuple[str, ...]:
-    """What a node's roundings depend on besides itself."""
-    return node.inputs if node.sum else node.inputs[:1]
 
 
 def _reached(derivation: Derivation, node: Node, place: int) -> float:

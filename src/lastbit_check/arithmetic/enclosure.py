@@ -27,7 +27,9 @@ from lastbit_check.arithmetic.exact import Fix, Ints
 BITS = 24  # slopes and sigmoid values are tabulated as integers over 2^24
 STEP = 64  # table points per unit
 END = 24 * STEP  # the tables cover [-24, 24]
-Bounds = tuple[NDArray[Any], NDArray[Any]]  # of fractions
+FINE = 96  # bits of a sigmoid's value, before it is put into a table
+Exact = NDArray[Any]  # of Python integers
+Bounds = tuple[Exact, Exact]
 # Values that a function may come near from the first of two points k/64 to the second: where it
 # turns, and its limit on its monotone tail beyond the table.
 EXTREMES = {
@@ -58,28 +60,38 @@ def tanh_upper(x: Fraction) -> Fraction:
 
 @cache
 def tables() -> dict[str, tuple[Ints, Ints]]:
-    """Lower and upper integer tables (unit 2^-24) at the points k/64, |k| <= END.
+    """Lower and upper integer tables (unit 2^-BITS) at the points k/64, |k| <= END.
 
-    With s = sigma(z): silu(z) = z s, sigma'(z) = s (1 - s) and silu'(z) = s (1 + z (1 - s)).
+    With s = sigma(z): silu(z) = z s, sigma'(z) = s (1 - s) and silu'(z) = s (1 + z (1 - s)). In
+    integers, s in units of 2^-FINE and z in units of 2^-6.
     """
-    z: NDArray[Any] = np.array([Fraction(k, STEP) for k in range(-END, END + 1)], object)
-    lo, hi = np.array([exp_bounds(x) for x in z], object).T
-    s, complement = (lo / (1 + lo), hi / (1 + hi)), (1 / (1 + hi), 1 / (1 + lo))
+    one: int = 2**FINE
+    z: Exact = np.array([*range(-END, END + 1)], object)
+    bounds = [exp_bounds(Fraction(k, STEP)) for k in z]
+    low: Exact = np.array([math.floor(lo / (1 + lo) * one) for lo, _ in bounds], object)
+    high: Exact = np.array([math.ceil(hi / (1 + hi) * one) for _, hi in bounds], object)
+    s, complement = (low, high), (one - high, one - low)
     inner = _product((z, z), complement)
-    rows: dict[str, Bounds] = {
-        "sigmoid": s,
-        "sigmoid'": _product(s, complement),
-        "silu": _product((z, z), s),
-        "silu'": _product(s, (1 + inner[0], 1 + inner[1])),
+    grown = tuple(v + STEP * one for v in inner)
+    return {
+        "sigmoid": _table(s, FINE),
+        "sigmoid'": _table(_product(s, complement), 2 * FINE),
+        "silu": _table(_product((z, z), s), FINE + 6),
+        "silu'": _table(_product(s, (grown[0], grown[1])), 2 * FINE + 6),
     }
-    return {name: ((lo * 2**BITS // 1).astype(np.float64), -(-hi * 2**BITS // 1).astype(np.float64))
-            for name, (lo, hi) in rows.items()}  # fmt: skip
 
 
 def _product(a: Bounds, b: Bounds) -> Bounds:
     """Enclosure of the product of two intervals."""
     corners = [p * q for p in a for q in b]
     return np.minimum.reduce(corners), np.maximum.reduce(corners)
+
+
+def _table(bounds: Bounds, e: int) -> tuple[Ints, Ints]:
+    """Integers in units of 2^-e as integers of 2^-BITS, rounded outwards."""
+    low, high = bounds
+    unit = 2 ** (e - BITS)
+    return (low // unit).astype(np.float64), (-(-high // unit)).astype(np.float64)
 
 
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[Fix, Fix]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, most, total
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, most
 from lastbit_check.certificate import Hints
 from lastbit_check.derive import reach
 from lastbit_check.derive.changes import (
@@ -185,7 +185,7 @@ def _known_by_columns(bound: Bound) -> Bound:
 def _shared(frame: Frame) -> set[str]:
     """Nodes whose roundings are taken together, and what they read."""
     names = {name for hint in frame.hints.together.values() for name in hint.nodes}
-    return names | {read for name in names for read in frame.network.by_name[name].inputs}
+    return names | {read for name in names for read in frame.network.by_name[name].weighing}
 
 
 def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
@@ -211,8 +211,7 @@ def _value(frame: Frame, state: _State, node: Node) -> None:
     none = Spread(nothing(Fix(np.zeros((*node.shape, 1)), 0)), Fix(np.zeros(1), ZERO_GRID))
     spread, slack = known[0] if known else none
     made = KINDS[node.op].value(setting, sources, spread)
-    error = total(made.error, slack, made.noise)
-    state.values[node.name] = Value(made.c, Bound(error, spread), made.noise)
+    state.values[node.name] = made.value(spread, slack)
     before = [state.reach[name] for name in node.inputs]
     state.reach[node.name] = reach.reached(setting, sources, before)
 

@@ -12,11 +12,16 @@ for each place of the input that may change.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, total
+from lastbit_check.network import Node, growth
+
+Before = tuple[Fraction, Fraction]
+"""What bounds a value without its trailing factors: a number, and a factor on its magnitude."""
 
 
 class Bound(NamedTuple):
@@ -33,11 +38,15 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True)
 class Value:
-    """``c`` (C, H, W, 1), its ``bound`` of one column, and the ``noise`` |rho| of one execution."""
+    """``c`` (C, H, W, 1), its ``bound`` of one column, and the ``noise`` |rho| of one execution.
+
+    ``before`` bounds what may be read in its place, without its trailing factors.
+    """
 
     c: Fix
     bound: Bound
     noise: Fix
+    before: Before = (Fraction(0), Fraction(1))
 
     @property
     def interval(self) -> tuple[Fix, Fix]:
@@ -50,13 +59,28 @@ class Value:
         """Upper bound of |x| (C, H, W, 1)."""
         return total(self.c.abs(), self.bound.radius)
 
+    @property
+    def largest(self) -> Fraction:
+        """No number that may be read in the place of this one is larger."""
+        size, factor = self.before
+        return max(size, self.magnitude.largest() * factor)
+
 
 class Made(NamedTuple):
-    """What a rule makes of a node's value: c +- ``error``, but for the bases and the ``noise``."""
+    """What a rule makes of a node's value: c +- ``error``, but for the bases and the ``noise``.
+
+    ``before`` is that of `Value`.
+    """
 
     c: Fix
     error: Fix
     noise: Fix
+    before: Before = (Fraction(0), Fraction(1))
+
+    def value(self, spread: Fix, *more: Fix) -> Value:
+        """The value, with what the bases make of it, and what else it is off by."""
+        bound = Bound(total(self.error, *more, self.noise), spread)
+        return Value(self.c, bound, self.noise, self.before)
 
 
 class Change(NamedTuple):
@@ -89,3 +113,9 @@ def reduced(c: Fix) -> Fix:
 def nothing(like: Fix) -> Fix:
     """Zeros of the same shape."""
     return Fix(np.zeros_like(like.n), ZERO_GRID)
+
+
+def before_factors(node: Node, largest: Fraction) -> Before:
+    """What bounds a node without its trailing factors; no partial result exceeds ``largest``."""
+    known = all(np.all(factor.value != 0) for factor in node.trailing)
+    return (Fraction(0), growth(node.trailing)) if known else (largest, Fraction(1))

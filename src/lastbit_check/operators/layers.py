@@ -16,9 +16,10 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from lastbit_check.arithmetic.binary32 import UNIT_BITS
+from lastbit_check.arithmetic.binary32 import CEILING, UNIT_BITS
 from lastbit_check.arithmetic.exact import (
     LIMIT,
     Fix,
@@ -31,7 +32,18 @@ from lastbit_check.arithmetic.exact import (
     shift,
     total,
 )
-from lastbit_check.network import Constant, Exact, Node, Part, Shape, exact, growth, product
+from lastbit_check.network import (
+    Constant,
+    Exact,
+    Factor,
+    Node,
+    Part,
+    Shape,
+    Sum,
+    exact,
+    growth,
+    product,
+)
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
@@ -115,7 +127,7 @@ class Layer:
         h u M / (1 - h u) each (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
         lemma 3.1), with h = ``steps``.
         """
-        m, own, e = self._magnitudes(reaches)
+        m, own, e = self.magnitudes(reaches)
         largest, count = np.cumsum(-np.sort(-m, axis=1), axis=1), np.count_nonzero(m, axis=1)
         mass, steps = largest[:, -1], self.steps
         require(float(np.max(mass)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
@@ -129,7 +141,7 @@ class Layer:
         n = np.ceil((sums + later) * u * (1 + 2.0**-40))
         return Fix(n.reshape(*self.shape, 1), e)
 
-    def _magnitudes(self, reaches: Sequence[Fix]) -> tuple[Ints, Ints, int]:
+    def magnitudes(self, reaches: Sequence[Fix]) -> tuple[Ints, Ints, int]:
         """The terms' magnitudes (units, terms), those times their own roundings, the exponent."""
         steps, found = self.steps, list[Fix]()
         for part, reach in zip(self.parts, reaches, strict=True):
@@ -176,19 +188,14 @@ def layer_of(node: Node, shapes: dict[str, Shape]) -> Layer:
     """The integer form of a sum; ``shapes`` of what it reads."""
     assert node.sum is not None
     what = node.sum
+    reach = _reach(what)
+    require(reach < CEILING, "finite.values", "a folded constant may overflow", node.name)
     parts = tuple(_products_of(part, node, shapes[part.source]) for part in what.parts)
     bias, sizes, roundings = _constants_of(what.constants, node.shape[0])
     largest = [np.max(np.count_nonzero(p.weight, axis=(1, 2, 3)), initial=0) for p in what.parts]
     terms = int(sum(largest)) + len(what.constants)
-    reach = sum(_reach(part) for part in what.parts)
-    reach += sum(
-        math.ceil(float(np.max(np.abs(c.value))) + 1) * math.ceil(growth(c.factors))
-        for c in what.constants
-    )
     layer = Layer(parts, bias, sizes, roundings, terms, reach, node.shape)
     require(layer.steps < 2**15, "rounding.depth", "too many terms", node.name)
-    heaviest = max([sizes.largest(), *(Fix(p.w.data, p.e).largest() for p in parts)])
-    require(heaviest < Fraction(2) ** 127, "finite.weights", "folded weights overflow", node.name)
     return layer
 
 
@@ -196,11 +203,8 @@ def _products_of(part: Part, node: Node, source: Shape) -> Products:
     # w has 24 significant bits and the scale 28: the product is exact in float64, and off the true
     # one by less than 2^-27 of it, which is below a quarter of a unit; with a scale of 1 it is w
     channels, weight = len(part.weight), part.weight.astype(np.float64)
-    scale = product(part.factors, channels)
-    mantissa, exponent = np.frexp(scale.astype(np.float64))
-    factor = np.ldexp(np.rint(np.ldexp(mantissa, SCALE_BITS)), exponent - SCALE_BITS)
+    factor, same = _scale(part.factors, channels)
     core, inexact = from_float(weight * factor[:, None, None, None], WEIGHT_BITS)
-    same = (exact(factor) == scale) & all(f.known for f in part.factors)
     inexact = np.where(same[:, None, None, None], inexact, weight != 0).astype(np.float64)
     moved = sum(int(np.max(f.roundings)) for f in part.moved)
     of_factors = sum((f.roundings for f in part.factors), np.full(channels, moved))
@@ -211,10 +215,22 @@ def _products_of(part: Part, node: Node, source: Shape) -> Products:
     return Products(part.source, made, core.e, inexact, rounds)
 
 
+def _scale(factors: Sequence[Factor], channels: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """The factors multiplied (C,), to SCALE_BITS, and where that is exact."""
+    if not factors:
+        return np.ones(channels), np.ones(channels, np.bool_)
+    scale = product(factors, channels)
+    mantissa, exponent = np.frexp(scale.astype(np.float64))
+    factor = np.ldexp(np.rint(np.ldexp(mantissa, SCALE_BITS)), exponent - SCALE_BITS)
+    return factor, (exact(factor) == scale) & all(f.known for f in factors)
+
+
 def _constants_of(constants: Sequence[Constant], channels: int) -> tuple[Fix, Fix, Ints]:
     """What they add up to, rounded down; their magnitudes, rounded up, to 40 bits; roundings."""
-    each = [exact(c.value) * product(c.factors, channels) for c in constants]
-    none: Exact = exact(np.zeros(channels, np.float32))
+    if len(constants) == 1 and not constants[0].factors:
+        return _one_constant(constants[0].value.astype(np.float64))
+    each: list[Exact] = [exact(c.value) * product(c.factors, channels) for c in constants]
+    none: Exact = np.zeros(channels, object)
     added, magnitudes = none, none
     for values in each:
         added, magnitudes = added + values, magnitudes + abs(values)
@@ -230,8 +246,22 @@ def _constants_of(constants: Sequence[Constant], channels: int) -> tuple[Fix, Fi
     return Fix(bias.reshape(-1, 1, 1, 1), e), Fix(most, e).reshape(channels, 1, 1, -1), rounds
 
 
-def _reach(part: Part) -> int:
-    """The sum of the magnitudes of a row, times every factor that may follow or precede."""
-    rows = np.sum(np.abs(part.weight.astype(np.float64)), axis=(1, 2, 3))
-    gain = math.ceil(float(np.max(rows)) * 1.01 + 1)
-    return gain * math.ceil(growth((*part.factors, *part.moved)))
+def _one_constant(value: Ints) -> tuple[Fix, Fix, Ints]:
+    """The same of one that nothing multiplies: it has 24 bits, and float64 is exact."""
+    e = grid(float(np.max(np.abs(value))), 40)
+    bias, sizes = np.floor(np.ldexp(value, e)), np.ceil(np.ldexp(np.abs(value), e))
+    shape = (-1, 1, 1, 1)
+    return Fix(bias.reshape(shape), e), Fix(sizes.reshape(shape), e), np.zeros((len(value), 1))
+
+
+def _reach(what: Sum) -> int:
+    """The magnitudes of a row, times every factor that may follow or precede, or be folded."""
+    reach = 0
+    for part in what.parts:
+        rows = np.sum(np.abs(part.weight.astype(np.float64)), axis=(1, 2, 3))
+        gain = math.ceil(float(np.max(rows)) * 1.01 + 1)
+        reach += gain * math.ceil(growth((*part.factors, *part.moved)))
+    for constant in what.constants:
+        size = math.ceil(float(np.max(np.abs(constant.value))) + 1)
+        reach += size * math.ceil(growth(constant.factors))
+    return reach

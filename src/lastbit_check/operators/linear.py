@@ -37,12 +37,10 @@ def mean(reader: Reader, o: Operator, x: Node) -> Node:
     axes = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
     right = isinstance(axes, list) and sorted(axis % 4 for axis in axes) == [2, 3]
     require(right, "model.operator", "mean over other axes")
-    keepdims = o.attribute("keepdims", 1)
-    require(keepdims in (0, 1), "model.operator", "keepdims is neither 0 nor 1")
     channels, *kernel = x.shape
     count = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
     part = Part(x.name, np.ones((channels, 1, *kernel), np.float32), groups=channels)
-    return _over_places(o, x, part._replace(factors=(count,)), rank=4 if keepdims else 2)
+    return _over_places(o, x, part._replace(factors=(count,)), rank=4 if o.attribute("keepdims", 1) else 2)
 
 
 def _over_places(

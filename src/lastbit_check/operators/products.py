@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from lastbit_check.arithmetic.binary32 import finite, rounding, underflow
@@ -10,7 +12,7 @@ from lastbit_check.network import Node, growth
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import constant
 from lastbit_check.operators.curves import bent, deviation, diagonal
-from lastbit_check.operators.forms import Bound, Change, Made, Value, nothing
+from lastbit_check.operators.forms import Bound, Change, Made, Value, before_factors, nothing
 from lastbit_check.operators.kinds import Core, Setting
 from lastbit_check.operators.reading import Reader, Rule, made
 from lastbit_check.verdict import require
@@ -36,12 +38,13 @@ class GateKind:
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         x, s = sources
-        size = times(x.magnitude, s.magnitude)
-        finite(growth(setting.node.trailing) * (size.largest() + 1))
-        weight, lost = gate_roundings(setting.node, x.magnitude, s.magnitude)
+        largest = growth(setting.node.trailing) * (x.largest * s.largest + 1)
+        finite(largest)
+        weight, lost = gate_roundings(setting.node, x.largest, s)
         away = deviation(setting.slope, *s.interval)
         c, error = bent(x, setting.slope, nothing(x.c), times(away, x.magnitude))
-        return Made(c, error, total(times(x.magnitude, weight), lost))
+        noise = total(times(x.magnitude, weight), lost)
+        return Made(c, error, noise, before_factors(setting.node, largest))
 
     def change(self, setting: Setting, sources: list[Value], moves: list[Bound]) -> Change:
         (x, s), (of_x, of_s) = sources, moves
@@ -54,13 +57,13 @@ class GateKind:
         return [diagonal(setting)]
 
 
-def gate_roundings(node: Node, x: Fix, s: Fix) -> tuple[Fix, Fix]:
-    """The rounding of a product x s by each |x|, and what underflow adds, for |x| and |s|."""
+def gate_roundings(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
+    """The rounding of a product x s by each |x|, and what underflow adds, for |x| <= top."""
     more = sum(int(np.max(factor.roundings)) for factor in node.trailing)
     count = 1 + more + (more > 0)  # (1 + u)^k - 1 <= (k + 1) u
     gain = growth(node.trailing) * (len(node.trailing) + 1)
-    once = rounding(s)
-    return Fix(count * once.n, once.e), underflow(gain * (x.largest() + s.largest() + 4))
+    once = rounding(s.magnitude)
+    return Fix(count * once.n, once.e), underflow(gain * (top + s.largest + 4))
 
 
 RULES = {"Mul": Rule({1: constant, 2: product}, (2,))}

@@ -30,11 +30,13 @@ class Rule:
 class Reader:
     """The values that operators have made, by the tensor's name: nodes, or constants.
 
-    A renaming operator makes the node that it reads.
+    A renaming operator makes the node that it reads. ``reads`` says which nodes the operator of
+    each other one does.
     """
 
     rules: dict[str, Rule]
     values: dict[str, Node | Tensor] = field(default_factory=dict[str, Node | Tensor])
+    reads: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def read(self, o: Operator) -> None:
         """One more operator."""
@@ -49,7 +51,10 @@ class Reader:
         require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
         ranks = {x.rank for x in sources}
         require(len(ranks) < 2 and ranks <= {*rule.ranks}, "model.shape", "the rank of an input")
-        self.keep(o.name, rule.make[len(sources)](self, o, *sources))
+        made = rule.make[len(sources)](self, o, *sources)
+        self.keep(o.name, made)
+        if isinstance(made, Node) and made.name == o.name:
+            self.reads[o.name] = [x.name for x in sources]
 
     def keep(self, name: str, made: Made) -> None:
         """Note what a tensor of the file holds."""

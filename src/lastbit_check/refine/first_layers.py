@@ -32,11 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.arithmetic.enclosure import BITS, enclosed
-from lastbit_check.arithmetic.exact import Fix, Ints, total
+from lastbit_check.arithmetic.exact import Fix, Ints
 from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Node, product
 from lastbit_check.operators import KINDS
-from lastbit_check.operators.forms import Bound, Value, nothing
+from lastbit_check.operators.forms import nothing
 from lastbit_check.operators.kinds import Setting
 from lastbit_check.operators.layers import Products
 from lastbit_check.operators.sums import layer_in
@@ -71,7 +71,7 @@ class FirstLayers:
                 found.append(enclosed("silu'", *value.interval))
             none = nothing(Fix(np.zeros((*node.shape, 1)), 0))
             made = KINDS[node.op].value(self.settings[node.name], [value], none)
-            value = Value(made.c, Bound(total(made.error, made.noise), none), made.noise)
+            value = made.value(none)
         return found
 
     @property

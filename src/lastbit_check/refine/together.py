@@ -104,12 +104,15 @@ def terms(derivation: Derivation, trunk: Trunk, name: str, pair: Iterable[int]) 
     frame, values = derivation.frame, derivation.values
     node, layer = frame.network.by_name[name], frame.settings[name].layer
     a = difference(frame.duals[name], (*pair,))
-    beta, reaches = Fix(2 * np.abs(a.n), a.e), [values[x].magnitude for x in node.inputs]
-    sources = [_affine(trunk, x, values[x]) for x in node.inputs[: None if layer else 1]]
+    beta, read = Fix(2 * np.abs(a.n), a.e), [values[x] for x in node.inputs]
+    sources = [_affine(trunk, x, values[x]) for x in node.weighing]
     if layer:
-        read, given, rest = _gains(layer, beta, reaches)
-        return [*zip(read, sources, strict=True), (given, _affine(trunk, name, values[name]))], rest
-    weight, lost = gate_roundings(node, reaches[0], reaches[1])
+        gains, given, rest = _gains(layer, beta, read)
+        return [
+            *zip(gains, sources, strict=True),
+            (given, _affine(trunk, name, values[name])),
+        ], rest
+    weight, lost = gate_roundings(node, read[0].largest, read[1])
     most = Fix(np.broadcast_to(weight.n, (*node.shape, 1)).reshape(-1, 1), weight.e)
     rest = matmul_up(beta.reshape(1, -1), Fix(0 * beta.n + lost.n, lost.e)).largest()
     return [(times(beta, most), sources[0])], rest
@@ -159,7 +162,7 @@ def bound(terms: list[Terms], radius: Ints, hint: Together) -> Fraction:
     return Fraction(float(left)) * Fraction(float(right)) * Fraction(CLOSE) + rest
 
 
-def _gains(layer: Layer, beta: Fix, reaches: list[Fix]) -> tuple[list[Fix], Fix, Fraction]:
+def _gains(layer: Layer, beta: Fix, values: list[Value]) -> tuple[list[Fix], Fix, Fraction]:
     """Weights of what a sum reads and of what it returns, and what neither makes.
 
     In half units: a rounding of a term counts twice, and so does the whole.
@@ -179,10 +182,11 @@ def _gains(layer: Layer, beta: Fix, reaches: list[Fix]) -> tuple[list[Fix], Fix,
     given = half_roundings(Fix(beta.n * (inner + 2.0 * (count > 1)), beta.e))
     own = np.repeat(layer.constant_roundings, units // layer.shape[0], axis=0)
     alone = np.sum(constants * (inner + 2.0 * own), axis=1, keepdims=True)
+    reaches, top = [x.magnitude for x in values], max(x.largest for x in values)
     mass = total(layer.spread(reaches), layer.bias_size).fit(30).reshape(-1, 1)
     later = Fix(mass.n * (2.0 * layer.steps**2), mass.e + 23)
     rounded = half_roundings(total(Fix(alone, layer.constants.e), later))
-    lost = total(rounded, sum_underflow(layer, reaches))
+    lost = total(rounded, sum_underflow(layer, top))
     return read, given, matmul_up(beta.reshape(1, -1), lost).largest()
 
 

@@ -28,7 +28,7 @@ from lastbit.graph import (
 )
 from lastbit_check.certificate import Hints
 
-CHECKER = Path(__file__).resolve().parents[1] / "build/checker/lastbit-coq-check"
+CHECKER = Path(__file__).resolve().parents[2] / "build/checker/lastbit-coq-check"
 ONE = 2**GRID
 
 

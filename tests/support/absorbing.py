@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastbit.graph import OnnxBuilder
+from lastbit.graph.network import AffineKind
 
 SPACING = 2.0**-51
 BIAS = 2.0**-28 + SPACING
@@ -24,6 +25,7 @@ def absorber(
     bias_at: int = 0,
     batch_norm: bool = False,
     step: bool = True,
+    then: tuple[tuple[AffineKind, float], ...] = (),
 ) -> bytes:
     """`zero` in little: a stem of one tap a channel, SiLU, one tap back, a trunk of three classes.
 
@@ -36,6 +38,7 @@ def absorber(
         bias_at: the last channel's bias is so many spacings larger.
         batch_norm: the stem has one, which does nothing.
         step: divide by 255 first, as the weights presume.
+        then: what is done to the stem before the SiLU, each with one constant.
     """
     b, count = OnnxBuilder(), len(taps)
     image = b.input_bytes((1, side, side))
@@ -51,6 +54,8 @@ def absorber(
     if batch_norm:
         ones, zeros = np.ones(count), np.zeros(count)
         x = b.batch_norm(x, ones, zeros, zeros, ones - 1e-5, epsilon=1e-5, name="normed")
+    for kind, constant in then:
+        x = b.affine(x, kind, np.float32(constant), f"{x}.{kind}")
     x = b.silu(x, "halved")
     back = np.zeros((count, 1, 3, 3))
     back[:, :, 1, 1] = 2.0**47
@@ -62,6 +67,13 @@ def absorber(
         x = b.add(x, b.conv(b.mean(pixels), np.ones((3, 1, 1, 1)), np.zeros(3)))
     b.softmax(b.dense(x, np.random.default_rng(2).normal(size=(3, 3)), np.zeros(3), "logits"))
     return b.to_bytes()
+
+
+def named(changes: dict[str, Any]) -> str:
+    """The last of the nodes that might absorb."""
+    if changes.get("batch_norm"):
+        return "normed"
+    return "stem" + "".join(f".{kind}" for kind, _ in changes.get("then", ()))
 
 
 # What must not be certified as 0, with the rule that says so.
@@ -77,4 +89,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "two taps in a channel": ({"second": SPACING}, "absorb.table"),
     "a path around the layer": ({"around": True}, "absorb.around"),
     "batch norm, which may be folded or not": ({"batch_norm": True}, "absorb.table"),
+}  # fmt: skip
+
+# Nor of these, most of which do absorb if they are executed as they are written.
+REWRITTEN: dict[str, tuple[dict[str, Any], str]] = {
+    "a bias that is taken away again": ({"then": (("add", -BIAS),)}, "absorb.table"),
+    "a bias in two parts": ({"bias": BIAS / 2, "then": (("add", BIAS / 2),)}, "absorb.table"),
+    "a bias that comes first, and a factor": ({"then": (("mul", 3.0),)}, "absorb.factor"),
+    "a factor that may be folded into it": ({"then": (("div", 0.75),)}, "absorb.factor"),
+    "a factor, and what is added then": ({"then": (("mul", 3.0), ("sub", BIAS))}, "absorb.table"),
 }  # fmt: skip

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-PROOFS = Path(__file__).resolve().parents[1] / "proofs"
+PROOFS = Path(__file__).resolve().parents[2] / "proofs"
 
 
 class Trial:
