@@ -72,7 +72,8 @@ def without_tf32() -> Iterator[None]:
     """Convolutions and matrix products of float32 in float32."""
     import torch
 
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32
     cudnn.allow_tf32 = matmul.allow_tf32 = False
     try:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,8 @@ from lastbit.graph import ByteArray
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.derive.conclude import softmax_error
 from lastbit_check.derive.derivation import Derivation
-from lastbit_check.network import Node
+from lastbit_check.network import Node, growth
+from lastbit_check.operators.forms import Bound, Value, nothing
 from lastbit_check.operators.products import gate_roundings
 
 Values = Mapping[str, NDArray[np.floating]]
@@ -140,8 +142,9 @@ class NetworkJudge:
                 return allowed_anywhere(CURVES[node.op], np.abs(z) + off)
             case "gate":
                 s = xs[1].reach
-                weight, _ = gate_roundings(node, _one(1.0), _one(1.0))
-                _, lost = gate_roundings(node, _one(x.reach.max()), _one(s.max()))
+                weight, _ = gate_roundings(node, Fraction(1), _value(1.0))
+                top = Fraction(float(x.reach.max())) * growth(node.trailing)
+                _, lost = gate_roundings(node, top, _value(float(s.max())))
                 size = x.reach * spread(node, s)
                 bound = size * float(real(weight)[0]) * (2 - UP) + float(real(lost))
                 return bound[:, images]
@@ -193,10 +196,11 @@ def _worst_first(above: Float64Array, *, some: bool) -> list[list[int]]:
     return [[k] for k in order] if some else [order]
 
 
-def _one(number: float) -> Fix:
-    """A number >= 0 from above, to 20 bits."""
+def _value(number: float) -> Value:
+    """What is known of a number >= 0, rounded up to 20 bits."""
     mantissa, exponent = math.frexp(number)
-    return Fix(np.array([float(math.ceil(mantissa * 2**20))]), 20 - exponent)
+    c = Fix(np.array([float(math.ceil(mantissa * 2**20))]), 20 - exponent)
+    return Value(c, Bound(nothing(c), nothing(c)), nothing(c))
 
 
 def _flat(x: Fix) -> Float64Array:

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, from_float
-from lastbit_check.network import Exact, Node, Part, exact, product
+from lastbit_check.network import Exact, Node, Part, exact, growth, product
 from lastbit_check.operators.kinds import Setting
 from lastbit_check.operators.layers import products
 from lastbit_check.operators.sums import sum_underflow
@@ -71,6 +71,7 @@ class SumInFloat64:
         assert layer is not None
         self.node, self.layer = node, layer
         self.sources = [source.shape for source in sources]
+        self.before = [growth(source.trailing) for source in sources]
         self.weights = [
             _weights(part, node, source)
             for part, source in zip(node.sum.parts, sources, strict=True)
@@ -122,7 +123,8 @@ class SumInFloat64:
         ]
         full = _above(whole[:, image]).reshape(*self.node.shape, 1)
         bound = real(self.layer.rounding(reaches, full)).ravel()
-        return (bound + real(sum_underflow(self.layer, reaches))) * (2 - UP)
+        tops = (x.largest() * before for x, before in zip(reaches, self.before, strict=True))
+        return (bound + real(sum_underflow(self.layer, max(tops)))) * (2 - UP)
 
     def least(self, xs: Sequence[Known], whole: Float64Array) -> Float64Array:
         """A lower bound of `allowed` (units, N), without sorting.

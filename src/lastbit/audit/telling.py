@@ -200,7 +200,7 @@ def _sprinkled(b: OnnxBuilder, x: str, channels: int, dice: Dice) -> str:
                 x = b.affine(x, "div", np.abs(np.float32(number)) + np.float32(0.7))
             case _:
                 parts = dice.normal(0, 1, (2, channels))
-                x = b.batch_norm(x, dice.uniform(0.5, 1.5, channels), *parts,
+                x = b.batch_norm(x, dice.uniform(0.5, 1.5, channels), parts[0], parts[1],
                                  dice.uniform(0.2, 2, channels))  # fmt: skip
     return x
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -74,7 +74,7 @@ def _without_nnpack() -> Iterator[None]:
 @contextmanager
 def _bfloat16_inside() -> Iterator[None]:
     """Numbers in float32, products of theirs in bfloat16: what some set for speed."""
-    settings = torch.backends.mkldnn.conv
+    settings: Any = vars(torch.backends.mkldnn)["conv"]
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lastbit.audit.structure.expected import Expected
 from lastbit.audit.sums import Float64Array
@@ -55,6 +56,11 @@ def _some(factors: Sequence[Factor]) -> Iterator[tuple[Factor, ...]]:
         yield from itertools.combinations(factors, count)
 
 
+def _counted(factors: Sequence[Factor]) -> NDArray[np.int64]:
+    """How often all of them may round (C,)."""
+    return np.sum([f.roundings for f in factors], axis=0)
+
+
 def _follows(
     w: Float64Array, part: Part, chosen: tuple[tuple[Factor, ...], tuple[Factor, ...]]
 ) -> bool:
@@ -64,12 +70,12 @@ def _follows(
     exact, rounds = part.weight.astype(np.float64), np.zeros((outs, 1))
     if own:
         exact = exact * product(own, outs).astype(np.float64)[:, None, None, None]
-        rounds = rounds + sum(f.roundings for f in own)[:, None]
+        rounds = rounds + _counted(own)[:, None]
     if moved:
         read = (np.arange(outs) * part.groups // outs * ins)[:, None] + np.arange(ins)
         scale = product(moved, ins * part.groups).astype(np.float64)
         exact = exact * scale[read][..., None, None]
-        rounds = rounds + sum(f.roundings for f in moved)[read]
+        rounds = rounds + _counted(moved)[read]
     room = np.abs(exact) * (rounds[..., None, None] * _U * (1 + 2.0**-10) + 2.0**-46)
     room = room + np.where(rounds[..., None, None] > 0, _ETA, 0.0)
     inside = np.abs(w[:outs, :ins] - exact) <= room

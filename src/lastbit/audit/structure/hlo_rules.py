@@ -163,7 +163,7 @@ def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -
     }
 
     def apply(v: Sequence[np.ndarray]) -> np.ndarray:
-        weight = np.flip(v[1].transpose(kernel), turned)
+        weight = np.flip(v[1].transpose(kernel), tuple(turned))
         return convolved(v[0].transpose(entering), weight, **how).transpose(leaving)
 
     folded = None if not xs[1].constant or turned else xs[1].value.transpose(kernel)

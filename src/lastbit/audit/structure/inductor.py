@@ -41,7 +41,7 @@ def compiled_network(network: Network, images: ByteArray) -> Compiled:
 
     def backend(module: Any, inputs: Any) -> Any:
         patches = {"post_grad_custom_post_pass": graphs.append, "fx_graph_cache": False}
-        run = compile_fx(module, inputs, config_patches=patches)
+        run: Any = compile_fx(module, inputs, config_patches=patches)
 
         def kept(*arguments: torch.Tensor) -> Any:
             calls.append(arguments)
