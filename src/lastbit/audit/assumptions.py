@@ -69,6 +69,14 @@ def allowed(
             return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
 
 
+def allowed_anywhere(function: FunctionName, reach: Float64Array) -> Float64Array:
+    """The error that is assumed at most of sigmoid or SiLU, read where |z| <= reach."""
+    near, far = (
+        allowed(function, reach, reference(function, reach), near=near) for near in (True, False)
+    )
+    return np.where(reach <= float(NEAR_ZERO), near, far)
+
+
 @dataclass(frozen=True)
 class Peak:
     """The largest of some numbers, and the argument where it stands (0 of no numbers)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lastbit.audit.executions import executions, run_in_batches
+from lastbit.audit.executions import executions, run_in_batches, subject_of
 from lastbit.audit.whole import audit_images
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
@@ -83,7 +83,7 @@ def measure_drift(
         refused = error
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
-    listed, missing = executions(files.model, network, compiled=compiled)
+    listed, missing = executions(subject_of(files.model, network), compiled=compiled)
     covered = [execution for execution in listed if execution.covered]
     found: dict[str, np.ndarray] = {}
     for k, execution in enumerate(covered):
