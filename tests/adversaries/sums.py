@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from adversaries.charged import Rule, rounding
 from adversaries.trees import (
     MOST_TERMS,
     Term,
@@ -25,7 +26,6 @@ from adversaries.trees import (
     terms_of,
     worst,
 )
-from adversaries.charged import Rule, rounding
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Constant, Node, Part, Sum as Terms
 from lastbit_check.operators.layers import Layer, layer_of

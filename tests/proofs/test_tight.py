@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from lastbit.certificate.write import draft
-from lastbit.hints import hints_for
 from lastbit.float32.executor import execute
 from lastbit.float32.sums import Order
 from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.hints import hints_for
 from support.theorems import PROOFS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]

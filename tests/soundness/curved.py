@@ -9,10 +9,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lastbit.hints import Branching
 from lastbit.certificate import draft
-from lastbit.hints import hints_for
 from lastbit.graph import Network, OnnxBuilder
+from lastbit.hints import Branching, hints_for
 from lastbit_check.certificate import Hints, Manifest, load
 from soundness.harness import built
 

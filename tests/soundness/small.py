@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from functools import cache
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from lastbit.certificate.write import draft
-from lastbit.hints import hints_for
 from lastbit.graph import OnnxBuilder, read_onnx
+from lastbit.hints import hints_for
 from lastbit_check.__main__ import main
 from lastbit_check.certificate import digest
 

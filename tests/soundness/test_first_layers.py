@@ -17,7 +17,7 @@ from lastbit_check.derive.conclude import Balance
 from lastbit_check.network import Node, Part, Shape
 from lastbit_check.operators.kinds import Setting
 from lastbit_check.operators.layers import Layer, Products, products
-from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, SAME_PROGRAM
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from lastbit_check.refine.first_layers import FirstLayers, first_layers
 from soundness.attacks import flipped
 from soundness.curved import SIDE, based, two_curved_layers

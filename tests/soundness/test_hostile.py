@@ -11,8 +11,8 @@ import pytest
 
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
-from lastbit_check.reading import network_of
 from lastbit_check.onnxfile import read
+from lastbit_check.reading import network_of
 from lastbit_check.verdict import Rejected
 from soundness.hostile import (  # noqa: F401
     attributes,

@@ -12,9 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lastbit.questions.absorbing import absorbed_node
 from lastbit.graph import Gate, Linear, Network, Sigmoid, Silu, read_onnx
 from lastbit.models.export import export_efficientnet
+from lastbit.questions.absorbing import absorbed_node
 from lastbit.training import bound
 from lastbit.training.bound import UNIT_ROUNDOFF, Core
 from lastbit.training.full import full_state

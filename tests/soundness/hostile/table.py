@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lastbit_check.reading import network_of
 from lastbit_check.onnxfile import read
+from lastbit_check.reading import network_of
 from soundness.rejected.cases import case
 from support.wire import Entry, to_bytes, tree
 

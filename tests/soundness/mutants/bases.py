@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from support.networks import RandomNetwork
 from soundness.hostile.table import good
 from soundness.small import model as small
+from support.networks import RandomNetwork
 
 FILES = Path(__file__).parent / "files"
 ROOT = Path(__file__).parents[3]

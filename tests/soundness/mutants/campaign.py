@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from lastbit_check.network import Network
-from lastbit_check.reading import network_of
 from lastbit_check.onnxfile import OnnxGraph, read
+from lastbit_check.reading import network_of
 from lastbit_check.verdict import Rejected
 from soundness.mutants.execute import Float64, Images, execute, tolerance
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lastbit_check.certificate import load, parse
+from lastbit_check.certificate import assumptions, load, parse
 from lastbit_check.check import check
-from lastbit_check.certificate import assumptions
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from soundness.rejected.cases import case
 from soundness.small import Fields, certified, changed, fields_of, put
-
 
 UPPER = ANY_TWO, "upper"
 ASSUMED = {

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from support.absorbing import absorber
 from lastbit.graph import OnnxBuilder
+from lastbit_check.arithmetic.binary32 import underflow
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import Hints
 from lastbit_check.check import proved
 from lastbit_check.question import LAST_BIT
-from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.arithmetic.binary32 import underflow
 from soundness.rejected.cases import case
+from support.absorbing import absorber
 
 
 def chain() -> OnnxBuilder:
