@@ -163,5 +163,6 @@ def test_how_far_an_execution_is_off_and_how_far_that_differs_between_two(
         image = random.integers(0, 256, (1, SIDE, SIDE), dtype=np.uint8)
         place, way = int(random.integers(SIDE * SIDE)), next(some)
         pair = image, flipped(image, place)
-        exact = [execute_float64(network, v)[1] for v in pair]
-        subject.check_errors(*(subject.run(v, way) for v in pair), *exact, place)
+        one, two = (subject.run(v, way) for v in pair)
+        exact, moved = (execute_float64(network, v)[1] for v in pair)
+        subject.check_errors(one, two, exact, moved, place)

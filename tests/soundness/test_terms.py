@@ -213,7 +213,7 @@ def check_both(subject: Subject, image: np.ndarray, place: int = 0) -> None:
     for way in ({}, {"seed": 0}):
         pair = [subject.run(v, way) for v in (image, flipped(image, place))]
         for executions in EXECUTIONS:
-            subject.check_pair(*pair, place, executions)
+            subject.check_pair(pair[0], pair[1], place, executions)
 
 
 def test_silu_steeper_than_one(tmp_path: Path) -> None:

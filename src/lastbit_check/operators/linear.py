@@ -40,9 +40,8 @@ def mean(reader: Reader, o: Operator, x: Node) -> Node:
     channels, *kernel = x.shape
     count = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
     part = Part(x.name, np.ones((channels, 1, *kernel), np.float32), groups=channels)
-    return _over_places(
-        o, x, part._replace(factors=(count,)), rank=4 if o.attribute("keepdims", 1) else 2
-    )
+    rank = 4 if o.attribute("keepdims", 1) else 2
+    return _over_places(o, x, part._replace(factors=(count,)), rank=rank)
 
 
 def _over_places(
