@@ -35,7 +35,9 @@ def test_the_table_of_rounding_is_what_is_certified(tmp_path: Path) -> None:
         pair = derivation.ledger.pairs[0]
         _, values = execute_float64(network, np.full(network.input_shape, 255, np.uint8))
         single = {name: from_float(np.abs(v)[..., None], 30)[0] for name, v in values.items()}
-        for node in (node for node in normal.computed if node.sum):
+        for node in normal.computed:
+            if node.sum is None:
+                continue
             row = rules(derivation, node, sizes, real(sizes[node.name]), pair)
             certified_one = float(charged[node.name].largest())
             if len(node.sum.parts) == 1 and not node.sum.constants:
