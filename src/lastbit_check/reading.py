@@ -18,7 +18,8 @@ from lastbit_check.verdict import at, reading, require
 def network_of(graph: OnnxGraph) -> Network:
     """The normal form. Raises Rejected (rules model.*) for what is not covered."""
     name, (batch, *shape) = graph.image.name, image_shape(graph.image)
-    image, reader = Node(name, "input", (), (shape[0], shape[1], shape[2])), Reader(RULES)
+    image = Node(name, "input", (), (shape[0], shape[1], shape[2]))
+    reader = Reader(RULES, batch)
     elements = legal(graph)
     for label, made in {image.name: image, **graph.constants}.items():
         reader.keep(label, made)

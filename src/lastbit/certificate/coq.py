@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.errors import ModelError
-from lastbit.graph.network import (
+from lastbit.graph import (
     Affine,
+    BatchNorm,
     Gate,
     Input,
     Linear,
@@ -104,11 +105,11 @@ def _layers(network: Network) -> Iterator[tuple[str, list[Word]]]:
                 kind = {"div": "Quotient", "mul": "Times"}.get(node.kind, "Plus")
                 sign = -1.0 if node.kind == "sub" else 1.0
                 yield kind, [*read, _numbers(sign * node.constant.astype(np.float64))]
+            case BatchNorm():
+                raise ModelError(
+                    "the Coq checker has no batch norm", where=node.name, fix="fold it"
+                )
             case Linear():
-                if node.bn is not None:
-                    raise ModelError(
-                        "the Coq checker has no batch norm", where=node.name, fix="fold it"
-                    )
                 outputs, _, rows, cols = node.weight.shape
                 kernel = (_numbers(node.weight), _numbers(node.bias), outputs, node.group, rows,
                           cols, *node.strides, *node.pads[:2])  # fmt: skip

@@ -109,12 +109,13 @@ def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
 
 
 @contextmanager
-def one_reading(path: Path) -> Iterator[None]:
+def one_reading(path: Path, operator: str = "") -> Iterator[None]:
     """What the checker refuses in this block is a ModelError that names its rule."""
     try:
         yield
     except Rejected as error:
-        node = f", node {error.node!r}" if error.node else ""
+        name = error.node or operator
+        node = f", node {name!r}" if name else ""
         raise ModelError(
             f"rule {error.rule}: {error.message}",
             where=f"{path}{node}",

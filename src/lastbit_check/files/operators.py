@@ -102,6 +102,8 @@ FORMS: dict[str, dict[int, Form]] = {
     },
     "Reshape": {13: Form((ANY, LISTED), 2), 14: Form((ANY, LISTED), 2, {"allowzero": FLAG})},
     "Softmax": {13: Form((F,), 1, {"axis": AXIS})},
+    "Squeeze": {13: Form((F, LISTED), 2)},
+    "Unsqueeze": {13: Form((F, LISTED), 2)},
 }
 
 
@@ -152,8 +154,9 @@ def _made(o: Operator, elements: Elements, constants: dict[str, Tensor]) -> int 
             require(not (automatic and "pads" in o.attributes), "model.attribute", "pads twice")
         case "Identity" if first in constants:
             constants[o.name] = constants[first]
-        case "ReduceMean" | "Reshape" if len(o.inputs) > 1 and o.inputs[1] in constants:
-            _check_list(o, constants[o.inputs[1]])
+        case "ReduceMean" | "Reshape" | "Squeeze" | "Unsqueeze" if len(o.inputs) > 1:
+            if o.inputs[1] in constants:
+                _check_list(o, constants[o.inputs[1]])
         case _:
             pass
     return elements.get(first)
@@ -163,7 +166,7 @@ def _check_list(o: Operator, listed: Tensor) -> None:
     """A list of axes, or of sizes, of which 0 is one or stands for the size before."""
     require(listed.ndim == 1, "model.operands", f"{o.op} by a tensor of {listed.ndim} axes")
     numbers: list[int] = listed.tolist()
-    if o.op == "ReduceMean":
+    if o.op != "Reshape":
         require(_axes(numbers), "model.operands", f"the axes {numbers}")
     else:
         empty = o.attributes.get("allowzero") == 1 and 0 in numbers

@@ -24,7 +24,8 @@ def product(_: Reader, o: Operator, a: Node, b: Node) -> Node:
         if s.op == "sigmoid" and s.inputs == (x.name,):
             return made(o, "silu", x)
     x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
-    require(s.shape == (x.shape[0], 1, 1), "model.shape", "factors do not match")
+    right = s.shape == (x.shape[0], 1, 1)
+    require(right, "model.shape", f"of shapes {a.shape} and {b.shape}")
     return made(o, "gate", x, s, trailing=x.trailing + s.trailing)
 
 

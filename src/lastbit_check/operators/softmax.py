@@ -10,9 +10,9 @@ from lastbit_check.verdict import require
 
 def softmax(_: Reader, o: Operator, x: Node) -> Node:
     """Probabilities of logits."""
-    axes = (-1, 1) if x.rank == 2 else (1, -3)
-    right = x.shape[1:] == (1, 1) and x.shape[0] > 1 and o.attributes.get("axis", -1) in axes
-    require(right, "model.operator", "softmax over another axis")
+    axis, axes = o.attribute("axis", -1), (-1, 1) if x.rank == 2 else (1, -3)
+    right = x.shape[1:] == (1, 1) and x.shape[0] > 1 and axis in axes
+    require(right, "model.operator", f"over axis {axis} of a value of shape {x.shape}")
     return made(o, "softmax", x)
 
 
