@@ -120,6 +120,9 @@ class Tracing:
         size = (sizes or apply)([x.size for x in xs])
         found = self._joined(what, value, size, xs, settle=False)
         if weights is not None:
+            for x in xs:
+                if x.curve:
+                    self.refuse(what, f"a layer of {_named(x)}")
             found = replace(found, weights=(*found.weights, weights))
         return self._settled(what, found, padded=padded)
 
