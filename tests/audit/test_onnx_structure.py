@@ -16,28 +16,8 @@ from lastbit.audit.structure.runtimes import onnx_structure
 from lastbit.audit.structure.tracing import Tracing
 from lastbit.audit.telling import KINDS
 from lastbit.graph import OnnxBuilder
-from support.audited import Audited, audited, small
+from support.audited import Audited, audited, residual, small
 from support.networks import RandomNetwork
-
-CHANNELS = 16
-
-
-def residual() -> OnnxBuilder:
-    """Blocks of 16 channels: a batch norm, a SiLU that two read, a residual, a factor."""
-    random, b = np.random.default_rng(11), OnnxBuilder()
-    x = b.div(b.input_bytes((1, 5, 5)), 255)
-    x = b.conv(x, random.normal(size=(CHANNELS, 1, 3, 3)), random.normal(size=CHANNELS),
-               padding=1, name="first")  # fmt: skip
-    four = random.uniform(0.5, 1.5, (4, CHANNELS))
-    x = b.silu(b.batch_norm(x, four[0], four[1], four[2], four[3], name="normed"), name="read")
-    y = b.conv(x, random.normal(0, 0.3, (CHANNELS, CHANNELS, 1, 1)), random.normal(size=CHANNELS),
-               name="inner")  # fmt: skip
-    y = b.conv(b.silu(y, name="bent"), random.normal(0, 0.3, (CHANNELS, CHANNELS, 1, 1)),
-               random.normal(size=CHANNELS), name="outer")  # fmt: skip
-    x = b.affine(b.add(y, x, name="joined"), "mul", random.uniform(1, 2, CHANNELS), name="scaled")
-    b.softmax(b.dense(b.mean(x), random.normal(size=(2, CHANNELS)), [0.1, -0.1], name="logits"))
-    return b
-
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Audited:
@@ -210,7 +190,7 @@ def test_a_fold_outside_of_what_scale_allows_is_named(subject: Audited, level: L
 
 
 def test_a_bias_moved_through_a_convolution_is_named(tmp_path: Path) -> None:
-    """The same function, whose constants round otherwise: an additive constant stays where it is."""
+    """The same function, but an additive constant stays on its side of a convolution."""
     network, first, second, model = two_convolutions(tmp_path)
     one, two = (node_of(model, "Conv", k) for k in range(2))
     later = second[:, :, 0, 0] @ constant_of(model, one.input[2])

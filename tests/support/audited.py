@@ -23,6 +23,9 @@ from soundness.small import model as small_model
 from support.networks import random_images
 
 
+CHANNELS = 16
+
+
 @dataclass(frozen=True)
 class Audited:
     """A model on disk, in every form, with what is derived for it."""
@@ -74,6 +77,23 @@ def audited(made: OnnxBuilder | bytes, folder: Path) -> Audited:
 def small(folder: Path) -> Audited:
     """Every operator once: a residual block, a gate, batch norm, silu, mean, affine."""
     return audited(small_model(), folder)
+
+
+def residual() -> OnnxBuilder:
+    """Blocks of 16 channels: a batch norm, a SiLU that two read, a residual, a factor."""
+    random, b = np.random.default_rng(11), OnnxBuilder()
+    x = b.div(b.input_bytes((1, 5, 5)), 255)
+    x = b.conv(x, random.normal(size=(CHANNELS, 1, 3, 3)), random.normal(size=CHANNELS),
+               padding=1, name="first")  # fmt: skip
+    four = random.uniform(0.5, 1.5, (4, CHANNELS))
+    x = b.silu(b.batch_norm(x, four[0], four[1], four[2], four[3], name="normed"), name="read")
+    y = b.conv(x, random.normal(0, 0.3, (CHANNELS, CHANNELS, 1, 1)), random.normal(size=CHANNELS),
+               name="inner")  # fmt: skip
+    y = b.conv(b.silu(y, name="bent"), random.normal(0, 0.3, (CHANNELS, CHANNELS, 1, 1)),
+               random.normal(size=CHANNELS), name="outer")  # fmt: skip
+    x = b.affine(b.add(y, x, name="joined"), "mul", random.uniform(1, 2, CHANNELS), name="scaled")
+    b.softmax(b.dense(b.mean(x), random.normal(size=(2, CHANNELS)), [0.1, -0.1], name="logits"))
+    return b
 
 
 def chosen(listed: Sequence[Execution], *settings: str) -> list[Execution]:
