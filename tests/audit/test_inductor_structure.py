@@ -158,7 +158,9 @@ def test_a_graph_is_matched(subject: Audited) -> None:
 def test_an_operation_that_is_not_known_is_named(subject: Audited) -> None:
     graph, given = aten(subject)
     target(graph, "sigmoid").target = torch.ops.aten.hardsigmoid.default
-    assert any("no operation that is known here" in s for s in traced(subject, graph, given).unknown)
+    assert any(
+        "no operation that is known here" in s for s in traced(subject, graph, given).unknown
+    )
 
 
 def test_another_sum_is_named(subject: Audited) -> None:

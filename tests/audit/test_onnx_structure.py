@@ -19,6 +19,7 @@ from lastbit.graph import OnnxBuilder
 from support.audited import Audited, audited, residual, small
 from support.networks import RandomNetwork
 
+
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     return audited(residual(), tmp_path_factory.mktemp("residual"))

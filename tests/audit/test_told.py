@@ -14,8 +14,10 @@ from lastbit.audit.programs import Program, programs
 from lastbit.audit.structure.runtimes import structures
 from lastbit.audit.telling import KINDS, Kind
 from lastbit.audit.told import Told, judged, pairs_around, tell, told
-from lastbit.graph import read_onnx
-from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
+from lastbit.graph import OnnxBuilder, read_onnx
+from lastbit.hints import hints_for
+from lastbit_check.check import proved
+from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from lastbit_check.verdict import Rejected
 
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -184,12 +186,37 @@ def test_a_network_of_which_nothing_is_proved_tells_nothing(monkeypatch) -> None
         assert bool(one.failures) is not bool(rule)
 
 
+def overflowing(folder: Path) -> Path:
+    """A gate x s: 2^26 multiplies a small x, and 2^26 s is no float32 number."""
+    random, b, channels = np.random.default_rng(0), OnnxBuilder(), 4
+    x = b.div(b.input_bytes((1, 4, 4)), 255)
+    x = b.silu(b.conv(x, random.uniform(0.5, 1, (channels, 1, 3, 3)), padding=1))
+    s = b.conv(b.mean(x), random.uniform(0.5, 1, (channels, channels, 1, 1)) * 2.0**100)
+    small = np.eye(channels)[:, :, None, None] * 2.0**-66
+    y = b.affine(b.silu(b.conv(x, small)), "mul", np.float32(1.1 * 2.0**26))
+    weight = random.normal(size=(channels, channels, 1, 1)) * 2.0**-64
+    y = b.conv(b.gate(y, b.silu(s)), weight)
+    b.softmax(b.dense(b.mean(y), random.normal(size=(2, channels)) * 2.0**-8))
+    return b.save(folder / "model.onnx")
+
+
+def test_a_factor_that_may_overflow_at_the_other_operand_is_refused(tmp_path: Path) -> None:
+    """XLA multiplies the smaller operand by a factor of the other one: the result is NaN."""
+    path = overflowing(tmp_path)
+    network = read_onnx(path)
+    images = np.random.default_rng(1).integers(0, 256, (2, 1, 4, 4), dtype=np.uint8)
+    found = {p.name.split()[0]: p.run(images) for p in programs(path, network)}
+    assert np.all(np.isfinite(found["onnxruntime"]))
+    if "jax" in found:
+        assert np.all(np.isnan(found["jax"]))
+    with pytest.raises(Rejected, match="may overflow") as refused:
+        proved(path.read_bytes(), LAST_BIT, hints_for(network))
+    assert refused.value.rule == "finite.values"
+    assert refused.value.node.startswith("gate")
+
+
 def test_the_best_hints_are_chosen(subject) -> None:
     """No worse than the usual ones."""
-    from lastbit.hints import hints_for
-    from lastbit_check.check import proved
-    from lastbit_check.question import LAST_BIT
-
     path, _, derived = subject
     usual = proved(path.read_bytes(), LAST_BIT, hints_for(read_onnx(path)))
     assert derived.claims[ANY_TWO].logits <= usual.claims[ANY_TWO].logits

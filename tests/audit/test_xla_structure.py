@@ -51,6 +51,15 @@ def test_networks_made_to_tell_are_matched(tmp_path: Path, kind) -> None:
     assert xla_structure(network.subject.structures, network.network).broken == ()
 
 
+def test_a_factor_at_the_other_operand_is_matched(tmp_path: Path) -> None:
+    """XLA multiplies a gate's smaller operand by a factor of the other one."""
+    (anywhere,) = (kind for kind in KINDS if kind.name == "anywhere")
+    network = audited(anywhere.network(3, 1.0), tmp_path)
+    found = xla_structure(network.subject.structures, network.network)
+    assert found.broken == ()
+    assert found.rewritings["scale"] >= 2
+
+
 def test_rewritings_are_counted(subject: Audited) -> None:
     """A division becomes a product by the reciprocal; the logits are added up in two kernels."""
     found = xla_structure(subject.subject.structures, subject.network)

@@ -22,7 +22,6 @@ from soundness.programs import Both, Way
 from soundness.small import model as small_model
 from support.networks import random_images
 
-
 CHANNELS = 16
 
 
