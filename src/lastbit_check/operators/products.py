@@ -32,14 +32,17 @@ def product(_: Reader, o: Operator, a: Node, b: Node) -> Node:
 class GateKind:
     """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s.
 
-    Factors of x and of s may be applied to their product: each may round once more there.
+    Factors of x and of s may be applied to their product, or to the other one of them before: each
+    may round once more there.
     """
 
     hinted = frozenset({"slopes", "together"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         x, s = sources
-        largest = growth(setting.node.trailing) * (x.largest * s.largest + 1)
+        # a factor may be applied to the product, or to either operand before
+        most = max(x.largest * s.largest + 1, x.largest, s.largest)
+        largest = growth(setting.node.trailing) * most
         finite(largest)
         weight, lost = gate_roundings(setting.node, x.largest, s)
         away = deviation(setting.slope, *s.interval)
