@@ -18,6 +18,7 @@ from scipy.sparse import diags_array
 from lastbit_check.arithmetic.binary32 import UNIT_BITS, underflow
 from lastbit_check.arithmetic.enclosure import enclosed
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints, least, most, times, total
+from lastbit_check.files.operators import UNARY
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.forms import Bound, Change, Made, Value, line, reduced
@@ -143,3 +144,4 @@ KINDS = {
     "silu": CurveKind("silu", SILU_ERROR, True, Fix(np.zeros(1), ZERO_GRID), 1),
     "sigmoid": CurveKind("sigmoid", SIGMOID_ERROR, False, Fix(_HALF, 40), 3),
 }
+FORMS = {"Sigmoid": {13: UNARY}}

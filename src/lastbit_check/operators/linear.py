@@ -7,6 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from lastbit_check.files.operators import (
+    BINARY,
+    FLAG,
+    LISTED,
+    MOST,
+    UNARY,
+    F,
+    Form,
+    axes,
+    finite,
+    numbers,
+    text,
+    whole,
+)
 from lastbit_check.network import Constant, Node, Part, Sum
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import divided_by
@@ -46,9 +60,9 @@ def convolution(reader: Reader, o: Operator, x: Node) -> Node:
 def mean(reader: Reader, o: Operator, x: Node) -> Node:
     """GlobalAveragePool, and ReduceMean over both axes of the image."""
     given = reader.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else []
-    axes = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
-    right = isinstance(axes, list) and sorted(axis % 4 for axis in axes) == [2, 3]
-    require(right, "model.operator", f"over axes {axes}")
+    over = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
+    right = isinstance(over, list) and sorted(axis % 4 for axis in over) == [2, 3]
+    require(right, "model.operator", f"over axes {over}")
     channels, *kernel = x.shape
     count = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
     part = Part(x.name, np.ones((channels, 1, *kernel), np.float32), groups=channels)
@@ -79,4 +93,24 @@ RULES = {
     "GlobalAveragePool": Rule({1: mean}, ranks=(4,), only={"keepdims": 1}),
     "MatMul": Rule({1: convolution}, (2,), (2,), {"transB": 0}),
     "ReduceMean": Rule({1: mean}, (1, 2), (4,)),
+}
+CONV = {
+    "auto_pad": text("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
+    "dilations": numbers(1, MOST, 2),
+    "group": whole(1, MOST),
+    "kernel_shape": numbers(1, MOST, 2),
+    "pads": numbers(0, MOST, 4),
+    "strides": numbers(1, MOST, 2),
+}
+GEMM = {"alpha": finite, "beta": finite, "transA": FLAG, "transB": FLAG}
+NOOP = {"keepdims": FLAG, "noop_with_empty_axes": FLAG}
+FORMS = {
+    "Conv": {13: Form((F, F, F), 2, CONV)},
+    "Gemm": {13: Form((F, F, F), 2, GEMM)},
+    "GlobalAveragePool": {13: UNARY},
+    "MatMul": {13: BINARY},
+    "ReduceMean": {
+        13: Form((F,), 1, {"axes": axes, "keepdims": FLAG}),
+        18: Form((F, LISTED), 1, NOOP),
+    },
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from lastbit_check.arithmetic.binary32 import finite, rounding, underflow
 from lastbit_check.arithmetic.exact import Fix, times, total
+from lastbit_check.files.operators import BINARY
 from lastbit_check.network import Node, growth
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import constant
@@ -72,3 +73,4 @@ def gate_roundings(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
 
 RULES = {"Mul": Rule({1: constant, 2: product}, (2,))}
 KINDS = {"gate": GateKind()}
+FORMS = {"Mul": {13: BINARY}}

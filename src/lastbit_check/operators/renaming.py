@@ -8,6 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from lastbit_check.files.operators import (
+    AXIS,
+    BYTES_TOO,
+    FLAG,
+    INTEGER,
+    LISTED,
+    F,
+    Form,
+    Legal,
+    finite,
+    many,
+    whole,
+)
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator, Tensor
 from lastbit_check.operators.reading import Reader, Rule
@@ -91,4 +104,27 @@ RULES = {
     "Reshape": Rule({1: reshape}, (2,)),
     "Squeeze": Rule({1: squeeze}, (2,)),
     "Unsqueeze": Rule({1: unsqueeze}, (2,)),
+}
+CAST = {"to": whole(1, 28)}
+CONSTANT: dict[str, Legal] = {
+    "value": lambda v: isinstance(v, np.ndarray),
+    "value_float": finite,
+    "value_floats": many(float),
+    "value_int": INTEGER,
+    "value_ints": many(int),
+}
+FORMS = {
+    "Cast": {
+        13: Form((BYTES_TOO,), 1, CAST),
+        19: Form((BYTES_TOO,), 1, {**CAST, "saturate": whole(1, 1)}),
+    },
+    "Constant": {13: Form((), 0, CONSTANT)},
+    "Dropout": {13: Form((F,), 1, {"seed": INTEGER})},
+    "Flatten": {13: Form((BYTES_TOO,), 1, {"axis": AXIS})},
+    "Identity": {13: Form(((*BYTES_TOO, *LISTED),), 1)},
+    "Reshape": {
+        13: Form((BYTES_TOO, LISTED), 2),
+        14: Form((BYTES_TOO, LISTED), 2, {"allowzero": FLAG}),
+    },
+    **{key: {13: Form((F, LISTED), 2)} for key in ("Squeeze", "Unsqueeze")},
 }

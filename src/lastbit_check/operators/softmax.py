@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lastbit_check.files.operators import AXIS, F, Form
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.reading import Reader, Rule, made
@@ -17,3 +18,4 @@ def softmax(_: Reader, o: Operator, x: Node) -> Node:
 
 
 RULES = {"Softmax": Rule({1: softmax})}
+FORMS = {"Softmax": {13: Form((F,), 1, {"axis": AXIS})}}
