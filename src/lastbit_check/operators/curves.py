@@ -8,15 +8,23 @@ sigmoid(z)| <= 4u and |computed silu(z) - silu(z)| <= 6u|z| + 2^-126; half of ei
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import diags_array
 
 from lastbit_check.arithmetic.binary32 import UNIT_BITS, underflow
-from lastbit_check.arithmetic.enclosure import enclosed
+from lastbit_check.arithmetic.enclosure import (
+    SIGMOID,
+    SIGMOID_SLOPE,
+    SILU,
+    SILU_SLOPE,
+    enclosed,
+)
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints, least, most, times, total
 from lastbit_check.files.operators import UNARY
 from lastbit_check.network import Node
@@ -30,19 +38,24 @@ NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
 ERROR_AT_ZERO = Fraction(1, 16)
 
 
+Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
+"""Of a function on [lo, hi], elementwise."""
+
+
 @dataclass(frozen=True)
 class CurveKind:
-    """A curve f by the name of its table.
+    """A curve f by what encloses its values, and its slopes, on an interval.
 
     ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
-    |f''| by 2^-turn.
+    |f''| by 2^-turn; None where there is a kink.
     """
 
-    name: str
+    values: Enclosure
+    slopes: Enclosure
     error: Fraction
     grows: bool
     at_zero: Fix
-    turn: int
+    turn: int | None
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
@@ -52,19 +65,19 @@ class CurveKind:
         size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
         noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
         if setting.boxed:
-            return Made(*_box(enclosed(self.name, lo, hi)), noise)
+            return Made(*_box(self.values(lo, hi)), noise)
         hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
-        rest = times(deviation(m, *enclosed(f"{self.name}'", *hull)), z.magnitude)
+        rest = times(deviation(m, *self.slopes(*hull)), z.magnitude)
         return Made(*bent(z, m, self.at_zero, rest), noise)
 
     def change(self, setting: Setting, sources: list[Value], moves: list[Bound]) -> Change:
         """Slopes on the range: both runs are in it. None changes by more than the box's width."""
         (z,), (move,) = sources, moves
         lo, hi = z.interval
-        slopes = enclosed(f"{self.name}'", lo, hi)
+        slopes = self.slopes(lo, hi)
         bend = times(deviation(setting.slope, *slopes), move.radius)
         if setting.boxed:
-            low, high = enclosed(self.name, lo, hi)
+            low, high = self.values(lo, hi)
             steepest = times(most(-slopes[0], slopes[1]), move.radius)
             return Change(least(steepest, total(high, -low)), bend)
         carried = times(setting.slope.abs(), move.error, bits=(21, 31))
@@ -74,11 +87,15 @@ class CurveKind:
         """How the errors of two runs differ: f(z') - f(Z') - (f(z) - f(Z)), Z in real arithmetic.
 
         With |z - Z| <= off and mean slopes s of f from Z to z, s' from Z' to z', that is
-        s' ((z' - Z') - (z - Z)) + (s' - s) (z - Z), and |s' - s| <= max |f''| times ``moves``.
+        s' ((z' - Z') - (z - Z)) + (s' - s) (z - Z), and |s' - s| <= max |f''| times ``moves``, or
+        what all slopes there differ by.
         """
-        slopes = enclosed(f"{self.name}'", *z.interval)
-        twist = times(moves, off)
-        twist = Fix(twist.n, twist.e + self.turn)
+        slopes = self.slopes(*z.interval)
+        if self.turn is None:
+            twist = times(total(slopes[1], -slopes[0]), off)
+        else:
+            twist = times(moves, off)
+            twist = Fix(twist.n, twist.e + self.turn)
         bend = total(times(deviation(setting.slope, *slopes), errors.radius), twist)
         if setting.boxed:
             steepest = most(-slopes[0], slopes[1])
@@ -141,7 +158,21 @@ def _sigmoid(_: Reader, o: Operator, x: Node) -> Node:
 _HALF: Ints = np.array([2.0**39])
 RULES = {"Sigmoid": Rule({1: _sigmoid})}
 KINDS = {
-    "silu": CurveKind("silu", SILU_ERROR, True, Fix(np.zeros(1), ZERO_GRID), 1),
-    "sigmoid": CurveKind("sigmoid", SIGMOID_ERROR, False, Fix(_HALF, 40), 3),
+    "silu": CurveKind(
+        partial(enclosed, SILU),
+        partial(enclosed, SILU_SLOPE),
+        SILU_ERROR,
+        True,
+        Fix(np.zeros(1), ZERO_GRID),
+        1,
+    ),
+    "sigmoid": CurveKind(
+        partial(enclosed, SIGMOID),
+        partial(enclosed, SIGMOID_SLOPE),
+        SIGMOID_ERROR,
+        False,
+        Fix(_HALF, 40),
+        3,
+    ),
 }
 FORMS = {"Sigmoid": {13: UNARY}}
