@@ -3,7 +3,8 @@
     `make proofs` compiles this file last. For each group of theorems it prints the axioms that their
     proofs use; docs/trust.md explains them. *)
 
-From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers binary32.Changed.
+From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Folded binary32.Sums binary32.Rounding binary32.Ieee.
+From Lastbit Require Import binary32.Layers binary32.Changed.
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms operations.BatchNorm operations.BatchNormSums.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.FirstLayers network.Example.
@@ -13,16 +14,16 @@ From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsS
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
   softmax_change, convolution_ideal,
-  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_finite, worst_sorted, sum_error).
+  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_spread, worst_sorted, sum_error, folds_near).
 Print Assumptions bound_of_a_network.
 
 (** Batch normalisation after a convolution, in its executed forms. *)
-Definition batch_normalisation := (batch_norm_about, normalised_after, normalised_folded, charge_sorted, sum_without_zeros).
+Definition batch_normalisation := (batch_norm_about, normalised_after, normalised_folded, charge_sorted).
 Print Assumptions batch_normalisation.
 
 (** IEEE 754 binary32, by Flocq, as an instance of the arithmetic. *)
-Definition binary32_is_covered := (plus_computes, mult_computes, fma_computes, quotient_computes,
-  nearest_rounds, converted_rounds, flushed_rounds, nearest_scales, mult_multiplies, zero_added).
+Definition binary32_is_covered := (plus_adds, mult_multiplies, div_divides_by, fma_fuses, minus_computes,
+  mult_computes, quotient_computes, nearest_rounds, converted_rounds, flushed_rounds, nearest_shifts, quotient_shifts, zero_added).
 Print Assumptions binary32_is_covered.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)

@@ -12,6 +12,8 @@ Open Scope R_scope.
 Definition total (l : list R) : R := fold_right Rplus 0 l.
 Definition nonneg (l : list R) : Prop := Forall (Rle 0) l.
 
+Lemma total_cons x l : total (x :: l) = x + total l. Proof. reflexivity. Qed.
+
 Lemma total_app l1 l2 : total (l1 ++ l2) = total l1 + total l2.
 Proof. induction l1 as [|x l IH]; simpl; [lra|]. rewrite IH; lra. Qed.
 

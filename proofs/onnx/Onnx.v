@@ -10,7 +10,7 @@
     tensor are refused. Rests on File.v. *)
 
 From Coq Require Import List ZArith NArith Bool Uint63 String Ascii.
-From Lastbit Require Import operations.Convolution onnx.File.
+From Lastbit Require Import operations.Convolution onnx.File onnx.Normal.
 Import ListNotations.
 Open Scope N_scope.
 
@@ -120,9 +120,11 @@ Definition convolve (s : state) (o : operator) (y : string) (i : nat) (w b : con
         attribute o "dilations" [1; 1] with
   | [outs; per; kh; kw], [outs'], [sy; sx], [above; before; below; behind], [group], [1; 1] =>
       if (outs =? outs') && (per * group =? N.of_nat (channels t)) && has o "kernel_shape" [kh; kw] && has o "auto_pad" [0; 0] then
-        Some (make s y (Conv i (place_of w) (place_of b) (N.to_nat outs) (N.to_nat group) (N.to_nat kh) (N.to_nat kw)
-          (N.to_nat sy) (N.to_nat sx) (N.to_nat above) (N.to_nat before)
-          (extent (N.of_nat (height t)) above below kh sy) (extent (N.of_nat (width t)) before behind kw sx)))
+        Some (make s y (Conv i None [] {| weights_at := place_of w; bias_at := place_of b; w_outputs := N.to_nat outs;
+          w_groups := N.to_nat group; w_rows := N.to_nat kh; w_cols := N.to_nat kw;
+          w_stride_y := N.to_nat sy; w_stride_x := N.to_nat sx; w_top := N.to_nat above; w_left := N.to_nat before;
+          w_height := extent (N.of_nat (height t)) above below kh sy;
+          w_width := extent (N.of_nat (width t)) before behind kw sx |}))
       else None
   | _, _, _, _, _, _ => None
   end.
@@ -132,7 +134,9 @@ Definition dense (s : state) (o : operator) (y : string) (i : nat) (w b : consta
   match dims w, dims b, attributes o with
   | [outs; ins], [outs'], [(a, [1])] =>
       if String.eqb a "transB" && (outs =? outs') && (ins =? N.of_nat (units_of t)) && (units_of t =? channels t)%nat
-      then Some (make s y (Conv i (place_of w) (place_of b) (N.to_nat outs) 1 1 1 1 1 0 0 1 1)) else None
+      then Some (make s y (Conv i None [] {| weights_at := place_of w; bias_at := place_of b; w_outputs := N.to_nat outs;
+        w_groups := 1; w_rows := 1; w_cols := 1; w_stride_y := 1; w_stride_x := 1; w_top := 0; w_left := 0;
+        w_height := 1; w_width := 1 |})) else None
   | _, _, _ => None
   end.
 
@@ -156,11 +160,11 @@ Definition step (cs : list constant) (s : state) (o : operator) : option state :
   | [y], [Some (Node i); None; None], [_; Some w; Some b] =>
       if String.eqb (kind o) "Conv" then convolve s o y i w b
       else if String.eqb (kind o) "Gemm" then dense s o y i w b else None
-  | [y], [Some (Node i); Some (Node j)], _ => if String.eqb (kind o) "Add" then Some (make s y (Plus i j)) else None
+  | [y], [Some (Node i); Some (Node j)], _ => if String.eqb (kind o) "Add" then Some (make s y (Plus [i; j])) else None
   | [y], [Some (Node i); Some (SigmoidOf j)], _ =>
       if String.eqb (kind o) "Mul" then
         if (i =? j)%nat then Some (make s y (Curve i))
-        else let s' := make s ""%string (Squash j) in Some (make s' y (Times i (List.length (made s))))
+        else let s' := make s ""%string (Squash j) in Some (make s' y (Gated i (List.length (made s))))
       else None
   | _, _, _ => None
   end.
@@ -171,7 +175,7 @@ Fixpoint steps (cs : list constant) (s : state) (answer : string) (os : list ope
   | [] => None
   | [o] => match writes o, map (look s) (reads o) with
            | [y], [Some (Node i)] =>
-               if String.eqb (kind o) "Softmax" && has o "axis" [1] && String.eqb y answer && (S i =? List.length (made s))%nat then Some (made s) else None
+               if String.eqb (kind o) "Softmax" && has o "axis" [1] && String.eqb y answer && (S i =? List.length (made s))%nat then normal_form (made s) else None
            | _, _ => None
            end
   | o :: os' => match step cs s o with Some s' => steps cs s' answer os' | None => None end

@@ -24,9 +24,11 @@ Open Scope Z_scope.
 
 
 def small_network(seed: int = 5, *, shifted: bool = True) -> bytes:
-    """A stem with stride, a depthwise convolution, a gate, a residual branch, mean, dense.
+    """A stem with stride, a depthwise convolution, a gate, residual branches, mean, dense.
 
-    Unless ``shifted``, nothing is subtracted from the image, and Onnx.v can read the file.
+    The stem takes in the division by 255, so that its weights may be divided beforehand; the second
+    addition takes in the convolution before it, the first one nothing. Unless ``shifted``, nothing is
+    subtracted from that convolution, and Onnx.v can read the file.
     """
     rng = np.random.default_rng(seed)
 
@@ -35,13 +37,14 @@ def small_network(seed: int = 5, *, shifted: bool = True) -> bytes:
 
     b = OnnxBuilder()
     x = b.div(b.input_bytes((1, 4, 4)), 255)
-    if shifted:
-        x = b.affine(x, "sub", np.float32(0.125))
     x = b.silu(b.conv(x, weights(3, 1, 3, 3), weights(3), stride=2, padding=1))
     y = b.silu(b.conv(x, weights(3, 1, 3, 3), weights(3), padding=1, group=3))
     s = b.silu(b.conv(b.mean(y), weights(2, 3, 1, 1), weights(2)))
-    y = b.gate(y, b.sigmoid(b.conv(s, weights(3, 2, 1, 1), weights(3))))
-    x = b.add(b.conv(y, weights(3, 3, 1, 1), weights(3)), x)
+    x = b.add(b.gate(y, b.sigmoid(b.conv(s, weights(3, 2, 1, 1), weights(3)))), x)
+    y = b.conv(x, weights(3, 3, 1, 1), weights(3))
+    if shifted:
+        y = b.affine(y, "sub", np.float32(0.125))
+    x = b.add(y, x)
     b.softmax(b.dense(b.mean(x), weights(3, 3), weights(3)))
     return b.to_bytes()
 

@@ -11,7 +11,7 @@
 
 From Coq Require Import Reals Lra Lia List ZArith Arith Bool Uint63.
 From Flocq Require Import IEEE754.Binary IEEE754.Bits.
-From Lastbit Require Import Statement operations.Convolution binary32.Rounding.
+From Lastbit Require Import Statement operations.Convolution binary32.Rounding binary32.Ieee.
 From Lastbit Require Import zero.Absorb onnx.File onnx.Placement zero.Stem.
 Import ListNotations.
 Open Scope R_scope.
