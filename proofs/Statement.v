@@ -176,7 +176,7 @@ Definition computes_softmax (n : nat) (z p : nat -> value) : Prop :=
 (** One unit. Its operands are the numbers of earlier units. *)
 Inductive operation :=
 | Pixel (p : nat)                                (* a byte of the image, as a float *)
-| Sum (ws : list (list factor * nat)) (bs : list term)  (* of units with factors, and of constants *)
+| Sum (ws : list (list factor * nat)) (bs : list term)  (* units with factors; constants *)
 | Sigmoid (j : nat)
 | Silu (j : nat)
 | Gate (j s : nat).                              (* product of two units *)
@@ -198,7 +198,8 @@ Definition terms (ws : list (list factor * nat)) (bs : list term) (r : nat -> R)
 Definition performs (o : operation) (v : nat -> Z) (x : nat -> value) (y : value) : Prop :=
   match o with
   | Pixel p => y = Finite (IZR (v p))
-  | Sum ws bs => forall r, (forall j, In j (map snd ws) -> x j = Finite (r j)) -> sum (terms ws bs r) y
+  | Sum ws bs => forall r, (forall j, In j (map snd ws) -> x j = Finite (r j)) ->
+      sum (terms ws bs r) y
   | Sigmoid j => computes_sigmoid (x j) y
   | Silu j => computes_silu (x j) y
   | Gate i j => computes Rmult (x i) (x j) y

@@ -1,17 +1,20 @@
 (** * The rounding of a sum whose terms have been changed
 
-    - [worst_shift]: terms, cap and whole that are larger by [d] in all make [worst] larger by [n d] at most;
+    - [worst_shift]: terms, cap and whole that are larger by [d] in all make [worst] larger by [n d]
+      at most;
     - [in_range_error]: Sums.v's bound for products and constants, with the cap that bounded_parts
       gives; terms that are exactly 0 do not count;
     - [charge_unfolded], [charge_folded]: [charge], what the checker takes for [n] products with 11
       roundings each beside their sum, is more than what batch normalisation does to it, the second
-      order included; [charge_sorted]: for magnitudes in descending order it is the checker's number.
+      order included; [charge_sorted]: for magnitudes in descending order it is the checker's
+      number.
 
     Rests on Layers.v. Stands behind batch normalisation (operations/BatchNormSums.v). *)
 
 From Coq Require Import Reals Lra Lia Psatz List Permutation.
 From Flocq.Core Require Import Raux.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds binary32.Additions.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
+  binary32.Additions.
 From Lastbit Require Import binary32.Sums binary32.Layers.
 Import ListNotations.
 Open Scope R_scope.
@@ -83,10 +86,10 @@ Proof. unfold exact_sum. cbn [map]. rewrite exact_constant. cbn. ring. Qed.
 Definition cap (l : list term) : R := (size l + Rabs (exact_sum l)) / 2.
 
 (** Operands read as 0, and flushes, in a sum. *)
-Definition flushes (l : list term) : R := 8 * INR (length l + 1) * spread l + 1.
+Definition flushes (l : list term) : R := 24 * spread l + 1.
 
 Lemma flushes_pos l : 0 <= flushes l.
-Proof. unfold flushes. assert (0 <= INR (length l + 1) * spread l); [|lra]. apply Rmult_le_pos; [apply pos_INR|apply spread_pos]. Qed.
+Proof. unfold flushes. generalize (spread_pos l). lra. Qed.
 
 (** [z] are terms that are 0. *)
 Lemma in_range_error z l v : all_vanish z -> sum (z ++ l) (Finite v) -> in_range 1 1 (z ++ l) ->
@@ -94,7 +97,8 @@ Lemma in_range_error z l v : all_vanish z -> sum (z ++ l) (Finite v) -> in_range
   Rabs (v - exact_sum l) <=
   (1 + u) ^ k * (u * (worst (cap l) (Rabs (exact_sum l)) (map magnitude l) + size l) + eta * flushes l).
 Proof.
-  intros Hz H Hr k Hk. assert (Sz := exact_sum_size l). assert (A0 := Rabs_pos (exact_sum l)). assert (Hu := u_pos). assert (He := eta_pos).
+  intros Hz H Hr k Hk. assert (Sz := exact_sum_size l). assert (A0 := Rabs_pos (exact_sum l)).
+  assert (Hu := u_pos). assert (He := eta_pos).
   assert (Z0 := size_pos l). set (f := Rabs (exact_sum l)) in *.
   destruct (none_left 1 1 (cap l) f z l (vanish_kept z Hz)) as (E1 & E2 & E3).
   assert (C0 : 0 <= cap l) by (unfold cap; fold f; lra).
@@ -104,21 +108,24 @@ Proof.
   assert (Nm : nonneg (map magnitude l)).
   { apply Forall_forall. intros x Hx. apply in_map_iff in Hx. destruct Hx as (t & <- & _). apply magnitude_pos. }
   assert (W := worst_filter (cap l) f _ C0 A0 Nm). fold (live l) in W.
-  destruct (sum_error _ _ H 1%nat 1%nat (cap l) f Hr Bd) as (a & p & E & Ra & Ea); [rewrite E2, E3; fold f; lra|].
-  injection E as <-. rewrite E1, E2 in Ea. replace (v - exact_sum l) with ((v - a) + (a - exact_sum l)) by ring.
+  destruct (sum_error _ _ H 1%nat 1%nat (cap l) f Hr Bd) as (a & p & E & Ra & Ea);
+    [rewrite E2, E3; fold f; lra|].
+  injection E as <-. rewrite E1, E2 in Ea.
+  replace (v - exact_sum l) with ((v - a) + (a - exact_sum l)) by ring.
   apply Rle_trans with (1 := Rabs_triang _ _). assert (R := reads_error _ _ Ra).
   assert (Ch : total (map charged l) <= size l).
-  { destruct (in_range_app _ _ _ _ Hr) as [_ (F & _)]. generalize (charged_size 1%nat 1%nat l F). simpl. lra. }
+  { destruct (in_range_app _ _ _ _ Hr) as [_ (F & _)]. generalize (charged_size 1%nat 1%nat l F).
+      simpl. lra. }
   unfold error, first_order in Ea. set (n := pred (length (live l))) in *.
-  assert (N0 : 0 <= u * (worst (cap l) f (live l) + total (map charged l)) + eta * (8 * INR (n + 1) * spread (kept l)))
+  assert (N0 : 0 <= u * (worst (cap l) f (live l) + total (map charged l)) +
+    eta * flushed 1 (kept l))
     by exact (first_order_pos 1%nat _ C0 f l A0).
   assert (A := amplify (n + 1) k _ ltac:(unfold n; lia) N0). assert (P := pow_1u k).
-  apply Rle_trans with ((1 + u) ^ k * (u * (worst (cap l) f (live l) + total (map charged l)) + eta * (8 * INR (n + 1) * spread (kept l) + 1))).
+  apply Rle_trans with ((1 + u) ^ k * (u * (worst (cap l) f (live l) + total (map charged l)) +
+    eta * (flushed 1 (kept l) + 1))).
   { assert (1 * eta <= (1 + u) ^ k * eta) by (apply Rmult_le_compat_r; lra). lra. }
   apply Rmult_le_compat_l; [lra|].
-  assert (I : INR (n + 1) <= INR (length l + 1)) by (apply le_INR; unfold n; lia). assert (I0 := pos_INR (n + 1)).
-  assert (S := spread_kept l). assert (S0 := spread_pos (kept l)).
-  assert (INR (n + 1) * spread (kept l) <= INR (length l + 1) * spread l) by (apply Rmult_le_compat; lra).
+  assert (G := proj2 (flushed_range 1 (kept l))). simpl (INR 2) in G. assert (S := spread_kept l).
   apply Rplus_le_compat; apply Rmult_le_compat_l; try lra. unfold flushes. lra.
 Qed.
 

@@ -58,7 +58,8 @@ Qed.
 
 Lemma near_abs k C r : near k C r -> Rabs r <= (1 + u) ^ k * Rabs C.
 Proof.
-  intros H. replace r with ((r - C) + C) by ring. apply Rle_trans with (1 := Rabs_triang _ _). unfold near in H. lra.
+  intros H. replace r with ((r - C) + C) by ring. apply Rle_trans with (1 := Rabs_triang _ _).
+  unfold near in H. lra.
 Qed.
 
 Lemma near_low k C r : near k C r -> (2 - (1 + u) ^ k) * Rabs C <= Rabs r.
@@ -67,7 +68,8 @@ Proof.
   replace (C - r + r) with C in T by ring. lra.
 Qed.
 
-Lemma near_product k1 k2 C1 C2 r1 r2 : near k1 C1 r1 -> near k2 C2 r2 -> near (k1 + k2) (C1 * C2) (r1 * r2).
+Lemma near_product k1 k2 C1 C2 r1 r2 : near k1 C1 r1 -> near k2 C2 r2 ->
+  near (k1 + k2) (C1 * C2) (r1 * r2).
 Proof.
   intros H1 H2. assert (A := near_abs _ _ _ H2). unfold near in *. rewrite pow_add, Rabs_mult.
   replace (r1 * r2 - C1 * C2) with ((r1 - C1) * r2 + C1 * (r2 - C2)) by ring.
@@ -75,38 +77,48 @@ Proof.
   set (a := (1 + u) ^ k1) in *. set (b := (1 + u) ^ k2) in *. assert (A1 : 1 <= a) by apply pow_1u.
   assert (Rabs (r1 - C1) * Rabs r2 <= ((a - 1) * Rabs C1) * (b * Rabs C2)).
   { apply Rmult_le_compat; auto using Rabs_pos. }
-  assert (Rabs C1 * Rabs (r2 - C2) <= Rabs C1 * ((b - 1) * Rabs C2)) by (apply Rmult_le_compat_l; auto using Rabs_pos).
+  assert (Rabs C1 * Rabs (r2 - C2) <= Rabs C1 * ((b - 1) * Rabs C2)) by (apply Rmult_le_compat_l;
+    auto using Rabs_pos).
   lra.
 Qed.
 
 Lemma near_round k C t r : near k C t -> Rabs (r - t) <= u * Rabs t -> near (S k) C r.
 Proof.
-  intros H E. assert (A := near_abs _ _ _ H). unfold near in *. change ((1 + u) ^ S k) with ((1 + u) * (1 + u) ^ k).
+  intros H E. assert (A := near_abs _ _ _ H). unfold near in *.
+  change ((1 + u) ^ S k) with ((1 + u) * (1 + u) ^ k).
   replace (r - C) with ((r - t) + (t - C)) by ring. apply Rle_trans with (1 := Rabs_triang _ _).
-  assert (u * Rabs t <= u * ((1 + u) ^ k * Rabs C)) by (apply Rmult_le_compat_l; [apply Rlt_le, u_pos|exact A]). lra.
+  assert (u * Rabs t <= u * ((1 + u) ^ k * Rabs C)) by (apply Rmult_le_compat_l;
+    [apply Rlt_le, u_pos|exact A]). lra.
 Qed.
 
 Lemma near_inverse k C r : C <> 0 -> near k C r -> INR k <= 2 ^ 22 -> near (2 * k) (/ C) (/ r).
 Proof.
-  intros N H Hk. assert (G := growth_half k Hk). assert (Lo := near_low _ _ _ H). assert (P := Rabs_pos_lt C N).
-  unfold near in *. replace (2 * k)%nat with (k + k)%nat by lia. rewrite pow_add. set (a := (1 + u) ^ k) in *.
-  assert (A1 : 1 <= a) by apply pow_1u. assert (L3 : 0 < (2 - a) * Rabs C) by (apply Rmult_lt_0_compat; lra).
+  intros N H Hk. assert (G := growth_half k Hk). assert (Lo := near_low _ _ _ H).
+  assert (P := Rabs_pos_lt C N).
+  unfold near in *. replace (2 * k)%nat with (k + k)%nat by lia. rewrite pow_add.
+  set (a := (1 + u) ^ k) in *.
+  assert (A1 : 1 <= a) by apply pow_1u.
+  assert (L3 : 0 < (2 - a) * Rabs C) by (apply Rmult_lt_0_compat; lra).
   assert (Nr : r <> 0) by (intros ->; rewrite Rabs_R0 in Lo; lra).
   replace (/ r - / C) with ((C - r) * (/ C * / r)) by (field; split; assumption).
   rewrite !Rabs_mult, !Rabs_inv, (Rabs_minus_sym C r).
   apply Rle_trans with ((a - 1) * Rabs C * (/ Rabs C * / ((2 - a) * Rabs C))).
   - apply Rmult_le_compat; [apply Rabs_pos| |exact H|].
     + apply Rlt_le, Rmult_lt_0_compat; apply Rinv_0_lt_compat; lra.
-    + apply Rmult_le_compat_l; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Rinv_le_contravar; assumption.
-  - replace ((a - 1) * Rabs C * (/ Rabs C * / ((2 - a) * Rabs C))) with ((a - 1) * / (2 - a) * / Rabs C) by (field; lra).
+    + apply Rmult_le_compat_l; [apply Rlt_le, Rinv_0_lt_compat; lra|].
+      apply Rinv_le_contravar; assumption.
+  - replace ((a - 1) * Rabs C * (/ Rabs C * / ((2 - a) * Rabs C)))
+      with ((a - 1) * / (2 - a) * / Rabs C) by (field; lra).
     apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
     apply (Rmult_le_reg_r (2 - a)); [lra|]. rewrite Rmult_assoc, Rinv_l by lra.
     assert (0 <= (a - 1) * (a - a * a + 1)).
-    { apply Rmult_le_pos; [lra|]. assert (a * a <= a * (4 / 3)) by (apply Rmult_le_compat_l; lra). lra. }
+    { apply Rmult_le_pos; [lra|]. assert (a * a <= a * (4 / 3)) by (apply Rmult_le_compat_l;
+        lra). lra. }
     lra.
 Qed.
 
-Lemma normal_rounds t v : rounds t v -> eta <= Rabs t <= largest -> exists r, v = Finite r /\ Rabs (r - t) <= u * Rabs t.
+Lemma normal_rounds t v : rounds t v -> eta <= Rabs t <= largest -> exists r, v = Finite r /\
+  Rabs (r - t) <= u * Rabs t.
 Proof. intros H [L U]. destruct (H U) as (r & -> & [E|[E _]]); [now exists r|lra]. Qed.
 
 Lemma normal_shifts t v : shifts t v -> eta <= Rabs t <= largest -> v = Finite t.
@@ -118,7 +130,8 @@ Proof. intros H [E|[_ E]]; [exact E|lra]. Qed.
 (** ** Factors in range *)
 
 (** No product of some of the factors is smaller, if none is 0. *)
-Definition least_of (f : factor) : R := if Req_EM_T (number f) 0 then 1 else Rmin 1 (Rabs (number f)).
+Definition least_of (f : factor) : R := if Req_EM_T (number f) 0 then
+  1 else Rmin 1 (Rabs (number f)).
 Definition least (fs : list factor) : R := fold_right Rmult 1 (map least_of fs).
 
 Definition inside (fs : list factor) : Prop :=
@@ -134,8 +147,10 @@ Qed.
 
 Lemma least_range fs : 0 < least fs <= 1.
 Proof.
-  unfold least. induction fs as [|f fs [I1 I2]]; cbn [map fold_right]; [lra|]. destruct (least_of_range f) as [F1 F2].
-  split; [now apply Rmult_lt_0_compat|]. apply Rle_trans with (1 * 1); [apply Rmult_le_compat; lra|lra].
+  unfold least. induction fs as [|f fs [I1 I2]]; cbn [map fold_right]; [lra|].
+  destruct (least_of_range f) as [F1 F2].
+  split; [now apply Rmult_lt_0_compat|].
+  apply Rle_trans with (1 * 1); [apply Rmult_le_compat; lra|lra].
 Qed.
 
 Lemma least_app fs gs : least (fs ++ gs) = least fs * least gs.
@@ -143,18 +158,23 @@ Proof. unfold least. induction fs as [|f fs IH]; simpl; [ring|]. rewrite IH. rin
 
 Lemma least_constant fs : ~ In (Times 0) fs -> ~ In (Over 0) fs -> least fs <= Rabs (constant fs).
 Proof.
-  unfold least, constant. induction fs as [|f fs IH]; cbn [map fold_right]; intros N1 N2; [rewrite Rabs_R1; lra|].
-  rewrite Rabs_mult. destruct (least_of_range f) as [F1 F2]. assert (L := least_range fs). unfold least in L.
+  unfold least, constant. induction fs as [|f fs IH]; cbn [map fold_right]; intros N1 N2;
+    [rewrite Rabs_R1; lra|].
+  rewrite Rabs_mult. destruct (least_of_range f) as [F1 F2]. assert (L := least_range fs).
+  unfold least in L.
   apply Rmult_le_compat; [lra|lra| |apply IH; intros H; [apply N1|apply N2]; now right].
-  unfold least_of. destruct Req_EM_T as [E|E]; [|apply Rmin_r]. exfalso. destruct f as [c|c]; cbn [number] in E.
+  unfold least_of. destruct Req_EM_T as [E|E]; [|apply Rmin_r]. exfalso.
+  destruct f as [c|c]; cbn [number] in E.
   - apply N1. left. now subst.
   - destruct (Req_dec c 0) as [->|Nc]; [apply N2; now left|]. now apply Rinv_neq_0_compat in Nc.
 Qed.
 
 Lemma inside_app fs gs : inside (fs ++ gs) -> inside fs /\ inside gs.
 Proof.
-  intros (H1 & H2 & H3 & H4). rewrite least_app in H2. rewrite room_app in H3. rewrite app_length, plus_INR in H4.
-  assert (F := least_range fs). assert (G := least_range gs). assert (A := room_1 fs). assert (B := room_1 gs).
+  intros (H1 & H2 & H3 & H4). rewrite least_app in H2. rewrite room_app in H3.
+  rewrite app_length, plus_INR in H4.
+  assert (F := least_range fs). assert (G := least_range gs). assert (A := room_1 fs).
+  assert (B := room_1 gs).
   assert (P := pos_INR (length fs)). assert (Q := pos_INR (length gs)).
   split; (split; [intros I; apply H1, in_or_app; tauto|]); (split; [|split; [|lra]]).
   - assert (least fs * least gs <= least fs * 1) by (apply Rmult_le_compat_l; lra). lra.
@@ -169,14 +189,16 @@ Proof.
   rewrite <- E3, <- E4. split; [|split; [|now split]].
   - intros I. apply H1. now apply Permutation_in with (1 := Permutation_sym P).
   - assert (E : least fs = least gs); [|now rewrite <- E]. unfold least.
-    clear -P. induction P; cbn [map fold_right]; [reflexivity|now rewrite IHP|ring|now rewrite IHP1].
+    clear -P. induction P; cbn [map fold_right]; [reflexivity|now rewrite IHP|ring
+      |now rewrite IHP1].
 Qed.
 
 Lemma tame_app fs gs : tame (fs ++ gs) -> tame fs /\ tame gs.
 Proof.
   intros [E|[[c E]|H]].
   - apply app_eq_nil in E. destruct E as [-> ->]. split; now left.
-  - apply app_eq_unit in E. destruct E as [[-> ->]|[-> ->]]; split; try (now left); right; left; now exists c.
+  - apply app_eq_unit in E. destruct E as [[-> ->]|[-> ->]]; split; try (now left); right; left;
+      now exists c.
   - apply inside_app in H. split; now right; right.
 Qed.
 
@@ -197,32 +219,46 @@ Proof.
 Qed.
 
 Lemma tame_over cs : cs <> [] -> tame (map Over cs) -> inside (map Over cs).
-Proof. destruct cs as [|c cs]; [easy|]. intros _ [E|[[d E]|H]]; [discriminate|discriminate|exact H]. Qed.
+Proof.
+  destruct cs as [|c cs]; [easy|]. intros _ [E|[[d E]|H]]; [discriminate|discriminate|exact H].
+Qed.
 
 (** Of divisors and of the numbers that they are. *)
 Lemma over_times cs : ~ In 0 cs ->
-  constant (map Over cs) = / constant (map Times cs) /\ cost (map Over cs) = (2 * cost (map Times cs))%nat /\
+  constant (map Over cs) = / constant (map Times cs) /\
+    cost (map Over cs) = (2 * cost (map Times cs))%nat /\
   room (map Times cs) * least (map Over cs) = 1 /\ least (map Times cs) * room (map Over cs) = 1.
 Proof.
   induction cs as [|c cs IH]; intros N; [unfold constant, room, least; simpl; repeat split; lra|].
   assert (Nc : c <> 0) by (intros E; apply N; now left). assert (Nr := Rinv_neq_0_compat c Nc).
   destruct IH as (I1 & I2 & I3 & I4); [intros I; apply N; now right|]. split; [|split; [|split]].
   - unfold constant in *. cbn [map fold_right number]. rewrite I1, Rinv_mult. reflexivity.
-  - unfold cost in *. cbn [map list_sum fold_right cost_of]. unfold list_sum in *. rewrite I2. destruct (scales c); lia.
+  - unfold cost in *. cbn [map list_sum fold_right cost_of]. unfold list_sum in *. rewrite I2.
+    destruct (scales c); lia.
   - clear I4. unfold room, least in *. cbn [map fold_right]. unfold least_of at 1. cbn [number].
     destruct Req_EM_T as [E|_]; [contradiction|].
-    set (R1 := fold_right Rmult 1 (map _ (map Times cs))) in *. set (L1 := fold_right Rmult 1 (map _ (map Over cs))) in *.
-    replace (Rmax 1 (Rabs c) * R1 * (Rmin 1 (Rabs (/ c)) * L1)) with (Rmax 1 (Rabs c) * Rmin 1 (Rabs (/ c)) * (R1 * L1)) by ring.
-    rewrite I3, Rmult_1_r, Rabs_inv. apply Rabs_pos_lt in Nc. destruct (Rle_or_lt (Rabs c) 1) as [L|L].
-    + rewrite Rmax_left, Rmin_left; [ring| |exact L]. apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
-    + rewrite Rmax_right, Rmin_right; [field; lra| |lra]. apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
+    set (R1 := fold_right Rmult 1 (map _ (map Times cs))) in *.
+    set (L1 := fold_right Rmult 1 (map _ (map Over cs))) in *.
+    replace (Rmax 1 (Rabs c) * R1 * (Rmin 1 (Rabs (/ c)) * L1))
+      with (Rmax 1 (Rabs c) * Rmin 1 (Rabs (/ c)) * (R1 * L1)) by ring.
+    rewrite I3, Rmult_1_r, Rabs_inv. apply Rabs_pos_lt in Nc.
+    destruct (Rle_or_lt (Rabs c) 1) as [L|L].
+    + rewrite Rmax_left, Rmin_left; [ring| |exact L].
+      apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
+    + rewrite Rmax_right, Rmin_right; [field; lra| |lra].
+      apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
   - clear I3. unfold room, least in *. cbn [map fold_right]. unfold least_of at 1. cbn [number].
     destruct Req_EM_T as [E|_]; [contradiction|].
-    set (R1 := fold_right Rmult 1 (map _ (map Times cs))) in *. set (L1 := fold_right Rmult 1 (map _ (map Over cs))) in *.
-    replace (Rmin 1 (Rabs c) * R1 * (Rmax 1 (Rabs (/ c)) * L1)) with (Rmin 1 (Rabs c) * Rmax 1 (Rabs (/ c)) * (R1 * L1)) by ring.
-    rewrite I4, Rmult_1_r, Rabs_inv. apply Rabs_pos_lt in Nc. destruct (Rle_or_lt (Rabs c) 1) as [L|L].
-    + rewrite Rmin_right, Rmax_right; [field; lra| |exact L]. apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
-    + rewrite Rmin_left, Rmax_left; [ring| |lra]. apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
+    set (R1 := fold_right Rmult 1 (map _ (map Times cs))) in *.
+    set (L1 := fold_right Rmult 1 (map _ (map Over cs))) in *.
+    replace (Rmin 1 (Rabs c) * R1 * (Rmax 1 (Rabs (/ c)) * L1))
+      with (Rmin 1 (Rabs c) * Rmax 1 (Rabs (/ c)) * (R1 * L1)) by ring.
+    rewrite I4, Rmult_1_r, Rabs_inv. apply Rabs_pos_lt in Nc.
+    destruct (Rle_or_lt (Rabs c) 1) as [L|L].
+    + rewrite Rmin_right, Rmax_right; [field; lra| |exact L].
+      apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
+    + rewrite Rmin_left, Rmax_left; [ring| |lra].
+      apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
 Qed.
 
 Lemma over_zero cs : ~ In (Over 0) (map Over cs) -> ~ In 0 cs.
@@ -230,10 +266,14 @@ Proof. intros H I. apply H. now apply in_map. Qed.
 
 Lemma inside_times cs : inside (map Over cs) -> inside (map Times cs).
 Proof.
-  intros (H1 & H2 & H3 & H4). destruct (over_times cs (over_zero cs H1)) as (_ & _ & E3 & E4). unfold inside. rewrite map_length in *.
-  split; [intros I; apply in_map_iff in I; now destruct I as (c & E & _)|]. split; [|split; [|exact H4]].
-  - assert (A := room_1 (map Over cs)). apply (Rmult_le_reg_r (room (map Over cs))); [lra|]. rewrite E4.
+  intros (H1 & H2 & H3 & H4). destruct (over_times cs (over_zero cs H1)) as (_ & _ & E3 & E4).
+  unfold inside. rewrite map_length in *.
+  split; [intros I; apply in_map_iff in I; now destruct I as (c & E & _)|].
+  split; [|split; [|exact H4]].
+  - assert (A := room_1 (map Over cs)). apply (Rmult_le_reg_r (room (map Over cs))); [lra|].
+    rewrite E4.
     apply Rle_trans with (/ 2 ^ 120 * 2 ^ 120); [apply Rmult_le_compat_l; lra|lra].
-  - destruct (least_range (map Over cs)) as [A _]. apply (Rmult_le_reg_r (least (map Over cs))); [exact A|]. rewrite E3.
+  - destruct (least_range (map Over cs)) as [A _].
+    apply (Rmult_le_reg_r (least (map Over cs))); [exact A|]. rewrite E3.
     apply Rle_trans with (2 ^ 120 * / 2 ^ 120); [lra|apply Rmult_le_compat_l; lra].
 Qed.

@@ -1,20 +1,21 @@
 (** * The rounding of a linear unit, as the checker computes it
 
     - [layer_rounding]: from upper bounds [bs] of the magnitudes of all terms; [m] is what is not 0
-      of them, in descending order, and [f] bounds the whole sum. With [n] terms, none of which costs
-      more than [K], [h >= n - 1 + K] and [h u <= 1/2], every evaluation is finite and within
+      of them, in descending order, and [f] bounds the whole sum. With [n] terms, none of which
+      costs more than [K], [h >= n - 1 + K] and [h u <= 1/2], every evaluation is finite and within
       [u (T' + P) / (1 - h u)] and underflow of the exact sum, where [T' = climb c f m] adds up the
-      partial sums of [m], none of them taken for larger than [c = (total m + f) / 2], and [P] bounds
-      the magnitudes, each as often as its term costs ([charged]);
+      partial sums of [m], none of them taken for larger than [c = (total m + f) / 2], and [P]
+      bounds the magnitudes, each as often as its term costs ([charged]);
     - [layer_formula]: that is at most [u (T' + P + 1.004 h^2 u sum m)], as docs/bound.md has it;
-    - [layer_spread]: what underflow is measured by, and the hypothesis on overflow ([in_range]), from
-      the largest product of factors and the largest number.
+    - [layer_spread]: what underflow is measured by, and the hypothesis on overflow ([in_range]),
+      from the largest product of factors and the largest number.
 
     Rests on Sums.v and WorstTree.v. Stands behind [Layer.rounding] and the rules rounding.depth and
     finite.values for linear nodes. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds binary32.Additions binary32.Sums.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
+  binary32.Additions binary32.Sums.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -68,7 +69,7 @@ Proof. induction l as [|x l IH]; simpl; [lia|]. destruct (nonzero x); simpl; lia
 Definition roundings (c f : R) (m : list R) (P : R) : R := climb c f m + P.
 
 (** Underflow, and subnormal operands read as 0. *)
-Definition underflow (k : nat) (S : R) : R := eta * (16 * INR k * S + 1).
+Definition underflow (L : nat) (S : R) : R := eta * (24 * INR (L + 1) * S + 1).
 
 Theorem layer_rounding l v bs m h K L P F c f S : sum l v -> in_range K L l ->
   Forall2 (fun t b => magnitude t <= b) l bs ->
@@ -76,7 +77,8 @@ Theorem layer_rounding l v bs m h K L P F c f S : sum l v -> in_range K L l ->
   (pred (length m) + K <= h)%nat -> INR h * u <= / 2 ->
   total (map charged l) <= P -> spread (kept l) <= S ->
   Rabs (exact_sum l) <= F -> Rmin F (total m) <= f -> total m + f <= 2 * c ->
-  exists p, v = Finite p /\ Rabs (p - exact_sum l) <= u * roundings c f m P / (1 - INR h * u) + underflow (length m + L) S.
+  exists p, v = Finite p /\ Rabs (p - exact_sum l) <= u * roundings c f m P / (1 - INR h * u) +
+    underflow L S.
 Proof.
   intros Hv Hr Hb Hm Hd Hn Hh HP HS HF Hff Hcf. assert (Hu := u_pos). assert (He := eta_pos).
   destruct (live_below l bs Hb) as (k & K1 & K2 & K3 & K4).
@@ -88,28 +90,32 @@ Proof.
   assert (Hf : Rabs (exact_sum l) <= f).
   { apply Rle_trans with (2 := Hff). apply Rmin_glb; [exact HF|]. apply Rle_trans with (2 := Sz), exact_sum_size. }
   assert (F0 : 0 <= f) by (apply Rle_trans with (2 := Hf), Rabs_pos).
-  assert (Bd : bounded c l) by (apply (bounded_parts c f l Hf); lra). assert (Hc := bounded_pos c l Bd).
+  assert (Bd : bounded c l) by (apply (bounded_parts c f l Hf); lra).
+  assert (Hc := bounded_pos c l Bd).
   set (g := Rmin f (size l)). assert (Hg : Rabs (exact_sum l) <= g <= size l).
   { split; [apply Rmin_glb; [exact Hf|apply exact_sum_size]|apply Rmin_r]. }
   assert (G0 : 0 <= g) by exact (Rle_trans _ _ _ (Rabs_pos _) (proj1 Hg)).
   assert (Wm : worst c g (live l) <= climb c f m).
   { rewrite <- worst_sorted by assumption. rewrite K2, <- (worst_perm c f _ _ Hm).
-    apply Rle_trans with (1 := worst_filter c g k Hc G0 K3). apply worst_le; [apply Rmin_l|exact K1]. }
+    apply Rle_trans with (1 := worst_filter c g k Hc G0 K3).
+    apply worst_le; [apply Rmin_l|exact K1]. }
   assert (An := growth_inv (pred (length (live l)) + K) h ltac:(lia) ltac:(lra)).
   assert (Two : / (1 - INR h * u) <= 2).
   { replace 2 with (/ / 2) by field. apply Rinv_le_contravar; lra. }
-  assert (Err : error K L c g l + eta <= u * roundings c f m P / (1 - INR h * u) + underflow (length m + L) S).
-  { unfold underflow, error, first_order, roundings. set (A := (1 + u) ^ (pred (length (live l)) + K)) in *.
+  assert (Err : error K L c g l + eta <= u * roundings c f m P / (1 - INR h * u) + underflow L S).
+  { unfold underflow, error, first_order, roundings. set (A := (1 + u) ^ (pred (length (live l)) +
+      K)) in *.
     assert (A1 : 1 <= A) by apply pow_1u.
-    assert (W0 := worst_pos c Hc g _ G0 (live_nonneg l)). assert (P0 := charged_pos l). assert (S0 := spread_pos (kept l)).
-    assert (D1 : A * (u * (worst c g (live l) + total (map charged l))) <= / (1 - INR h * u) * (u * (climb c f m + P))).
+    assert (W0 := worst_pos c Hc g _ G0 (live_nonneg l)). assert (P0 := charged_pos l).
+    assert (S0 := spread_pos (kept l)).
+    assert (D1 : A * (u * (worst c g (live l) + total (map charged l))) <=
+      / (1 - INR h * u) * (u * (climb c f m + P))).
     { apply Rmult_le_compat; [lra| |exact An|apply Rmult_le_compat_l; lra]. apply Rmult_le_pos; lra. }
-    assert (D2 : A * (eta * (8 * INR (pred (length (live l)) + L) * spread (kept l))) <= 2 * (eta * (8 * INR (length m + L) * S))).
-    { assert (Q : INR (pred (length (live l)) + L) <= INR (length m + L)) by (apply le_INR; lia).
-      assert (Q0 := pos_INR (pred (length (live l)) + L)).
-      apply Rmult_le_compat; [lra| |lra|].
-      - apply Rmult_le_pos; [lra|]. apply Rmult_le_pos; lra.
-      - apply Rmult_le_compat_l; [lra|]. apply Rmult_le_compat; lra. }
+    assert (D2 : A * (eta * flushed L (kept l)) <= 2 * (eta * (12 * INR (L + 1) * S))).
+    { rewrite Nat.add_1_r. destruct (flushed_range L (kept l)) as [G1 G2]. assert (Q := pos_INR
+        (Datatypes.S L)).
+      apply Rmult_le_compat; [lra|apply Rmult_le_pos; lra|lra|]. apply Rmult_le_compat_l; [lra|].
+      apply Rle_trans with (1 := G2). apply Rmult_le_compat_l; lra. }
     rewrite Rmult_plus_distr_l. unfold Rdiv. lra. }
   destruct (sum_error l v Hv K L c g Hr Bd Hg) as (a & p & -> & Ra & Ea).
   exists p. split; [reflexivity|]. replace (p - exact_sum l) with ((p - a) + (a - exact_sum l)) by ring.
@@ -118,11 +124,13 @@ Qed.
 
 (** [reach] bounds the products of a term's factors, [X] the numbers. *)
 Lemma layer_spread K L l reach X : Forall (limited K L) l -> INR (length l + K + L) <= 2 ^ 20 ->
-  (forall t, In t l -> room (fst t) <= reach /\ Rabs (snd t) <= X) -> 4 * (INR (length l) * (reach * (X + 1))) <= largest ->
+  (forall t, In t l -> room (fst t) <= reach /\ Rabs (snd t) <= X) ->
+    4 * (INR (length l) * (reach * (X + 1))) <= largest ->
   in_range K L l /\ spread (kept l) <= INR (length l) * (reach * (X + 1)).
 Proof.
   intros F N H S. assert (B : spread l <= INR (length l) * (reach * (X + 1))).
-  { clear -H. unfold spread. induction l as [|t l IH]; [simpl; lra|]. cbn [map length]. rewrite total_cons, S_INR.
+  { clear -H. unfold spread. induction l as [|t l IH];
+      [simpl; lra|]. cbn [map length]. rewrite total_cons, S_INR.
     specialize (IH (fun t I => H t (or_intror I))). destruct (H t (or_introl eq_refl)) as [A B].
     assert (spread_of t <= reach * (X + 1)); [|lra]. assert (R := room_1 (fst t)).
     apply Rmult_le_compat; [lra|generalize (Rabs_pos (snd t)); lra|exact A|lra]. }

@@ -1,151 +1,20 @@
 (** * The terms of a sum: exact value, magnitudes, costs, and the bound of the rounding
 
-    - [cost fs]: the roundings that a product with the factors [fs] may have: none for a power of two,
-      one for a multiplication, two for a division; [charged]: the magnitude of a term, so many times;
-    - [error K L c f l] is [(1 + u)^(n - 1 + K) (u (worst + charged) + eta flushes)] for the [n] terms
-      that are not 0, if no partial sum is larger than [c], nor the whole than [f]; no term costs more
-      than [K] or has more than [L] factors;
+    - [charged]: the magnitude of a term, as often as it costs roundings; [spread_of]: what it comes to
+      at most with some of its factors;
+    - [error K L c f l] is [(1 + u)^(n - 1 + K) (u (worst + charged) + eta flushed)] for the [n]
+      terms that are not 0, if no partial sum is larger than [c], nor the whole than [f]; no term
+      costs more than [K] or has more than [L] factors;
     - [bounded_parts]: half of all magnitudes and the whole together is such a [c].
 
-    Rests on WorstTree.v. Constants multiplied beforehand: Folds.v. One more addition, or product:
+    Rests on WorstTree.v and Factors.v. Constants multiplied beforehand: Folds.v. One more addition, or product:
     Additions.v, Scalings.v. The induction over all evaluations is in Sums.v. *)
 
-From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia List Permutation.
 From Lastbit Require Import Statement Totals binary32.WorstTree.
+From Lastbit Require Export binary32.Operations binary32.Factors.
 Import ListNotations.
 Open Scope R_scope.
-
-Lemma u_pos : 0 < u. Proof. unfold u. apply Rinv_0_lt_compat, pow_lt; lra. Qed.
-Lemma eta_pos : 0 < eta. Proof. unfold eta. apply Rinv_0_lt_compat, pow_lt; lra. Qed.
-
-(** ** Results, and operands that are read *)
-
-Lemma rounds_error t v : rounds t v -> Rabs t <= largest ->
-  exists r, v = Finite r /\ Rabs (r - t) <= u * Rabs t + eta.
-Proof.
-  intros H L. destruct (H L) as (r & -> & E). exists r. split; [reflexivity|].
-  assert (0 <= u * Rabs t) by (apply Rmult_le_pos; [apply Rlt_le, u_pos|apply Rabs_pos]).
-  generalize eta_pos. destruct E as [E|[_ E]]; lra.
-Qed.
-
-Lemma shifts_error t v : shifts t v -> Rabs t <= largest -> exists r, v = Finite r /\ Rabs (r - t) <= eta.
-Proof.
-  intros H L. destruct (H L) as (r & -> & E). exists r. split; [reflexivity|].
-  destruct E as [->|[_ E]]; [|exact E]. rewrite Rminus_diag_eq, Rabs_R0 by reflexivity. apply Rlt_le, eta_pos.
-Qed.
-
-Lemma shifts_rounds t v : shifts t v -> rounds t v.
-Proof.
-  intros H L. destruct (H L) as (r & -> & E). exists r. split; [reflexivity|]. destruct E as [->|E]; [left|now right].
-  rewrite Rminus_diag_eq, Rabs_R0 by reflexivity. apply Rmult_le_pos; [apply Rlt_le, u_pos|apply Rabs_pos].
-Qed.
-
-Lemma shifts_exact t : shifts t (Finite t).
-Proof. intros _. exists t. split; [reflexivity|now left]. Qed.
-
-Lemma rounds_exact t : rounds t (Finite t).
-Proof. apply shifts_rounds, shifts_exact. Qed.
-
-Lemma largest_pos : 2 ^ 127 <= largest. Proof. unfold largest. lra. Qed.
-
-Lemma rounds_0 v : rounds 0 v -> v = Finite 0.
-Proof.
-  intros H. destruct H as (r & -> & E); [rewrite Rabs_R0; generalize largest_pos; lra|]. f_equal.
-  rewrite Rminus_0_r, Rabs_R0, Rmult_0_r in E. destruct E as [E|[E _]]; [|lra].
-  destruct (Req_dec r 0) as [Z|Z]; [exact Z|]. apply Rabs_pos_lt in Z. lra.
-Qed.
-
-Lemma reads_refl x : reads x x. Proof. now left. Qed.
-
-Lemma reads_trans x y z : reads x y -> reads y z -> reads x z.
-Proof.
-  intros [->|[-> H]]; [easy|]. intros [->|[-> _]]; right; auto.
-Qed.
-
-Lemma reads_0 x : reads 0 x -> x = 0. Proof. now intros [->|[-> _]]. Qed.
-
-Lemma reads_error x y : reads x y -> Rabs (y - x) <= eta.
-Proof.
-  intros [->|[-> H]]; [rewrite Rminus_diag_eq, Rabs_R0 by easy; apply Rlt_le, eta_pos|].
-  now rewrite Rminus_0_l, Rabs_Ropp.
-Qed.
-
-Lemma reads_abs x y : reads x y -> Rabs y <= Rabs x.
-Proof. intros [->|[-> _]]; [lra|]. rewrite Rabs_R0. apply Rabs_pos. Qed.
-
-(** A product of operands that are read: off by [eta] times the other operand. *)
-Lemma reads_product w x w' x' : reads w w' -> reads x x' ->
-  Rabs (w' * x' - w * x) <= eta * (Rabs w + Rabs x) /\ Rabs (w' * x') <= Rabs (w * x).
-Proof.
-  intros Hw Hx. split.
-  - assert (He := eta_pos). assert (Pw := Rabs_pos w). assert (Px := Rabs_pos x).
-    destruct Hw as [->|[-> Hw]].
-    + replace (w * x' - w * x) with (w * (x' - x)) by ring. rewrite Rabs_mult.
-      assert (K := reads_error _ _ Hx).
-      assert (Rabs w * Rabs (x' - x) <= Rabs w * eta) by now apply Rmult_le_compat_l.
-      assert (0 <= eta * Rabs x) by (apply Rmult_le_pos; lra). lra.
-    + rewrite Rmult_0_l, Rminus_0_l, Rabs_Ropp, Rabs_mult.
-      assert (Rabs w * Rabs x <= eta * Rabs x) by now apply Rmult_le_compat_r.
-      assert (0 <= eta * Rabs w) by (apply Rmult_le_pos; lra). lra.
-  - rewrite !Rabs_mult. apply Rmult_le_compat; try apply Rabs_pos; now apply reads_abs.
-Qed.
-
-(** ** Constants *)
-
-(** Products that are rounded: those with a power of two are not. *)
-Definition scales (w : R) : bool := if Req_EM_T (Rabs w) (bpow radix2 (mag radix2 w - 1)) then true else false.
-
-Lemma scales_power w : scales w = true -> power_of_two w.
-Proof.
-  unfold scales. destruct Req_EM_T as [E|]; [intros _|easy]. exists (mag radix2 w - 1)%Z. rewrite E. now rewrite bpow_powerRZ.
-Qed.
-
-Lemma power_scales w e : Rabs w = bpow radix2 e -> scales w = true.
-Proof.
-  intros E. unfold scales. rewrite <- mag_abs, E, mag_bpow. replace (e + 1 - 1)%Z with e by ring.
-  destruct Req_EM_T; [reflexivity|congruence].
-Qed.
-
-Definition cost_of (f : factor) : nat :=
-  match f with Times c => if scales c then 0 else 1 | Over c => if scales c then 0 else 2 end.
-Definition cost (fs : list factor) : nat := list_sum (map cost_of fs).
-
-(** No product of some of the factors is larger. *)
-Definition room (fs : list factor) : R := fold_right Rmult 1 (map (fun f => Rmax 1 (Rabs (number f))) fs).
-
-Lemma constant_app fs gs : constant (fs ++ gs) = constant fs * constant gs.
-Proof. unfold constant. induction fs as [|f fs IH]; simpl; [ring|]. rewrite IH. ring. Qed.
-
-Lemma cost_app fs gs : cost (fs ++ gs) = (cost fs + cost gs)%nat.
-Proof. unfold cost. now rewrite map_app, list_sum_app. Qed.
-
-Lemma room_app fs gs : room (fs ++ gs) = room fs * room gs.
-Proof. unfold room. induction fs as [|f fs IH]; simpl; [ring|]. rewrite IH. ring. Qed.
-
-Lemma room_1 fs : 1 <= room fs.
-Proof.
-  unfold room. induction fs as [|f fs IH]; simpl; [lra|]. rewrite <- (Rmult_1_l 1) at 1.
-  apply Rmult_le_compat; [lra|lra|apply Rmax_l|exact IH].
-Qed.
-
-Lemma constant_room fs : Rabs (constant fs) <= room fs.
-Proof.
-  unfold constant, room. induction fs as [|f fs IH]; simpl; [rewrite Rabs_R1; lra|]. rewrite Rabs_mult.
-  apply Rmult_le_compat; [apply Rabs_pos|apply Rabs_pos|apply Rmax_r|exact IH].
-Qed.
-
-Lemma factors_perm fs gs : Permutation fs gs ->
-  constant fs = constant gs /\ cost fs = cost gs /\ room fs = room gs /\ length fs = length gs.
-Proof.
-  unfold constant, room.
-  induction 1 as [|f fs gs _ (I1 & I2 & I3 & I4)|f g fs|fs gs hs _ (I1 & I2 & I3 & I4) _ (J1 & J2 & J3 & J4)].
-  - now repeat split.
-  - unfold cost in *. cbn [map fold_right length list_sum]. unfold list_sum in *. cbn [fold_right].
-    rewrite I1, I2, I3, I4. now repeat split.
-  - unfold cost. simpl. split; [ring|]. split; [lia|]. split; [ring|reflexivity].
-  - repeat split; congruence.
-Qed.
 
 (** ** Exact sum, magnitudes, and the bound *)
 
@@ -163,10 +32,14 @@ Definition charged (t : term) : R := INR (cost (fst t)) * magnitude t.
 Definition spread_of (t : term) : R := room (fst t) * (Rabs (snd t) + 1).
 Definition spread (l : list term) : R := total (map spread_of l).
 
+(** Numbers, sums and products that underflow, and all factors that may follow, in units of
+    [eta]. *)
+Definition flushed (L : nat) (l : list term) : R :=
+  match l with [] => 0 | _ => 12 * INR (S L) * spread l - 4 end.
+
 (** First-order error, then the error with its amplification. *)
 Definition first_order (L : nat) (c f : R) (l : list term) : R :=
-  u * (worst c f (live l) + total (map charged l)) +
-  eta * (8 * INR (pred (length (live l)) + L) * spread (kept l)).
+  u * (worst c f (live l) + total (map charged l)) + eta * flushed L (kept l).
 
 Definition error (K L : nat) (c f : R) (l : list term) : R :=
   (1 + u) ^ (pred (length (live l)) + K) * first_order L c f l.
@@ -180,12 +53,14 @@ Lemma kept_app l1 l2 : kept (l1 ++ l2) = kept l1 ++ kept l2. Proof. apply filter
 
 Lemma live_kept l : live l = map magnitude (kept l).
 Proof.
-  unfold live, kept. induction l as [|t l IH]; [reflexivity|]. cbn [map filter]. rewrite IH. now destruct nonzero.
+  unfold live, kept. induction l as [|t l IH]; [reflexivity|]. cbn [map filter]. rewrite IH.
+  now destruct nonzero.
 Qed.
 
 Lemma kept_length l : (length (live l) <= length l)%nat.
 Proof.
-  unfold live. induction l as [|t l IH]; [apply le_n|]. cbn [map filter]. destruct nonzero; cbn [length]; lia.
+  unfold live. induction l as [|t l IH]; [apply le_n|]. cbn [map filter].
+  destruct nonzero; cbn [length]; lia.
 Qed.
 
 Lemma live_nonneg l : nonneg (live l).
@@ -228,22 +103,63 @@ Proof. unfold spread. now rewrite map_app, total_app. Qed.
 
 Lemma spread_length l : INR (length l) <= spread l.
 Proof.
-  unfold spread. induction l as [|t l IH]; [simpl; lra|]. cbn [length map]. rewrite S_INR, total_cons.
+  unfold spread. induction l as [|t l IH]; [simpl; lra|]. cbn [length map].
+  rewrite S_INR, total_cons.
   generalize (spread_of_1 t). lra.
 Qed.
 
 Lemma spread_pos l : 0 <= spread l.
 Proof. apply Rle_trans with (2 := spread_length l). apply pos_INR. Qed.
 
+Lemma spread_some l : l <> [] -> 1 <= spread l.
+Proof.
+  intros H. apply Rle_trans with (2 := spread_length l). destruct l as [|t l]; [easy|].
+  cbn [length]. rewrite S_INR.
+  generalize (pos_INR (length l)). lra.
+Qed.
+
+Lemma flushed_some L l : l <> [] -> flushed L l = 12 * INR (S L) * spread l - 4.
+Proof. now destruct l. Qed.
+
+Lemma flushed_range L l : 0 <= flushed L l <= 12 * INR (S L) * spread l.
+Proof.
+  destruct l as [|t l]; [unfold spread; simpl; lra|]. rewrite flushed_some by discriminate.
+  assert (S1 := spread_some (t :: l) ltac:(discriminate)).
+  assert (N : 1 <= INR (S L)) by (rewrite S_INR; generalize (pos_INR L); lra).
+  assert (1 * 1 <= INR (S L) * spread (t :: l)) by (apply Rmult_le_compat; lra). lra.
+Qed.
+
+Lemma flushed_same L l l' : map spread_of l = map spread_of l' -> flushed L l = flushed L l'.
+Proof.
+  intros E. unfold flushed, spread. destruct l, l'; try discriminate; [reflexivity|now rewrite E].
+Qed.
+
+Lemma flushed_perm L l l' : Permutation l l' -> flushed L l = flushed L l'.
+Proof.
+  intros P. destruct l as [|t l]; [now rewrite (Permutation_nil P)|].
+  assert (N : l' <> []) by (intros ->; now apply Permutation_sym, Permutation_nil in P).
+  rewrite !flushed_some by (assumption || discriminate). unfold spread.
+  now rewrite (total_perm _ _ (Permutation_map spread_of P)).
+Qed.
+
+Lemma flushed_join L l l' : l <> [] -> l' <> [] ->
+  flushed L l + flushed L l' + 4 <= flushed L (l ++ l').
+Proof.
+  intros H H'. assert (N : l ++ l' <> []) by now destruct l.
+  rewrite !flushed_some, spread_app by assumption. lra.
+Qed.
+
 Lemma spread_kept l : spread (kept l) <= spread l.
 Proof.
-  unfold spread, kept. induction l as [|t l IH]; [simpl; lra|]. cbn [filter map]. rewrite total_cons.
+  unfold spread, kept. induction l as [|t l IH]; [simpl; lra|]. cbn [filter map].
+  rewrite total_cons.
   generalize (spread_of_1 t). destruct nonzero; cbn [map]; rewrite ?total_cons; lra.
 Qed.
 
 Lemma magnitude_spread t : magnitude t <= spread_of t.
 Proof.
-  unfold magnitude, exact, spread_of. rewrite Rabs_mult. apply Rmult_le_compat; try apply Rabs_pos; [apply constant_room|lra].
+  unfold magnitude, exact, spread_of. rewrite Rabs_mult.
+  apply Rmult_le_compat; try apply Rabs_pos; [apply constant_room|lra].
 Qed.
 
 Lemma size_spread l : size l <= spread (kept l).
@@ -279,8 +195,10 @@ Lemma kept_none l : kept l = [] -> exact_sum l = 0 /\ forall K L c f, error K L 
 Proof.
   intros H. assert (Lv : live l = []) by now rewrite live_kept, H.
   assert (Z : size l = 0) by now rewrite <- total_live, Lv. split.
-  - destruct (Req_dec (exact_sum l) 0) as [E|E]; [exact E|]. apply Rabs_pos_lt in E. generalize (exact_sum_size l). lra.
-  - intros K L c f. unfold error, first_order. rewrite Lv, H. unfold spread. cbn [worst map total fold_right length pred].
+  - destruct (Req_dec (exact_sum l) 0) as [E|E]; [exact E|]. apply Rabs_pos_lt in E.
+    generalize (exact_sum_size l). lra.
+  - intros K L c f. unfold error, first_order. rewrite Lv, H.
+    cbn [flushed worst map total fold_right length pred].
     assert (C : total (map charged l) = 0).
     { clear Lv Z. induction l as [|t l IH]; [reflexivity|]. unfold kept in H. cbn [filter] in H.
       destruct (nonzero (magnitude t)) eqn:E; [discriminate|]. apply nonzero_0 in E. cbn [map].

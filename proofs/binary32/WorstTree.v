@@ -227,7 +227,8 @@ Lemma worst_scale a c f l : 0 <= a -> a * worst c f l = worst (a * c) (a * f) (m
 Proof.
   intros Ha. destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
   - rewrite !worst_short by (rewrite ?map_length; exact L). ring.
-  - rewrite !worst_long by (rewrite ?map_length; exact L). rewrite map_length, Rmult_plus_distr_l. f_equal.
+  - rewrite !worst_long by (rewrite ?map_length; exact L). rewrite map_length, Rmult_plus_distr_l.
+    f_equal.
     unfold levels. rewrite <- over_scale. apply over_ext. intros j _. rewrite top_scale by exact Ha.
     apply Rmult_min_distr_l. exact Ha.
 Qed.

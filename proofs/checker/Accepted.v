@@ -44,9 +44,11 @@ Qed.
 
 Lemma change_entry at_ o m q : entry q (change_rest at_ o m) = change_of at_ q (fun j => entry q (r_move (at_ j))) o m.
 Proof.
-  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [change_rest change_of]; rewrite ?entry_nil, ?nth_vup, ?nth_vsum; try reflexivity.
+  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [change_rest change_of];
+    rewrite ?entry_nil, ?nth_vup, ?nth_vsum; try reflexivity.
   - apply pixel_entry.
-  - rewrite map_map. unfold counted. do 2 f_equal. apply map_ext. intros w. cbn [fst snd]. destruct (fst w =? 0)%Z; lia.
+  - rewrite map_map. unfold counted. do 2 f_equal. apply map_ext. intros w. cbn [fst snd].
+    destruct (fst w =? 0)%Z; lia.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.

@@ -1,15 +1,16 @@
 (** * Sums that Statement.v admits
 
-    - [admits]: a sum as a runtime has carried it out, with every partial result, does what Statement.v
-      allows;
+    - [admits]: a sum as a runtime has carried it out, with every partial result, does what
+      Statement.v allows;
     - [admits_sum], [admits_terms_ok]: then it is a [sum], of the given terms in any order.
 
-    Numbers are integers over 2^100 as everywhere in the checker, and every rounding has to be within
-    [u |t|] (no underflow). Rests on SumRoundings.v; Executions.v takes it to all units. *)
+    Rests on Single.v; Executions.v takes it to all units. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation.
-From Lastbit Require Import Statement binary32.Terms checker.Program checker.Numbers checker.Annotation checker.SumRoundings.
+From Lastbit Require Import Statement binary32.Terms binary32.Additions checker.Program
+  checker.Numbers checker.Annotation checker.SumRoundings
+  checker.Single.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope Z_scope.
@@ -22,15 +23,18 @@ Inductive folding :=
 | FQuotient (a : folding) (c v : Z)
 | FReciprocal (c v : Z).
 
-(** A tree of additions, and of products and quotients of partial results, with the result of each. *)
+(** A tree of additions, and of products and quotients of partial results, with the result of
+    each. *)
 Inductive witness :=
 | WNumber (x : Z)
 | WTimes (c : folding) (a : witness) (v : Z)
 | WOver (c : Z) (a : witness) (v : Z)
 | WAdd (a b : witness) (v : Z).
 
-Definition constant_of (c : folding) : Z := match c with FNumber v | FProduct _ _ v | FQuotient _ _ v | FReciprocal _ v => v end.
-Definition result (t : witness) : Z := match t with WNumber v | WTimes _ _ v | WOver _ _ v | WAdd _ _ v => v end.
+Definition constant_of (c : folding) : Z :=
+  match c with FNumber v | FProduct _ _ v | FQuotient _ _ v | FReciprocal _ v => v end.
+Definition result (t : witness) : Z :=
+  match t with WNumber v | WTimes _ _ v | WOver _ _ v | WAdd _ _ v => v end.
 
 (** Leaves: a number, and the factors that it has got. *)
 Inductive zfactor := ZTimes (c : Z) | ZOver (c : Z).
@@ -52,19 +56,12 @@ Fixpoint leaves (t : witness) : list zterm :=
   | WAdd a b _ => leaves a ++ leaves b
   end.
 
-(** [v] is [t] (over 2^200), rounded; or [t] itself, if [w] is a power of two. *)
-Definition rounded (t v : Z) : bool := Z.abs (v * one - t) * 0x1000000 <=? Z.abs t.
-Definition product (w x v : Z) : bool := rounded (w * x) v && (negb (power_of_2 w) || (v * one =? w * x)).
-
-(** [v] is [a / c], rounded. *)
-Definition quotient (a b v : Z) : bool := Z.abs (v * b - a * one) * 0x1000000 <=? Z.abs (a * one).
-Definition quotient_by (c a v : Z) : bool := quotient a c v && (negb (power_of_2 c) || (v * c =? a * one)).
-
 Fixpoint folds_so (c : folding) : bool :=
   match c with
   | FNumber _ => true
   | FProduct a b v =>
-      folds_so a && folds_so b && product (constant_of a) (constant_of b) v && product (constant_of b) (constant_of a) v
+      folds_so a && folds_so b && product (constant_of a) (constant_of b) v &&
+        product (constant_of b) (constant_of a) v
   | FQuotient a c v => folds_so a && quotient_by c (constant_of a) v
   | FReciprocal c v => quotient_by c one v
   end.
@@ -80,111 +77,33 @@ Fixpoint admits (t : witness) : bool :=
        else rounded ((result a + result b) * one) v)
   end.
 
-Definition factor_of (f : zfactor) : factor := match f with ZTimes c => Times (real c) | ZOver c => Over (real c) end.
+Definition factor_of (f : zfactor) : factor :=
+  match f with ZTimes c => Times (real c) | ZOver c => Over (real c) end.
 Definition term_of (t : zterm) : term := (map factor_of (fst t), real (snd t)).
 Definition terms_of (t : witness) : list term := map term_of (leaves t).
 
 Open Scope R_scope.
 
-(** ** Single operations *)
-
-Lemma rounded_ok t v : rounded t v = true -> Rabs (real v - real2 t) <= u * Rabs (real2 t).
-Proof.
-  unfold rounded. rewrite Z.leb_le. intros H. apply IZR_le in H. rewrite mult_IZR, !abs_IZR, minus_IZR, mult_IZR, one_is in H.
-  rewrite u_is. assert (E : real v - real2 t = (IZR v * 2 ^ 100 - IZR t) * (/ 2 ^ 100 * / 2 ^ 100)) by (unfold real, real2; field).
-  rewrite E. unfold real2, Rdiv. rewrite !Rabs_mult, !(Rabs_pos_eq (/ 2 ^ 100)) by lra. lra.
-Qed.
-
-Lemma rounds_ok t v : Rabs (real v - t) <= u * Rabs t -> rounds t (Finite (real v)).
-Proof. intros H _. exists (real v). split; [reflexivity|now left]. Qed.
-
-Lemma product_real w x : real w * real x = real2 (w * x).
-Proof. unfold real, real2. rewrite mult_IZR. lra. Qed.
-
-Lemma sum_real2 a b : real a + real b = real2 ((a + b) * one).
-Proof. now rewrite Z.mul_comm, real2_one, real_plus. Qed.
-
-Lemma difference_real2 a b : real a - real b = real2 ((a - b) * one).
-Proof. now rewrite Z.mul_comm, real2_one, real_minus. Qed.
-
-Lemma real_zero z : real z = 0 -> z = 0%Z.
-Proof. unfold real. intros H. apply eq_IZR. lra. Qed.
-
-Lemma one_bit_pow n p : Z.pow 2 (Z.of_nat n) = Zpos p -> one_bit p = true.
-Proof.
-  revert p. induction n as [|n IH]; intros p H; [injection H as <-; reflexivity|].
-  rewrite Nat2Z.inj_succ, Z.pow_succ_r in H by lia. destruct (Z.pow 2 (Z.of_nat n)) as [|m|m]; [discriminate| |discriminate].
-  injection H as <-. exact (IH m eq_refl).
-Qed.
-
-(** No weight is a power of two without [power_of_2] saying so. *)
-Lemma power_known w : w <> 0%Z -> power_of_two (real w) -> power_of_2 w = true.
-Proof.
-  intros N [k Hk]. rewrite <- real_abs in Hk. unfold real in Hk.
-  assert (P : (1 <= Z.abs w)%Z) by lia. apply IZR_le in P. simpl in P.
-  assert (E : IZR (Z.abs w) = bpow radix2 (k + 100)).
-  { rewrite bpow_plus, (bpow_powerRZ radix2 k). change (IZR radix2) with 2. rewrite <- Hk.
-    assert (B : bpow radix2 100 = 2 ^ 100) by (simpl; lra). rewrite B. field. }
-  assert (G : (0 <= k + 100)%Z).
-  { destruct (Z.le_gt_cases 0 (k + 100)) as [G|G]; [exact G|].
-    assert (bpow radix2 (k + 100) < bpow radix2 0) by now apply bpow_lt. change (bpow radix2 0) with 1 in *. lra. }
-  rewrite <- IZR_Zpower in E by exact G. apply eq_IZR in E. change (Zpower radix2 (k + 100)) with (2 ^ (k + 100))%Z in E.
-  rewrite <- (Z2Nat.id _ G) in E. destruct w as [|p|p]; [lia| |]; symmetry in E; exact (one_bit_pow _ p E).
-Qed.
-
-Lemma product_ok w x v : product w x v = true -> multiplies (Finite (real w)) (Finite (real x)) (Finite (real v)).
-Proof.
-  unfold product. rewrite andb_true_iff. intros [H1 H2] p q [= <-] [= <-]. exists (real w), (real x).
-  split; [apply reads_refl|]. split; [apply reads_refl|]. apply rounded_ok in H1. rewrite <- product_real in H1.
-  split; [now apply rounds_ok|]. intros P. assert (N : w <> 0%Z).
-  { intros ->. rewrite real_0 in P. destruct P as [k Hk]. rewrite Rabs_R0 in Hk. generalize (powerRZ_lt 2 k ltac:(lra)). lra. }
-  rewrite (power_known w N P) in H2. apply Z.eqb_eq in H2. rewrite product_real, <- H2, Z.mul_comm, real2_one. apply shifts_exact.
-Qed.
-
-Lemma quotient_error a b v : b <> 0%Z -> quotient a b v = true -> Rabs (real v - real a / real b) <= u * Rabs (real a / real b).
-Proof.
-  unfold quotient. rewrite Z.leb_le. intros Nz H. assert (Nb : real b <> 0) by (intros E; now apply real_zero in E).
-  apply IZR_le in H. rewrite mult_IZR, !abs_IZR, minus_IZR, !mult_IZR, one_is, Rabs_mult, (Rabs_pos_eq (2 ^ 100)) in H by lra.
-  assert (E : Rabs (IZR v * IZR b - IZR a * 2 ^ 100) = 2 ^ 100 * 2 ^ 100 * (Rabs (real v - real a / real b) * Rabs (real b))).
-  { rewrite <- Rabs_mult. replace ((real v - real a / real b) * real b) with (real v * real b - real a) by (field; exact Nb).
-    rewrite <- (Rabs_pos_eq (2 ^ 100 * 2 ^ 100)) at 1 by lra. rewrite <- Rabs_mult. f_equal. unfold real. field. }
-  rewrite E in H. assert (Ea : Rabs (IZR a) = 2 ^ 100 * Rabs (real a)).
-  { rewrite <- (Rabs_pos_eq (2 ^ 100)) at 1 by lra. rewrite <- Rabs_mult. f_equal. unfold real. field. }
-  rewrite Ea in H. rewrite u_is. unfold Rdiv at 2. rewrite Rabs_mult, Rabs_inv.
-  assert (P : 0 < Rabs (real b)) by now apply Rabs_pos_lt. apply (Rmult_le_reg_r (Rabs (real b))); [exact P|].
-  replace (/ 16777216 * (Rabs (real a) * / Rabs (real b)) * Rabs (real b)) with (/ 16777216 * Rabs (real a)) by (field; lra). lra.
-Qed.
-
-Lemma normal_nonzero b : eta < Rabs (real b) -> b <> 0%Z.
-Proof. intros H ->. rewrite real_0, Rabs_R0 in H. generalize eta_pos. lra. Qed.
-
-Lemma quotient_by_ok c a v : quotient_by c a v = true -> divides_by (Finite (real c)) (Finite (real a)) (Finite (real v)).
-Proof.
-  unfold quotient_by. rewrite andb_true_iff. intros [H1 H2] p q [= <-] [= <-] Hc. assert (N := normal_nonzero c Hc).
-  exists (real a). split; [apply reads_refl|]. split; [now apply rounds_ok, quotient_error|]. intros P.
-  rewrite (power_known c N P) in H2. apply Z.eqb_eq, (f_equal IZR) in H2. rewrite !mult_IZR, one_is in H2.
-  assert (Nr : real c <> 0) by (intros E; now apply real_zero in E).
-  replace (real a / real c) with (real v); [apply shifts_exact|]. apply (Rmult_eq_reg_r (real c)); [|exact Nr].
-  replace (real a / real c * real c) with (real a) by (field; exact Nr). unfold real. lra.
-Qed.
-
 (** ** Constants, and sums *)
 
-Lemma folds_so_ok c : folds_so c = true -> folds (map factor_of (factors_of c)) (Finite (real (constant_of c))).
+Lemma folds_so_ok c : folds_so c = true ->
+  folds (map factor_of (factors_of c)) (Finite (real (constant_of c))).
 Proof.
   induction c as [c|a IHa b IHb v|a IHa c v|c v]; cbn [folds_so factors_of constant_of]; intros H.
   - apply folds_number.
   - rewrite !andb_true_iff in H. destruct H as [[[H1 H2] H3] H4]. rewrite map_app.
     now apply folds_product with (1 := IHa H1) (2 := IHb H2); apply product_ok.
   - rewrite andb_true_iff in H. destruct H as [H1 H2]. cbn [map factor_of].
-    apply (folds_quotient _ [real c] _ (Finite (real c))) with (1 := IHa H1); [apply folds_number|now apply quotient_by_ok].
+    apply (folds_quotient _ [real c] _ (Finite (real c))) with (1 := IHa H1);
+      [apply folds_number|now apply quotient_by_ok].
   - cbn [map factor_of]. apply (folds_reciprocal [real c] (Finite (real c))); [apply folds_number|].
     rewrite <- real_one. now apply quotient_by_ok.
 Qed.
 
 Lemma leaves_some t : terms_of t <> [].
 Proof.
-  unfold terms_of. intros H. apply map_eq_nil in H. revert H. induction t as [x|c a IH v|c a IH v|a IHa b IHb v]; cbn [leaves]; intros H.
+  unfold terms_of. intros H. apply map_eq_nil in H. revert H.
+  induction t as [x|c a IH v|c a IH v|a IHa b IHb v]; cbn [leaves]; intros H.
   - discriminate.
   - now apply map_eq_nil in H.
   - now apply map_eq_nil in H.
@@ -192,25 +111,35 @@ Proof.
 Qed.
 
 Lemma scaled_terms (fs : list zfactor) (l : list zterm) :
-  map term_of (map (fun y => (fs ++ fst y, snd y)) l) = map (with_factors (map factor_of fs)) (map term_of l).
+  map term_of (map (fun y => (fs ++ fst y, snd y)) l) =
+    map (with_factors (map factor_of fs)) (map term_of l).
 Proof.
-  rewrite !map_map. apply map_ext. intros [gs x]. unfold term_of, with_factors. cbn [fst snd]. now rewrite map_app.
+  rewrite !map_map. apply map_ext. intros [gs x]. unfold term_of, with_factors. cbn [fst snd].
+  now rewrite map_app.
 Qed.
 
 Theorem admits_sum t : admits t = true -> sum (terms_of t) (Finite (real (result t))).
 Proof.
   induction t as [x|c a IH v|c a IH v|a IHa b IHb v]; cbn [admits result]; intros H.
   - apply sum_number. intros p [= <-]. exists (real x). split; [apply reads_refl|reflexivity].
-  - rewrite !andb_true_iff in H. destruct H as [[H1 H2] H3]. unfold terms_of. cbn [leaves]. rewrite scaled_terms.
-    apply sum_times with (2 := folds_so_ok c H1) (3 := IH H2); [apply leaves_some|now apply product_ok].
-  - rewrite andb_true_iff in H. destruct H as [H1 H2]. unfold terms_of. cbn [leaves]. rewrite (scaled_terms [ZOver c]).
-    apply (sum_over [real c] _ (Finite (real c))) with (3 := IH H1); [apply leaves_some|apply folds_number|now apply quotient_by_ok].
-  - rewrite !andb_true_iff in H. destruct H as [[H1 H2] H3]. unfold terms_of. cbn [leaves]. rewrite map_app.
-    apply sum_adds with (1 := IHa H1) (2 := IHb H2). intros p q [= <-] [= <-]. exists (real (result a)), (real (result b)).
+  - rewrite !andb_true_iff in H. destruct H as [[H1 H2] H3]. unfold terms_of. cbn [leaves].
+    rewrite scaled_terms.
+    apply sum_times with (2 := folds_so_ok c H1) (3 := IH H2);
+      [apply leaves_some|now apply product_ok].
+  - rewrite andb_true_iff in H. destruct H as [H1 H2]. unfold terms_of. cbn [leaves].
+    rewrite (scaled_terms [ZOver c]).
+    apply (sum_over [real c] _ (Finite (real c))) with (3 := IH H1);
+      [apply leaves_some|apply folds_number|now apply quotient_by_ok].
+  - rewrite !andb_true_iff in H. destruct H as [[H1 H2] H3]. unfold terms_of. cbn [leaves].
+    rewrite map_app.
+    apply sum_adds with (1 := IHa H1) (2 := IHb H2). intros p q [= <-] [= <-].
+    exists (real (result a)), (real (result b)).
     split; [apply reads_refl|]. split; [apply reads_refl|].
     destruct (Z.eqb_spec (result a) 0) as [Za|Na]; [|destruct (Z.eqb_spec (result b) 0) as [Zb|Nb]].
-    + apply Z.eqb_eq in H3. subst v. rewrite Za, real_0, Rplus_0_l. split; [apply rounds_exact|]. split; [easy|]. now intros ->.
-    + apply Z.eqb_eq in H3. subst v. rewrite Zb, real_0, Rplus_0_r. split; [apply rounds_exact|]. split; [|easy]. now intros ->.
+    + apply Z.eqb_eq in H3. subst v. rewrite Za, real_0, Rplus_0_l. split; [apply rounds_exact|].
+      split; [easy|]. now intros ->.
+    + apply Z.eqb_eq in H3. subst v. rewrite Zb, real_0, Rplus_0_r. split; [apply rounds_exact|].
+      split; [|easy]. now intros ->.
     + apply rounded_ok in H3. rewrite <- sum_real2 in H3. split; [now apply rounds_ok|].
       split; intros E; apply real_zero in E; contradiction.
 Qed.
@@ -238,41 +167,50 @@ Fixpoint permuted (l k : list A) : bool :=
   end.
 
 (** In [l] stands something that is the same as [a]. *)
-Lemma without_ok a l k : without a l = Some k -> exists b, same a b = true /\ Permutation (b :: k) l.
+Lemma without_ok a l k : without a l = Some k -> exists b, same a b = true /\
+  Permutation (b :: k) l.
 Proof.
   revert k. induction l as [|b l IH]; intros k H; [discriminate|]. cbn in H. destruct (same a b) eqn:E.
   - injection H as <-. now exists b.
-  - destruct (without a l) as [m|] eqn:W; [|discriminate]. injection H as <-. destruct (IH m eq_refl) as (c & E' & P).
+  - destruct (without a l) as [m|] eqn:W; [|discriminate]. injection H as <-.
+    destruct (IH m eq_refl) as (c & E' & P).
     exists c. split; [exact E'|]. rewrite perm_swap. now apply perm_skip.
 Qed.
 
-Lemma permuted_ok l k : permuted l k = true -> exists k', Forall2 (fun a b => same a b = true) l k' /\ Permutation k' k.
+Lemma permuted_ok l k : permuted l k = true ->
+  exists k', Forall2 (fun a b => same a b = true) l k' /\ Permutation k' k.
 Proof.
-  revert k. induction l as [|a l IH]; intros k H; cbn in H; [destruct k; [exists []; split; constructor|discriminate]|].
-  destruct (without a k) as [m|] eqn:W; [|discriminate]. destruct (without_ok _ _ _ W) as (b & E & P).
-  destruct (IH m H) as (k' & F & Q). exists (b :: k'). split; [now constructor|]. rewrite <- P. now apply perm_skip.
+  revert k. induction l as [|a l IH]; intros k H; cbn in H;
+    [destruct k; [exists []; split; constructor|discriminate]|].
+  destruct (without a k) as [m|] eqn:W; [|discriminate].
+  destruct (without_ok _ _ _ W) as (b & E & P).
+  destruct (IH m H) as (k' & F & Q). exists (b :: k'). split; [now constructor|]. rewrite <- P.
+  now apply perm_skip.
 Qed.
 End Permuted.
 
 Definition same (a b : zterm) : bool := permuted same_factor (fst a) (fst b) && (snd a =? snd b)%Z.
 
-Lemma same_ok a b : same a b = true -> Permutation (map factor_of (fst a)) (map factor_of (fst b)) /\ snd a = snd b.
+Lemma same_ok a b : same a b = true -> Permutation (map factor_of (fst a)) (map factor_of (fst b))
+  /\ snd a = snd b.
 Proof.
   unfold same. rewrite andb_true_iff, Z.eqb_eq. intros [H1 H2]. split; [|exact H2].
-  destruct (permuted_ok _ _ _ H1) as (k & F & P). replace (fst a) with k; [now apply Permutation_map|]. symmetry.
-  revert F. clear. generalize (fst a). induction 1 as [|f g l k H _ IH]; [reflexivity|]. f_equal; [|exact IH].
+  destruct (permuted_ok _ _ _ H1) as (k & F & P).
+  replace (fst a) with k; [now apply Permutation_map|]. symmetry.
+  revert F. clear. generalize (fst a). induction 1 as [|f g l k H _ IH]; [reflexivity|].
+  f_equal; [|exact IH].
   destruct f, g; try discriminate; cbn in H; apply Z.eqb_eq in H; now subst.
 Qed.
 
 (** [v] is the sum of the terms [l], computed by [t]. *)
-Definition admits_terms (t : witness) (l : list zterm) (v : Z) : bool := admits t && (result t =? v)%Z && permuted same (leaves t) l.
+Definition admits_terms (t : witness) (l : list zterm) (v : Z) : bool :=
+  admits t && (result t =? v)%Z && permuted same (leaves t) l.
 
 Theorem admits_terms_ok t l v : admits_terms t l v = true -> sum (map term_of l) (Finite (real v)).
 Proof.
-  unfold admits_terms. rewrite !andb_true_iff, Z.eqb_eq. intros [[H1 <-] H3]. destruct (permuted_ok _ _ _ H3) as (k & F & P).
-  assert (Refl : forall l : list term, alike l l).
-  { intros m. induction m; constructor; [|assumption]. split; [apply Permutation_refl|reflexivity]. }
-  apply (sum_any_order (map term_of k) (map term_of l)); [now apply Permutation_map|apply Refl|].
+  unfold admits_terms. rewrite !andb_true_iff, Z.eqb_eq. intros [[H1 <-] H3].
+  destruct (permuted_ok _ _ _ H3) as (k & F & P).
+  apply (sum_reordered (map term_of k)); [now apply Permutation_map|].
   apply (sum_any_order (terms_of t) (terms_of t)); [apply Permutation_refl| |now apply admits_sum].
   clear -F. unfold terms_of. induction F as [|x y l m H _ IH]; constructor; [|exact IH].
   destruct (same_ok x y H) as [P E]. split; [exact P|]. unfold term_of. cbn [snd]. now rewrite E.

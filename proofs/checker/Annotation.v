@@ -22,7 +22,8 @@ Notation weighted := Convolution.weighted.
 Notation constants := Convolution.constants.
 
 (** The divisor of all terms, if there is one. *)
-Definition divisor (over : option Z) : list factor := match over with None => [] | Some c => [Over (real c)] end.
+Definition divisor (over : option Z) : list factor := match over with None => [] | Some c =>
+  [Over (real c)] end.
 
 Definition denote (o : cunit) : operation :=
   match o with
@@ -53,7 +54,8 @@ Proof. destruct o; cbn; try reflexivity. unfold weighted, entries. now rewrite !
 
 Lemma core_in_reads o m x : In x (core_of o m) -> In (snd x) (reads_of o).
 Proof.
-  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [core_of shares reads_of]; intros H; try (destruct H as [<-|[]]; now left).
+  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [core_of shares reads_of]; intros H;
+    try (destruct H as [<-|[]]; now left).
   - easy.
   - apply in_map_iff in H. destruct H as (w & <- & Hw). cbn [snd]. now apply in_map.
   - now apply in_map.

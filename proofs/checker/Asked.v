@@ -16,8 +16,8 @@ Open Scope Z_scope.
 
 (** ** Networks and certificates *)
 
-(** A linear unit adds up weights times units, all of them divided by one number if there is one, and
-    constants. *)
+(** A linear unit adds up weights times units, all of them divided by one number if there is one,
+    and constants. *)
 Inductive cunit :=
 | CPixel (p : nat)
 | CLinear (ws : sparse) (bs : list Z) (over : option Z)
@@ -66,7 +66,8 @@ Definition reads_of (o : cunit) : list positive :=
 
 (** The same unit without the terms of weight 0. *)
 Definition strip (o : cunit) : cunit :=
-  match o with CLinear ws bs over => CLinear (filter (fun w => negb (fst w =? 0)) ws) bs over | _ => o end.
+  match o with CLinear ws bs over => CLinear (filter (fun w =>
+    negb (fst w =? 0)) ws) bs over | _ => o end.
 
 (** The linear core and the offset of a unit. A weight that is divided is rounded down. *)
 Definition shares (ws : sparse) (over : option Z) : sparse :=
@@ -114,24 +115,26 @@ Fixpoint one_bit (p : positive) : bool := match p with xH => true | xO q => one_
 Definition power_of_2 (z : Z) : bool := match z with Z0 => false | Zpos p | Zneg p => one_bit p end.
 
 Definition limit : Z := 0x100000 * one.                      (* 2^20: no value is larger *)
-Definition heaviest : Z := 0x100000 * one.                   (* 2^20: of the weights of a unit, together *)
+Definition heaviest : Z := 0x200000000000 * one.              (* 2^45: of the weights of a unit, together *)
 Definition most_terms : Z := 0x8000.                         (* 2^15 *)
 
-(** Rounding of a sum of terms [bs], [products] of them for the products that round, [whole] its bound
-    (all over 2^200). No term costs more than 3 roundings. *)
+(** Rounding of a sum of terms [bs], [products] of them for the products that round, [whole] its
+    bound (all over 2^200). No term costs more than 3 roundings. *)
 Definition noise_of_sum (bs : list Z) (products whole : Z) : Z :=
   let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
   let n := Z.of_nat (length m) in
   let mass := zsum m in
   let f := Z.min whole mass in
-  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0xfffffd - n) + 0x1000000000.
+  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0xfffffd - n) + 0x8000000.
 
-(** Not too many terms, nor too large ones: no overflow, and underflow below 2^36 units. *)
+(** Not too many terms, nor too large ones: no overflow, and underflow below 2^27 units. *)
 Definition sum_fits (bs : list Z) (weights : Z) : bool :=
   (Z.of_nat (length bs) <=? most_terms) && (weights <=? heaviest) && (zsum bs <=? limit * limit).
 
-Definition over_fits (over : option Z) : bool :=
-  match over with None => true | Some c => (one <=? Z.abs c) && (Z.abs c <=? limit) end.
+(** A divisor, and the weights that are divided. *)
+Definition over_fits (over : option Z) (weights : Z) : bool :=
+  match over with None => true | Some c =>
+    (one <=? Z.abs c) && (Z.abs c <=? limit) && (weights <=? limit) end.
 
 (** Over 2^200, divided as well. *)
 Definition quotient_of (over : option Z) (z : Z) : Z :=
@@ -140,7 +143,8 @@ Definition quotient_of (over : option Z) (z : Z) : Z :=
 (** The roundings that a term costs. *)
 Definition cost_over (over : option Z) : Z :=
   match over with None => 0 | Some c => if power_of_2 c then 0 else 2 end.
-Definition cost_of (over : option Z) (w : Z) : Z := (if power_of_2 w then 0 else 1) + cost_over over.
+Definition cost_of (over : option Z) (w : Z) : Z :=
+  (if power_of_2 w then 0 else 1) + cost_over over.
 
 Section Rules.
 Variable at_ : positive -> row.
@@ -172,12 +176,15 @@ Definition rounding_of (whole : Z) (o : cunit) : Z :=
 
 Definition fits (o : cunit) : bool :=
   match o with
-  | CLinear ws bs over => sum_fits (zterms ws bs over) (zsum (map (fun w => Z.abs (fst w)) ws)) && over_fits over
+  | CLinear ws bs over =>
+      let weights := zsum (map (fun w => Z.abs (fst w)) ws) in sum_fits (zterms ws bs over) weights
+        && over_fits over weights
   | _ => true
   end.
 
 (** A number for each unit whose weight is not 0. *)
-Definition counted (f : positive -> Z) (ws : sparse) : Z := zsum (map (fun w => if fst w =? 0 then 0 else f (snd w)) ws).
+Definition counted (f : positive -> Z) (ws : sparse) : Z :=
+  zsum (map (fun w => if fst w =? 0 then 0 else f (snd w)) ws).
 
 (** [f(z) - m z - b] on the range of unit [j], from its value and slopes around a point. *)
 Definition curve_rest (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (j : positive) : Z :=
@@ -270,7 +277,8 @@ Definition whole_of (k : positive) : Z := mag k - r_rho (at_ k).
 Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   let (k, o) := ko in let r := at_ k in
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
-  fits o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) && (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
+  fits o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) &&
+    (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
   (negb (r_box r) || may_box o) && vle (change_rest o (r_slope r)) (r_rem r) && vle (bend_of o r) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
   forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).

@@ -12,7 +12,7 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FunctionalExtensionality.
 From Lastbit Require Import Statement binary32.Terms curves.Enclosure checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import checker.SumRoundings checker.Precise checker.Admits.
+From Lastbit Require Import checker.SumRoundings checker.Precise checker.Single checker.Admits.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope Z_scope.
@@ -50,8 +50,10 @@ Definition admits_exp (t v : Z) : bool :=
 Inductive way := Plain | Tree (t : witness).
 
 (** The terms of a linear unit, given the values of the units. *)
-Definition terms_with (x : positive -> Z) (ws : sparse) (bs : list Z) (over : option Z) : list zterm :=
-  map (fun w => (ZTimes (fst w) :: match over with None => [] | Some c => [ZOver c] end, x (snd w))) ws ++ map (pair []) bs.
+Definition terms_with (x : positive -> Z) (ws : sparse) (bs : list Z) (over : option Z) : list
+  zterm :=
+  map (fun w => (ZTimes (fst w) :: match over with None => [] | Some c =>
+    [ZOver c] end, x (snd w))) ws ++ map (pair []) bs.
 
 (** Unit [o] has computed [y] in this way, of the image [v] and the values [x] of earlier units. *)
 Definition admits_unit (o : cunit) (v : nat -> Z) (x : positive -> Z) (y : Z) (w : way) : bool :=
@@ -204,11 +206,14 @@ Qed.
 Theorem admits_unit_ok o v x y w X : admits_unit o v x y w = true ->
   (forall j, In j (reads_of o) -> X (num j) = Finite (real (x j))) -> performs (denote o) v X (Finite (real y)).
 Proof.
-  destruct o as [p|ws bs over|j|j|i j], w as [|t]; try discriminate; cbn [admits_unit reads_of denote performs]; intros H HX.
+  destruct o as [p|ws bs over|j|j|i j], w as [|t]; try discriminate;
+    cbn [admits_unit reads_of denote performs]; intros H HX.
   - apply Z.eqb_eq in H. subst y. f_equal. unfold real. rewrite mult_IZR, one_is. field.
   - intros r Hr. apply admits_terms_ok in H. unfold terms_with in H. rewrite map_app, !map_map in H.
-    unfold terms, weighted, Convolution.weighted, constants, Convolution.constants, entries in *. rewrite !map_map in *.
-    cbn [fst snd] in *. refine (eq_ind _ (fun l => sum (l ++ _) _) H _ _). apply map_ext_in. intros w Hw.
+    unfold terms, weighted, Convolution.weighted, constants, Convolution.constants, entries in *.
+    rewrite !map_map in *.
+    cbn [fst snd] in *. refine (eq_ind _ (fun l => sum (l ++ _) _) H _ _). apply map_ext_in.
+    intros w Hw.
     assert (J : In (snd w) (map snd ws)) by now apply in_map. specialize (HX _ J).
     rewrite (Hr (num (snd w))) in HX by (apply in_map_iff; now exists w). injection HX as ->.
     unfold term_of. cbn [fst snd map factor_of]. now destruct over.
@@ -230,7 +235,8 @@ Proof.
     + apply rounded_computes with (2 := D). apply difference_real2.
     + now apply exp_ok.
   - intros r Hr. apply admits_terms_ok in H4. rewrite map_map in H4.
-    replace (map (fun j => ([], r j)) (seq 0 n)) with (map (fun j => term_of ([], nth j (s_powers w) 0%Z)) (seq 0 n)); [exact H4|].
+    replace (map (fun j => ([], r j)) (seq 0 n)) with (map (fun j =>
+      term_of ([], nth j (s_powers w) 0%Z)) (seq 0 n)); [exact H4|].
     apply map_ext_in. intros j Hj. apply in_seq in Hj. unfold term_of. cbn [fst snd map]. f_equal.
     specialize (Hr j ltac:(lia)). now injection Hr.
   - intros j Hj. now apply division_ok with (1 := H5 j (I j Hj)).

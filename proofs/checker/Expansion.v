@@ -1,11 +1,11 @@
 (** * Networks layer by layer
 
-    - [layer]: the operators of a network in normal form, with numbers on the checker's grid: what is
-      added up is one layer, with all its parts;
+    - [layer]: the operators of a network in normal form, with numbers on the checker's grid: what
+      is added up is one layer, with all its parts;
     - [expand]: a list of layers to a [cnet], unit by unit, in the order in which a runtime holds
       tensors; a layer reads earlier layers by their numbers;
-    - [convolution_expanded]: the units of a convolution stand for those of operations/Convolution.v,
-      hence for the textbook sums.
+    - [convolution_expanded]: the units of a convolution stand for those of
+      operations/Convolution.v, hence for the textbook sums.
 
     Rests on Annotation.v and Convolution.v. Stands behind network.py and layers.py. *)
 
@@ -28,7 +28,8 @@ Inductive part :=
 
 Inductive layer :=
 | LBytes (channels height width : nat)
-| LSum (over : option Z) (ps : list part) (cs : list Z)  (* divided by a number; constants by channel *)
+| LSum (over : option Z) (ps : list part) (cs : list Z)
+  (* divided by a number; constants by channel *)
 | LSilu (x : nat)
 | LSigmoid (x : nat)
 | LGate (x s : nat).                         (* [s] holds one number for each channel *)
@@ -68,15 +69,18 @@ Proof.
   intros H. unfold entries in *. induction l as [|i l IH]; [reflexivity|]. cbn [flat_map]. now rewrite map_app, H, IH.
 Qed.
 
-Definition linear_unit (over : option Z) (u : sparse * list Z) : cunit := CLinear (fst u) (snd u) over.
+Definition linear_unit (over : option Z) (u : sparse * list Z) : cunit :=
+  CLinear (fst u) (snd u) over.
 
 Theorem convolution_expanded over k out_height out_width :
   map denote (map (linear_unit over) (zconvolution k out_height out_width)) =
   convolution t (kernel_of k) out_height out_width (divisor over) (fun _ => []).
 Proof.
-  unfold zconvolution, convolution. rewrite !map_map. apply map_ext. intros n. cbn [linear_unit denote fst snd map]. unfold output.
+  unfold zconvolution, convolution. rewrite !map_map. apply map_ext. intros n.
+  cbn [linear_unit denote fst snd map]. unfold output.
   unfold added. cbn [map]. rewrite app_nil_r. do 2 f_equal.
-  unfold ztaps, taps. apply entries_flat. intros i. apply entries_flat. intros a. apply entries_flat. intros b.
+  unfold ztaps, taps. apply entries_flat. intros i. apply entries_flat. intros a.
+  apply entries_flat. intros b.
   unfold ztap, tap, inside. cbn [stride_y stride_x top left kernel_of weights].
   destruct (_ && _)%bool; [|reflexivity]. unfold entries. cbn [map fst snd]. now rewrite num_key.
 Qed.
@@ -97,15 +101,18 @@ Definition like (t : tensor) (first : nat) : tensor :=
 Definition nowhere : tensor := {| first := 0; channels := 0; height := 0; width := 0 |}.
 
 (** The tensor of a part whose units begin at [next], and their terms and constants. *)
-Definition part_units (ts : list tensor) (next : nat) (p : part) : tensor * list (sparse * list Z) :=
+Definition part_units (ts : list tensor) (next : nat) (p : part) : tensor * list (sparse * list Z)
+  :=
   let at_ x := nth x ts nowhere in
   match p with
-  | PTensor x => (like (at_ x) next, map (fun i => ([(one, key (first (at_ x) + i))], [])) (seq 0 (size_of (at_ x))))
+  | PTensor x => (like (at_ x) next, map (fun i =>
+    ([(one, key (first (at_ x) + i))], [])) (seq 0 (size_of (at_ x))))
   | PConvolution x k h w =>
       ({| first := next; channels := zoutputs k; height := h; width := w |}, zconvolution (at_ x) k h w)
   | PPlanes x =>
       ({| first := next; channels := channels (at_ x); height := 1; width := 1 |},
-       map (fun c => (map (fun i => (one, key (first (at_ x) + c * area_of (at_ x) + i))) (seq 0 (area_of (at_ x))), []))
+       map (fun c => (map (fun i => (one, key (first (at_ x) + c * area_of (at_ x) +
+         i))) (seq 0 (area_of (at_ x))), []))
          (seq 0 (channels (at_ x))))
   end.
 
@@ -115,14 +122,16 @@ Fixpoint together (a b : list (sparse * list Z)) : list (sparse * list Z) :=
   | _, _ => []
   end.
 
-Definition sum_units (ts : list tensor) (next : nat) (over : option Z) (ps : list part) (cs : list Z) : tensor * list cunit :=
+Definition sum_units (ts : list tensor) (next : nat) (over : option Z) (ps : list part) (cs : list
+  Z) : tensor * list cunit :=
   match ps with
   | [] => (nowhere, [])
   | p :: ps' =>
       let (t, us) := part_units ts next p in
       let all := fold_left together (map (fun p => snd (part_units ts next p)) ps') us in
       let plus i := match cs with [] => [] | _ => [nth (i / area_of t) cs 0%Z] end in
-      (t, map (fun iu => linear_unit over (fst (snd iu), snd (snd iu) ++ plus (fst iu))) (combine (seq 0 (size_of t)) all))
+      (t, map (fun iu => linear_unit over (fst (snd iu), snd (snd iu) ++
+        plus (fst iu))) (combine (seq 0 (size_of t)) all))
   end.
 
 (** The tensor of a layer whose units begin at [next], and the units. *)

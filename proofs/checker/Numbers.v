@@ -91,11 +91,15 @@ Lemma share_ok w c : c <> 0%Z -> Rabs (real w / real c - real (w * one / c)) <= 
 Proof.
   intros Nc. assert (C : IZR c <> 0) by (intros E; now apply eq_IZR in E).
   assert (E : real w / real c - real (w * one / c) = IZR ((w * one) mod c) / IZR c / 2 ^ 100).
-  { assert (D := Z.div_mod (w * one) c Nc). apply (f_equal IZR) in D. rewrite plus_IZR, !mult_IZR, one_is in D.
-    apply (Rmult_eq_reg_r (IZR c * 2 ^ 100)); [|apply Rmult_integral_contrapositive; lra]. unfold real.
-    replace ((IZR w / 2 ^ 100 / (IZR c / 2 ^ 100) - IZR (w * one / c) / 2 ^ 100) * (IZR c * 2 ^ 100)) with
+  { assert (D := Z.div_mod (w * one) c Nc). apply (f_equal IZR) in D. rewrite plus_IZR, !mult_IZR,
+      one_is in D.
+    apply (Rmult_eq_reg_r (IZR c * 2 ^ 100)); [|apply Rmult_integral_contrapositive; lra].
+    unfold real.
+    replace ((IZR w / 2 ^ 100 / (IZR c / 2 ^ 100) -
+      IZR (w * one / c) / 2 ^ 100) * (IZR c * 2 ^ 100)) with
       (IZR w * 2 ^ 100 - IZR c * IZR (w * one / c)) by (field; lra).
-    replace (IZR ((w * one) mod c) / IZR c / 2 ^ 100 * (IZR c * 2 ^ 100)) with (IZR ((w * one) mod c)) by (field; lra). lra. }
+    replace (IZR ((w * one) mod c) / IZR c / 2 ^ 100 * (IZR c * 2 ^ 100))
+      with (IZR ((w * one) mod c)) by (field; lra). lra. }
   rewrite E. unfold real. unfold Rdiv at 1. rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)) by lra.
   apply Rmult_le_compat_r; [lra|]. unfold Rdiv. rewrite Rabs_mult, Rabs_inv.
   assert (P := Rabs_pos_lt _ C). apply (Rmult_le_reg_r (Rabs (IZR c))); [exact P|].
@@ -113,18 +117,6 @@ Proof. induction l as [|x l IH]; [apply real_0|]. cbn [zsum fold_right map]. fol
 
 Lemma zsum_number l : IZR (zsum l) = total (map IZR l).
 Proof. induction l as [|x l IH]; [reflexivity|]. cbn [zsum fold_right map]. fold (zsum l). now rewrite plus_IZR, IH. Qed.
-
-Lemma total_scale {A} a (f : A -> R) l : total (map (fun x => a * f x) l) = a * total (map f l).
-Proof. induction l as [|x l IH]; unfold total in *; simpl; [lra|]. rewrite IH. lra. Qed.
-
-Lemma total_map_le {A} (f g : A -> R) l : (forall x, In x l -> f x <= g x) -> total (map f l) <= total (map g l).
-Proof.
-  intros H. induction l as [|x l IH]; unfold total in *; simpl; [lra|].
-  apply Rplus_le_compat; [apply H; now left|]. apply IH. intros y Hy. apply H. now right.
-Qed.
-
-Lemma total_map_ext {A} (f g : A -> R) l : (forall x, In x l -> f x = g x) -> total (map f l) = total (map g l).
-Proof. intros H. f_equal. now apply map_ext_in. Qed.
 
 (** ** Numbers of units *)
 

@@ -2,8 +2,8 @@
 
     - [sloped]: the annotation in which unit [k] has the core of slope [m];
     - [linear_gap]: what the core of a linear unit misses of its weights;
-    - [sloped_values], [sloped_changes]: with it, values and changes of the unit follow this form, whatever
-      [m] is.
+    - [sloped_values], [sloped_changes]: with it, values and changes of the unit follow this form,
+      whatever [m] is.
 
     Rests on Annotation.v, Curves.v and Rules.v. Rows.v takes it to the rows of the checker. *)
 
@@ -89,11 +89,14 @@ Definition exact_weights (ws : sparse) (c : option Z) : nat -> R :=
   Rules.weight (plain (weighted (divisor c) (entries ws))).
 
 Lemma weight_difference ws c j : exact_weights ws c j - coef (shares ws c) j =
-  Rules.weight (map (fun x => (match c with None => 0 | Some c => real (fst x) / real c - real (fst x * one / c) end, num (snd x))) ws) j.
+  Rules.weight (map (fun x => (match c with None => 0 | Some c =>
+    real (fst x) / real c - real (fst x * one / c) end, num (snd x))) ws) j.
 Proof.
   unfold exact_weights, coef, Rules.weight, plain, weighted, Convolution.weighted, entries, shares.
-  destruct c as [c|]; (induction ws as [|x ws IH]; [cbn; ring|]); cbn [map fst snd] in *; rewrite !total_cons, <- IH;
-    unfold constant; cbn [divisor map fold_right number]; destruct (num (snd x) =? j)%nat; unfold Rdiv; ring.
+  destruct c as [c|]; (induction ws as [|x ws IH]; [cbn; ring|]); cbn [map fst snd] in *;
+    rewrite !total_cons, <- IH;
+    unfold constant; cbn [divisor map fold_right number]; destruct (num (snd x) =? j)%nat;
+      unfold Rdiv; ring.
 Qed.
 
 Lemma linear_gap ws bs c (f : nat -> R) (g : positive -> Z) : fits at_ (CLinear ws bs c) = true ->
@@ -102,23 +105,31 @@ Lemma linear_gap ws bs c (f : nat -> R) (g : positive -> Z) : fits at_ (CLinear 
   real (match c with None => 0 | Some _ => up (counted g ws) end).
 Proof.
   intros Fi H. rewrite (over_ext k _ (fun j => Rabs (Rules.weight (map (fun x =>
-    (match c with None => 0 | Some c => real (fst x) / real c - real (fst x * one / c) end, num (snd x))) ws) j) * f j))
+    (match c with None => 0 | Some c => real (fst x) / real c - real (fst x * one / c) end,
+      num (snd x))) ws) j) * f j))
     by (intros; now rewrite weight_difference).
   eapply Rle_trans.
-  { apply weight_bound. intros y Hy. apply in_map_iff in Hy. destruct Hy as (x & <- & Hx). apply (H (snd x)), in_map, Hx. }
+  { apply weight_bound. intros y Hy. apply in_map_iff in Hy. destruct Hy as (x & <- & Hx). apply (H
+      (snd x)), in_map, Hx. }
   rewrite map_map. cbn [fst snd]. destruct c as [c|].
-  - cbn [fits over_fits] in Fi. rewrite !andb_true_iff, !Z.leb_le in Fi. destruct Fi as [_ [Fi _]].
+  - cbn [fits over_fits] in Fi. rewrite !andb_true_iff, !Z.leb_le in Fi.
+    destruct Fi as [_ [[Fi _] _]].
     assert (Nc : c <> 0%Z) by (unfold one in Fi; lia).
     apply Rle_trans with (2 := up_real _). unfold counted.
-    set (G := fun x : Z * positive => (if fst x =? 0 then 0 else g (snd x))%Z). rewrite zsum_number, map_map.
-    replace (total (map (fun x => IZR (G x)) ws) / 2 ^ 100 / 2 ^ 100) with (total (map (fun x => real 1 * real (G x)) ws)).
+    set (G := fun x : Z * positive => (if fst x =? 0 then 0 else g (snd x))%Z).
+    rewrite zsum_number, map_map.
+    replace (total (map (fun x => IZR (G x)) ws) / 2 ^ 100 / 2 ^ 100) with (total (map (fun x =>
+      real 1 * real (G x)) ws)).
     + apply total_map_le. intros x Hx. destruct (H (snd x) (in_map snd _ _ Hx)) as [P Q]. unfold G.
       destruct (Z.eqb_spec (fst x) 0) as [Z|_].
-      * rewrite Z, Z.mul_0_l, Zdiv_0_l, real_0. unfold Rdiv. rewrite Rmult_0_l, Rminus_0_r, Rabs_R0. lra.
+      * rewrite Z, Z.mul_0_l, Zdiv_0_l, real_0. unfold Rdiv.
+        rewrite Rmult_0_l, Rminus_0_r, Rabs_R0. lra.
       * apply Rmult_le_compat; [apply Rabs_pos|exact P|now apply share_ok|exact Q].
-    + rewrite (total_map_ext _ (fun x => / 2 ^ 100 * / 2 ^ 100 * IZR (G x))) by (intros; unfold real; lra).
-      rewrite total_scale. field.
-  - rewrite (total_map_ext _ (fun x => 0 * f (num (snd x)))) by (intros; now rewrite Rabs_R0). rewrite total_scale, real_0. lra.
+    + rewrite (total_map_ext _ (fun x => / 2 ^ 100 * / 2 ^ 100 * IZR (G x))) by (intros;
+        unfold real; lra).
+      rewrite total_map_scale. field.
+  - rewrite (total_map_ext _ (fun x => 0 * f (num (snd x)))) by (intros; now rewrite Rabs_R0).
+    rewrite total_map_scale, real_0. lra.
 Qed.
 
 Lemma linear_weights ws bs c : (forall j, In j (map snd ws) -> (num j < k)%nat) ->
@@ -126,7 +137,8 @@ Lemma linear_weights ws bs c : (forall j, In j (map snd ws) -> (num j < k)%nat) 
 Proof.
   intros H v x. cbn [denote]. rewrite (sum_affine k).
   - unfold constants. now rewrite Convolution.constants_sum, zsum_real.
-  - intros j Hj. unfold weighted, Convolution.weighted, entries in Hj. rewrite !map_map in Hj. apply in_map_iff in Hj.
+  - intros j Hj. unfold weighted, Convolution.weighted, entries in Hj. rewrite !map_map in Hj.
+    apply in_map_iff in Hj.
     destruct Hj as (w & <- & Hw). now apply H, in_map.
 Qed.
 
@@ -183,12 +195,14 @@ Qed.
 Lemma sloped_values : value_rule ann k (denote o).
 Proof.
   assert (Rs := rest_ok). assert (Rd := reads_below). assert (Of : offset ann k = real (offset_of o (r_off r))) by reflexivity.
-  assert (Co : core_here = core_of o m) by reflexivity. destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
+  assert (Co : core_here = core_of o m) by reflexivity.
+  destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
   remember o as u eqn:Eu.
   destruct u as [p|ws bs c|j|j|i j]; cbn [denote value_rest reads_of core_of offset_of] in *.
   - assert (E : real (255 * half) = 255 / 2) by (rewrite real_scale, half_is; lra).
     apply pixel_value; [|rewrite Of; exact E|lra]. intros j _. cbn [kept sloped]. now rewrite Co.
-  - apply (affine_value ann k _ _ _ (linear_weights ws bs c Rd)). rewrite Of, Rminus_diag_eq, Rabs_R0, Rplus_0_l by reflexivity.
+  - apply (affine_value ann k _ _ _ (linear_weights ws bs c Rd)).
+    rewrite Of, Rminus_diag_eq, Rabs_R0, Rplus_0_l by reflexivity.
     apply Rle_trans with (2 := Rs). cbn [kept sloped]. rewrite Co.
     exact (linear_gap ws bs c (magnitude ann) (mag at_) Fi (fun j Hj => mag_operand j (Rd j Hj))).
   - exact (curve_value sigmoid sigmoid' (Sigmoid (num j)) sigmoid_dev sigmoid_value_at j sigmoid_derive (fun _ _ => eq_refl)
@@ -210,7 +224,8 @@ Qed.
 Lemma sloped_changes : change_rule (network_of net) ann k (denote o).
 Proof.
   assert (Bs := bend_ok). assert (Rd := reads_below).
-  assert (Co : core_here = core_of o m) by reflexivity. destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
+  assert (Co : core_here = core_of o m) by reflexivity.
+  destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
   remember o as u eqn:Eu.
   destruct u as [p|ws bs c|j|j|i j]; cbn [denote change_of reads_of core_of] in *.
   - apply pixel_change.
@@ -218,9 +233,11 @@ Proof.
     + intros q _. specialize (Bs q). cbn [bend remainder sloped] in *.
       destruct (p =? q)%nat; rewrite ?real_one, ?real_0 in Bs; split; exact Bs.
   - apply (affine_change (network_of net) ann k _ _ _ (linear_weights ws bs c Rd)). intros q Hq.
-    assert (G : over k (fun j => Rabs (exact_weights ws c j - kept ann k j) * move ann q j) <= bend ann q k).
+    assert (G : over k (fun j => Rabs (exact_weights ws c j - kept ann k j) * move ann q j) <=
+      bend ann q k).
     { apply Rle_trans with (2 := Bs q). cbn [kept sloped]. rewrite Co.
-      exact (linear_gap ws bs c (move ann q) (n_move d q) Fi (fun j Hj => move_operand q j Hq (Rd j Hj))). }
+      exact (linear_gap ws bs c (move ann q) (n_move d q) Fi (fun j Hj =>
+        move_operand q j Hq (Rd j Hj))). }
     split; exact G.
   - assert (L := Rd j (or_introl eq_refl)).
     assert (Ds : slopes_in ann sigmoid' (num j) (real (m)) (real (sigmoid_dev m (low at_ j) (high at_ j)))).

@@ -1,13 +1,13 @@
 (** * The checker's roundings of sums
 
     - [real2 z] is [z / 2^200], a product of two of the checker's numbers;
-    - [sum_noise_ok]: the number [noise_of_sum] that Program.v computes, and any larger one, satisfies
-      [sum_noise] of Units.v;
-    - [power_of_2_scales]: what the checker takes for a power of two is one, so that products with it
-      are exact.
+    - [sum_noise_ok]: the number [noise_of_sum] that Program.v computes, and any larger one,
+      satisfies [sum_noise] of Units.v;
+    - [power_of_2_scales]: what the checker takes for a power of two is one, so that products with
+      it are exact.
 
-    Rests on Numbers.v, Layers.v and Units.v. Stands behind [Layer.rounding] and [underflow]; for all
-    units: Roundings.v. *)
+    Rests on Numbers.v, Layers.v and Units.v. Stands behind [Layer.rounding] and [underflow]; for
+    all units: Roundings.v. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation Sorting.Sorted.
@@ -90,21 +90,24 @@ Proof.
 Qed.
 
 Lemma sum_noise_ok bs F P W K L S E : sum_fits bs W = true -> (noise_of_sum bs P F <= E)%Z ->
-  Forall (fun b => (0 <= b)%Z) bs -> (K <= 3)%nat -> (L <= 2)%nat -> 0 <= S <= 2 ^ 42 ->
+  Forall (fun b => (0 <= b)%Z) bs -> (K <= 3)%nat -> (L <= 2)%nat -> 0 <= S <= 2 ^ 46 ->
   sum_noise (map real2 bs) (real2 F) (real2 P) K L (length bs) S (real E).
 Proof.
-  unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le. intros [[Hn _] _] HE Hb HK HL HS.
+  unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le.
+  intros [[Hn _] _] HE Hb HK HL HS.
   set (f := filter (fun x => negb (x =? 0)%Z) bs) in *. set (m := Sorting.sort f) in *.
   assert (Pm : Permutation f m) by apply Sorting.Permuted_sort.
   assert (Lf : (length f <= length bs)%nat).
   { unfold f. clear. induction bs as [|x l IH]; simpl; [lia|]. destruct (negb (x =? 0)%Z); simpl; lia. }
   assert (Lm : length m = length f) by now apply Permutation_length, Permutation_sym.
-  set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia). unfold most_terms in N, Hn.
+  set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia).
+  unfold most_terms in N, Hn.
   assert (Nr : 0 <= IZR n <= 32768) by (split; apply IZR_le; lia).
   assert (Ni : INR (length m) = IZR n) by apply INR_IZR_INZ.
   assert (Hi : INR (length m + 3) = IZR n + 3) by (rewrite plus_INR, Ni; simpl; ring).
   set (w := Z.min F (zsum m)) in *. set (c := Z.shiftr (zsum m + w + 1) 1) in *.
-  exists (map real2 m), (length m + 3)%nat, (real2 c), (real2 w). rewrite map_length, Hi, u_is, <- real2_total.
+  exists (map real2 m), (length m + 3)%nat, (real2 c), (real2 w).
+  rewrite map_length, Hi, u_is, <- real2_total.
   split; [|split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]]].
   - rewrite filter_real2. now apply Permutation_map.
   - apply sorted_descending.
@@ -113,18 +116,21 @@ Proof.
   - unfold w. rewrite real2_min. apply Rle_refl.
   - generalize (half_up (zsum m + w)). fold c. unfold real2. rewrite plus_IZR. lra.
   - unfold Layers.roundings. rewrite climb_real. set (t := climb_of c w m) in *.
-    assert (Kt : / 16777216 * (real2 t + real2 P) / (1 - (IZR n + 3) * / 16777216) <= real (ceil_div (up (t + P)) (0xfffffd - n))).
-    { apply Rle_trans with (2 := ceil_div_unit (up (t + P)) (0xfffffd - n) ltac:(lia)). rewrite minus_IZR.
+    assert (Kt : / 16777216 * (real2 t + real2 P) / (1 - (IZR n + 3) * / 16777216) <=
+      real (ceil_div (up (t + P)) (0xfffffd - n))).
+    { apply Rle_trans with (2 := ceil_div_unit (up (t + P)) (0xfffffd -
+        n) ltac:(lia)). rewrite minus_IZR.
       replace (/ 16777216 * (real2 t + real2 P) / (1 - (IZR n + 3) * / 16777216)) with
         ((real2 t + real2 P) * / (16777213 - IZR n)) by (field; lra).
       apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
       apply Rle_trans with (2 := up_real _). rewrite <- real2_plus. apply Rle_refl. }
-    assert (U : underflow (length m + L) S <= / 2 ^ 64).
-    { unfold underflow. assert (Q : INR (length m + L) <= 32770).
-      { apply Rle_trans with (INR (length m + 2)); [apply le_INR; lia|]. rewrite plus_INR, Ni. simpl. lra. }
-      assert (Q0 := pos_INR (length m + L)).
-      assert (INR (length m + L) * S <= 32770 * 2 ^ 42) by (apply Rmult_le_compat; lra). unfold eta. lra. }
-    apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x1000000000 = / 2 ^ 64) by (unfold real; lra). lra.
+    assert (U : underflow L S <= / 2 ^ 73).
+    { unfold underflow. assert (Q : INR (L + 1) <= 3) by (replace 3 with (INR 3) by (simpl; lra);
+        apply le_INR; lia).
+      assert (Q0 := pos_INR (L + 1)).
+      assert (INR (L + 1) * S <= 3 * 2 ^ 46) by (apply Rmult_le_compat; lra). unfold eta. lra. }
+    apply real_le in HE. rewrite real_plus in HE.
+    assert (Q : real 0x8000000 = / 2 ^ 73) by (unfold real; lra). lra.
   - unfold largest. lra.
   - apply Rle_trans with (INR (length bs + 5)); [apply le_INR; lia|]. rewrite plus_INR, INR_IZR_INZ.
     apply IZR_le in Hn. simpl (INR 5). lra.

@@ -82,7 +82,8 @@ Definition noise_fast (bs : list Z) (products whole : Z) : Z :=
   let n := Z.of_nat (length m) in
   let mass := zsum m in
   let f := Z.min whole mass in
-  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0xfffffd - n) + 0x1000000000.
+  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0xfffffd - n) +
+    0x8000000.
 
 Lemma noise_ok bs products whole : noise_fast bs products whole = noise_of_sum bs products whole.
 Proof. unfold noise_fast, noise_of_sum. now rewrite up_100_ok. Qed.
@@ -95,7 +96,8 @@ Fixpoint rounded_of (ws : sparse) (products : list Z) : Z :=
   end.
 Fixpoint costs_of (k : Z) (ws : sparse) (products : list Z) : Z :=
   match ws, products with
-  | w :: ws', p :: products' => (if power_of_2 (fst w) then k * p else (1 + k) * p) + costs_of k ws' products'
+  | w :: ws', p :: products' => (if power_of_2 (fst w) then
+    k * p else (1 + k) * p) + costs_of k ws' products'
   | _, _ => 0
   end.
 
@@ -113,9 +115,11 @@ Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
   | CPixel _ => (0, true)
   | CLinear ws bs over =>
       let ps := map (fun w => quotient_of over (Z.abs (fst w) * size_of (snd w))) ws in
+      let weights := zsum (map (fun w => Z.abs (fst w)) ws) in
       let all := ps ++ map (fun b => times_one (Z.abs b)) bs in
-      (noise_fast all (match over with None => rounded_of ws ps | Some _ => costs_of (cost_over over) ws ps end) (times_one whole),
-       sum_fits all (zsum (map (fun w => Z.abs (fst w)) ws)) && over_fits over)
+      (noise_fast all (match over with None => rounded_of ws ps | Some _ =>
+        costs_of (cost_over over) ws ps end) (times_one whole),
+       sum_fits all weights && over_fits over weights)
   | CSigmoid j => let x := size_of j in
       (Z.shiftr one (if x <=? Z.shiftr one 27 then 28 else if x <=? Z.shiftr one 6 then 23 else 22), true)
   | CSilu j => let x := size_of j in
@@ -125,15 +129,18 @@ Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
   | CGate i j => (ceil_div (up_100 (size_of i * size_of j)) 0x1000000 + 1, true)
   end.
 
-Lemma costs_of_ok ws over : costs_of (cost_over over) ws (zproducts at_ ws over) = zcharges at_ ws over.
+Lemma costs_of_ok ws over : costs_of (cost_over over) ws (zproducts at_ ws over) =
+  zcharges at_ ws over.
 Proof.
-  unfold zcharges, zproducts, cost_of. induction ws as [|w ws IH]; [reflexivity|]. cbn [map costs_of]. unfold zsum in *.
+  unfold zcharges, zproducts, cost_of. induction ws as [|w ws IH]; [reflexivity|].
+  cbn [map costs_of]. unfold zsum in *.
   cbn [fold_right]. rewrite IH. destruct (power_of_2 (fst w)); [f_equal; f_equal; lia|reflexivity].
 Qed.
 
 Lemma rounded_of_ok ws : rounded_of ws (zproducts at_ ws None) = zcharges at_ ws None.
 Proof.
-  rewrite <- costs_of_ok. unfold zproducts. induction ws as [|w ws IH]; [reflexivity|]. cbn [map rounded_of costs_of cost_over] in *.
+  rewrite <- costs_of_ok. unfold zproducts. induction ws as [|w ws IH]; [reflexivity|].
+  cbn [map rounded_of costs_of cost_over] in *.
   rewrite IH. destruct (power_of_2 (fst w)); lia.
 Qed.
 
@@ -141,7 +148,8 @@ Lemma noise_and_fit_ok whole o : noise_and_fit whole o = (rounding_of at_ whole 
 Proof.
   destruct o as [p|ws bs over|j|j|i j]; cbn [noise_and_fit rounding_of fits]; cbv zeta;
     rewrite ?size_ok, ?up_100_ok; try reflexivity.
-  assert (E : map (fun w => quotient_of over (Z.abs (fst w) * size_of (snd w))) ws = zproducts at_ ws over)
+  assert (E : map (fun w => quotient_of over (Z.abs (fst w) * size_of (snd w))) ws =
+    zproducts at_ ws over)
     by (apply map_ext; intros; now rewrite size_ok).
   assert (F : map (fun b => times_one (Z.abs b)) bs = map (fun b => one * Z.abs b) bs).
   { apply map_ext. intros b. rewrite times_one_ok. apply Z.mul_comm. }
@@ -184,8 +192,10 @@ Definition form_rest (o : cunit) (m b : Z) : Z :=
 
 Lemma form_rest_ok o m b : form_rest o m b = value_rest at_ o m b.
 Proof.
-  destruct o as [p|ws bs c|j|j|i j]; cbn [form_rest value_rest]; rewrite ?up_100_ok, ?size_ok, ?away_ok; try reflexivity.
-  - destruct c as [c|]; [|reflexivity]. unfold counted. do 2 f_equal. apply map_ext. intros w. now rewrite size_ok.
+  destruct o as [p|ws bs c|j|j|i j]; cbn [form_rest value_rest];
+    rewrite ?up_100_ok, ?size_ok, ?away_ok; try reflexivity.
+  - destruct c as [c|]; [|reflexivity]. unfold counted. do 2 f_equal. apply map_ext. intros w.
+    now rewrite size_ok.
   - apply rest_around_ok; [apply sigmoid_dev_ok|apply sigmoid_value_ok].
   - apply rest_around_ok; [apply silu_dev_ok|apply silu_value_ok].
 Qed.
@@ -203,7 +213,8 @@ Definition image (o : cunit) : Z * Z :=
 
 Lemma image_ok o : image o = range_of at_ o.
 Proof.
-  destruct o as [p|ws bs c|j|j|i j]; cbn [image range_of]; rewrite ?ends_ok, ?up_100_ok, ?low_100_ok; try reflexivity.
+  destruct o as [p|ws bs c|j|j|i j]; cbn [image range_of];
+    rewrite ?ends_ok, ?up_100_ok, ?low_100_ok; try reflexivity.
   - apply sigmoid_values_ok.
   - apply silu_values_ok.
 Qed.
@@ -221,7 +232,8 @@ Definition apart (o : cunit) (m : Z) : Z :=
   | CGate i j => up_100 (away_of m j * mv i + size_of i * mv j)
   end.
 
-Lemma apart_ok o m : apart o m = change_of at_ 0 mv (match o with CPixel _ => CLinear [] [] None | _ => o end) m.
+Lemma apart_ok o m : apart o m = change_of at_ 0 mv (match o with CPixel _ =>
+  CLinear [] [] None | _ => o end) m.
 Proof.
   destruct o as [p|ws bs [c|]|j|j|i j]; cbn [apart change_of];
     rewrite ?ends_ok, ?up_100_ok, ?size_ok, ?away_ok, ?silu_dev_ok, ?sigmoid_dev_ok; reflexivity.

@@ -259,7 +259,8 @@ Definition visit (st : state) (o : cunit) (base box : bool) : option (state * Ba
             c_base := base; c_line := match columns with None => None | Some (t, _, p) => Some (t, p) end; c_gap := gap;
             c_gap_own := gap_own; c_own := own; c_move := move; c_early := early |} in
           let r := row_of_cell c in
-          if (Z.abs (r_centre r) + r_rad r - r_rho r <=? whole) && (0 <=? whole) && (whole <=? limit) && fits at_ o &&
+          if (Z.abs (r_centre r) + r_rad r - r_rho r <=? whole) && (0 <=? whole) &&
+            (whole <=? limit) && fits at_ o &&
              (0 <=? r_rho r) && (r_rho r <=? limit) && (rounding_of at_ whole o <=? r_rho r) && (rest_of at_ o r <? r_rest r) &&
              (0 <=? r_err r) && (exact + r_rho r <=? r_err r) && (reach + r_err r <=? r_rad r) && (Z.abs (r_centre r) + r_rad r <=? limit) &&
              (0 <=? val own) && (change <=? val own) && (shift <=? val move) && (lost <=? val gap) &&

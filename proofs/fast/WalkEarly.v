@@ -30,8 +30,12 @@ Lemma products_ext (f : Z * positive -> Z -> Z) ws : (forall j, In j (map snd ws
   map (fun w => f w (mag at1 (snd w))) ws = map (fun w => f w (mag at2 (snd w))) ws.
 Proof. intros H. apply map_ext_in. intros w Hw. now rewrite (mag_ext _ (H _ (in_map snd _ _ Hw))). Qed.
 
-Lemma counted_ext f g ws : (forall j, In j (map snd ws) -> f j = g j) -> counted f ws = counted g ws.
-Proof. intros H. unfold counted. f_equal. apply map_ext_in. intros w Hw. now rewrite (H _ (in_map snd _ _ Hw)). Qed.
+Lemma counted_ext f g ws : (forall j, In j (map snd ws) -> f j = g j) ->
+  counted f ws = counted g ws.
+Proof.
+  intros H. unfold counted. f_equal. apply map_ext_in. intros w Hw.
+  now rewrite (H _ (in_map snd _ _ Hw)).
+Qed.
 
 Variable o : cunit.
 Hypothesis same : forall j, In j (reads_of o) -> at1 j = at2 j.
@@ -56,7 +60,8 @@ Proof.
     - now rewrite (low_ext _ Ej), (high_ext _ Ej).
     - now rewrite (low_ext _ Ej), (high_ext _ Ej), (low_ext _ Ei), (high_ext _ Ei). }
   assert (V : forall m b, value_rest at1 o m b = value_rest at2 o m b).
-  { intros m b. destruct o as [p|ws bs [c|]|j|j|i j]; cbn [value_rest reads_of In] in *; try reflexivity;
+  { intros m b. destruct o as [p|ws bs [c|]|j|j|i j]; cbn [value_rest reads_of In] in *;
+      try reflexivity;
       try (assert (Ei := same i ltac:(tauto))); try (assert (Ej := same j ltac:(tauto))).
     - now rewrite (counted_ext (mag at1) (mag at2)) by (intros j Hj; apply mag_ext; now apply same).
     - unfold curve_rest. now rewrite (low_ext _ Ej), (high_ext _ Ej), Ej.
@@ -65,7 +70,8 @@ Proof.
   now rewrite R, V.
 Qed.
 
-Lemma terms_ext ws bs over : (forall j, In j (map snd ws) -> at1 j = at2 j) -> zterms at1 ws bs over = zterms at2 ws bs over.
+Lemma terms_ext ws bs over : (forall j, In j (map snd ws) -> at1 j = at2 j) ->
+  zterms at1 ws bs over = zterms at2 ws bs over.
 Proof.
   intros H. unfold zterms, zproducts.
   now rewrite (products_ext (fun w x => quotient_of over (Z.abs (fst w) * x)) _ H).
@@ -76,14 +82,18 @@ Proof.
   destruct o as [p|ws bs over|j|j|i j]; cbn [rounding_of reads_of In] in *; try reflexivity;
     try (assert (Ei := same i ltac:(tauto))); try (assert (Ej := same j ltac:(tauto))).
   - rewrite (terms_ext ws bs over same). unfold zcharges.
-    now rewrite (products_ext (fun w x => cost_of over (fst w) * quotient_of over (Z.abs (fst w) * x)) _ same).
+    now rewrite (products_ext (fun w x =>
+      cost_of over (fst w) * quotient_of over (Z.abs (fst w) * x)) _ same).
   - now rewrite (mag_ext _ Ej).
   - now rewrite (mag_ext _ Ej).
   - now rewrite (mag_ext _ Ei), (mag_ext _ Ej).
 Qed.
 
 Lemma fits_ext : fits at1 o = fits at2 o.
-Proof. destruct o as [p|ws bs over|j|j|i j]; cbn [fits reads_of] in *; try reflexivity. now rewrite (terms_ext ws bs over same). Qed.
+Proof.
+  destruct o as [p|ws bs over|j|j|i j]; cbn [fits reads_of] in *; try reflexivity.
+  now rewrite (terms_ext ws bs over same).
+Qed.
 End Ext.
 
 (** ** Entries for a pixel *)
@@ -140,23 +150,31 @@ Qed.
 Close Scope R_scope.
 
 Lemma early_merge a b : early_at (merge a b) q = early_at a q + early_at b q.
-Proof. apply Z.le_antisymm; apply real_le_inv; rewrite real_plus, !early_real, coef_merge; apply Rle_refl. Qed.
+Proof.
+  apply Z.le_antisymm; apply real_le_inv; rewrite real_plus, !early_real, coef_merge;
+    apply Rle_refl.
+Qed.
 
 (** What is missed of divided weights, for units whose changes depend on the pixel. *)
-Lemma counted_early ws : up (counted moved_by ws) <= up (counted moved ws) + early_at (early_kept m (ones ws)) q.
+Lemma counted_early ws : up (counted moved_by ws) <= up (counted moved ws) +
+  early_at (early_kept m (ones ws)) q.
 Proof.
   set (early j := early_at (c_early (cell_at m j)) q).
   assert (E : counted moved_by ws = counted moved ws + counted early ws).
-  { unfold counted, zsum. induction ws as [|w ws IH]; [reflexivity|]. cbn [map fold_right]. rewrite IH. unfold moved_by.
+  { unfold counted, zsum. induction ws as [|w ws IH];
+      [reflexivity|]. cbn [map fold_right]. rewrite IH. unfold moved_by.
     fold (early (snd w)). destruct (fst w =? 0); lia. }
-  rewrite E. apply Z.le_trans with (1 := up_sum _ _). apply Z.add_le_mono_l. clear E. unfold counted.
+  rewrite E. apply Z.le_trans with (1 := up_sum _ _). apply Z.add_le_mono_l. clear E.
+  unfold counted.
   induction ws as [|w ws IH]; [reflexivity|]. cbn [map ones early_kept fold_right fst snd].
   change (zsum (?x :: ?l)) with (x + zsum l). fold (ones ws). fold (early_kept m (ones ws)).
   apply Z.le_trans with (1 := up_sum _ _). set (e := if fst w =? 0 then 0 else 1).
-  replace (if fst w =? 0 then 0 else early (snd w)) with (Z.abs e * early (snd w)) by (unfold e; destruct (fst w =? 0); lia).
+  replace (if fst w =? 0 then 0 else early (snd w)) with (Z.abs e * early (snd w)) by (unfold e;
+    destruct (fst w =? 0); lia).
   assert (T := early_times (Z.abs e) (c_early (cell_at m (snd w))) q). fold (early (snd w)) in T.
   destruct (c_early (cell_at m (snd w))) as [|x l] eqn:C.
-  - unfold early at 1. rewrite C. unfold early_at at 1. cbn [map zsum fold_right]. rewrite Z.mul_0_r. exact IH.
+  - unfold early at 1. rewrite C. unfold early_at at 1. cbn [map zsum fold_right].
+    rewrite Z.mul_0_r. exact IH.
   - rewrite early_merge. lia.
 Qed.
 

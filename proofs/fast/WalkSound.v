@@ -121,7 +121,8 @@ Theorem walk_ok ratio boundary items st seen net : (0 <= ratio <= 2 ^ 22)%Z ->
   length seen = length (cunits net) /\
   forall dual, exists d : numbers, n_dual d = dual /\
     (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o (strip o)) /\
-    (forall k o, nth_error (cunits net) k = Some o -> (rest_of (n_row d) o (row_nat d k) < r_rest (row_nat d k))%Z) /\
+    (forall k o, nth_error (cunits net) k = Some o ->
+      (rest_of (n_row d) o (row_nat d k) < r_rest (row_nat d k))%Z) /\
     (forall k v, nth_error (rev seen) k = Some v ->
       (forall j, core (annotation_of net d) k j = coef (core_of (Backward.v_op v) (Backward.v_slope v)) j) /\
       rho (annotation_of net d) k <= real (Backward.v_rho v) /\

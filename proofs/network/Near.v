@@ -9,7 +9,8 @@
     Rests on Bound.v and Rules.v. *)
 
 From Coq Require Import Reals Lra Lia List ZArith.
-From Lastbit Require Import Statement Totals binary32.Terms binary32.Folds binary32.Additions operations.Units.
+From Lastbit Require Import Statement Totals binary32.Terms binary32.Folds binary32.Additions
+  operations.Units.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules.
 Import ListNotations.
 Open Scope R_scope.
@@ -28,18 +29,23 @@ Proof. unfold exact, constant. cbn. ring. Qed.
 (** A smaller bias has no larger rounding. *)
 Lemma near_noise far o o' X F rho : near far o o' -> noise X F o' rho -> noise X F o rho.
 Proof.
-  intros N. destruct N as [|ws b b' Hb _]; [easy|]. cbn [noise]. intros (ms & K & L & P & S & N1 & N2 & N3 & N4 & N5 & N6).
-  assert (M : Terms.magnitude ([], b) <= Terms.magnitude ([], b')) by (unfold Terms.magnitude; now rewrite !bias_exact).
+  intros N. destruct N as [|ws b b' Hb _]; [easy|]. cbn [noise].
+  intros (ms & K & L & P & S & N1 & N2 & N3 & N4 & N5 & N6).
+  assert (M : Terms.magnitude ([], b) <= Terms.magnitude ([], b')) by (unfold Terms.magnitude;
+    now rewrite !bias_exact).
   exists ms, K, L, P, S. split; [exact N1|]. split; [|split; [|split; [|split]]].
   - inversion_clear N2 as [|? ? (A & B & C) _]. constructor; [|constructor]. now split.
   - unfold magnitudes in *. cbn [map] in *. clear -N3 M. revert ms N3.
-    induction ws as [|w ws IH]; cbn [map app]; intros ms N3; inversion N3 as [|? ? ? ? H1 H2]; constructor.
+    induction ws as [|w ws IH]; cbn [map app]; intros ms N3; inversion N3 as [|? ? ? ? H1 H2];
+      constructor.
     + lra.
     + exact H2.
     + exact H1.
     + now apply IH.
-  - apply Rle_trans with (2 := N4). unfold charges. cbn [map]. rewrite !total_cons. unfold charged, cost. cbn. lra.
-  - apply Rle_trans with (2 := N5). unfold spreads, spread. cbn [map]. rewrite !total_cons. unfold spread_of, room. cbn. lra.
+  - apply Rle_trans with (2 := N4). unfold charges. cbn [map]. rewrite !total_cons.
+    unfold charged, cost. cbn. lra.
+  - apply Rle_trans with (2 := N5). unfold spreads, spread. cbn [map]. rewrite !total_cons.
+    unfold spread_of, room. cbn. lra.
   - exact N6.
 Qed.
 
@@ -51,7 +57,8 @@ Lemma near_ideal far ws b b' v r : Rabs (b - b') <= far ->
     ideal (Sum ws [([], b')]) v' r' - ideal (Sum ws [([], b')]) v r).
 Proof.
   intros H. assert (E : forall c v r, ideal (Sum ws [([], c)]) v r = exact_sum (terms ws [] r) + c).
-  { intros. cbn [ideal]. unfold terms. rewrite !exact_sum_app. unfold exact_sum at 2 4. cbn [map total fold_right].
+  { intros. cbn [ideal]. unfold terms. rewrite !exact_sum_app. unfold exact_sum at 2 4. cbn [map
+      total fold_right].
     rewrite bias_exact. ring. }
   split; [|intros]; rewrite !E; [|lra]. replace (_ - _) with (b - b') by ring. exact H.
 Qed.
@@ -63,7 +70,8 @@ Hypothesis same_logits : logits net = logits net'.
 Hypothesis near_units : Forall2 (near far) (units net) (units net').
 Hypothesis room : forall k ws b, nth_error (units net') k = Some (Sum ws [([], b)]) -> forall v r,
   image v -> (forall j, (j < k)%nat -> within ann j (r j)) ->
-  Rabs (ideal (Sum ws [([], b)]) v r - offset ann k - read_through (kept ann) r k) + far <= rest ann k.
+  Rabs (ideal (Sum ws [([], b)]) v r - offset ann k - read_through (kept ann) r k) + far <=
+    rest ann k.
 Hypothesis V : valid net' ann bound.
 
 Lemma near_length : length (units net) = length (units net').
@@ -86,12 +94,14 @@ Proof.
     exact (near_noise far o o' X F _ N Hn).
   - intros k o Ho v r Hv Hr. destruct (near_nth k o Ho) as (o' & Ho' & N).
     destruct N as [o|ws b b' _ Hb]; [exact (values _ _ _ V k o Ho' v r Hv Hr)|].
-    destruct (near_ideal far ws b b' v r Hb) as [D _]. apply Rle_trans with (2 := room k ws b' Ho' v r Hv Hr).
+    destruct (near_ideal far ws b b' v r Hb) as [D _].
+    apply Rle_trans with (2 := room k ws b' Ho' v r Hv Hr).
     match goal with |- Rabs (?i - ?a - ?b) <= Rabs (?i' - _ - _) + _ =>
       replace (i - a - b) with ((i' - a - b) + (i - i')) by ring end.
     apply Rle_trans with (1 := Rabs_triang _ _). lra.
   - intros k o Ho q v v' r r' Hq. rewrite same_pixels in Hq. destruct (near_nth k o Ho) as (o' & Ho' & N).
-    assert (C := changes _ _ _ V k o' Ho' q v v' r r' Hq). destruct N as [o|ws b b' _ Hb]; [exact C|].
+    assert (C := changes _ _ _ V k o' Ho' q v v' r r' Hq).
+    destruct N as [o|ws b b' _ Hb]; [exact C|].
     now rewrite (proj2 (near_ideal far ws b b' v r Hb) v' r').
   - intros k Hk. rewrite near_length in Hk. exact (errors _ _ _ V k Hk).
   - intros q k Hq Hk. rewrite same_pixels in Hq. rewrite near_length in Hk. exact (owns _ _ _ V q k Hq Hk).

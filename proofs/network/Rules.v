@@ -42,12 +42,14 @@ Proof.
 Qed.
 
 (** What a sum weighs its units with. *)
-Definition plain (ws : list (list factor * nat)) : list (R * nat) := map (fun w => (constant (fst w), snd w)) ws.
+Definition plain (ws : list (list factor * nat)) : list (R * nat) :=
+  map (fun w => (constant (fst w), snd w)) ws.
 
 Lemma sum_affine k ws bs : (forall j, In j (map snd ws) -> (j < k)%nat) ->
   affine k (Sum ws bs) (weight (plain ws)) (exact_sum bs).
 Proof.
-  intros H v r. cbn [ideal]. rewrite <- weight_sum by (unfold plain; rewrite map_map; exact H). unfold terms, plain.
+  intros H v r. cbn [ideal]. rewrite <- weight_sum by (unfold plain; rewrite map_map; exact H).
+  unfold terms, plain.
   rewrite exact_sum_app. unfold exact_sum. rewrite !map_map. apply Rplus_comm.
 Qed.
 

@@ -3,7 +3,8 @@
     - [float_at]: the binary32 number that stands in four bytes of a file, little-endian;
     - [node]: an operator of the file in normal form (Normal.v), which reads earlier ones by their
       numbers, and its weights where they stand in the file, by the number of their first byte;
-    - [network_of_file]: its units, in the order in which a runtime holds tensors.
+    - [network_of_file]: its units, in the order in which a runtime holds tensors;
+      [network_as_written]: those of operators that are run one by one.
 
     These are definitions, to be read: the theorem about a file speaks of the network that they make
     of it. A convolution's units are those of operations/Convolution.v. *)
@@ -132,5 +133,22 @@ Definition tensor_units (ns : list node) (i : nat) : list nat :=
 Definition network_of_file (ns : list node) : network := {|
   pixels := units_of (nth 0 (layout ns) nowhere);
   units := flat_map (units_of_node (layout ns)) ns;
+  logits := tensor_units ns (Nat.pred (length ns)) |}.
+
+(** The same of operators that are run one by one, as the file lists them: each convolution, each
+    addition of two numbers and each division rounds by itself. *)
+Definition units_as_written (ts : list tensor) (n : node) : list operation :=
+  let at_ x := nth x ts nowhere in
+  match n with
+  | Divide x d => each (at_ x) (fun _ j => Sum [([Over (float_at file d 0)], j)] [])
+  | Plus xs =>
+      map (fun i => Sum (map (fun x => ([], first (at_ x) + i)) xs) [])%nat
+        (seq 0 (units_of (at_ (hd 0%nat xs))))
+  | _ => units_of_node ts n
+  end.
+
+Definition network_as_written (ns : list node) : network := {|
+  pixels := units_of (nth 0 (layout ns) nowhere);
+  units := flat_map (units_as_written (layout ns)) ns;
   logits := tensor_units ns (Nat.pred (length ns)) |}.
 End Network.

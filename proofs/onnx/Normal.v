@@ -2,14 +2,15 @@
 
     - [normal_form]: of operators as a file lists them, those that a runtime may evaluate as one sum
       put together. An addition takes in every operand that is itself a sum and that nothing else
-      reads; a convolution, the division of its input by a number, if nothing else reads the quotient.
+      reads; a convolution, the division of its input by a number, if nothing else reads the
+      quotient.
 
     The operators keep their numbers, and so do their units: what has been taken in stands where it
     stood, but nothing reads it. Two convolutions are never composed, and what is added before a
     convolution is not moved behind it.
 
-    [None] where the definition asks for a sum that [node] cannot say: an addition that takes in a mean,
-    a quotient or two convolutions; a mean of a quotient; a quotient of a sum.
+    [None] where the definition asks for a sum that [node] cannot say: an addition that takes in a
+    mean, a quotient or two convolutions; a mean of a quotient; a quotient of a sum.
 
     A definition, to be read. Rests on File.v. *)
 
@@ -31,7 +32,9 @@ Variable before : list node.
 Definition node_at (x : nat) : node := nth x before (Bytes 0 0 0).
 
 (** An operand of an addition: a convolution, with what is added to it; or tensors. *)
-Inductive addend := Convolved (x : nat) (over : option N) (others : list nat) (k : window) | Tensors (xs : list nat).
+Inductive addend :=
+| Convolved (x : nat) (over : option N) (others : list nat) (k : window)
+| Tensors (xs : list nat).
 
 Definition addend_of (x : nat) : option addend :=
   if alone x then
@@ -58,7 +61,11 @@ Definition join (n : node) : option node :=
       | _ => Some n
       end
   | Average x => match node_at x with Divide _ _ => None | _ => Some n end
-  | Divide x _ => match node_at x with Conv _ _ _ _ | Average _ | Plus _ | Divide _ _ => None | _ => Some n end
+  | Divide x _ =>
+      match node_at x with
+      | Conv _ _ _ _ | Average _ | Plus _ | Divide _ _ => None
+      | _ => Some n
+      end
   | Plus _ | Conv _ _ _ _ => None
   | _ => Some n
   end.
@@ -67,7 +74,11 @@ End Join.
 Fixpoint joined (before after : list node) : option (list node) :=
   match after with
   | [] => Some before
-  | n :: after' => match join before n with Some n' => joined (before ++ [n']) after' | None => None end
+  | n :: after' =>
+      match join before n with
+      | Some n' => joined (before ++ [n']) after'
+      | None => None
+      end
   end.
 End Normal.
 

@@ -15,9 +15,11 @@ Open Scope N_scope.
 
 (** A unit without its terms of weight 0. *)
 Definition strip (o : cunit) : cunit :=
-  match o with CLinear ws bs over => CLinear (filter (fun w => negb (fst w =? 0)%Z) ws) bs over | _ => o end.
+  match o with CLinear ws bs over => CLinear (filter (fun w =>
+    negb (fst w =? 0)%Z) ws) bs over | _ => o end.
 
-Definition terms_of (o : cunit) : nat := match o with CLinear ws bs _ => length ws + length bs | _ => 0 end.
+Definition terms_of (o : cunit) : nat := match o with CLinear ws bs _ =>
+  length ws + length bs | _ => 0 end.
 
 (** The same unit with 1 times another one added. *)
 Definition with_term (o : cunit) (k : positive) : cunit :=
@@ -118,8 +120,10 @@ Fixpoint both {A B C} (f : A -> B -> C) (l : list A) (m : list B) : list C :=
 Definition most : N := 0x8000.
 
 (** The units of tensors, each added to the unit of [us] in the same place. *)
-Definition with_tensor (us : list cunit) (first : nat) : list cunit := both with_term us (keys_from first (length us)).
-Definition with_tensors (us : list cunit) (firsts : list nat) : list cunit := fold_left with_tensor firsts us.
+Definition with_tensor (us : list cunit) (first : nat) : list cunit :=
+  both with_term us (keys_from first (length us)).
+Definition with_tensors (us : list cunit) (firsts : list nat) : list cunit :=
+  fold_left with_tensor firsts us.
 
 Section File.
 Variables (file : list int) (ts : list tensor).
@@ -147,22 +151,27 @@ Definition node_units (c : cursor) (n : node) : option (list cunit * cursor) :=
       let t := at_ x in let per := Nat.div (channels t) (w_groups k) in
       (* a sum is divided as a whole, or not at all *)
       let whole := match over, others with None, _ | _, [] => true | _, _ => false end in
-      if (N.of_nat per * N.of_nat (w_rows k) * N.of_nat (w_cols k) + N.of_nat (length others) <? most) && whole then
+      if (N.of_nat per * N.of_nat (w_rows k) * N.of_nat (w_cols k) +
+        N.of_nat (length others) <? most) && whole then
         let l := seek file c (weights_at k) in let os := upto (w_outputs k) in
         match over_in c over, channels_in (spots per (w_rows k) (w_cols k)) os l,
               floats true os (seek file (weights_at k, l) (bias_at k)) with
         | Some z, Some (cs, _), Some (bs, _) =>
             let make := outputs_of z (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width t))
-              (N.of_nat (w_stride_y k)) (N.of_nat (w_stride_x k)) (N.of_nat (w_top k)) (N.of_nat (w_left k))
-              (N.of_nat (Nat.div (w_outputs k) (w_groups k))) (N.of_nat per) (upto (w_height k)) (upto (w_width k)) in
-            Some (with_tensors (concat (both make cs bs)) (map (fun y => first (at_ y)) others), (weights_at k, l))
+              (N.of_nat (w_stride_y k)) (N.of_nat (w_stride_x k)) (N.of_nat (w_top k)) (N.of_nat
+                (w_left k))
+              (N.of_nat (Nat.div (w_outputs k) (w_groups k))) (N.of_nat per) (upto (w_height k))
+                (upto (w_width k)) in
+            Some (with_tensors (concat (both make cs bs)) (map (fun y => first (at_ y)) others),
+              (weights_at k, l))
         | _, _, _ => None
         end
       else None
   | Average x =>
       let n := area (at_ x) in
       if N.of_nat n <=? most
-      then Some (map (fun js => CLinear (map (pair one) js) [] (Some (Z.of_nat n * one)%Z)) (planes (at_ x)), c) else None
+      then Some (map (fun js => CLinear (map (pair one) js) []
+        (Some (Z.of_nat n * one)%Z)) (planes (at_ x)), c) else None
   | Curve x => Some (map CSilu (all_keys (at_ x)), c)
   | Squash x => Some (map CSigmoid (all_keys (at_ x)), c)
   | Gated x s =>
@@ -170,7 +179,8 @@ Definition node_units (c : cursor) (n : node) : option (list cunit * cursor) :=
       Some (concat (both (fun js k => map (fun j => CGate j k) js) (planes (at_ x)) scales), c)
   | Plus xs =>
       if N.of_nat (length xs) <=? most
-      then Some (with_tensors (map (fun _ => CLinear [] [] None) (seq 0 (units_of (at_ (hd 0%nat xs)))))
+      then Some (with_tensors (map (fun _ =>
+        CLinear [] [] None) (seq 0 (units_of (at_ (hd 0%nat xs)))))
                    (map (fun x => first (at_ x)) xs), c) else None
   end.
 

@@ -6,10 +6,10 @@
     images. What else belongs to the sum is given with it: constant factors [fs] of all its inputs,
     for each output the units [others] that are added to it, and the bias.
 
-    - [convolution_ideal], [convolution_textbook]: the exact value of each output is the textbook sum
-      over input channels of the group and over the kernel, of the input padded with zeros;
-    - [convolution_operands]: it reads units of the input tensor only (besides [others]), and none of
-      the padding, so that padding adds no term and no rounding.
+    - [convolution_ideal], [convolution_textbook]: the exact value of each output is the textbook
+      sum over input channels of the group and over the kernel, of the input padded with zeros;
+    - [convolution_operands]: it reads units of the input tensor only (besides [others]), and none
+      of the padding, so that padding adds no term and no rounding.
 
     Rests on Units.v. Stands behind [Layer._conv], [_taps] and [_pad] of layers.py. *)
 
@@ -71,7 +71,8 @@ Definition output (fs : list factor) (others : list nat) (o y x : nat) : operati
 
 (** All outputs, row by row; the [n]-th has [others n] added to it. *)
 Definition convolution (fs : list factor) (others : nat -> list nat) : list operation :=
-  map (fun n => output fs (others n) (n / (out_height * out_width)) (n / out_width mod out_height) (n mod out_width))
+  map (fun n => output fs (others n) (n / (out_height * out_width)) (n / out_width mod out_height)
+    (n mod out_width))
       (seq 0 (outputs k * out_height * out_width)).
 
 (** ** The textbook value *)
@@ -87,28 +88,34 @@ Proof.
   rewrite seq_S, flat_map_app, dot_app, IH, over_S. simpl. now rewrite app_nil_r.
 Qed.
 
-Lemma weighted_sum fs ws r : exact_sum (map (fun w => (fst w, r (snd w))) (weighted fs ws)) = constant fs * dot r ws.
+Lemma weighted_sum fs ws r : exact_sum (map (fun w =>
+  (fst w, r (snd w))) (weighted fs ws)) = constant fs * dot r ws.
 Proof.
-  unfold exact_sum, dot, weighted. induction ws as [|[w j] ws IH]; [simpl; ring|]. cbn [map]. rewrite !total_cons, IH.
+  unfold exact_sum, dot, weighted. induction ws as [|[w j] ws IH]; [simpl; ring|]. cbn [map].
+  rewrite !total_cons, IH.
   unfold exact, constant. cbn. ring.
 Qed.
 
 Lemma added_sum js r : exact_sum (map (fun w => (fst w, r (snd w))) (added js)) = total (map r js).
 Proof.
-  unfold added. rewrite weighted_sum. unfold constant, dot. cbn. rewrite map_map, Rmult_1_l. f_equal. apply map_ext.
+  unfold added. rewrite weighted_sum. unfold constant, dot. cbn. rewrite map_map, Rmult_1_l.
+  f_equal. apply map_ext.
   intros. cbn. ring.
 Qed.
 
 Lemma constants_sum bs : exact_sum (constants bs) = total bs.
 Proof.
-  unfold exact_sum, constants. rewrite map_map. induction bs as [|b bs IH]; [reflexivity|]. cbn [map].
+  unfold exact_sum, constants. rewrite map_map. induction bs as [|b bs IH]; [reflexivity|].
+  cbn [map].
   rewrite !total_cons, IH. unfold exact, constant. cbn. ring.
 Qed.
 
 Theorem convolution_ideal fs others o y x v r :
-  ideal (output fs others o y x) v r = constant fs * correlated r o y x + total (map r others) + bias k o.
+  ideal (output fs others o y x) v r = constant fs * correlated r o y x + total (map r others) +
+    bias k o.
 Proof.
-  cbn [ideal output]. unfold terms. rewrite map_app, !exact_sum_app, weighted_sum, added_sum, constants_sum.
+  cbn [ideal output]. unfold terms.
+  rewrite map_app, !exact_sum_app, weighted_sum, added_sum, constants_sum.
   cbn [total fold_right]. rewrite Rplus_0_r. do 3 f_equal. unfold taps, correlated.
   rewrite dot_flat. apply over_ext. intros i _. rewrite dot_flat. apply over_ext. intros a _.
   rewrite dot_flat. apply over_ext. intros b _. unfold tap, padded. destruct inside.
@@ -130,12 +137,14 @@ Qed.
 
 Theorem convolution_operands fs others o y x j : (o < outputs k)%nat ->
   (outputs k mod groups k = 0)%nat -> (channels t mod groups k = 0)%nat ->
-  In j (operands (output fs others o y x)) -> (first t <= j < first t + units_of t)%nat \/ In j others.
+  In j (operands (output fs others o y x)) -> (first t <= j < first t + units_of t)%nat \/
+    In j others.
 Proof.
   intros Ho Go Gi Hj. cbn [operands output] in Hj. rewrite map_app in Hj. apply in_app_or in Hj.
   destruct Hj as [Hj|Hj]; [left|right].
   2: { unfold added, weighted in Hj. rewrite !map_map, map_id in Hj. exact Hj. }
-  unfold weighted in Hj. rewrite map_map in Hj. apply in_map_iff in Hj. destruct Hj as ([w j'] & E & Hj).
+  unfold weighted in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
+  destruct Hj as ([w j'] & E & Hj).
   cbn [snd] in E. subst j'. unfold taps in Hj. apply in_flat_map in Hj. destruct Hj as (i & Hi & Hj).
   apply in_flat_map in Hj. destruct Hj as (a & _ & Hj). apply in_flat_map in Hj. destruct Hj as (b & _ & Hj).
   apply in_seq in Hi. unfold tap in Hj. destruct (inside _ _) eqn:I; [|easy]. destruct Hj as [[= _ <-]|[]].
@@ -154,7 +163,8 @@ Qed.
 
 (** ** Output [(o, y, x)] is where row by row order puts it. *)
 
-Theorem convolution_nth fs others o y x : (o < outputs k)%nat -> (y < out_height)%nat -> (x < out_width)%nat ->
+Theorem convolution_nth fs others o y x : (o < outputs k)%nat -> (y < out_height)%nat ->
+  (x < out_width)%nat ->
   let n := ((o * out_height + y) * out_width + x)%nat in
   nth_error (convolution fs others) n = Some (output fs (others n) o y x).
 Proof.

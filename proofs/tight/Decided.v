@@ -95,8 +95,10 @@ Proof.
     unfold num. lia. }
   apply (valid_sound _ (annotation_of net d) r); [|exact Hr|].
   - apply (near_valid (real 1) (network_of_file file ns) (network_of net)); try assumption.
-    intros k ws b Hk v x Hv Hx. apply units_nth in Hk. destruct Hk as [Hk Eo]. assert (Hu := unit_is _ _ Hk).
-    assert (Fk := Fa' k _ Hu). rewrite Eo. apply (values_room net d Fa' k Hk); [|now apply Re|exact Hv|exact Hx].
+    intros k ws b Hk v x Hv Hx. apply units_nth in Hk. destruct Hk as [Hk Eo].
+    assert (Hu := unit_is _ _ Hk).
+    assert (Fk := Fa' k _ Hu). rewrite Eo.
+    apply (values_room net d Fa' k Hk); [|now apply Re|exact Hv|exact Hx].
     destruct (r_box (row_nat d k)) eqn:Bx; [|reflexivity]. apply (f_box _ _ _ _ _ Fk) in Bx.
     destruct (Annotation.unit_at net k); discriminate.
   - rewrite F3. now rewrite map_length.
