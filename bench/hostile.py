@@ -20,7 +20,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from adversaries import curves, first_layers, joint, ranges, sums
+from adversaries import curves, factored, first_layers, joint, ranges, sums
 
 
 class Row(NamedTuple):
@@ -48,11 +48,24 @@ def of_sums() -> Iterator[Row]:
     yield Row("underflow", float(error / (rounding + underflow)), "one operand read as 0")
 
 
+def of_factors() -> Iterator[Row]:
+    """Factors that are folded, or applied to terms, partial sums or the whole, or moved here."""
+    for label, case in factored.CASES.items():
+        yield Row(label, case.share(), "one product")
+    found = [factored.climbed(seed, 60) for seed in range(12)]
+    share, case = max(found, key=lambda one: one[0])
+    terms = sum(len(group.weights) for group in case.groups)
+    yield Row("any factors", share, f"{terms} terms, all trees and foldings, numbers searched for")
+
+
 def of_curves() -> Iterator[Row]:
-    """Wrong functions, zone by zone."""
+    """Wrong functions, zone by zone; then how the errors of two runs differ."""
     for zone in curves.ZONES:
         for name, (share, z) in curves.shares(zone).items():
             yield Row(f"{name}, {zone}", share, f"z = {z:.4g}")
+    for name in ("sigmoid", "silu"):
+        shares = [curves.worst_apart(name, pair, k) for k, pair in enumerate(curves.PAIRS)]
+        yield Row(f"{name}, errors of two runs", max(shares), "ranges around 0")
 
 
 def of_first_layers() -> Iterator[Row]:
@@ -63,7 +76,11 @@ def of_first_layers() -> Iterator[Row]:
     share = max(first_layers.local_search(seed) for seed in range(3))
     yield Row("exact form", share, "8 x 8 pixels, local search over bytes")
     share, small = first_layers.made_for_error()
-    yield Row("exact group", share, f"every operation as far off as allowed: {small.shape}")
+    yield Row("errors of one run", share, f"every operation as far off as allowed: {small.shape}")
+    for white in (255.0, 8.0):
+        share, small = first_layers.made_for_difference(white)
+        how = f"likewise, opposite where the pixel reaches: a step of 1/{white:g}"
+        yield Row("errors of two runs", share, how)
 
 
 def of_ranges() -> Iterator[Row]:
@@ -89,7 +106,8 @@ def of_joint() -> Iterator[Row]:
 
 def rows() -> list[Row]:
     """All of them."""
-    return [*of_sums(), *of_curves(), *of_first_layers(), *of_ranges(), *of_joint()]
+    parts = (of_sums, of_factors, of_curves, of_first_layers, of_ranges, of_joint)
+    return [row for part in parts for row in part()]
 
 
 def shown(share: float) -> str:

@@ -19,14 +19,14 @@ from rich.table import Table
 
 from lastbit.audit.flushed import flushed_run
 from lastbit.audit.onnx_values import Run, onnx_run
-from lastbit.bound import absorbed_node
 from lastbit.data import load_mnist
 from lastbit.graph import ByteArray, read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.models.subnormal import subnormal
-from lastbit_check.bytes import absorbs
-from lastbit_check.network import normal_form
-from lastbit_check.onnxfile import read
+from lastbit.questions import absorbed_node
+from lastbit_check.check import network_in
+from lastbit_check.question import LAST_BIT
+from lastbit_check.refine.byte_tables import absorbs
 from lastbit_check.verdict import Rejected
 
 IMAGES = 500
@@ -62,7 +62,7 @@ def figures(path: Path, images: ByteArray, labels: ByteArray) -> dict[str, tuple
 def refusal(model: bytes) -> str:
     """Why the checker does not certify 0: the rule at the node after the subnormal numbers."""
     try:
-        absorbs(normal_form(read(model)), "binarised")
+        absorbs(network_in(model), LAST_BIT, "binarised")
     except Rejected as error:
         return str(error)
     return ""

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from lastbit.bound.walk import derive
-from lastbit.certificate.write import hints_for
+
 from lastbit.float32 import execute_float64
 from lastbit.graph import Linear
+from lastbit.hints import hints_for
 from lastbit_check.check import Pass
-from networks import RandomNetwork
 from soundness.harness import built
 from soundness.small import certified
+from support.networks import RandomNetwork
 
 BENCH = Path(__file__).parent.parent / "bench"
 

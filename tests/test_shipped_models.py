@@ -1,18 +1,19 @@
 """Every shipped model: its recipe, its accuracy, its witness and its certificate, replayed."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lastbit import api
-from lastbit.audit import certify_accuracy
 from lastbit.data import Mnist
 from lastbit.models.shipped import ModelFiles, shipped_models
 from lastbit.training.recipe import RECIPES, Recipe
 from lastbit.witness.files import read_witness
 from lastbit.witness.replay import replay
 from lastbit.witness.runtimes import OnnxRuntime
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 
 MODELS = shipped_models()
 
@@ -55,21 +56,52 @@ def test_the_witness_attains_what_it_states_on_every_runtime(files: ModelFiles) 
     assert len(shown.changes) == 3
     assert shown.confirmed
     assert (shown.lower > 0) == (files.name != "zero")
+    assert shown.witness.apart is None or shown.across >= shown.witness.apart[2]
 
 
 def test_the_certificate_is_accepted_and_brackets(files: ModelFiles) -> None:
     checked = api.check(files.certificate)
     assert checked.accepted, (checked.rule, checked.node, checked.reason)
-    assert checked.upper is not None
-    lower = read_witness(files.witness).lower
-    most = {"tight": 0.3, "plain": 1.0, "one": 1.0, "zero": 0.0}[files.name]
-    assert lower <= checked.upper <= most
-    if files.name == "tight":
-        assert checked.upper / lower <= 10
+    witness, upper = read_witness(files.witness), checked.upper
+    assert upper == {name: _claimed(files, name) for name in EXECUTIONS}
+    assert witness.lower <= upper[SAME_PROGRAM] <= upper[ANY_TWO] <= 1
+    assert witness.apart is not None and witness.lower <= witness.apart[2] <= upper[ANY_TWO]
+
+
+def _claimed(files: ModelFiles, executions: str) -> float:
+    claim = json.loads(files.certificate.read_bytes())["claim"]
+    return float.fromhex(claim[executions]["upper"])
+
+
+def test_no_figure_is_worse_than_it_was(files: ModelFiles) -> None:
+    """U, and U/L where there is an L, of both claims; tests/figures.json has what they were."""
+    recorded = json.loads((Path(__file__).parent / "figures.json").read_bytes())[files.name]
+    witness = read_witness(files.witness)
+    assert witness.apart is not None
+    lower = {SAME_PROGRAM: witness.lower, ANY_TWO: witness.apart[2]}
+    for executions in EXECUTIONS:
+        upper, most = _claimed(files, executions), recorded[executions]
+        assert upper <= most["upper"], (executions, upper)
+        if most["ratio"] is not None:
+            assert upper <= most["ratio"] * lower[executions], (executions, upper)
+    stated = json.loads(files.metrics.read_bytes())["accuracy"]["test"]
+    assert stated >= recorded["accuracy"]
+
+
+def test_figures_are_recorded_of_what_is_shipped() -> None:
+    """And are no looser than a thousandth above what the files say."""
+    recorded = json.loads((Path(__file__).parent / "figures.json").read_bytes())
+    assert {*recorded} == {files.name for files in MODELS}
+    for files in MODELS:
+        for executions in EXECUTIONS:
+            most = recorded[files.name][executions]["upper"]
+            assert most <= _claimed(files, executions) * 1.001, (files.name, executions)
 
 
 def test_the_certified_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
     """A sample: some images of each kind, and some of those that are said to be undecided."""
+    from lastbit.audit import certify_accuracy
+
     if not files.decisions.exists():
         assert files.name in ("one", "plain")  # their roundings have no useful bound
         return
@@ -114,7 +146,8 @@ def test_zero_returns_the_same_bits_for_both_images() -> None:
 def test_zero_assumes_one_program_that_stores_binary32() -> None:
     stated = json.loads(zero().certificate.read_bytes())
     assert stated["absorbed"] == "conv_stem"
-    assert {"binary32-values", "deterministic"} <= {*stated["assumptions"]}
+    more = {*stated["assumptions"][SAME_PROGRAM]} - {*stated["assumptions"][ANY_TWO]}
+    assert more == {"binary32-values", "deterministic"}
 
 
 def test_one_is_exactly_1() -> None:
@@ -127,4 +160,4 @@ def test_one_is_exactly_1() -> None:
     other[witness.pixel] ^= 1
     probabilities = OnnxRuntime().probabilities(one.model, np.stack([witness.image, other]))
     assert sorted(probabilities[:, witness.class_index].tolist()) == [0.0, 1.0]
-    assert api.check(one.certificate).upper == 1.0
+    assert api.check(one.certificate).upper == dict.fromkeys(EXECUTIONS, 1.0)

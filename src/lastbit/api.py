@@ -6,23 +6,25 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from lastbit.bound import NO_BRANCHING, Branching, Walk, absorbed_node
-from lastbit.certificate import Draft, draft, hints_for, write
+from lastbit.certificate import Draft, draft, write
 from lastbit.data import load_mnist, score
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
 from lastbit.graph import Network, read_onnx
+from lastbit.hints import NO_BRANCHING, Branching, hints_for
 from lastbit.models.shipped import ModelFiles, shipped_folder
 from lastbit.models.summary import summarise
-from lastbit.progress import Progress, silent
+from lastbit.progress import Progress, counted, silent
+from lastbit.questions import absorbed_node
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
 from lastbit.witness.runtimes import OnnxRuntime
 from lastbit_check.certificate import Tree, hints_of, load, read_bytes
 from lastbit_check.check import Derived, check as check_certificate
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -39,17 +41,17 @@ class Accuracy:
 class Checked:
     """The checker's answer; ``rule``, ``node`` and ``reason`` are empty where it accepts.
 
-    ``assumptions`` are the certificate's, empty where it is rejected.
+    ``upper`` and ``assumptions`` are the certificate's, by executions; empty where it is rejected.
     """
 
     accepted: bool
-    upper: float | None
+    upper: Mapping[str, float]
     rule: str
     node: str
     reason: str
     seconds: float
+    assumptions: Mapping[str, tuple[str, ...]]
     derived: Derived | None = None
-    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,15 @@ def prove(
     write(target, made)
     checked = check_apart(target, files.model, progress=progress)
     verdict = "proved" if checked.accepted else "rejected"
-    if verdict == "proved" and shown is not None and not shown.lower <= made.derived.upper:
+    claims = made.derived.claims
+    if (
+        verdict == "proved"
+        and shown is not None
+        and not (
+            max(shown.changes.values()) <= claims[SAME_PROGRAM].upper
+            and shown.across <= claims[ANY_TWO].upper
+        )
+    ):
         verdict = "refuted"
     return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
                  time.monotonic() - start)  # fmt: skip
@@ -159,16 +169,17 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
     model = model or certificate.with_name("model.onnx")
     try:
         manifest = load(certificate)
-        walk = partial(Walk, watch=lambda _, k, n: progress("checking the certificate", k, n))
-        derived = check_certificate(read_bytes(model), manifest, walk)
+        observe = counted(progress, "checking the certificate")
+        derived = check_certificate(read_bytes(model), manifest, observe)
     except Rejected as error:
         spent = time.monotonic() - start
-        return Checked(False, None, error.rule, error.node, error.message, spent)
+        return Checked(False, {}, error.rule, error.node, error.message, spent, {})
     except Unreadable as error:
         fix = "name a certificate.json, as `lastbit prove` writes it"
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
-    spent, named = time.monotonic() - start, tuple(manifest["assumptions"])
-    return Checked(True, manifest["claim"]["upper"], "", "", "", spent, derived, named)
+    upper = {name: manifest["claim"][name]["upper"] for name in EXECUTIONS}
+    spent = time.monotonic() - start
+    return Checked(True, upper, "", "", "", spent, manifest["assumptions"], derived)
 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
@@ -182,9 +193,9 @@ def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) 
         raise CertificateError(done.stderr.strip() or "the checker failed", where=str(certificate))
     said = json.loads(done.stdout)
     if said["accepted"]:
-        named = tuple(said["assumptions"])
-        return Checked(True, said["upper"], "", "", "", said["seconds"], assumptions=named)
-    return Checked(False, None, said["rule"], said["node"], said["reason"], 0.0)
+        named = {name: tuple(each) for name, each in said["assumptions"].items()}
+        return Checked(True, said["upper"], "", "", "", said["seconds"], named)
+    return Checked(False, {}, said["rule"], said["node"], said["reason"], 0.0, {})
 
 
 def measured_accuracy(files: ModelFiles, network: Network) -> Accuracy:

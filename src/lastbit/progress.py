@@ -1,5 +1,6 @@
 """How long-running work tells whoever watches how far it is, without knowing who watches."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -18,3 +19,15 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int) -> None:
     """The `Progress` of a caller who does not watch."""
+
+
+def counted(progress: Progress, stage: str) -> Callable[[object, object], None]:
+    """An observer of nodes that tells how many there have been."""
+    done = 0
+
+    def observe(_: object, __: object) -> None:
+        nonlocal done
+        done += 1
+        progress(stage, done, 0)
+
+    return observe

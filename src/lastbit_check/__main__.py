@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lastbit_check.certificate import load, read_bytes
-from lastbit_check.check import check
+from lastbit_check.check import Derived, check
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from lastbit_check.verdict import Rejected, Unreadable
 
 ABOUT = "Check a certificate against a model."
@@ -50,14 +51,23 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
     except Rejected as error:
         fields = {"rule": error.rule, "node": error.node, "reason": error.message}
         return {"accepted": False, **fields}, f"REJECTED: {error}"
-    (c, j, pixel), seconds = derived.worst, time.monotonic() - start
-    upper, named = manifest["claim"]["upper"], manifest["assumptions"]
-    text = f"""ACCEPTED: no image's last bit changes a probability by more than {upper!r}
+    seconds, named = time.monotonic() - start, manifest["assumptions"]
+    upper = {name: manifest["claim"][name]["upper"] for name in EXECUTIONS}
+    text = f"""ACCEPTED: no image's last bit changes a probability by more than
+  {upper[SAME_PROGRAM]!r} if one program runs both images,
+  {upper[ANY_TWO]!r} in any two executions
   model       {manifest["model_sha256"]}
-  worst       classes {c} and {j}, pixel number {pixel}; checked in {seconds:.1f} s
-  trusted     {", ".join(named)}"""
-    return {"accepted": True, "upper": upper, "model": manifest["model_sha256"],
-            "assumptions": named, "seconds": seconds}, text  # fmt: skip
+  worst       {_worst(derived)}; checked in {seconds:.1f} s
+  assumed     {", ".join(named[ANY_TWO])}
+  of one program also {", ".join(sorted({*named[SAME_PROGRAM]} - {*named[ANY_TWO]}))}"""
+    fields = {name: manifest[name] for name in ("question", "assumptions")}
+    return {"accepted": True, "upper": upper, "model": manifest["model_sha256"], **fields,
+            "seconds": seconds}, text  # fmt: skip
+
+
+def _worst(derived: Derived) -> str:
+    c, j, place = derived.claims[SAME_PROGRAM].worst
+    return f"classes {c} and {j}, place number {place}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Strict: every field is named below, none may be missing, unknown or of another type, and ``digest``
 is the SHA-256 of the rest, so that no number can change unnoticed. Real numbers are strings in C99
-hexadecimal notation, and exact.
+hexadecimal notation, and exact. What two readers of JSON understand differently is refused.
 """
 
 import hashlib
@@ -15,34 +15,40 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
-from lastbit_check.verdict import Unreadable, readable, reading, require
+from lastbit_check.question import ANY_TWO, EXECUTIONS, QUESTIONS, SAME_PROGRAM, Question
+from lastbit_check.verdict import Rejected, Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-4"
+FORMAT = "lastbit-certificate-5"
 ASSUMPTIONS = (
     "any-order-binary32",
+    "computed-once",
     "exp-relative-2^-20",
+    "rewritten-sum-scale-hide",
     "sigmoid-absolute-4u-2u-u/16",
     "silu-absolute-6u|z|-3u|z|-u|z|/16",
     "softmax-max-subtracted",
 )
-ABSORBING = ("binary32-values", "deterministic")  # assumed as well where ``absorbed`` is given
+ONE_PROGRAM = ("binary32-values", "deterministic")  # assumed as well of one program
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
-SLOPE_BITS = 20
+SLOPE_BITS, MOST_SLOPE_BITS = 20, 21
 ANY = "*"  # stands for every name of an object
+BOUND = {"upper": float, "logits": float}
 FORM = {
-    "format": str, "model_sha256": str, "assumptions": [str],
-    "claim": {"upper": float, "logits": float, "leaves": {ANY: [float]}},
-    "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "witness": dict, "digest": str,
-    "together": {ANY: {"pair": [int], "nodes": [str], "rows": [float], "columns": [float]}},
+    "format": str, "model_sha256": str, "question": str, "assumptions": {ANY: [str]},
+    "claim": {ANY_TWO: BOUND, SAME_PROGRAM: BOUND, "leaves": {ANY: [float]}},
+    "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "absorbed": str, "witness": dict,
+    "together": {ANY: {"executions": [str], "pair": [int], "nodes": [str], "rows": [float],
+                       "columns": [float]}}, "digest": str,
     "trees": {ANY: {"pair": [int], "pixel": [int], "splits": [[int]]}},
 }  # fmt: skip
 
 
 class Together(NamedTuple):
-    """Scales p = ``rows`` and q = ``columns`` (together.py), for a pair of classes."""
+    """Scales p = ``rows`` and q = ``columns`` (together.py), for executions and two classes."""
 
+    executions: Sequence[str]
     pair: Sequence[int]
     nodes: Sequence[str]
     rows: Sequence[float]
@@ -50,7 +56,7 @@ class Together(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """Splits (place, threshold) in preorder (patches.py), for a pair of classes and a pixel."""
+    """Splits (place, threshold) in preorder (first_layers.py), for two classes and a pixel."""
 
     pair: Sequence[int]
     pixel: Sequence[int]
@@ -63,12 +69,13 @@ class Hints:
 
     Attributes:
         slopes: C numbers, slope of the linear core of a silu or sigmoid node, or the constant
-            factor of a gate, in units of 2^-20; 0 if not given.
+            factor of a gate, in units of 2^-20; 0 if not given. Larger ones than 2^21 are multiples
+            of a power of two with at most 21 bits.
         boxes: silu and sigmoid nodes whose dependence on the bases is forgotten.
         bases: nodes whose error is carried on as columns of its own.
         together: nodes whose roundings are taken together, by any name.
         trees: of the branch and bound over the bytes that the first layers read, by any name.
-        absorbed: a node that tells no last bit of any pixel (bytes.py); "" for none.
+        absorbed: a node that tells no last bit of any pixel (byte_tables.py); "" for none.
     """
 
     slopes: Mapping[str, Sequence[int]]
@@ -82,14 +89,17 @@ class Hints:
         """The node's core slopes (C, 1, 1, 1)."""
         n = self.slopes.get(node.name, [0] * node.shape[0])
         require(len(n) == node.shape[0], "hint.slope", f"of {len(n)} channels", node.name)
-        require(max(map(abs, n)) <= 2**21, "hint.slope", "too steep", node.name)
-        return Fix(np.array(n, np.float64).reshape(-1, 1, 1, 1), SLOPE_BITS)
+        coarser = max(0, max(map(abs, n)).bit_length() - MOST_SLOPE_BITS)
+        fine = all(number % 2**coarser == 0 for number in n)
+        require(fine, "hint.slope", "steep numbers of too many bits", node.name)
+        numbers = np.array([number >> coarser for number in n], np.float64)
+        return Fix(numbers.reshape(-1, 1, 1, 1), SLOPE_BITS - coarser)
 
 
 def load(path: Path) -> Manifest:
     """The manifest at ``path``."""
     with reading(f"{path} is not a certificate"):
-        fields: Any = json.loads(read_bytes(path).decode(), object_pairs_hook=_distinct)
+        fields: Any = _json(read_bytes(path).decode())
     right = isinstance(fields, dict) and cast("Manifest", fields).get("format") == FORMAT
     readable(right, f"{path} is not a certificate of format {FORMAT}")
     return parse(cast("Manifest", fields))
@@ -112,12 +122,23 @@ def digest(fields: dict[str, Any]) -> str:
 
 def parse(fields: dict[str, Any]) -> Manifest:
     """Check the form of every field, the digest and the assumptions (rules certificate.*)."""
-    absorbing = "absorbed" in fields
-    read = _formed(fields, {**FORM, "absorbed": str} if absorbing else FORM, "manifest")
+    read = _formed(fields, FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
-    right = read["assumptions"] == (*ASSUMPTIONS, *ABSORBING * absorbing)
+    right = read["assumptions"] == {name: assumptions(name) for name in EXECUTIONS}
     require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
+    asked = read["question"] in QUESTIONS
+    require(asked, "certificate.question", f"{read['question']!r} is none that is known")
     return read
+
+
+def assumptions(executions: str) -> tuple[str, ...]:
+    """What a claim for these executions assumes, in order."""
+    return tuple(sorted((*ASSUMPTIONS, *ONE_PROGRAM * (executions == SAME_PROGRAM))))
+
+
+def question_of(manifest: Manifest) -> Question:
+    """The question that it answers."""
+    return QUESTIONS[manifest["question"]]
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
@@ -127,7 +148,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     if form is float:
         with reading(where):
             number = float.fromhex(value)
-        right = 0 <= number < math.inf and value == number.hex()
+        right = 0 <= number < math.inf and value == number.hex() and value[0] != "-"
         require(right, "certificate.fields", f"{where}: not finite, >= 0 and canonical")
         return number
     if isinstance(form, list):
@@ -146,12 +167,40 @@ def hints_of(manifest: Manifest) -> Hints:
     together = {name: Together(**one) for name, one in manifest["together"].items()}
     trees = {name: Tree(**one) for name, one in manifest["trees"].items()}
     boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
-    return Hints(manifest["slopes"], boxes, bases, manifest.get("absorbed", ""), together, trees)
+    return Hints(manifest["slopes"], boxes, bases, manifest["absorbed"], together, trees)
+
+
+def _json(text: str) -> Any:
+    """What every reader of JSON understands alike, or Rejected; ValueError if it is none."""
+    found = json.loads(
+        text,
+        object_pairs_hook=_distinct,
+        parse_int=_integer,
+        parse_float=_no_number,
+        parse_constant=_no_number,
+    )
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Rejected("certificate.text", "half of a surrogate pair") from error
+    return found
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object, all of whose names are distinct."""
+    """An object whose names are distinct: readers take the first, the last or all of them."""
     found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
+    require(len(found) == len(pairs), "certificate.names", "a name stands twice in one object")
     return found
+
+
+def _integer(text: str) -> int:
+    """An integer that a reader may hold as a float64; -0 is another number for some."""
+    number = int(text)
+    right = abs(number) < 2**53 and text != "-0"
+    require(right, "certificate.number", f"an integer of {len(text)} digits, or minus 0")
+    return number
+
+
+def _no_number(text: str) -> float:
+    """Decimal fractions, NaN and infinities: readers round them, or do not know them."""
+    raise Rejected("certificate.number", f"{text!r}: real numbers are hexadecimal strings")

@@ -1,5 +1,7 @@
 """What a check can end in: a report, or a rejection that names its rule and its node."""
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -16,6 +18,10 @@ class Rejected(Exception):  # noqa: N818 - it is a verdict
         self.rule, self.message, self.node = rule, message, node
         place = f" at node {node!r}" if node else ""
         super().__init__(f"rule {rule}{place}: {message}")
+
+    def inside(self, part: str) -> Rejected:
+        """The same, said of a part of a file."""
+        return Rejected(self.rule, f"{part}: {self.message}", self.node)
 
 
 class Unreadable(Exception):  # noqa: N818 - it is a verdict

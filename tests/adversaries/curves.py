@@ -13,9 +13,12 @@ import mpmath
 import numpy as np
 
 from adversaries.trees import integer, nudged, rounded
-from lastbit_check import forward
-from lastbit_check.exact import Fix
-from lastbit_check.forward import Form
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.network import Node
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import CurveKind
+from lastbit_check.operators.forms import Bound, Value
+from lastbit_check.operators.kinds import Setting
 
 UNIT = Fraction(1, 2**24)
 NEAR, AT = 2.0**-6, 2.0**-27
@@ -83,11 +86,13 @@ def worst(zone: str, seed: int = 0, count: int = 150) -> tuple[Wrong, Wrong]:
 def charged(z: float) -> dict[str, Fraction]:
     """What the checker's rules charge for a SiLU and a sigmoid that read up to |z|."""
     n, d = abs(z).as_integer_ratio()
-    e, none = d.bit_length() - 1, Fix(np.zeros((1, 1, 1, 3)), 0)
-    radius = Fix(np.array([float(n), 0.0, 0.0]).reshape(1, 1, 1, 3), e)
-    form = Form(none[..., :1], radius, none)
-    m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
-    return {name: forward.curve(name, m, False, form).noise.largest() for name in forward.CURVES}
+    none = Fix(np.zeros((1, 1, 1, 1)), ZERO_GRID)
+    read = Value(none, Bound(Fix(np.full_like(none.n, float(n)), d.bit_length() - 1), none), none)
+    m, found = Fix(np.full((1, 1, 1, 1), 2.0**19), 20), dict[str, Fraction]()
+    for name in ("sigmoid", "silu"):
+        setting = Setting(Node(name, name, ("z",), (1, 1, 1)), None, m, False)
+        found[name] = KINDS[name].value(setting, [read], none).noise.largest()
+    return found
 
 
 def shares(zone: str) -> dict[str, tuple[float, float]]:
@@ -97,3 +102,74 @@ def shares(zone: str) -> dict[str, tuple[float, float]]:
         "sigmoid": (float(sigmoid.sigmoid / charged(sigmoid.z)["sigmoid"]), sigmoid.z),
         "silu": (float(silu.silu / charged(silu.z)["silu"]), silu.z),
     }
+
+
+# ---- how the errors of two runs differ --------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """Where two runs are: the first at ``z``, ``off`` what it should be, the other ``moves`` away.
+
+    Their errors differ by ``apart``.
+    """
+
+    z: float
+    off: float
+    moves: float
+    apart: float
+
+    def difference(self, name: str) -> float:
+        """f(z') - f(Z') - (f(z) - f(Z)), in 50 digits."""
+        with mpmath.workdps(50):
+            z, other = mpmath.mpf(self.z), mpmath.mpf(self.z) + self.moves
+            there = other - (mpmath.mpf(self.off) + self.apart)
+            values = [_function(name, v) for v in (other, there, z, z - mpmath.mpf(self.off))]
+            return float(abs(values[0] - values[1] - (values[2] - values[3])))
+
+
+def _function(name: str, z: mpmath.mpf) -> mpmath.mpf:
+    s = 1 / (1 + mpmath.exp(-z))
+    return s if name == "sigmoid" else z * s
+
+
+def apart(name: str, low: float, high: float, most: Pair, *, boxed: bool = True) -> float:
+    """What the rule says of two runs in a range whose moves and errors are at most these."""
+    kind = KINDS[name]
+    assert isinstance(kind, CurveKind)
+
+    def fix(x: float) -> Fix:
+        return Fix(np.full((1, 1, 1, 1), np.ceil(np.ldexp(x, 40))), 40)
+
+    none = Fix(np.zeros((1, 1, 1, 1)), ZERO_GRID)
+    middle, half = (low + high) / 2, (high - low) / 2
+    read = Value(fix(middle), Bound(fix(half), none), none)
+    m = Fix(np.full((1, 1, 1, 1), 2.0**19), 20)
+    setting = Setting(Node(name, name, ("z",), (1, 1, 1)), None, m, boxed)
+    found = kind.apart(setting, read, fix(most.moves), fix(most.off), Bound(fix(most.apart), none))
+    return float(found.error.largest())
+
+
+def worst_apart(name: str, most: Pair, seed: int, *, boxed: bool = True) -> float:
+    """Of what the rule says, what the worst of many pairs in the range of all of them reaches.
+
+    ``most.z`` is how far both runs are from 0.
+    """
+    random, best = np.random.default_rng(seed), 0.0
+    said = apart(name, -most.z, most.z, most, boxed=boxed)
+    for _ in range(200):
+        signs = random.choice([-1.0, 1.0], 3)
+        inside = most.z - most.off - most.apart - most.moves
+        z = float(random.choice([0.0, -most.moves / 2, random.uniform(-inside, inside)]))
+        move = most.moves * signs[0] * (-1 if z * signs[0] > 0 else 1)
+        pair = Pair(z, most.off * signs[1], float(move), most.apart * signs[2])
+        best = max(best, pair.difference(name) / said)
+    return best
+
+
+PAIRS = [
+    Pair(3.0, 2.0**-10, 1.5, 0.0),
+    Pair(1.0, 2.0**-12, 0.25, 2.0**-18),
+    Pair(0.5, 2.0**-9, 2.0**-6, 2.0**-14),
+    Pair(4.0, 2.0**-3, 2.0, 2.0**-3),
+]
+"""How far from 0 two runs are, and how far apart."""

@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adversaries.curves import UNIT, exact_sigmoid
-from adversaries.trees import all_sums, exact_sum, fraction, nudged, terms_of
-from lastbit.bound.together import scales
-from lastbit.bound.walk import Walk
+from adversaries.trees import Term, all_sums, exact_sum, fraction, integer, nudged, terms_of
 from lastbit.graph import OnnxBuilder
-from lastbit_check import together
-from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
+from lastbit.hints.together import scales
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.certificate import Hints, Together
+from lastbit_check.check import network_in
+from lastbit_check.derive.derivation import derive
+from lastbit_check.derive.ledger import difference
+from lastbit_check.question import LAST_BIT
+from lastbit_check.refine import together
 
 Array = NDArray[np.float64]
 GROUP = "second", "third"
@@ -63,23 +66,19 @@ class Joint:
 
     @property
     def hints(self) -> Hints:
-        """A boxed base."""
-        return Hints({}, boxes=frozenset({"base"}), bases=frozenset({"base"}))
+        """A boxed base; the group is taken together."""
+        base, group = frozenset({"base"}), Together((), PAIR, GROUP, (), ())
+        return Hints({}, boxes=base, bases=base, together={"": group})
 
     @cached_property
     def group(self) -> tuple[list[together.Terms], list[Fix], Array]:
         """What the rule reads of the group, what its values count, how far the base reaches."""
-        walk = Walk(self.model, self.hints)
-        walk.shared = {"mixed", *GROUP}
-        walk.run()
-        trunk = walk.trunk
-        assert trunk is not None
-        place = walk.ledger.row(PAIR)
-        nodes = [node for node in walk.nodes if node.name in GROUP]
-        values = [walk.difference(place, n) for n in nodes]
-        terms = [trunk.terms(n, walk.layers[n.name], walk.forms, a)
-                 for n, a in zip(nodes, values, strict=True)]  # fmt: skip
-        return terms, values, trunk.radius
+        hints = self.hints
+        derivation = derive(network_in(self.model), LAST_BIT, hints)
+        trunk = together.trunk_of(derivation)
+        terms = together.terms_of(derivation, trunk, hints.together[""])
+        values = [difference(derivation.frame.duals[name], PAIR) for name in GROUP]
+        return terms, values, trunk.widths
 
     @cached_property
     def bound(self) -> Fraction:
@@ -124,16 +123,22 @@ class Run(NamedTuple):
     trees: tuple[int, ...] = (0,) * 4
 
 
+def row_of(layer: Layer, row: int, values: list[float]) -> list[Term]:
+    """The terms of a row that are not 0."""
+    bias = integer(layer.b[row])
+    return [t for t in [*terms_of(layer.w[row], values), Term(bias, bias)] if t.exact]
+
+
 def result(layer: Layer, row: int, values: list[float], choice: int) -> float:
     """One of the numbers that a row's trees return."""
-    terms = [t for t in terms_of(layer.w[row], values, layer.b[row]) if t.exact]
+    terms = row_of(layer, row, values)
     found = sorted(all_sums(terms)) if terms else [0]
     return float(fraction(found[choice % len(found)]))
 
 
 def furthest(layer: Layer, row: int, values: list[float]) -> tuple[Fraction, float]:
     """The largest error of a row, and what is returned with it."""
-    terms = [t for t in terms_of(layer.w[row], values, layer.b[row]) if t.exact]
+    terms = row_of(layer, row, values)
     exact = exact_sum(terms)
     worst = max(all_sums(terms), key=lambda n: abs(n - exact)) if terms else 0
     return fraction(abs(worst - exact)), float(fraction(worst))

@@ -13,15 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.bound.walk import derive
 from lastbit.graph import OnnxBuilder
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
+from lastbit_check.check import network_in
+from lastbit_check.derive.derivation import derive
+from lastbit_check.question import LAST_BIT
 
 Array = NDArray[np.float64]
 SHAPE = (2, 3)
 NODES = ("conv", "mixed", "sum", "late", "logits")
-"""The nodes whose ranges are looked at."""
+"""The nodes whose ranges are looked at. ``mixed`` joins the sum that reads it."""
 
 
 class Chain(NamedTuple):
@@ -80,8 +82,9 @@ def ranges(chain: Chain, *, columns: bool = True) -> dict[str, tuple[Fix, Fix]]:
     """Node -> the lower and upper bounds that the checker derives, with or without a base."""
     bases = frozenset({"pixels"}) if columns else frozenset[str]()
     slopes = {"silu": [2**19] * 3} if chain.curved else {}
-    derived = derive(chain.builder.to_bytes(), Hints(slopes, bases=bases), keep=True)
-    return {name: derived.forms[name].interval for name in NODES}
+    network = network_in(chain.builder.to_bytes())
+    values = derive(network, LAST_BIT, Hints(slopes, bases=bases)).values
+    return {name: values[name].interval for name in NODES if name in values}
 
 
 def extremes(chain: Chain) -> dict[str, tuple[Array, Array]]:
@@ -101,6 +104,8 @@ def shares(chain: Chain, found: dict[str, tuple[Fix, Fix]]) -> dict[str, float]:
     """
     shares: dict[str, float] = {}
     for name, (least, most) in extremes(chain).items():
+        if name not in found:
+            continue
         low, high = (np.ldexp(side.n[..., 0], -side.e) for side in found[name])
         middle, half = (low + high) / 2, (high - low) / 2
         shares[name] = float(np.max(np.maximum(most - middle, middle - least) / half))

@@ -6,28 +6,30 @@ that nothing but the rule itself stands between an error and its bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
 import numpy as np
 
+from adversaries.charged import Rule, rounding
 from adversaries.trees import (
     MOST_TERMS,
     Term,
     drift,
     exact_sum,
     fraction,
+    integer,
     nudged,
     rounded,
     terms_of,
     worst,
 )
-from lastbit_check.exact import Fix
-from lastbit_check.forward import layer_underflow
-from lastbit_check.layers import Layer, layer_of
-from lastbit_check.network import Node, Norm, Weights, exact
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.network import Constant, Node, Part, Sum as Terms
+from lastbit_check.operators.layers import Layer, layer_of
+from lastbit_check.operators.sums import sum_underflow
 
 UNIT = Fraction(1, 2**24)
 U = float(UNIT)
@@ -38,40 +40,57 @@ GRID = 48  # ranges are rounded up to multiples of 2^-48
 
 @dataclass(frozen=True)
 class Sum:
-    """weights (n,) times values (n,), and a bias."""
+    """weights (n,) times values (n,), and constants.
+
+    ``parts`` says how many of the products belong to each convolution that has joined the sum; by
+    default there is one. A product with 1 may be that of a residual.
+    """
 
     weights: tuple[float, ...]
     values: tuple[float, ...]
-    bias: float = 0.0
+    constants: tuple[float, ...] = ()
+    parts: tuple[int, ...] = ()
 
     @property
     def terms(self) -> list[Term]:
         """Those that are not 0."""
-        return [t for t in terms_of(self.weights, self.values, self.bias) if t.exact]
+        found = terms_of(self.weights, self.values)
+        found += [Term(integer(c), integer(c)) for c in self.constants]
+        return [t for t in found if t.exact]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return self.parts or (len(self.weights),)
 
     @property
     def layer(self) -> Layer:
-        return _layer(self.weights, self.bias)
+        return _layer(self.weights, self.constants, self.lengths)
 
-    def charged(self, rule: Callable[..., Fix] = Layer.rounding) -> Fraction:
+    def charged(self, rule: Rule = rounding) -> Fraction:
         """What a rule charges if the values are as large as can be, and the whole as it is."""
-        reach = np.ceil(np.ldexp(np.abs(self.values), GRID)).reshape(-1, 1, 1, 1)
+        reach, reaches = np.ceil(np.ldexp(np.abs(self.values), GRID)).reshape(-1, 1, 1, 1), []
+        for length in self.lengths:
+            reaches.append(Fix(reach[:length], GRID))
+            reach = reach[length:]
         whole = np.array(float(-(-abs(exact_sum(self.terms)) >> 200 - GRID)))
-        return rule(self.layer, Fix(reach, GRID), Fix(whole.reshape(1, 1, 1, 1), GRID)).largest()
+        return rule(self.layer, reaches, Fix(whole.reshape(1, 1, 1, 1), GRID)).largest()
 
-    def share(self, rule: Callable[..., Fix] = Layer.rounding) -> float:
+    def share(self, rule: Rule = rounding) -> float:
         """The worst error of binary32, over trees and fused multiply-adds, as a share of that."""
         return float(worst(self.terms) / self.charged(rule))
 
 
 @cache
-def _layer(weights: tuple[float, ...], bias: float) -> Layer:
-    n = len(weights)
-    weight = np.array(weights, np.float32).reshape(1, n, 1, 1)
-    one, none = exact(np.ones(1, np.float32)), exact(np.zeros(1, np.float32))
-    alone = Norm(one, none, none, one, 1)
-    conv = Weights(weight, np.array([bias], np.float32), alone)
-    return layer_of(Node("sum", "linear", ("x",), (1, 1, 1), weights=conv), (n, 1, 1))
+def _layer(
+    weights: tuple[float, ...], constants: tuple[float, ...], lengths: tuple[int, ...]
+) -> Layer:
+    parts, left, shapes = list[Part](), [*weights], dict[str, tuple[int, int, int]]()
+    for k, length in enumerate(lengths):
+        numbers, left, name = left[:length], left[length:], f"x{k}"
+        parts.append(Part(name, np.array(numbers, np.float32).reshape(1, length, 1, 1)))
+        shapes[name] = (length, 1, 1)
+    what = Terms((*parts,), tuple(Constant(np.array([c], np.float32)) for c in constants))
+    return layer_of(Node("sum", "sum", (*shapes,), (1, 1, 1), sum=what), shapes)
 
 
 @cache
@@ -118,7 +137,23 @@ def with_zeros(n: int) -> Sum:
 
 def biased(n: int) -> Sum:
     """The ladder on a bias: the products are what climbs on it."""
-    return Sum((1.0,) * (n - 1), (MORE,) * (n - 1), bias=1.0)
+    return Sum((1.0,) * (n - 1), (MORE,) * (n - 1), (1.0,))
+
+
+def shifted(n: int) -> Sum:
+    """The ladder on one of two constants, which the last one takes away again."""
+    return Sum((1.0,) * n, (MORE,) * n, (1.0, -0.75))
+
+
+def joined(n: int, others: int = 1) -> Sum:
+    """The ladder on a residual: a convolution's terms, one after the other, added to it.
+
+    ``others`` is how many further convolutions have joined, with a term each.
+    """
+    return Sum(
+        (1.0,) * (n + others), (1.0, *[MORE] * (n + others - 1)),
+        parts=(1, n - 1, *[1] * others),
+    )  # fmt: skip
 
 
 def random_sum(seed: int, n: int, bits: int = 20) -> Sum:
@@ -185,9 +220,7 @@ def greedy(seed: int, n: int, part: float = 0.5) -> Sum:
     return Sum(tuple(plain.weights[k] for k in order), tuple(taken[k] for k in order))
 
 
-def second_order(
-    n: int, value: float = U, rule: Callable[..., Fix] = Layer.rounding
-) -> tuple[float, float]:
+def second_order(n: int, value: float = U, rule: Rule = rounding) -> tuple[float, float]:
     """1 and n - 1 times ``value``, where every operation errs by exactly u of its result.
 
     Binary32 cannot: an addition errs by no more than the smaller of its operands. Returns the whole
@@ -214,10 +247,11 @@ def flushed(n: int) -> tuple[Fraction, Fraction, Fraction]:
 
     Returns the error, what the rounding rule charges, and what underflow is charged with.
     """
-    layer, value, power = _layer((2.0**60,) * n, 0.0), nudged(SMALLEST, -1), Fraction(2) ** 60
+    layer, value, power = _layer((2.0**60,) * n, (), (n,)), nudged(SMALLEST, -1), Fraction(2) ** 60
     reach = Fix(np.full((n, 1, 1, 1), 1.0), 126)
-    charged = Layer.rounding(layer, reach, Fix(np.full((1, 1, 1, 1), float(n)), 66))
-    return n * power * Fraction(value), charged.largest(), layer_underflow(layer, reach).largest()
+    charged = rounding(layer, [reach], Fix(np.full((1, 1, 1, 1), float(n)), 66))
+    lost = sum_underflow(layer, reach.largest())
+    return n * power * Fraction(value), charged.largest(), lost.largest()
 
 
 CASES: dict[str, dict[str, Sum]] = {
@@ -227,5 +261,8 @@ CASES: dict[str, dict[str, Sum]] = {
     "products that round": {f"{n} terms": rounded_products(n) for n in (1, 2, 4, 7, 25)},
     "terms that are not 0": {f"{n} of {2 * n} terms": with_zeros(n) for n in (2, 4, 7)},
     "a bias": {f"{n - 1} products": biased(n) for n in (3, 7, 25)},
+    "two constants": {f"{n} products": shifted(n) for n in (2, 5, 25)},
+    "a residual": {f"{n - 1} products, a residual": joined(n, 0) for n in (3, 7, 25)},
+    "several parts": {f"{n + 1} products of 3 parts": joined(n) for n in (3, 6, 25)},
 }
 """Rule -> what to call it -> a sum that is made for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -20,14 +20,14 @@ from adversaries.first_layers import (
     share_of_change,
 )
 from adversaries.shown import Show
-from adversaries.weakened import weakened
-from lastbit.bound import Branching, branch
-from lastbit.bound.branches import Branches, Problem
-from lastbit.bound.walk import Walk
-from lastbit_check import patches
-from lastbit_check.certificate import Hints
-from lastbit_check.exact import Fix
-from lastbit_check.patches import LEAF
+from lastbit.hints.branches import Branches, Branching, Problem, branched
+from lastbit.progress import Progress, silent
+from lastbit_check.arithmetic.exact import Fix, Ints
+from lastbit_check.certificate import Hints, Tree
+from lastbit_check.check import Derived, proved
+from lastbit_check.operators.forms import Bound, Value
+from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, Question
+from lastbit_check.refine.first_layers import LEAF
 from soundness.curved import based, two_curved_layers
 from soundness.harness import built
 
@@ -136,21 +136,34 @@ def test_a_local_search_never_exceeds_a_tree(seed: int) -> None:
             image = tried[int(small.moved(tried, pixel, a).argmax())]
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [("Fix(wide, 1)", "Fix(0 * wide, 1)"), ("(low + high)[..., None]", "(low + low)[..., None]")],
-    ids=["no width", "the lower half of each part"],
-)
-def test_leaves_need_the_whole_of_their_part(
-    monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
-) -> None:
-    slopes = weakened(patches.FirstLayers.slopes, right, wrong)
-    monkeypatch.setattr(patches.FirstLayers, "slopes", slopes)
+@dataclass(frozen=True)
+class NoWidth(Question):
+    """Whose parts are their middle."""
+
+    def between(self, low: Ints, high: Ints) -> Value:
+        value = super().between(low, high)
+        none = Fix(0 * value.c.n, 0)
+        return replace(value, bound=Bound(none, none))
+
+
+@dataclass(frozen=True)
+class LowerEnd(Question):
+    """Whose parts are around their least bytes."""
+
+    def between(self, low: Ints, high: Ints) -> Value:
+        return replace(super().between(low, high), c=Fix(2 * low[..., None], 1))
+
+
+@pytest.mark.parametrize("narrow", [NoWidth, LowerEnd])
+def test_leaves_need_the_whole_of_their_part(narrow: type[Question]) -> None:
     shares = list[float]()
     for seed in range(6):
         small = random_small(seed, (2, 3), channels=2)
-        branches = grown(problem_of(small, CENTRE, weights_for(small, seed)), 4)
-        shares.append(share_of_leaves(small, branches, grids((2, 3), CENTRE, LEVELS, OWN)))
+        problem = problem_of(small, CENTRE, weights_for(small, seed))
+        question = narrow(problem.first.question.name, problem.first.question.step)
+        weaker = replace(problem, first=replace(problem.first, question=question))
+        images = grids((2, 3), CENTRE, LEVELS, OWN)
+        shares.append(share_of_leaves(small, grown(weaker, 4), images))
     assert max(shares) > 1
 
 
@@ -177,34 +190,37 @@ def _setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return model, based(network)
 
 
-def walked(setting: Setting, **changes: object) -> Walk:
+def derived(setting: Setting, trees: dict[str, Tree] | None = None) -> Derived:
     model, hints = setting
-    walk = Walk(model, replace(hints, **changes))  # type: ignore[arg-type]
-    walk.run()
-    return walk
+    return proved(model, LAST_BIT, replace(hints, trees=trees or {}))
+
+
+def trees_of(found: Derived, branching: Branching, progress: Progress = silent) -> dict[str, Tree]:
+    return branched(found.derivation, found.claims, branching, progress=progress)
 
 
 def test_it_goes_on_from_a_tree(setting: Setting) -> None:
-    walk = walked(setting)
-    before = walk.conclude()
-    few = branch(walk, before, Branching(4))
-    known = tuple(walk.hints.trees.values())
-    again = walked(setting)
-    more = branch(again, before, Branching(9, known))
-    assert before.upper > few.upper >= more.upper > 0
-    tree, later = known[0].splits, next(iter(again.hints.trees.values())).splits
-    assert len(tree) == 7 and len(later) == 17
-    assert {*tree} <= {*later}
+    """Both claims are sharper for it; whoever checks the trees derives the same."""
+    before = derived(setting)
+    few = trees_of(before, Branching(4))
+    more = trees_of(before, Branching(9, tuple(few.values())))
+    found = [derived(setting, trees) for trees in (few, more)]
+    for executions in EXECUTIONS:
+        upper = [one.claims[executions].upper for one in (before, *found)]
+        assert upper[0] > upper[1] >= upper[2] > 0
+    (known,), (later,) = few.values(), more.values()
+    assert len(known.splits) == 7 and len(later.splits) == 17
+    assert {*known.splits} <= {*later.splits}
 
 
 def test_interrupted_it_keeps_what_it_has(setting: Setting) -> None:
-    walk = walked(setting)
-    before = walk.conclude()
+    before = derived(setting)
 
     def stop(stage: str, done: int, total: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
-    derived = branch(walk, before, Branching(50), progress=stop)
-    (bounds,) = derived.leaves.values()
-    assert len(bounds) == 3 and derived.upper < before.upper
+    found = derived(setting, trees_of(before, Branching(50), stop))
+    (bounds,) = found.leaves.values()
+    assert len(bounds) == 3
+    assert found.claims[ANY_TWO].upper < before.claims[ANY_TWO].upper

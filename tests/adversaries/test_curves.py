@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from adversaries import curves
 from adversaries.shown import Show
-from lastbit_check import forward
+from lastbit_check.operators import KINDS, curves as rules
 
 LEAST = {
     ("everywhere", "sigmoid"): 0.99,
@@ -35,8 +36,8 @@ WEAKER: list[tuple[str, Fraction, str, str]] = [
     ("AT_ZERO", Fraction(1, 2**20), "|z| <= 2^-6", "silu"),
     ("ERROR_AT_ZERO", Fraction(1, 64), "|z| <= 2^-27", "sigmoid"),
     ("ERROR_AT_ZERO", Fraction(1, 64), "|z| <= 2^-27", "silu"),
-    ("SIGMOID_ERROR", Fraction(3), "everywhere", "sigmoid"),
-    ("SILU_ERROR", Fraction(4), "everywhere", "silu"),
+    ("error", Fraction(3), "everywhere", "sigmoid"),
+    ("error", Fraction(4), "everywhere", "silu"),
 ]
 
 
@@ -44,9 +45,12 @@ WEAKER: list[tuple[str, Fraction, str, str]] = [
 def test_a_zone_too_wide_or_an_error_too_small_is_exceeded(
     monkeypatch: pytest.MonkeyPatch, name: str, value: Fraction, zone: str, function: str
 ) -> None:
-    if name in ("SIGMOID_ERROR", "SILU_ERROR"):
-        monkeypatch.setitem(forward.CURVES, function, (value, forward.CURVES[function][1]))
-    monkeypatch.setattr(forward, name, value)
+    if name == "error":
+        kind = KINDS[function]
+        assert isinstance(kind, rules.CurveKind)
+        monkeypatch.setitem(KINDS, function, replace(kind, error=value))
+    else:
+        monkeypatch.setattr(rules, name, value)
     low, high = curves.ZONES[zone]
     if name in ("NEAR_ZERO", "AT_ZERO"):  # just beyond the right end of the zone
         monkeypatch.setitem(curves.ZONES, zone, (low, min(high, low * 3.9)))
@@ -59,3 +63,27 @@ def test_a_correctly_rounded_sigmoid_is_half_where_it_is_assumed_to_be() -> None
         exact = curves.exact_sigmoid(z)
         assert float(exact) != 0.5 or abs(z) < 2.0**-52
         assert abs(exact - Fraction(1, 2)) <= Fraction(1, 2) * curves.allowed(z)
+
+
+@pytest.mark.parametrize("function", ["silu", "sigmoid"])
+@pytest.mark.parametrize("boxed", [True, False])
+def test_the_errors_of_two_runs_differ_by_no_more_than_is_said(
+    function: str, boxed: bool, show: Show
+) -> None:
+    shares = [
+        curves.worst_apart(function, pair, k, boxed=boxed) for k, pair in enumerate(curves.PAIRS)
+    ]
+    assert max(shares) <= 1
+    assert not boxed or max(shares) > 0.5
+    show(f"{function}, errors of two runs", max(shares), "boxed" if boxed else "around a line")
+
+
+@pytest.mark.parametrize("function", ["silu", "sigmoid"])
+def test_without_what_the_move_turns_it_is_exceeded(
+    monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    """What both runs are off by is felt as far as their slopes differ."""
+    kind = KINDS[function]
+    assert isinstance(kind, rules.CurveKind)
+    monkeypatch.setitem(KINDS, function, replace(kind, turn=kind.turn + 3))
+    assert max(curves.worst_apart(function, pair, k) for k, pair in enumerate(curves.PAIRS)) > 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +19,20 @@ from adversaries.first_layers import (
     grids,
     local_search,
     made_for_change,
+    made_for_difference,
     made_for_error,
     of_change,
+    of_difference,
     of_error,
     random_small,
     share_of_change,
 )
 from adversaries.shown import Show
-from adversaries.weakened import weakened
-from lastbit.float32 import execute
 from lastbit.graph import read_onnx
-from lastbit_check import forward, patches
-from soundness.harness import ways
+from lastbit_check.derive import changes
+from lastbit_check.derive.changes import APART, EXACT
+from lastbit_check.refine import first_layers as rules
+from soundness.programs import Both, ways
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -58,24 +62,26 @@ def test_a_network_made_for_it_nearly_uses_the_exact_form_up(stride: int, show: 
     show("exact form of the first layers", share, f"all images of {small.shape} pixels, 2 levels")
 
 
-WEAKER = [
-    ("one end of the first slopes", "itertools.product((0, 1),", "itertools.product((0,),"),
-    ("one end of the second", "np.maximum(inner * ends2[0], inner * ends2[1])", "inner * ends2[0]"),
-]
+Ends = list[Any]
+WEAKER: dict[str, Callable[[Any, Ends, Ends, int], tuple[Any, Ends, Ends, int]]] = {
+    "one end of the first slopes": lambda w, one, two, sign: (w, [one[0]] * 2, two, sign),
+    "one end of the second": lambda w, one, two, sign: (w, one, [two[0]] * 2, sign),
+}
 
 
-@pytest.mark.parametrize(("right", "wrong"), [w[1:] for w in WEAKER], ids=[w[0] for w in WEAKER])
+@pytest.mark.parametrize("change", WEAKER.values(), ids=WEAKER)
 def test_the_exact_form_needs_both_ends_of_every_slope(
-    monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
+    monkeypatch: pytest.MonkeyPatch, change: Callable[..., Any]
 ) -> None:
     _, small = made_for_change(2)
-    monkeypatch.setattr(patches, "_largest", weakened(patches._largest, right, wrong))
-    assert of_change(small) > 1
+    largest = rules._largest
+    monkeypatch.setattr(rules, "_largest", lambda *given: largest(*change(*given)))
+    assert of_change(replace(small)) > 1
 
 
 def test_the_exact_form_needs_both_senses_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    change = weakened(patches.FirstLayers.change, "(1, -1)", "(1,)")
-    monkeypatch.setattr(patches.FirstLayers, "change", change)
+    largest = rules._largest
+    monkeypatch.setattr(rules, "_largest", lambda w, one, two, _: largest(w, one, two, 1))
     assert max(of_change(random_small(seed, (2, 2))) for seed in range(8)) > 1
 
 
@@ -106,8 +112,7 @@ def test_half_of_the_rounding_in_the_exact_group_is_exceeded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _, small = made_for_error()
-    form = weakened(forward.Outcome.form, "runs[[0, -1]] = 1.0", "runs[0], runs[-1] = 1.0, 0.5")
-    monkeypatch.setattr(forward.Outcome, "form", form)
+    monkeypatch.setitem(changes.ASPECTS, EXACT, (0.5, False))
     assert of_error(replace(small)) > 1
 
 
@@ -116,13 +121,37 @@ def test_binary32_stays_within_the_exact_group(tmp_path: Path, show: Show) -> No
     _, small = made_for_error()
     path = tmp_path / "small.onnx"
     path.write_bytes(small.model)
-    network, some = read_onnx(path), ways(0)
-    allowed = np.ldexp(small.form.moves.n[..., -1], -small.form.moves.e)
+    both, some = Both(read_onnx(path), small.checked.frame.network), ways(0)
+    allowed = small.off(EXACT)[..., 0]
     best, images = 0.0, grids(small.shape, CENTRE, LEVELS, OWN)
     exact = small.values(images)
     for k in np.random.default_rng(0).permutation(len(images))[:150]:
-        values = execute(network, images[k].astype(np.uint8), keep=True, **next(some))[1]
-        off: Array = np.abs(values["filtered"].astype(np.float64) - exact[k])
+        values = both.run(images[k].astype(np.uint8), next(some))
+        off: Array = np.abs(values["filtered"] - exact[k])
         best = max(best, float(np.max(off / allowed)))
     assert 0.05 < best <= 1
-    show("exact group, binary32", best, "every order, sigmoids 2.9 u off")
+    show("exact group, binary32", best, "every order, rewritten, sigmoids 2.9 u off")
+
+
+# ---- how errors differ between two runs of one program ----------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("white", [255.0, 8.0])
+def test_no_two_runs_of_one_program_are_off_more_differently(seed: int, white: float) -> None:
+    shape = (3, 3) if seed % 2 else (2, 3)
+    small = random_small(seed, shape, channels=1 + seed % 3, stride=1 + seed % 2, white=white)
+    assert of_difference(small) <= 1
+
+
+@pytest.mark.parametrize("white", [255.0, 8.0])
+def test_a_network_made_for_it_uses_much_of_that_up(white: float, show: Show) -> None:
+    share, _ = made_for_difference(white)
+    assert 0.7 < share <= 1
+    show("errors of two runs", share, f"all images of 2 levels, a step of 1/{white:g}")
+
+
+def test_the_rounding_of_one_of_two_runs_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, small = made_for_difference(255.0)
+    monkeypatch.setitem(changes.ASPECTS, APART, (1.0, True))
+    assert of_difference(replace(small)) > 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from adversaries import ranges
 from adversaries.shown import Show
-from adversaries.weakened import weakened
-from lastbit_check import cores
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.derive import columns, derivation
 
 SEEDS = range(6)
 
@@ -21,6 +22,7 @@ def test_the_images_reach_the_ends_of_every_range(seed: int, curved: bool, show:
     """All 64 corners: the extremes of the linear network, and nearly so with a SiLU near 0."""
     chain = ranges.random_chain(seed, curved=curved)
     found = ranges.shares(chain, ranges.ranges(chain))
+    assert {*found} == {"conv", "sum", "late", "logits"}
     assert all(share <= 1 for share in found.values()), found
     assert all(share > (0.3 if curved else 0.999) for share in found.values()), found
     for name, share in found.items():
@@ -41,32 +43,36 @@ def most(scale: float = 2.0**-8) -> float:
     return max(max(ranges.shares(chain, ranges.ranges(chain)).values()) for chain in chains)
 
 
+def with_radii(patch: pytest.MonkeyPatch, change: Any) -> None:
+    """Columns of a base whose radii are others."""
+    spreads = columns.spreads
+
+    def weaker(after: Any, base: Any, cores: Any, radius: Sequence[Fix], *sums: Any) -> None:
+        spreads(after, base, cores, [change(x) for x in radius], *sums)
+
+    patch.setattr(derivation, "spreads", weaker)
+
+
 def test_a_pixel_left_out_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    spreads = cores.spreads
+    def without(x: Fix) -> Fix:
+        return Fix(x.n * (np.arange(len(x.n)) < len(x.n) - 1)[:, None], x.e)
 
-    def weaker(nodes: Any, base: Any, layers: Any, hints: Any, radius: Fix, *sums: Any) -> None:
-        without = Fix(radius.n.copy(), radius.e)
-        without.n[-1] = 0
-        spreads(nodes, base, layers, hints, without, *sums)
-
-    monkeypatch.setattr(cores, "spreads", weaker)
+    with_radii(monkeypatch, without)
     assert most() > 1
 
 
 def test_a_radius_rounded_down_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
     """To nearest 10 bits, so that it shows; rounded up to as few, it is within."""
-    monkeypatch.setattr(cores, "RADIUS_BITS", 10)
+    monkeypatch.setattr(columns, "RADIUS_BITS", 10)
     scale = 2.0**-8 * (1 + 2.0**-12)  # to nearest, 255 times it goes down
     assert most(scale) <= 1
-    right = "radius[:, :1].fit(RADIUS_BITS)"
-    wrong = "radius[:, :1].fit(RADIUS_BITS, up=False)"
-    monkeypatch.setattr(cores, "spreads", weakened(cores.spreads, right, wrong))
+    with_radii(monkeypatch, lambda x: x.fit(10, up=False))
     assert most(scale) > 1
 
 
 def test_a_core_of_few_bits_is_exceeded_without_its_slack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "CORE_BITS", 10)
+    monkeypatch.setattr(columns, "CORE_BITS", 10)
     assert most() <= 1
-    right, wrong = "(0.0 if exact else 2.0)", "0.0"
-    monkeypatch.setattr(cores, "_gathered", weakened(cores._gathered, right, wrong))
+    step = columns._next
+    monkeypatch.setattr(columns, "_next", lambda sources: step(sources)._replace(units=0.0))
     assert most() > 1

@@ -47,11 +47,10 @@ def rounded(n: int) -> int:
     return (high << excess) * (1 if n > 0 else -1)
 
 
-def terms_of(weights: Sequence[float], values: Sequence[float], bias: float = 0.0) -> list[Term]:
-    """The products of binary32 numbers, and the bias, if any, which does not round."""
+def terms_of(weights: Sequence[float], values: Sequence[float]) -> list[Term]:
+    """The products of binary32 numbers."""
     products = [integer(w * x) for w, x in zip(weights, values, strict=True)]  # exact: 48 bits
-    found = [Term(n, rounded(n)) for n in products]
-    return [*found, Term(integer(bias), integer(bias))] if bias else found
+    return [Term(n, rounded(n)) for n in products]
 
 
 def exact_sum(terms: Sequence[Term]) -> int:

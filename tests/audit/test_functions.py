@@ -30,8 +30,8 @@ from lastbit.audit.reference import (
 )
 from lastbit.float32 import correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
-from lastbit_check.check import EXP_ERROR
-from lastbit_check.forward import (
+from lastbit_check.derive.conclude import EXP_ERROR
+from lastbit_check.operators.curves import (
     AT_ZERO,
     ERROR_AT_ZERO,
     NEAR_ZERO,

@@ -16,7 +16,6 @@ from lastbit.audit.whole import audit_execution
 from lastbit.errors import ModelError
 from lastbit.graph import Linear, OnnxBuilder, Silu, read_onnx
 from lastbit.witness.runtimes import OnnxRuntime
-from networks import random_images
 from soundness.harness import (
     NearlyLinear,
     RandomNetwork,
@@ -30,6 +29,7 @@ from soundness.harness import (
     ways,
 )
 from soundness.small import model as small_model
+from support.networks import random_images
 
 
 def stacked(subject: Subject, images: np.ndarray, way: Mapping[str, object]) -> Values:

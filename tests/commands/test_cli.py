@@ -195,23 +195,31 @@ def shelf(monkeypatch, tmp_path):
     return tmp_path
 
 
+def claims(one_program: float, any_two: float) -> str:
+    """Those of a certificate."""
+    upper = {"same-program": one_program, "any-two": any_two}
+    return json.dumps({"claim": {name: {"upper": u.hex()} for name, u in upper.items()}})
+
+
 def test_models_lists_what_the_files_state(shelf, capsys):
     for name in ("tight", "bare"):
         (shelf / name).mkdir()
         (shelf / name / "model.onnx").write_bytes(b"abc")
     (shelf / "tight" / "metrics.json").write_text('{"accuracy": {"test": 0.991, "nll": 0.04}}')
     (shelf / "tight" / "accuracy.json").write_text('{"accuracy": {"certified": 0.99}}')
-    (shelf / "tight" / "witness.json").write_text(json.dumps({"lower": (0.0625).hex()}))
-    (shelf / "tight" / "certificate.json").write_text(
-        json.dumps({"claim": {"upper": (0.25).hex()}})
+    (shelf / "tight" / "witness.json").write_text(
+        json.dumps({"lower": (0.0625).hex(), "apart": {"lower": (0.125).hex()}})
     )
+    (shelf / "tight" / "certificate.json").write_text(claims(0.25, 0.375))
     assert cli.main(["models", "--json"]) == 0
     tight, bare = json.loads(capsys.readouterr().out)["models"]
     assert tight["name"] == "tight"
     assert tight["sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert tight["accuracy"] == {"test": 0.991, "certified": 0.99, "nll": 0.04}
     assert (tight["lower"], tight["upper"], tight["ratio"]) == (0.0625, 0.25, 4.0)
-    assert (bare["lower"], bare["upper"], bare["ratio"]) == (None, None, None)
+    assert tight["any-two"] == {"lower": 0.125, "upper": 0.375, "ratio": 3.0}
+    none = {"lower": None, "upper": None, "ratio": None}
+    assert {name: bare[name] for name in none} == bare["any-two"] == none
 
     assert cli.main(["models"]) == 0
     assert "99.10%" in capsys.readouterr().out
@@ -232,11 +240,14 @@ def test_models_shows_no_number_for_an_infinite_likelihood(shelf, capsys):
 def test_the_ratio_of_an_exact_answer_is_1(shelf, capsys, lower, upper, ratio):
     (shelf / "m").mkdir()
     (shelf / "m" / "model.onnx").write_bytes(b"abc")
-    (shelf / "m" / "witness.json").write_text(json.dumps({"lower": lower.hex()}))
-    (shelf / "m" / "certificate.json").write_text(json.dumps({"claim": {"upper": upper.hex()}}))
+    (shelf / "m" / "witness.json").write_text(
+        json.dumps({"lower": lower.hex(), "apart": {"lower": lower.hex()}})
+    )
+    (shelf / "m" / "certificate.json").write_text(claims(upper, upper))
     assert cli.main(["models", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"]
-    assert (found["lower"], found["upper"], found["ratio"]) == (lower, upper, ratio)
+    for one in (found, found["any-two"]):
+        assert (one["lower"], one["upper"], one["ratio"]) == (lower, upper, ratio)
 
 
 @pytest.mark.parametrize("text", ['{"accuracy": 3}', "{", '{"accuracy": {"test": "nan"}}', "[]"])

@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
+from lastbit import api
 from lastbit.cli import main
 from lastbit.commands import prove
 from lastbit.graph import OnnxBuilder
+from lastbit.models.shipped import resolve_model
 from lastbit.witness import measure, write_witness
+from lastbit.witness.replay import ReplayResult
 from lastbit_check.__main__ import main as check_main
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from soundness.curved import based, two_curved_layers
+from support.absorbing import absorber
 
 FIELDS = {
     "verdict", "model", "accuracy", "branches", "lower", "upper", "ratio", "assumptions",
-    "certificate", "refused", "check", "seconds",
+    "certificate", "claims", "methods", "refused", "check", "seconds",
 }  # fmt: skip
 
 
@@ -44,8 +48,13 @@ def test_prove_prints_one_object_and_leaves_a_certificate(
     found = json.loads(capsys.readouterr().out)
     assert set(found) == FIELDS
     assert found["verdict"] == "proved" and found["check"]["accepted"] is True
-    parts = [found["upper"][k] for k in ("first_layer", "remainder", "rounding", "softmax")]
-    assert 0 < found["upper"]["value"] <= sum(parts) * (1 + 1e-12)
+    for executions in EXECUTIONS:
+        claim = found["claims"][executions]
+        assert claim["parts"].keys() == {"first_layer", "remainder", "rounding", "softmax"}
+        assert 0 < claim["value"] <= sum(claim["parts"].values()) * (1 + 1e-12)
+        assert found["upper"][executions] == claim["value"] < 1
+    assert found["upper"][SAME_PROGRAM] <= found["upper"][ANY_TWO]
+    assert found["methods"]["norms"] > 0
     certificate = tmp_path / "c" / "certificate.json"
     assert Path(found["certificate"]) == certificate
     assert main(["check", str(certificate), "--model", str(model)]) == 0
@@ -65,7 +74,9 @@ def test_branches_go_on_from_the_stored_tree(
         assert ("branch and bound: at most" in printed.err) == (leaves != "0")
     none, few, more = (each["branches"] for each in found)
     assert not none and (few[0]["leaves"], more[0]["leaves"]) == (4, 7)
-    assert found[0]["upper"]["value"] > found[1]["upper"]["value"] >= found[2]["upper"]["value"]
+    for executions in EXECUTIONS:
+        upper = [each["upper"][executions] for each in found]
+        assert upper[0] > upper[1] >= upper[2]
     written = json.loads((tmp_path / "certificate.json").read_text())
     (tree,), (leaves,) = written["trees"].values(), written["claim"]["leaves"].values()
     assert len(tree["splits"]) == 13 and len(leaves) == 7
@@ -82,11 +93,25 @@ def test_without_the_cache_another_witness_is_found_and_certified(
     assert main(["prove", str(model), "--no-cache", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["verdict"] == "proved"
-    assert worst.lower < found["lower"]["value"] <= found["upper"]["value"]
+    lower, upper = found["lower"], found["upper"]
+    assert worst.lower < lower[SAME_PROGRAM] <= upper[SAME_PROGRAM]
+    assert lower[SAME_PROGRAM] <= lower[ANY_TWO] <= upper[ANY_TWO]
     stored = json.loads(model.with_name("witness.json").read_text())
     assert float.fromhex(stored["lower"]) == worst.lower
     certificate = json.loads(model.with_name("certificate.json").read_text())
-    assert float.fromhex(certificate["witness"]["lower"]) == found["lower"]["value"]
+    assert float.fromhex(certificate["witness"]["lower"]) == lower[SAME_PROGRAM]
+
+
+@pytest.mark.parametrize(("changes", "across"), [((1e-9, 0.9), 0.0), ((1e-9, 1e-9), 0.9)])
+def test_one_runtime_or_two_that_show_more_than_is_proved_refute_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[float, float], across: float
+) -> None:
+    """However little the other one shows."""
+    model = small(tmp_path / "m" / "model.onnx")
+    witness = measure(model, np.zeros((1, 4, 4), np.uint8), (0, 0), 0)
+    shown = ReplayResult(witness, {}, dict(zip("ab", changes, strict=True)), ("a", "b", across))
+    monkeypatch.setattr("lastbit.api.replay", lambda *_: shown)
+    assert api.prove(resolve_model(model), witness=witness).verdict == "refuted"
 
 
 def test_a_layer_that_absorbs_makes_the_answer_exactly_0(
@@ -99,9 +124,13 @@ def test_a_layer_that_absorbs_makes_the_answer_exactly_0(
                   measure(path, np.zeros((1, 4, 4), np.uint8), (1, 2), 0))  # fmt: skip
     assert main(["prove", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["verdict"], found["lower"]["value"], found["upper"]["value"]) == ("proved", 0, 0)
-    assert found["ratio"] == 1
-    assert {"binary32-values", "deterministic"} <= {*found["assumptions"]}
+    assert found["verdict"] == "proved"
+    assert found["lower"][SAME_PROGRAM] == found["upper"][SAME_PROGRAM] == 0
+    assert found["ratio"][SAME_PROGRAM] == 1
+    assert 0 < found["upper"][ANY_TWO] <= 1
+    assumed = {"binary32-values", "deterministic"}
+    assert assumed <= {*found["assumptions"][SAME_PROGRAM]}
+    assert not assumed & {*found["assumptions"][ANY_TWO]}
     assert main(["prove", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "exact" in shown and "deterministic" in shown
@@ -162,7 +191,7 @@ def test_another_model_is_rejected_by_name(
     assert json.loads(capsys.readouterr().out)["rule"] == "model.sha256"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "lastbit-certificate-1"}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "lastbit-certificate-5"}'])
 def test_what_is_no_certificate_is_not_accepted(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from lastbit import cli
 from lastbit.commands import search as command
 from lastbit.errors import DataError
 from lastbit.witness import read_witness, write_witness
-from networks import random_network
+from support.networks import random_network
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from lastbit.errors import UsageError
 from lastbit.float32 import ORDERS, execute, execute_float64
 from lastbit.float32.patches import grouped_weight, patches
 from lastbit.graph import Linear, Network, OnnxBuilder, read_onnx
-from networks import random_images, random_network, without_batch_norm
+from support.networks import random_images, random_network, without_batch_norm
 
 ALL_ORDERS = [*ORDERS, "random:0"]
 U = 2.0**-24

@@ -8,7 +8,7 @@ import pytest
 from lastbit.float32 import execute
 from lastbit.graph import Linear, Network, OnnxBuilder, narrowed, read_onnx
 from lastbit.models import resolve_model
-from networks import RandomNetwork, random_images
+from support.networks import RandomNetwork, random_images
 
 
 def both(b: OnnxBuilder, folder: Path) -> tuple[Network, Network]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -24,7 +23,7 @@ from lastbit.graph import (
     read_onnx,
 )
 from lastbit.witness.runtimes import OnnxRuntime
-from networks import random_images, random_network
+from support.networks import random_images, random_network
 
 Node = tuple[str, list[str], str, dict[str, Any]]
 
@@ -251,25 +250,6 @@ def test_reading_is_by_content(tmp_path: Path):
     path = save(tmp_path, [*HEAD, POOL, *END])
     assert read_onnx(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert read_onnx(str(path)).sha256 == read_onnx(path).sha256
-
-
-def test_external_data_in_the_folder(tmp_path: Path):
-    path = save(tmp_path, [*HEAD, POOL, *END])
-    inside = read_onnx(path)
-    onnx.save_model(
-        onnx.load(path), path, save_as_external_data=True, location="w.bin", size_threshold=0
-    )
-    outside = read_onnx(path)
-    for name in ("c", "logits"):
-        a, b = inside[name], outside[name]
-        assert isinstance(a, Linear)
-        assert isinstance(b, Linear)
-        assert (a.weight == b.weight).all()
-    # The model's name covers the weights, wherever they are.
-    content = bytearray((tmp_path / "w.bin").read_bytes())
-    content[1] ^= 1
-    (tmp_path / "w.bin").write_bytes(content)
-    assert read_onnx(path).sha256 != outside.sha256
 
 
 def test_every_kind_occurs_in_random_networks(tmp_path: Path):

@@ -12,7 +12,7 @@ from lastbit.graph import Add, Gate, Linear, Network, Silu, read_onnx
 from lastbit.models.efficientnet import BLOCKS, random_state, state_shapes
 from lastbit.models.export import export_efficientnet, folded, on_grid
 from lastbit.witness.runtimes import OnnxRuntime
-from lastbit_check.exact import from_float
+from lastbit_check.arithmetic.exact import from_float
 
 torch = pytest.importorskip("torch")
 

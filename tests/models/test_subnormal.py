@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
-from lastbit.bound import absorbed_node
-from lastbit.certificate import draft, hints_for
+from lastbit.certificate import draft
 from lastbit.errors import UsageError
 from lastbit.float32 import execute
 from lastbit.graph import OnnxBuilder, read_onnx
+from lastbit.hints import hints_for
 from lastbit.models.subnormal import subnormal
+from lastbit.questions.absorbing import absorbed_node
+from lastbit_check.check import network_in
+from lastbit_check.question import LAST_BIT
+from lastbit_check.refine.byte_tables import absorbs
+from lastbit_check.verdict import Rejected
+from support.absorbing import absorber
 
 BENCH = Path(__file__).parents[2] / "bench" / "zero_subnormal.py"
 
@@ -59,12 +64,21 @@ def test_runtimes_agree_and_flush_to_zero_blinds_them(path: Path) -> None:
     assert flushed_answers == 1
 
 
-def test_the_checker_does_not_certify_it_as_0(path: Path) -> None:
-    """An allowed execution may flush what is subnormal: its table holds 0 and 2^-149 alike."""
+def test_the_checker_certifies_nothing_of_it(path: Path) -> None:
+    """The factors 2^100 and 2^49 may be folded, and what absorbs has a factor that comes last."""
     model = path.read_bytes()
     assert absorbed_node(model) == ""
-    assert "absorb.bytes" in runpy.run_path(str(BENCH))["refusal"](model)
-    assert draft(model, hints_for(read_onnx(path))).derived.upper == 1
+    for node, rule in (("binarised", "absorb.factor"), ("tiny", "absorb.table")):
+        with pytest.raises(Rejected) as caught:
+            absorbs(network_in(model), LAST_BIT, node)
+        assert caught.value.rule == rule
+    with pytest.raises(Rejected) as caught:
+        draft(model, hints_for(read_onnx(path)))
+    assert (caught.value.rule, caught.value.node) == ("finite.values", "binarised")
+
+
+def test_the_bench_says_why(path: Path) -> None:
+    assert "absorb.factor" in runpy.run_path(str(BENCH))["refusal"](path.read_bytes())
 
 
 def test_a_model_without_pixels_is_refused(tmp_path: Path) -> None:

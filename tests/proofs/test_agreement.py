@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from lastbit.certificate.coq import literals, on_grid, plain
-from lastbit.certificate.write import hints_for
 from lastbit.errors import ModelError
 from lastbit.graph import Network, OnnxBuilder, read_onnx
+from lastbit.hints import hints_for
 from lastbit_check.certificate import Hints
 from lastbit_check.check import derive
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from executions import CHECKER, ONE, Execution, answers, held, record
 from lastbit.float32 import correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.float32.sums import ORDERS
 from lastbit.graph import Float32Array, Network, OnnxBuilder, read_onnx
-from networks import RandomNetwork
+from support.executions import CHECKER, ONE, Execution, answers, held, record
+from support.networks import RandomNetwork
 
 pytestmark = pytest.mark.skipif(not CHECKER.exists(), reason="make checker was not run")
 

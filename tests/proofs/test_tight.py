@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import draft, hints_for
+from lastbit.certificate.write import draft
 from lastbit.float32.executor import execute
 from lastbit.float32.sums import Order
 from lastbit.graph import ByteArray, Network, read_onnx
-from theorems import PROOFS, Trial
+from lastbit.hints import hints_for
+from support.theorems import PROOFS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITE = runpy.run_path(str(PROOFS / "tight/write.py"))

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from absorbing import BIAS, REFUSED, SPACING, absorber
-from theorems import PROOFS, Trial
+from support.absorbing import BIAS, REFUSED, SPACING, absorber
+from support.theorems import PROOFS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "models/zero/model.onnx"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lastbit.bound import Branching
-from lastbit.certificate import draft, hints_for, write
+from lastbit.certificate import draft
 from lastbit.graph import Network, OnnxBuilder
+from lastbit.hints import Branching, hints_for
 from lastbit_check.certificate import Hints, Manifest, load
 from soundness.harness import built
 
@@ -48,10 +50,16 @@ def based(network: Network) -> Hints:
     return replace(hints, boxes=hints.boxes | {"stem", "filtered"}, bases=frozenset({"filtered"}))
 
 
+@cache
+def _branched() -> tuple[bytes, bytes]:
+    with TemporaryDirectory() as folder:
+        model, network = built(two_curved_layers(0, channels=2), Path(folder))
+    return model, draft(model, based(network), branching=Branching(5)).manifest
+
+
 def branched(folder: Path) -> tuple[bytes, Manifest]:
     """A certificate in ``folder``, with one tree of five leaves, as the checker reads it."""
-    model, network = built(two_curved_layers(0, channels=2), folder)
-    made = draft(model, based(network), branching=Branching(5))
+    model, manifest = _branched()
     path = folder / "certificate.json"
-    write(path, made)
+    path.write_bytes(manifest)
     return model, load(path)

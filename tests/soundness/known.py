@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import hints_for
 from lastbit.graph import Network, OnnxBuilder
+from lastbit.hints import hints_for
 from lastbit_check.certificate import Hints
 from soundness.harness import NearlyLinear, built
 

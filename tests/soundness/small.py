@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lastbit.certificate.write import draft, hints_for, write
+from lastbit.certificate.write import draft
 from lastbit.graph import OnnxBuilder, read_onnx
+from lastbit.hints import hints_for
 from lastbit_check.__main__ import main
 from lastbit_check.certificate import digest
 
@@ -40,11 +43,19 @@ def model() -> bytes:
     return b.to_bytes()
 
 
+@cache
+def _drafted(data: bytes) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(data)
+        return draft(data, hints_for(read_onnx(path))).manifest
+
+
 def certified(folder: Path) -> Path:
     """``folder`` with model.onnx and certificate.json."""
     data = model()
     (folder / "model.onnx").write_bytes(data)
-    write(folder / "certificate.json", draft(data, hints_for(read_onnx(folder / "model.onnx"))))
+    (folder / "certificate.json").write_bytes(_drafted(data))
     return folder
 
 

@@ -10,23 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from absorbing import absorber
-from lastbit.bound import decisions as decisions_module
-from lastbit.bound.decisions import Decisions, Reached, decided
-from lastbit.bound.drift import derive_drift
-from lastbit.certificate.write import hints_for
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, OnnxBuilder, read_onnx
-from lastbit_check.check import softmax_error
-from lastbit_check.exact import Fix
-from lastbit_check.layers import Layer
-from networks import random_images
-from soundness.harness import NearlyLinear, RandomNetwork, built, run, ways
+from lastbit.hints import hints_for
+from lastbit.questions.decisions import Decisions, Reached, decided
+from lastbit.questions.drift import derived_drift
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.derive.conclude import softmax_error
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.forms import Change, Made, nothing
+from lastbit_check.operators.layers import Layer
+from lastbit_check.question import ANY_TWO
+from soundness.harness import NearlyLinear, built
 from soundness.known import losing
+from soundness.programs import Both, ways
+from support.absorbing import absorber
+from support.networks import RandomNetwork, random_images
 
 
 def leads(network: Network, values: Mapping[str, np.ndarray], label: int) -> np.ndarray:
-    z = values[network.logits].astype(np.float64).reshape(-1)
+    z = values[network.logits].reshape(-1)
     return z[label] - z
 
 
@@ -35,7 +38,7 @@ def hold(model: bytes, network: Network, seed: int, images: int = 3) -> int:
     decisions, how, found = Decisions(model, hints_for(network)), ways(seed), 0
     shown = random_images(network, seed, images)
     references = [execute_float64(network, image, stored=True)[1] for image in shown]
-    together = Reached(*references)
+    together, both = Reached(*references), Both(network, decisions.frame.network)
     for image, reference in zip(shown, references, strict=True):
         label = int(reference[network.logits].argmax())
         bounds = decisions.changes(Reached(reference), label)
@@ -51,7 +54,7 @@ def hold(model: bytes, network: Network, seed: int, images: int = 3) -> int:
         changes = decisions.changes(Reached(reference), other)
         assert not decisions.certified(reference, other, changes)
         for way in itertools.islice(how, 5):
-            values = run(network, image, way)
+            values = both.run(image, way)
             for j, lead in enumerate(leads(network, values, label)):
                 moved = abs(Fraction(float(lead)) - Fraction(float(first[j])))
                 assert moved <= bounds[j], way
@@ -82,10 +85,10 @@ def test_layers_that_absorb_are_read_off_their_tables(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(absorber())
     network = read_onnx(path)
-    drift = derive_drift(path.read_bytes(), hints_for(network))
+    found, drift = derived_drift(path.read_bytes(), hints_for(network))
     assert 0 < drift.logits < Fraction(1, 2**12)
-    assert "stem" in drift.nodes
-    assert drift.nodes["stem"]["rounding"] == 0
+    assert not found.values["stem"].noise.n.any()
+    assert found.moves[ANY_TWO]["stem"].radius.largest() == 0
     hold(path.read_bytes(), network, 3, images=8)
 
 
@@ -112,8 +115,10 @@ def test_without_its_roundings_the_bound_would_be_wrong(
 
     def farthest() -> tuple[Fraction, Fraction]:
         reference = execute_float64(network, white, stored=True)[1]
-        bound = Decisions(model, hints_for(network)).changes(Reached(reference), 0)[1]
-        lost = leads(network, run(network, white, {"order": "forward"}), 0)[1]
+        decisions = Decisions(model, hints_for(network))
+        bound = decisions.changes(Reached(reference), 0)[1]
+        values = Both(network, decisions.frame.network).run(white, {"order": "forward"})
+        lost = leads(network, values, 0)[1]
         return abs(Fraction(float(lost)) - Fraction(float(leads(network, reference, 0)[1]))), bound
 
     moved, bound = farthest()
@@ -154,18 +159,38 @@ def test_the_error_of_softmax_counts() -> None:
     assert decided([Fraction(1000)] * 9, 10)
 
 
-def test_effects_are_those_of_the_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each node but those with tables goes through `forward.through`, once an image."""
+class Silent:
+    """A kind of node that does not round, or does not bend."""
+
+    def __init__(self, kind: object, *, rounds: bool, bends: bool) -> None:
+        self.kind, self.rounds, self.bends = kind, rounds, bends
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.kind, name)
+
+    def value(self, *given: object) -> Made:
+        made: Made = self.kind.value(*given)  # type: ignore[attr-defined]
+        return made if self.rounds else made._replace(noise=nothing(made.noise))
+
+    def change(self, *given: object) -> Change:
+        change: Change = self.kind.change(*given)  # type: ignore[attr-defined]
+        return change if self.bends else change._replace(bend=nothing(change.bend))
+
+
+def test_what_each_kind_of_node_adds_is_in_the_bound_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules are the checker's: without the roundings, or the remainders, of one it is less."""
     model, network = built(NearlyLinear(21).b, tmp_path)
     decisions = Decisions(model, hints_for(network))
-    seen: list[str] = []
-    through = decisions_module.through
-
-    def recorded(node, *arguments):
-        seen.append(node.name)
-        return through(node, *arguments)
-
-    monkeypatch.setattr(decisions_module, "through", recorded)
-    image = np.zeros(network.input_shape, np.uint8)
-    decisions.changes(Reached(execute_float64(network, image, stored=True)[1]), 0)
-    assert {*seen} == {node.name for node in network} - {network.nodes[0].name, network.output}
+    values = execute_float64(network, np.full(network.input_shape, 200, np.uint8), stored=True)[1]
+    whole = decisions.changes(Reached(values), 0)[1]
+    kinds = {node.op for node in decisions.frame.network.computed} - {"input"}
+    assert kinds == {"sum", "silu", "sigmoid", "gate"}
+    for op in kinds:
+        for rounds, bends in ((False, True), (True, False)):
+            with monkeypatch.context() as patch:
+                patch.setitem(KINDS, op, Silent(KINDS[op], rounds=rounds, bends=bends))
+                less = decisions.changes(Reached(values), 0)[1]
+            assert less < whole or (op, bends) in (("sum", False), ("sigmoid", False)), (op, bends)
+            assert less <= whole

@@ -9,8 +9,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from lastbit_check import enclosure
-from lastbit_check.exact import Fix
+from lastbit_check.arithmetic import enclosure
+from lastbit_check.arithmetic.exact import Fix
 
 mpmath.mp.prec = 160
 Real = Any  # what mpf makes; mpmath has no types

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.sparse import csc_array, csr_array
 
-from lastbit_check import exact
-from lastbit_check.exact import (
+from lastbit_check.arithmetic import exact
+from lastbit_check.arithmetic.exact import (
     LIMIT,
     Fix,
     Matrix,

@@ -11,35 +11,32 @@ import numpy as np
 import pytest
 
 from lastbit.float32.executor import execute_float64
-from lastbit_check import enclosure
-from lastbit_check.certificate import Hints
-from lastbit_check.check import Derived, Pass, derive
-from lastbit_check.exact import Fix
-from lastbit_check.layers import Layer, products
-from lastbit_check.network import Node, Norm, Shape, Weights, exact
-from lastbit_check.patches import FirstLayers
+from lastbit_check.arithmetic import enclosure
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.derive.conclude import Balance
+from lastbit_check.network import Node, Part, Shape
+from lastbit_check.operators.kinds import Setting
+from lastbit_check.operators.layers import Layer, Products, products
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
+from lastbit_check.refine.first_layers import FirstLayers, first_layers
+from soundness.attacks import flipped
 from soundness.curved import SIDE, based, two_curved_layers
-from soundness.harness import assault, built, flipped, run, subject_of, ways
+from soundness.harness import Subject, assault, built, subject_of
+from soundness.programs import ways
 
 
-class _Separable(Pass):
-    """The checker's walk without the first layers' exact form."""
-
-    def first_layers(self) -> None:
-        pass
-
-
-def separable(model: bytes, hints: Hints) -> Derived:
-    return _Separable(model, hints).run()
+def separable(subject: Subject, executions: str) -> Fraction:
+    """What follows without the exact form of the first layers."""
+    return Balance(subject.derivation, executions).claim(lambda _, __: None).upper
 
 
 @pytest.mark.parametrize("after", ["", "curved"])
 @pytest.mark.parametrize("seed", range(4))
 def test_no_execution_exceeds_it(tmp_path: Path, seed: int, after: str) -> None:
     model, network = built(two_curved_layers(seed, after=after), tmp_path)
-    hints = based(network)
-    subject = subject_of(model, network, hints)
-    assert subject.derived.upper < separable(model, hints).upper < 1
+    subject = subject_of(model, network, based(network))
+    for executions in EXECUTIONS:
+        assert subject.upper(executions) < separable(subject, executions) < 1
     assault(subject, seed)
 
 
@@ -48,13 +45,13 @@ def test_a_climb_over_images_stays_below_and_comes_near(tmp_path: Path, seed: in
     """One channel: few slopes to serve at once, so that a simple search comes within a factor."""
     builder = two_curved_layers(seed, channels=1, stride=1 + seed % 2)
     model, network = built(builder, tmp_path)
-    derived = derive(model, based(network))
-    c, j, pixel = derived.worst
+    derived = subject_of(model, network, based(network)).derived
+    c, j, pixel = derived.claims[SAME_PROGRAM].worst
 
     def moved(image: np.ndarray) -> float:
         z = [
             execute_float64(network, v)[1][network.logits].reshape(-1)
-            for v in (image, flipped(network, image, pixel))
+            for v in (image, flipped(image, pixel))
         ]
         return abs(float((z[1] - z[0])[c] - (z[1] - z[0])[j]))
 
@@ -69,7 +66,8 @@ def test_a_climb_over_images_stays_below_and_comes_near(tmp_path: Path, seed: in
                 if (other := moved(tried)) > value:
                     image, value = tried, other
         best = max(best, value)
-    assert Fraction(best) <= derived.logits <= 8 * Fraction(best)
+    for executions in EXECUTIONS:
+        assert Fraction(best) <= derived.claims[executions].logits <= 8 * Fraction(best)
 
 
 @pytest.mark.parametrize(("row", "column", "units"), [(4, 4, 1), (3, 4, 2), (0, 7, 1), (5, 3, 4)])
@@ -83,15 +81,12 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
     def ints(*shape: int, most: int = 7) -> Fix:
         return Fix(random.integers(-most, most + 1, shape).astype(np.float64), 0)
 
-    def layer(groups: int, stride: int, source: Shape) -> Layer:
-        w, none = ints(2, 1, 3, 3).n, ints(2, 1, 1, 1, most=0)
-        one = exact(np.ones(2, np.float32))
-        alone, steps, pads = Norm(one, one, one, one), (stride, stride), (1, 1, 1, 1)
-        no_bias = np.zeros(2, np.float32)
-        conv = Weights(w.astype(np.float32), no_bias, alone, steps, pads, groups)
-        made = products(conv, (2, 4, 4), source)
+    def layer(groups: int, stride: int, source: Shape) -> Products:
+        w = ints(2, 1, 3, 3).n
+        part = Part("x", w.astype(np.float32), (stride, stride), (1, 1, 1, 1), groups)
+        made = products(part, (2, 4, 4), source)
         made.data = w.ravel()[made.data]
-        return Layer(made, 3, 0 * made.data, none, none, 1, 9, 1, (2, 4, 4), source)
+        return Products("x", made, 3, 0 * made.data, 0 * made.data)
 
     def slopes() -> tuple[Fix, Fix]:
         low, width = ints(2, 4, 4, 1).n, np.abs(ints(2, 4, 4, 1).n)
@@ -99,10 +94,14 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
 
     first, second = layer(1, 2, (1, 8, 8)), layer(2, 1, (2, 4, 4))
     slopes1, slopes2, a = slopes(), slopes(), ints(2, 4, 4, 1)
-    names = [("conv", "linear"), ("stem", "silu"), ("depthwise", "linear"), ("filtered", "silu")]
-    nodes = [Node(name, op, (), (2, 4, 4)) for name, op in names]
-    linear = {"conv": first, "depthwise": second}
-    layers = FirstLayers(nodes, linear, Hints({}), Fraction(-1, 255))
+    names = [("conv", "sum"), ("stem", "silu"), ("depthwise", "sum"), ("filtered", "silu")]
+    nodes = (Node("image", "input", (), (1, 8, 8)), *(Node(*name, (), (2, 4, 4)) for name in names))
+    none = Fix(np.zeros((2, 1, 1, 1)), ZERO_GRID)
+    settings = {
+        name: Setting(nodes[k], Layer((part,), none, none, none.n, 9, 1, (2, 4, 4)), none, False)
+        for k, name, part in ((1, "conv", first), (3, "depthwise", second))
+    }
+    layers = FirstLayers(nodes, settings, LAST_BIT, Fraction(-1, 255))
     step = np.zeros((1, 8, 8, 1))
     step[0, row, column, 0] = 1
     moved = (first.w @ step.reshape(-1, 1)).reshape(2, 4, 4, 1)
@@ -136,9 +135,9 @@ def test_where_it_does_not_apply_the_separable_bound_stands(
     tmp_path: Path, changes: dict[str, object], why: str
 ) -> None:
     model, network = built(two_curved_layers(0, **changes), tmp_path)  # pyright: ignore
-    hints = based(network)
-    subject = subject_of(model, network, hints)
-    assert subject.derived.upper == separable(model, hints).upper, why
+    subject = subject_of(model, network, based(network))
+    for executions in EXECUTIONS:
+        assert subject.upper(executions) == separable(subject, executions), why
     assault(subject, 0)
 
 
@@ -146,17 +145,23 @@ def test_hints_cannot_pass_a_wrong_chain_off_as_the_first_layers(tmp_path: Path)
     """A base that is not the second SiLU: no exact form, whatever the pattern around it."""
     model, network = built(two_curved_layers(1), tmp_path)
     for name in ("stem", "depthwise", "conv", "mixed"):
-        hints = replace(based(network), bases=frozenset({name}))
-        assert derive(model, hints).upper == separable(model, hints).upper
-        assault(subject_of(model, network, hints), 1)
+        subject = subject_of(model, network, replace(based(network), bases=frozenset({name})))
+        assert first_layers(subject.derivation.frame) is None
+        for executions in EXECUTIONS:
+            assert subject.upper(executions) == separable(subject, executions)
+        assault(subject, 1)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_exact_group_bounds_how_far_an_execution_is_off(tmp_path: Path, seed: int) -> None:
+def test_how_far_an_execution_is_off_and_how_far_that_differs_between_two(
+    tmp_path: Path, seed: int
+) -> None:
     model, network = built(two_curved_layers(seed, after="curved"), tmp_path)
     subject = subject_of(model, network, based(network))
     random, some = np.random.default_rng(seed), ways(seed)
     for _ in range(12):
         image = random.integers(0, 256, (1, SIDE, SIDE), dtype=np.uint8)
-        _, exact = execute_float64(network, image)
-        subject.check_exact_group(run(network, image, next(some)), exact)
+        place, way = int(random.integers(SIDE * SIDE)), next(some)
+        pair = image, flipped(image, place)
+        exact = [execute_float64(network, v)[1] for v in pair]
+        subject.check_errors(*(subject.run(v, way) for v in pair), *exact, place)

@@ -1,18 +1,20 @@
 """No execution of any network leaves what was derived for it.
 
 Networks of every operator, ordinary and adversarial; hints as chosen and hints at random; images
-at random and images climbed for; every summation order, flush-to-zero, batch norm folded or not,
-sigmoids at the edge of what is assumed, and the two images run in different ways.
+at random and images climbed for; as the graph is written and rewritten, in every summation order
+and random trees, flush-to-zero, batch norm folded or not, sigmoids at the edge of what is assumed;
+the two images run by one program, or by two.
 """
 
 from pathlib import Path
 
 import pytest
 
-from lastbit.certificate.write import hints_for
-from networks import RandomNetwork
+from lastbit.hints import hints_for
+from lastbit_check.check import network_in
 from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
 from soundness.known import with_base
+from support.networks import RandomNetwork
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -26,7 +28,7 @@ def test_a_random_network(tmp_path: Path, seed: int, adversarial: bool) -> None:
 def test_hints_at_random(tmp_path: Path, seed: int) -> None:
     kind = NearlyLinear if seed % 2 else RandomNetwork
     model, network = built(kind(seed, adversarial=seed % 4 > 1).b, tmp_path)
-    assault(subject_of(model, network, random_hints(network, seed)), seed)
+    assault(subject_of(model, network, random_hints(network_in(model), seed)), seed)
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -6,36 +6,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.bound import norms
-from lastbit.bound.linear import LinearMap
-from lastbit.bound.norms import MARGIN, gain, norm, root, spectral
-from lastbit.bound.walk import derive
-from lastbit.certificate import hints_for
 from lastbit.graph import Network, OnnxBuilder, flip_last_bit
-from lastbit_check.exact import Fix
-from lastbit_check.layers import Layer, layer_of
-from lastbit_check.network import Weights, normal_form
-from lastbit_check.onnxfile import read
+from lastbit.hints.linear import LinearMap
+from lastbit.methods import norms
+from lastbit.methods.norms import MARGIN, gain, norm, root, spectral
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.check import network_in
+from lastbit_check.network import Part
+from lastbit_check.operators.layers import Products, layer_of
 from lastbit_check.verdict import Rejected
-from planted import plant
-from soundness.harness import built, run
+from soundness.harness import built, subject_of
+from support.planted import plant
 
 EACH = 40
 
 
-def layer(folder: Path, weight: np.ndarray, **options: object) -> tuple[Layer, Weights, Network]:
+class One:
     """A convolution on an image of 6 x 5, as the checker sees it."""
-    group = options.get("group", 1)
-    assert isinstance(group, int)
-    b = OnnxBuilder()
-    x = b.input_bytes((weight.shape[1] * group, 6, 5))
-    x = b.conv(x, weight, name="it", **options)  # type: ignore[arg-type]
-    b.softmax(b.dense(b.mean(x), np.ones((2, len(weight)))))
-    model, network = built(b, folder)
-    nodes = {n.name: n for n in normal_form(read(model))}
-    weights = nodes["it"].weights
-    assert weights is not None
-    return layer_of(nodes["it"], nodes["image"].shape), weights, network
+
+    def __init__(self, folder: Path, weight: np.ndarray, **options: object) -> None:
+        group = options.get("group", 1)
+        assert isinstance(group, int)
+        b = OnnxBuilder()
+        x = b.input_bytes((weight.shape[1] * group, 6, 5))
+        x = b.conv(x, weight, name="it", **options)  # type: ignore[arg-type]
+        b.softmax(b.dense(b.mean(x), np.ones((2, len(weight)))))
+        model, self.network = built(b, folder)
+        form = network_in(model)
+        node, self.source = form.by_name["it"], form.input.shape
+        assert node.sum is not None
+        self.part: Part = node.sum.parts[0]
+        self.made: Products = layer_of(node, {n.name: n.shape for n in form.nodes}).parts[0]
+        self.shape = node.shape
+
+    @property
+    def gain(self) -> Fraction:
+        return gain(self.made, self.part, self.shape, self.source)
 
 
 def true_norm(network: Network) -> float:
@@ -55,16 +61,16 @@ def test_a_claim_just_above_is_accepted_and_just_below_rejected(
     weight = rng.normal(size=shape) * 10.0 ** rng.integers(-6, 6)
     if seed % 2:  # of low rank, so that s^2 I - A^T A is singular where it matters
         weight = np.outer(weight[:, 0], weight[0])
-    built_layer, weights, network = layer(tmp_path, weight[:, :, None, None])
-    size = true_norm(network)
-    assert size <= float(gain(built_layer, weights)) <= size * 1.01
+    one = One(tmp_path, weight[:, :, None, None])
+    size = true_norm(one.network)
+    assert size <= float(one.gain) <= size * 1.01
     if shape[1] > 1:
-        core = built_layer.w[::30, ::30].toarray()  # of one pixel of 30
+        core = one.made.w[::30, ::30].toarray()  # of one pixel of 30
         assert np.count_nonzero(core) == core.size == weight.size
-        assert size <= float(spectral(built_layer, core, size * MARGIN)) <= size * 1.01
+        assert size <= float(spectral(one.made, core, size * MARGIN)) <= size * 1.01
         for claim in (size * (1 - 1e-5), size * 0.5):
             with pytest.raises(Rejected) as caught:
-                spectral(built_layer, core, claim)
+                spectral(one.made, core, claim)
             assert caught.value.rule == "norm.spectral"
 
 
@@ -85,8 +91,8 @@ def test_no_gain_is_below_the_true_norm(
     group = int(options.get("group", 1))  # type: ignore[call-overload]
     weight = rng.normal(size=(4, 4 // group, 3, 2))
     weight *= rng.choice([1e-5, 1.0, 1e5, 0.0], weight.shape) if seed % 2 else 1
-    built_layer, weights, network = layer(tmp_path, weight, **options)
-    assert true_norm(network) <= float(gain(built_layer, weights)) * (1 + 1e-12)
+    one = One(tmp_path, weight, **options)
+    assert true_norm(one.network) <= float(one.gain) * (1 + 1e-12)
 
 
 def test_root_and_norm_are_upper_bounds() -> None:
@@ -111,9 +117,9 @@ def spread_of_planted(folder: Path, seed: int) -> tuple[Fraction, Fraction]:
     model, network = built(one.builder, folder)
     row, column = one.pixel
     images = one.image, flip_last_bit(one.image, row, column)
-    z = [run(network, image, {})[network.logits].astype(np.float64).ravel() for image in images]
-    found = derive(model, hints_for(network), keep=True).norms.bound(network.logits)
-    return Fraction(float(np.ptp(z[1] - z[0]))), found
+    subject = subject_of(model, network)
+    z = [subject.run(image, {})[network.logits].ravel() for image in images]
+    return Fraction(float(np.ptp(z[1] - z[0]))), subject.norms.bound()
 
 
 def test_no_planted_pair_moves_the_logits_further(

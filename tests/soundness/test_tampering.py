@@ -14,8 +14,9 @@ import onnx
 import pytest
 
 from lastbit_check.__main__ import main
-from lastbit_check.certificate import hints_of, load
-from lastbit_check.check import derive
+from lastbit_check.certificate import hints_of, load, question_of
+from lastbit_check.check import proved
+from lastbit_check.question import EXECUTIONS
 from soundness.small import Fields, certified, changed, fields_of, leaves, put, verdict
 
 Capture = pytest.CaptureFixture[str]
@@ -96,9 +97,14 @@ def test_the_numbers_of_the_claim_are_rejected_by_name(
 ) -> None:
     fields = fields_of(folder)
     manifest = load(folder / "certificate.json")
-    derived = derive((folder / "model.onnx").read_bytes(), hints_of(manifest))
-    monkeypatch.setattr("lastbit_check.check.Pass.run", lambda _: derived)  # once is enough
-    for path, value in leaves({"claim": fields["claim"]}):
+    model = (folder / "model.onnx").read_bytes()
+    derived = proved(model, question_of(manifest), hints_of(manifest))
+    monkeypatch.setattr("lastbit_check.check.proved", lambda *_: derived)  # once is enough
+    listed = [*leaves({"claim": fields["claim"]})]
+    assert {path[1:3] for path, _ in listed} == {
+        (executions, part) for executions in EXECUTIONS for part in ("upper", "logits")
+    }
+    for path, value in listed:
         number = float.fromhex(value)
         for near in (math.nextafter(number, math.inf), math.nextafter(number, 0.0), number * 2 + 1):
             if near == number:
@@ -222,11 +228,18 @@ def test_missing_files_and_folders_in_their_place(folder: Path, name: str, capsy
         "[]",
         "{}",
         "nul",
-        '{"format": "lastbit-certificate-1"}',
+        '{"format": "lastbit-certificate-5"}',
         "[" * 100_000,
         "\x00",
+        "\ufeff{}",
+        "{} {}",
+        "{} // nothing",
+        "{'format': 1}",
+        '{"format": 01}',
+        '{"a": ' + "9" * 5000 + "}",
+        '{"witness": ' * 5000 + "1" + "}" * 5000,
         '"\\ud800"',
-        '{"format": "lastbit-certificate-1", "format": "lastbit-certificate-1"}',
+        '{"format": "lastbit-certificate-5", "format": "lastbit-certificate-5"}',
     ],
 )
 def test_what_is_no_manifest(folder: Path, capsys: Capture, text: str) -> None:

@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.bound.walk import derive
-from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
+from lastbit.hints import hints_for
+from lastbit.hints.parts import divided
 from lastbit_check.certificate import Hints
-from lastbit_check.check import Pass
+from lastbit_check.check import proved
+from lastbit_check.derive.ledger import difference
+from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from lastbit_check.verdict import Rejected
-from soundness.harness import assault, built, flipped, off_exp, real, run, subject_of
+from soundness.attacks import flipped
+from soundness.exactly import real
+from soundness.harness import Subject, assault, built, subject_of
+from soundness.programs import off_exp
 
 NO_HINTS = Hints({})
 WHITE = np.full((1, 4, 4), 255, np.uint8)
@@ -20,21 +25,27 @@ BLACK = np.zeros((1, 4, 4), np.uint8)
 
 
 @pytest.mark.parametrize("exponent", [-126, -130, -140])
-def test_underflow(tmp_path: Path, exponent: int) -> None:
-    """Values and weights that flush-to-zero takes away."""
+@pytest.mark.parametrize("factors", [(), (-20, -20)])
+def test_underflow(tmp_path: Path, exponent: int, factors: tuple[int, ...]) -> None:
+    """Values, weights and folded constants that flush-to-zero takes away.
+
+    What is folded may be so small as well; a factor so small by itself is refused.
+    """
     b = OnnxBuilder()
-    x = b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(2.0**exponent), name="tiny")
+    x = b.input_bytes((1, 4, 4))
+    for factor in factors:
+        x = b.affine(x, "mul", np.float32(2.0**factor))
+    x = b.conv(x, np.full((1, 1, 1, 1), 2.0 ** (exponent - sum(factors))), name="tiny")
     x = b.conv(x, np.full((2, 1, 2, 2), 1.5 * 2.0**-3), name="sums")
-    x = b.affine(b.mean(x), "mul", np.float32(2.0**100))
-    b.softmax(b.dense(x, [[1.0, 0.0], [0.0, -1.0]]))
+    b.softmax(b.dense(b.mean(x), [[2.0**100, 0.0], [0.0, -(2.0**100)]]))
     subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
-    for byte in range(1, 256, 2):
+    for byte in range(1, 256, 13):
         for flush in (False, True):
-            values = run(
-                subject.network, np.full((1, 4, 4), byte, np.uint8), {"flush_to_zero": flush}
-            )
-            subject.check_values(values)
-            subject.check_roundings(values)
+            for way in ({}, {"seed": byte}):
+                image = np.full((1, 4, 4), byte, np.uint8)
+                values = subject.run(image, {"flush_to_zero": flush, **way})
+                subject.check_values(values)
+                subject.check_roundings(values)
 
 
 @pytest.mark.parametrize("scale", [2.0**-9, 2.0**-11, 2.0**-14])
@@ -46,7 +57,7 @@ def test_what_silu_bends(tmp_path: Path, scale: float) -> None:
     hints = Hints({"s": [2**19]})
     subject = subject_of(*built(b, tmp_path), hints=hints)
     for image in (WHITE, BLACK):
-        subject.check_values(run(subject.network, image, {}))
+        subject.check_values(subject.run(image, {}))
     assault(subject, 0)
 
 
@@ -66,7 +77,8 @@ def test_the_epsilon_of_batch_norm(tmp_path: Path, epsilon: float) -> None:
     subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
     for image in (WHITE, BLACK):
         for fold in (False, True):
-            subject.check_values(run(subject.network, image, {"fold_batch_norm": fold}))
+            subject.check_values(subject.run(image, {"fold_batch_norm": fold}))
+            subject.check_values(subject.run(image, {"seed": int(fold)}))
     assault(subject, 0)
 
 
@@ -76,10 +88,11 @@ def test_the_error_of_softmax(tmp_path: Path) -> None:
     x = b.mean(b.input_bytes((1, 4, 4)))
     b.softmax(b.dense(x, np.zeros((4, 1)), np.zeros(4)))
     subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
-    first, other = (run(subject.network, WHITE, {"exp": off_exp(r)}) for r in (1.0, -1.0))
-    change = np.max(np.abs(first["probabilities"].astype(np.float64) - other["probabilities"]))
-    assert 0 < change <= float(subject.derived.upper) < 1e-4
-    subject.check_pair(first, other, 0)
+    first, other = (subject.run(WHITE, {"exp": off_exp(r)}) for r in (1.0, -1.0))
+    change = np.max(np.abs(first["probabilities"] - other["probabilities"]))
+    for executions in EXECUTIONS:
+        assert 0 < change <= float(subject.upper(executions)) < 1e-4
+        subject.check_pair(first, other, 0, executions)
 
 
 def test_every_pixel_of_the_group(tmp_path: Path) -> None:
@@ -92,12 +105,20 @@ def test_every_pixel_of_the_group(tmp_path: Path) -> None:
     b.softmax(b.dense(x, np.eye(2)))
     model, network = built(b, tmp_path)
     subject = subject_of(model, network)
-    assert subject.derived.forms["c"].moves.n.shape[3] == 14 * 14 + 1
-    assert subject.derived.forms["s"].moves.n.shape[3] == 1 + 1
+    for moves in subject.derivation.moves.values():
+        assert moves["c"].error.n.shape[3] == moves["s"].error.n.shape[3] == 1
+    for aspect in EXECUTIONS:
+        assert subject.first[aspect]["c"].error.n.shape[3] == 14 * 14
     image = np.full((1, 14, 14), 254, np.uint8)
-    values = run(network, image, {})
-    for pixel in range(196):
-        subject.check_pair(values, run(network, flipped(network, image, pixel), {}), pixel)
+    for way in ({}, {"seed": 0}):
+        values = subject.run(image, way)
+        for pixel in range(196):
+            others = subject.run(flipped(image, pixel), way)
+            for executions in EXECUTIONS:
+                subject.check_pair(values, others, pixel, executions)
+                for name, bound in subject.first[executions].items():
+                    change = np.abs(values[name] - others[name])
+                    assert np.all(change <= real(bound.radius)[..., pixel])
 
 
 def test_the_group_begins_on_all_branches_at_once(tmp_path: Path) -> None:
@@ -130,20 +151,21 @@ def test_both_executions_round(tmp_path: Path) -> None:
     x = b.silu(x, name="s")
     b.softmax(b.dense(b.mean(x, name="m"), rng.normal(size=(3, 3))))
     model, network = built(b, tmp_path)
-    hints = hints_for(network)
-    derived = derive(model, hints, keep=True)
-    duals = Pass(model, hints).duals
-    c, j, _ = derived.worst
-    for name in ("c", "s", "m"):
-        dual = duals[name].a.n
-        apart = np.abs(dual[..., c] - dual[..., j]).reshape(-1)
-        rho = np.broadcast_to(real(derived.roundings[name])[..., 0], network[name].shape)
-        least = (
-            sum(Fraction(int(a)) * Fraction(r) for a, r in zip(apart, rho.reshape(-1), strict=True))
-            * 2
-            / Fraction(2) ** duals[name].a.e
-        )
-        assert least <= derived.nodes[name]["rounding"] <= least * Fraction(1001, 1000)
+    subject = subject_of(model, network, hints_for(network))
+    for executions in EXECUTIONS:
+        *pair, place = subject.derived.claims[executions].worst
+        nodes = divided(subject.derived, executions).nodes
+        for name in ("c", "s", "m"):
+            dual = difference(subject.derivation.frame.duals[name], pair)
+            rho = subject.noise(name) * (executions == ANY_TWO or subject.reached(name, place))
+            least = 2 * exact_product(np.abs(dual.n), rho) / Fraction(2) ** dual.e
+            assert least <= nodes[name]["rounding"] <= least * Fraction(1001, 1000)
+    assert not subject.reached("c", subject.derived.claims[SAME_PROGRAM].worst[2]).all()
+
+
+def exact_product(a: np.ndarray, b: np.ndarray) -> Fraction:
+    pairs = zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)
+    return sum((Fraction(x) * Fraction(y) for x, y in pairs), Fraction(0))
 
 
 def test_all_parts_are_in_the_bound(tmp_path: Path) -> None:
@@ -153,11 +175,14 @@ def test_all_parts_are_in_the_bound(tmp_path: Path) -> None:
     x = b.silu(b.conv(b.div(b.input_bytes((1, 5, 5)), 255), rng.normal(size=(3, 1, 3, 3))))
     b.softmax(b.dense(b.mean(x), rng.normal(size=(3, 3))))
     model, network = built(b, tmp_path)
-    derived = derive(model, hints_for(network))
-    assert abs(sum(derived.parts.values()) - derived.upper) < Fraction(1, 2**60)
-    listed = {name: sum(entries.values()) for name, entries in derived.nodes.items()}
-    everything, pixel = sum(listed.values()), listed[network.nodes[0].name]
-    assert 0 < everything - pixel < derived.logits
+    subject = subject_of(model, network)
+    for executions in EXECUTIONS:
+        division = divided(subject.derived, executions)
+        upper, logits = subject.upper(executions), subject.logits(executions)
+        assert abs(sum(division.parts.values()) - upper) < Fraction(1, 2**60)
+        listed = {name: sum(entries.values()) for name, entries in division.nodes.items()}
+        everything, pixel = sum(listed.values()), listed[network.nodes[0].name]
+        assert 0 < everything - pixel < logits
 
 
 def test_dual_vectors_flow_back_through_curves_and_gates(tmp_path: Path) -> None:
@@ -178,10 +203,17 @@ def test_a_weight_below_the_grid_of_the_core(tmp_path: Path) -> None:
     b.softmax(b.dense(x, [[0.0, 1e5], [0.0, -1e5]]))
     subject = subject_of(*built(b, tmp_path))
     for byte in (0, 254):
-        image = np.full((1, 1, 1), byte, np.uint8)
-        pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
-        subject.check_pair(pair[0], pair[1], 0)
-    assert subject.derived.nodes["c"]["remainder"] >= Fraction(2)
+        check_both(subject, np.full((1, 1, 1), byte, np.uint8))
+    for executions in EXECUTIONS:
+        assert divided(subject.derived, executions).nodes["c"]["remainder"] >= Fraction(2)
+
+
+def check_both(subject: Subject, image: np.ndarray, place: int = 0) -> None:
+    """A pair of images, run by one program, as written and rewritten."""
+    for way in ({}, {"seed": 0}):
+        pair = [subject.run(v, way) for v in (image, flipped(image, place))]
+        for executions in EXECUTIONS:
+            subject.check_pair(*pair, place, executions)
 
 
 def test_silu_steeper_than_one(tmp_path: Path) -> None:
@@ -189,9 +221,7 @@ def test_silu_steeper_than_one(tmp_path: Path) -> None:
     x = b.silu(b.affine(b.input_bytes((1, 1, 1)), "mul", np.float32(0.01)))
     b.softmax(b.dense(x, [[1.0], [-1.0]]))
     subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
-    image = np.full((1, 1, 1), 240, np.uint8)
-    pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
-    subject.check_pair(pair[0], pair[1], 0)
+    check_both(subject, np.full((1, 1, 1), 240, np.uint8))
 
 
 def test_two_logits_that_move_apart(tmp_path: Path) -> None:
@@ -200,11 +230,8 @@ def test_two_logits_that_move_apart(tmp_path: Path) -> None:
     b.softmax(b.dense(b.affine(b.input_bytes((1, 1, 1)), "mul", 0.25), [[1.0], [-1.0]]))
     model, network = built(b, tmp_path)
     subject = subject_of(model, network, hints=NO_HINTS)
-    image = np.full((1, 1, 1), 128, np.uint8)
-    pair = [run(subject.network, v, {}) for v in (image, flipped(subject.network, image, 0))]
-    subject.check_pair(pair[0], pair[1], 0)
-    found = subject.derived.norms.bound(network.logits)
-    assert Fraction(1, 2) <= found < Fraction(51, 100)
+    check_both(subject, np.full((1, 1, 1), 128, np.uint8))
+    assert Fraction(1, 2) <= subject.norms.bound() < Fraction(51, 100)
 
 
 def test_a_boxed_node_changes_by_its_width_at_most(tmp_path: Path) -> None:
@@ -216,13 +243,12 @@ def test_a_boxed_node_changes_by_its_width_at_most(tmp_path: Path) -> None:
     b.softmax(b.dense(b.sigmoid(x, name="step"), [[1.0], [-1.0]]))
     hints = Hints({}, boxes=frozenset({"step"}))
     subject = subject_of(*built(b, tmp_path), hints=hints)
-    first, other = (
-        run(subject.network, np.full((1, 1, 1), byte, np.uint8), {}) for byte in (126, 127)
-    )
+    first, other = (subject.run(np.full((1, 1, 1), byte, np.uint8), {}) for byte in (126, 127))
     assert float(np.abs(first["step"] - other["step"]).max()) == 1
-    subject.check_pair(first, other, 0)
-    moves = subject.derived.forms["step"].moves
-    assert 1 <= real(moves).max() < Fraction(1001, 1000)
+    for executions in EXECUTIONS:
+        subject.check_pair(first, other, 0, executions)
+        moves = subject.derivation.moves[executions]["step"].radius
+        assert 1 <= real(moves).max() < Fraction(1001, 1000)
 
 
 @pytest.mark.parametrize("shift", [-300.0, -100.0, 0.0, 100.0])
@@ -243,8 +269,8 @@ def test_a_gate_of_any_sign(tmp_path: Path, shift: float, sign: float) -> None:
             np.full((1, 2, 2), 255),
             np.array([[[0, 255], [9, 200]]]),
         ):
-            subject.check_values(run(subject.network, image.astype(np.uint8), {}))
-        low, high = (real(v).reshape(-1)[0] for v in subject.derived.forms["g"].interval)
+            subject.check_values(subject.run(image.astype(np.uint8), {}))
+        low, high = (real(v).reshape(-1)[0] for v in subject.derivation.values["g"].interval)
         ends = [
             (Fraction(shift) + v) * (Fraction(sign) * (Fraction(shift) + w) / 64 + Fraction(3, 2))
             for v in (0, 255)
@@ -269,10 +295,7 @@ def test_what_a_curve_may_round(
     model, network = built(b, tmp_path)
     subject = subject_of(model, network, hints_for(network))
     unit, most = Fraction(1, 2**24), Fraction(255) * Fraction(2) ** exponent
-    rounding = {
-        name: Fraction(float(real(subject.derived.roundings[name]).max()))
-        for name in ("silu", "sigmoid")
-    }
+    rounding = {name: Fraction(float(subject.noise(name).max())) for name in ("silu", "sigmoid")}
     for name, least in (("silu", silu * unit * most), ("sigmoid", sigmoid * unit)):
         assert least <= rounding[name] <= least * Fraction(1001, 1000) + Fraction(1, 2**98)
     assault(subject, 0)
@@ -283,4 +306,4 @@ def test_softmax_of_more_classes_than_its_rule_covers(tmp_path: Path) -> None:
     x = b.affine(b.input_bytes((1, 1, 1)), "mul", np.float32(2.0**-8))
     b.softmax(b.dense(x, np.zeros((2**14 + 1, 1))))
     with pytest.raises(Rejected, match=r"rule model\.output.*too many classes"):
-        derive(built(b, tmp_path)[0], NO_HINTS)
+        proved(built(b, tmp_path)[0], LAST_BIT, NO_HINTS)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from adversaries.weakened import weakened
-from lastbit.bound.together import scales, take_together
-from lastbit.bound.walk import Walk, derive
-from lastbit.certificate.write import hints_for
 from lastbit.graph import OnnxBuilder
-from lastbit_check import forward, together
+from lastbit.hints import hints_for, taken_together
+from lastbit.hints.together import scales
+from lastbit_check.arithmetic.exact import Fix, total
 from lastbit_check.certificate import Hints, Together
-from lastbit_check.check import ceil_float
-from lastbit_check.cores import unspread
-from lastbit_check.exact import Fix, total
-from lastbit_check.forward import Form, layer_underflow
-from lastbit_check.layers import layer_of
-from lastbit_check.network import Node, Norm, Weights, exact
+from lastbit_check.check import Derived, claimed, network_in, proved
+from lastbit_check.derive.derivation import derive
+from lastbit_check.derive.duals import Dual
+from lastbit_check.network import Constant, Node, Part, Sum
+from lastbit_check.operators import products
+from lastbit_check.operators.affine import divided_by, multiplied_by
+from lastbit_check.operators.forms import Bound, Value
+from lastbit_check.operators.layers import Layer, layer_of
+from lastbit_check.operators.sums import sum_underflow
+from lastbit_check.question import EXECUTIONS, LAST_BIT
+from lastbit_check.refine import together
 from lastbit_check.verdict import Rejected
-from soundness.harness import NearlyLinear, assault, built, real, subject_of
+from soundness.exactly import real
+from soundness.harness import NearlyLinear, assault, built, subject_of
 from soundness.known import with_base
 
 Floats = NDArray[np.float64]
@@ -102,7 +110,7 @@ def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) 
     b /= 16  # its norm is 1/2, and an image makes the first form 4
     monkeypatch.setattr(together, "gathered", lambda *_: (b.copy(), g.copy(), Fraction(0)))
     p = np.sqrt(g)
-    hint = Together((0, 1), (), p.tolist(), (1.99 / p).tolist())
+    hint = Together(EXECUTIONS, (0, 1), (), p.tolist(), (1.99 / p).tolist())
     with pytest.raises(Rejected, match=r"norm\.spectral"):
         together.bound([], np.ones(n - 1), hint)
     with pytest.raises(Rejected, match=r"together\.shape"):
@@ -117,122 +125,214 @@ def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
     x = b.conv(x, np.reshape([0.0, 3.0], (1, 2, 1, 1)), name="one")
     x = b.conv(x, np.reshape([0.5], (1, 1, 1, 1)), name="two")
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
-    name = frozenset({"base"})
-    walk = Walk(b.to_bytes(), Hints({}, boxes=name, bases=name))
-    walk.shared = {"one", "two"}
-    walk.run()
-    assert walk.trunk is not None
+    base, asked = frozenset({"base"}), Together((), (0, 1), ("two",), (), ())
+    hints = Hints({}, boxes=base, bases=base, together={"": asked})
+    trunk = together.trunk_of(derive(network_in(b.to_bytes()), LAST_BIT, hints))
     for name, weight in (("one", 3.0), ("two", 1.5)):
-        a = walk.trunk.rows[name].toarray()
+        a = trunk.rows[name].toarray()
         assert np.array_equal(a, np.concatenate([np.zeros((300, 300)), weight * np.eye(300)], 1))
+
+
+def part(random: np.random.Generator, source: str, *, groups: int, side: int, even: bool) -> Part:
+    """Weights of 4 channels of 4, some of them 0, or powers of two if ``even``."""
+    w = random.normal(size=(4, 4 // groups, side, side)) * (random.random((1, 1, side, side)) < 0.7)
+    w = np.exp2(np.rint(w)) * (w != 0) if even else w
+    return Part(source, w.astype(np.float32), (2, 1), (1, 0, 0, 2), groups)
+
+
+def layer_at_random(seed: int) -> Layer:
+    """Two parts or one; factors of each of them, moved ones, constants that have been scaled."""
+    random = np.random.default_rng(seed)
+    groups, side = int(random.choice([1, 4])), int(random.integers(1, 4))
+    one, *more = [part(random, name, groups=groups, side=side, even=seed % 3 == 0)
+                  for name in "xy"[: 1 + seed % 2]]  # fmt: skip
+    factor = multiplied_by(random.normal(size=4).astype(np.float32))
+    third = divided_by(np.full(4, 3, np.float32))
+    numbers = random.normal(size=(2, 4)).astype(np.float32) * (random.random((2, 4)) < 0.7)
+    what = Sum((one._replace(moved=(third,)), *more), (Constant(numbers[0]),))
+    what = what.scaled(factor).plus(Sum((), (Constant(numbers[1]),)))
+    shape = (4, (5 + 1 - side) // 2 + 1, 6 + 2 - side + 1)
+    names = tuple(part.source for part in what.parts)
+    return layer_of(Node("z", "sum", names, shape, sum=what), {"x": (4, 5, 6), "y": (4, 5, 6)})
+
+
+def sized(n: Floats, e: int) -> Value:
+    """A value of such a magnitude."""
+    x, none = Fix(n, e), Fix(0 * n, 0)
+    return Value(none, Bound(x, none), none)
 
 
 @pytest.mark.parametrize("seed", range(24))
 def test_a_layer_is_charged_no_less_than_alone(seed: int) -> None:
-    """At the same magnitudes, whatever the layer: groups, strides, padding, biases, batch norm."""
-    random = np.random.default_rng(seed)
-    groups, side = int(random.choice([1, 4])), int(random.integers(1, 4))
-    w = random.normal(size=(4, 4 // groups, side, side)) * (random.random((1, 1, side, side)) < 0.7)
-    w = np.exp2(np.rint(w)) * (w != 0) if seed % 3 == 0 else w
-    vectors = random.normal(size=(4, 4)).astype(np.float32) * (random.random((4, 4)) < 0.7)
-    roots = exact(np.abs(vectors[3])) + Fraction(1, 1000)
-    one, none = (exact(np.full(4, v, np.float32)) for v in (1, 0))
-    norm = (
-        Norm(exact(vectors[0]), exact(vectors[1]), exact(vectors[2]), roots)
-        if seed % 2
-        else Norm(one, none, none, one, 1)
-    )
-    weights = Weights(w.astype(np.float32), vectors[3], norm, (2, 1), (1, 0, 0, 2), groups)
-    shape = (4, (5 + 1 - side) // 2 + 1, 6 + 2 - side + 1)
-    layer = layer_of(Node("y", "linear", ("x",), shape, weights=weights), (4, 5, 6))
-    x = Fix(np.rint(np.abs(random.normal(size=(4, 5, 6, 1))) * 2.0**20), 20 + seed)
-    beta = Fix(random.integers(0, 2**20, (*shape, 1)).astype(np.float64), 12)
-    mass = layer.spread(x)
+    """At the same magnitudes, whatever the sum: groups, strides, padding, parts, factors."""
+    random, layer = np.random.default_rng(seed), layer_at_random(seed)
+    values = [sized(np.rint(np.abs(random.normal(size=(4, 5, 6, 1))) * 2.0**20), 20 + seed)
+              for _ in layer.parts]  # fmt: skip
+    reaches = [value.magnitude for value in values]
+    beta = Fix(random.integers(0, 2**20, (*layer.shape, 1)).astype(np.float64), 12)
+    mass = total(layer.spread(reaches), layer.bias_size)
     whole = Fix(np.floor(mass.n * random.random(mass.n.shape)), mass.e)
-    flat = beta.reshape(-1, 1)
-    read, given, rest = together._gains(layer, flat, x)
-    parts = ((read, x.reshape(-1, 1)), (given, whole.reshape(-1, 1)))
-    charged = rest + sum(Fraction(float(np.sum(real(g) * real(v)))) for g, v in parts)
-    rounding = layer.rounding(x, whole)  # rounded up to its grid
-    alone = total(Fix(np.maximum(rounding.n - 1, 0), rounding.e), layer_underflow(layer, x))
-    one = Fraction(float(np.sum(real(beta) * real(alone))))
+    read, given, rest = together._gains(layer, beta.reshape(-1, 1), values)
+    parts = [*zip(read, reaches, strict=True), (given, whole)]
+    charged = rest + sum(exact_product(real(g), real(v)) for g, v in parts)
+    rounding = layer.rounding(reaches, whole)  # rounded up to its grid
+    top = max(value.largest for value in values)
+    alone = total(Fix(np.maximum(rounding.n - 1, 0), rounding.e), sum_underflow(layer, top))
+    one = exact_product(real(beta), real(alone))
     assert one * (1 - Fraction(1, 2**30)) <= charged <= 1.5 * one
 
 
+def exact_product(a: Floats, b: Floats) -> Fraction:
+    return Fraction(float(np.sum(a.ravel() * b.ravel())))
+
+
+# ---- additions and gates, by themselves ------------------------------------------------------
+
+
+def value(random: np.random.Generator, *shape: int) -> Value:
+    c, e = random.integers(-(2**12), 2**12, (*shape, 1)), int(random.integers(4, 30))
+    wide = random.integers(0, 2**12, (*shape, 1)).astype(float)
+    none = Fix(np.zeros_like(wide), 0)
+    return Value(Fix(c.astype(float), e), Bound(Fix(wide, e), none), none)
+
+
 def charged_and_attained(op: str, seed: int) -> tuple[Fraction, Fraction]:
-    """Of additions or products by a gate: what is charged, and u times the largest results."""
+    """Of additions or products by a gate: what is charged, and u times the largest results.
+
+    Every other gate's x has a factor that is applied to the product: u times it once more.
+    """
     random, shape = np.random.default_rng(seed), (4, 3, 2)
-
-    def form(*shape: int) -> Form:
-        c, e = random.integers(-(2**12), 2**12, (*shape, 1)), int(random.integers(4, 30))
-        wide = np.array(random.integers(0, 2**12, (*shape, 1)) * [1.0, 0.0, 0.0], np.float64)
-        return Form(Fix(c.astype(float), e), Fix(wide, e), Fix(np.zeros_like(wide), 0))
-
-    x, y = form(*shape), form(*(shape if op == "add" else (4, 1, 1)))
-    node = Node("n", op, ("x", "y"), shape)
-    half = Fix(np.full((4, 1, 1, 1), 2.0**19), 20)
-    made = forward.add(x, y) if op == "add" else forward.gate(half, x, y)
-    forms = {"x": x, "y": y, "n": made.form(unspread(node))}
-    nothing = {name: Fix(np.zeros((*shape, 1)), 0) for name in "xn"}
-    unread = {name: csr_array(np.zeros((24, 1), np.float32)) for name in "xn"}
-    a = Fix(random.integers(-(2**20), 2**20, (24, 1)).astype(float), 12)
-    weighed, rest = together.Trunk(np.zeros(1), unread, nothing).terms(node, None, forms, a)
-    charged = rest
+    x, y = value(random, *shape), value(random, *(shape if op == "sum" else (4, 1, 1)))
+    node, layer, scaled = Node("n", op, ("x", "y"), shape), None, seed % 2
+    if op == "sum":
+        ones = np.ones((4, 1, 1, 1), np.float32)
+        parts = tuple(Part(name, ones, groups=4, copies=True) for name in "xy")
+        node = replace(node, sum=Sum(parts))
+        layer = layer_of(node, {"x": shape, "y": shape})
+    elif scaled:
+        node = replace(node, trailing=(multiplied_by(np.full(4, 3, np.float32)),))
+    largest = [np.abs(real(v.c)) + real(v.bound.radius) for v in (x, y)]
+    ends = [np.sign(real(v.c)) * most for v, most in zip((x, y), largest, strict=True)]
+    results = ends[0] + ends[1] if op == "sum" else ends[0] * ends[1]
+    n = Value(Fix(np.floor(np.ldexp(results, 40)), 40), x.bound, x.noise)
+    n = replace(n, bound=Bound(x.noise, x.noise))
+    a = Fix(random.integers(-(2**20), 2**20, (24, 2)).astype(float), 12)
+    frame = SimpleNamespace(
+        network=SimpleNamespace(by_name={"n": node}),
+        settings={"n": SimpleNamespace(layer=layer)},
+        duals={"n": Dual(a, Fix(np.zeros(1), 0))},
+    )
+    derivation: Any = SimpleNamespace(frame=frame, values={"x": x, "y": y, "n": n})
+    nothing = {name: Fix(np.zeros((*shape, 1)), 0) for name in "xyn"}
+    unread = {name: csr_array(np.zeros((24, 1), np.float32)) for name in "xyn"}
+    trunk = together.Trunk(np.zeros(1), unread, nothing)
+    weighed, charged = together.terms(derivation, trunk, "n", (0, 1))
     for gain, affine in weighed:
-        most = Fraction(1) * np.abs(affine.c)[:, None] + real(affine.error)
-        charged += Fraction(float(np.sum(real(gain) * most)))
-    largest = [np.abs(real(v.c)) + real(v.radius)[..., :1] for v in (x, y)]
-    ends = [np.sign(real(x.c)) * largest[0], np.sign(real(y.c)) * largest[1]]
-    results = ends[0] + ends[1] if op == "add" else ends[0] * ends[1]
-    attained = np.sum(2 * np.abs(real(a)) * np.abs(results).reshape(-1, 1)) * 2.0**-24
+        charged += exact_product(real(gain), np.abs(affine.c)[:, None] + real(affine.error))
+    weights = 2 * np.abs(np.ldexp(a.n[:, 0] - a.n[:, 1], -a.e))
+    often = 1 + (op == "gate" and scaled)
+    attained = often * np.sum(weights * np.abs(results).ravel()) * 2.0**-24
     return charged, Fraction(float(attained)) * (1 - Fraction(1, 2**30))
 
 
-@pytest.mark.parametrize("op", ["add", "gate"])
+@pytest.mark.parametrize("op", ["sum", "gate"])
 @pytest.mark.parametrize("seed", range(12))
 def test_sums_and_products_are_charged_no_less_than_they_err(op: str, seed: int) -> None:
     charged, attained = charged_and_attained(op, seed)
     assert attained <= charged <= 4 * attained
 
 
-@pytest.mark.parametrize(("op", "right", "wrong"), [
-    ("add", "factor.e + 24", "factor.e + 26"),
-    ("gate", "factor.e + 24", "factor.e + 25"),
-    ("gate", 'if node.op == "gate" else Fix', 'if node.op == "add" else Fix'),
-])  # fmt: skip
-def test_charging_less_is_exceeded(
-    monkeypatch: pytest.MonkeyPatch, op: str, right: str, wrong: str
+def exceeded(op: str) -> int:
+    found = [charged_and_attained(op, seed) for seed in range(12)]
+    return sum(attained > charged for charged, attained in found)
+
+
+def test_half_of_a_rounding_is_exceeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = together.half_roundings
+    monkeypatch.setattr(together, "half_roundings", lambda x: Fix(half(x).n, half(x).e + 1))
+    assert exceeded("sum") >= 3
+
+
+@pytest.mark.parametrize("fewer", ["half of it", "nothing of a factor", "nothing of the gate"])
+def test_less_than_what_a_gate_rounds_is_exceeded(
+    monkeypatch: pytest.MonkeyPatch, fewer: str
 ) -> None:
-    weaker = weakened(together.Trunk.terms, right, wrong)
-    monkeypatch.setattr(together.Trunk, "terms", weaker)
-    exceeded = 0
-    for seed in range(12):
-        charged, attained = charged_and_attained(op, seed)
-        exceeded += attained > charged
-    assert exceeded >= 3
+    rounded = products.gate_roundings
+
+    def less(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
+        if fewer == "nothing of a factor":
+            return rounded(replace(node, trailing=()), top, s)
+        weight, lost = rounded(node, top, s)
+        if fewer == "half of it":
+            return Fix(weight.n, weight.e + 1), lost
+        return Fix(0 * weight.n, weight.e), lost
+
+    monkeypatch.setattr(together, "gate_roundings", less)
+    assert exceeded("gate") >= 3
+
+
+# ---- in a certificate ------------------------------------------------------------------------
+
+
+def shared(derived: Derived) -> Derived:
+    """The same with the roundings that are worth it taken together."""
+    return claimed(taken_together(derived.derivation, derived.claims))
 
 
 @pytest.mark.parametrize("seed", range(16))
 def test_no_execution_exceeds_what_is_taken_together(tmp_path: Path, seed: int) -> None:
-    """Sharper or as it was, for the pair that was worst; the walk of the checker agrees."""
+    """Sharper or as it was, for both claims; the checker derives the same from the hints."""
     model, network, hints = with_base(tmp_path, seed)
-    alone = derive(model, hints)
-    walk = Walk(model, hints)
-    found = take_together(walk, walk.run())
-    assert found.logits <= alone.logits
-    assert ceil_float(derive(model, walk.hints).upper) == ceil_float(found.upper)
-    assault(subject_of(model, network, walk.hints), seed)
+    alone = proved(model, LAST_BIT, hints)
+    found = shared(alone)
+    for executions in EXECUTIONS:
+        assert found.claims[executions].logits <= alone.claims[executions].logits
+    subject = subject_of(model, network, found.derivation.frame.hints)
+    assert subject.derived.claims == found.claims
+    assault(subject, seed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_taken_together_twice_counts_twice(tmp_path: Path, seed: int) -> None:
+    model, network, hints = with_base(tmp_path, seed)
+    once = shared(proved(model, LAST_BIT, hints))
+    hints = once.derivation.frame.hints
+    assert hints.together
+    doubled = {f"{name} {k}": hint for name, hint in hints.together.items() for k in range(2)}
+    twice = subject_of(model, network, replace(hints, together=doubled))
+    for executions in EXECUTIONS:
+        assert twice.logits(executions) >= once.claims[executions].logits
+    assault(twice, seed)
+
+
+def test_a_hint_is_for_the_executions_that_it_names(tmp_path: Path) -> None:
+    model, _, hints = with_base(tmp_path, 1)
+    alone = proved(model, LAST_BIT, hints)
+    made = shared(alone).derivation.frame.hints
+
+    def only(*executions: str) -> Sequence[Fraction]:
+        named = {key: hint._replace(executions=executions) for key, hint in made.together.items()}
+        found = proved(model, LAST_BIT, replace(made, together=named))
+        return [found.claims[name].logits for name in EXECUTIONS]
+
+    plain, both = [alone.claims[name].logits for name in EXECUTIONS], only(*EXECUTIONS)
+    assert both[0] < plain[0]
+    assert only() == plain
+    assert only(EXECUTIONS[0]) == [both[0], plain[1]]
+    assert only(EXECUTIONS[1]) == [plain[0], both[1]]
 
 
 def test_most_networks_take_roundings_together(tmp_path: Path) -> None:
-    """Their additions and gates among them."""
-    taken, kinds = 0, set[str]()
+    """Their gates among them, and sums of several parts."""
+    taken, kinds, several = 0, set[str](), 0
     for seed in range(16):
         model, network = built(NearlyLinear(seed, adversarial=seed % 3 == 0).b, tmp_path)
-        walk = Walk(model, hints_for(network))
-        take_together(walk, walk.run())
-        taken += bool(walk.hints.together)
-        shared = {name for hint in walk.hints.together.values() for name in hint.nodes}
-        kinds |= {node.op for node in walk.nodes if node.name in shared}
+        frame = shared(proved(model, LAST_BIT, hints_for(network))).derivation.frame
+        taken += bool(frame.hints.together)
+        names = {name for hint in frame.hints.together.values() for name in hint.nodes}
+        nodes = [node for node in frame.network.nodes if node.name in names]
+        kinds |= {node.op for node in nodes}
+        several += any(node.sum and len(node.sum.parts) > 1 for node in nodes)
     assert taken >= 6
-    assert kinds == {"linear", "add", "gate"}
+    assert kinds == {"sum", "gate"}
+    assert several >= 2

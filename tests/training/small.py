@@ -9,7 +9,7 @@ from torch import nn
 
 from lastbit.data import Mnist
 from lastbit.training import RECIPES, Recipe
-from lastbit.training.network import Copies, LiveNetwork
+from lastbit.training.network import Copies, LiveNetwork, Unshifted
 
 WIDTHS = (4, 5, 4, 6, 7, 4, 5)
 PLAIN_SIZED = {"head": 9, "squeezed": 3, "batch_size": 20, "recalibration_batches": 2}
@@ -46,8 +46,12 @@ def random_network(recipe: Recipe, seed: int) -> LiveNetwork:
     with torch.no_grad():
         copies = [layer for layer in network.modules() if isinstance(layer, Copies)]
         fixed = {part for layer in copies for part in layer.modules()}
+        gains = {layer.bn for layer in network.modules() if isinstance(layer, Unshifted)}
         for layer in network.modules():
             if layer in fixed:
+                continue
+            if layer in gains:
+                uniform(layer.weight, 0.5, 1.5)  # pyright: ignore[reportArgumentType]
                 continue
             if isinstance(layer, nn.BatchNorm2d):
                 assert layer.running_mean is not None and layer.running_var is not None

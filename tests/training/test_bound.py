@@ -118,6 +118,35 @@ def test_no_image_exceeds_the_magnitudes(seed: int):
     assert torch.allclose(logits, network(x), rtol=1e-11, atol=1e-11)
 
 
+def test_a_pixel_reaches_no_more_than_the_share_that_is_charged():
+    """And in the first layers of the trunk, from the middle, exactly that."""
+    network = linear_network(0)
+    core = Core(network)
+    first = next(network.live_blocks())
+    shares = [share for _, _, share in core._trunk_sums]
+
+    def outputs(x: Tensor) -> list[Tensor]:
+        found: list[Tensor] = []
+
+        def apply(layer: NormedConv, x: Tensor) -> Tensor:
+            found.append(layer(x))
+            return found[-1]
+
+        y = functional.silu(first.depthwise(functional.silu(network.stem(x))))
+        network.trunk(y, apply)
+        return found
+
+    dark = torch.zeros(1, 1, 28, 28).double()
+    most = [0.0] * len(shares)
+    for place in ((0, 0), (13, 13), (14, 14), (15, 14), (27, 5)):
+        bright = dark.clone()
+        bright[0, 0, *place] = 1
+        for k, (a, b) in enumerate(zip(outputs(dark), outputs(bright), strict=True)):
+            most[k] = max(most[k], float((a != b).any(1).double().mean()))
+    assert all(found <= share for found, share in zip(most, shares, strict=True))
+    assert most[0] == shares[0] < 1 == shares[-1]
+
+
 def test_rounding_is_affine_in_the_magnitudes_and_differentiable():
     network = random_network(small_recipe("tight"), 0).double()
     core = Core(network)

@@ -1,6 +1,7 @@
 """The whole EfficientNet-B0 that is written out computes what its live part computes."""
 
 import math
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lastbit.bound import absorbed_node
 from lastbit.graph import Gate, Linear, Network, Sigmoid, Silu, read_onnx
 from lastbit.models.export import export_efficientnet
+from lastbit.questions.absorbing import absorbed_node
 from lastbit.training import bound
 from lastbit.training.bound import UNIT_ROUNDOFF, Core
 from lastbit.training.full import full_state
@@ -27,8 +28,10 @@ FOLDING = pytest.mark.parametrize("fold", [False, True], ids=["batch norm", "fol
 
 
 def exported(network: LiveNetwork, recipe: Recipe, folder: Path, *, fold: bool) -> Path:
-    state = full_state(network, recipe.activation_range)
-    return export_efficientnet(state, folder / "model.onnx", fold_batch_norm=fold)
+    state, path = full_state(network, recipe.activation_range), folder / "model.onnx"
+    return export_efficientnet(
+        state, path, fold_batch_norm=fold, fold_pixels=fold and recipe.fold_pixels
+    )
 
 
 def onnx_values(model: Path, names: list[str], images: NDArray[np.uint8]) -> list[NDArray]:
@@ -124,6 +127,24 @@ def test_layers_that_copy_are_written_as_powers_of_two(tmp_path: Path):
         weight = node.weight[node.weight != 0]
         assert (np.frexp(weight)[0] == 0.5).all() and not node.bias.any()
         assert (np.count_nonzero(node.weight, axis=(1, 2, 3)) <= 1).all()
+
+
+def test_layers_without_a_bias_and_pixels_that_are_not_divided(tmp_path: Path):
+    """A term less in each of these sums, and a rounding less of each pixel."""
+    recipe = small_recipe("tight")
+    network = random_network(recipe, 2)
+    written = read_onnx(exported(network, recipe, tmp_path, fold=True))
+    linear = [node for node in written if isinstance(node, Linear) and ".se." not in node.name]
+    bare = [node for node in linear
+            if any(fnmatchcase(node.name, pattern) for pattern in recipe.unshifted)]  # fmt: skip
+    assert len(bare) == 9 and not any(node.bias.any() for node in bare)
+    assert sum(node.bias.any() for node in linear) > 9
+    stem = next(node for node in linear if node.name == "conv_stem")
+    assert stem.x == written.nodes[0].name
+    divided = read_onnx(exported(network, replace(recipe, fold_pixels=False), tmp_path, fold=True))
+    whole = divided["conv_stem"]
+    assert isinstance(whole, Linear) and whole.x == "pixels"
+    assert np.allclose(stem.weight * 255, whole.weight, rtol=2.0**-22)
 
 
 @FOLDING

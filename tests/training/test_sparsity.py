@@ -72,13 +72,23 @@ def test_rows_that_copy_have_no_limit():
 
 
 def test_live_blocks_may_have_limits_of_their_own():
-    recipe = replace(RECIPE, live_blocks=2, bound_weight=0.0, live_terms=(1, 7, 6))
+    recipe = replace(RECIPE, live_blocks=2, bound_weight=0.0, live_terms=(1, 7, 6), terms_of=())
     limits = sparsity.limits(random_network(recipe, 0), recipe)
     named = {name.removesuffix(".conv.weight"): most for name, most in limits.items()}
     parts = ("expand", "depthwise", "project")
     assert [named[f"blocks.1.{part}"] for part in parts] == [1, 7, 6]
     assert [named[f"blocks.2.{part}"] for part in parts] == [2, 5, 3]
     assert (named["blocks.0.project"], named["head"], named["classifier.weight"]) == (6, 2, 4)
+
+
+def test_layers_may_have_limits_by_their_names():
+    """Names in EfficientNet-B0; the first pattern that fits counts."""
+    terms_of = (("blocks.1.1.conv_dw", 8), ("blocks.1.?.conv_dw", 7), ("conv_head", 1))
+    recipe = replace(RECIPE, terms_of=terms_of)
+    limits = sparsity.limits(random_network(recipe, 0), recipe)
+    named = {name.removesuffix(".conv.weight"): most for name, most in limits.items()}
+    assert [named[f"blocks.{k}.depthwise"] for k in (1, 2, 3)] == [7, 8, 5]
+    assert (named["head"], named["blocks.2.project"]) == (1, 3)
 
 
 @pytest.mark.parametrize("recipe", [replace(RECIPE, pruning_end=0.0), small_recipe("plain")])
@@ -94,6 +104,7 @@ def test_without_pruning_there_are_no_limits(recipe: Recipe):
         ({"pruning_start": 0.6}, "pruning_start < pruning_end"),
         ({"pruning_end": 1.1}, "pruning_end <= 1"),
         ({"weight_bits": 25}, "weight_bits <= 24"),
+        ({"terms_of": (("conv_head", 0),)}, "terms_of"),
     ],
 )
 def test_recipes_that_make_no_sense(changes: dict[str, object], message: str):

@@ -16,7 +16,7 @@ from lastbit.witness.search import search
 from lastbit.witness.torch_network import TorchNetwork
 from lastbit.witness.trunk import fold_trunk
 from lastbit.witness.windows import Windows
-from networks import random_network
+from support.networks import random_network
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from lastbit.models.efficientnet import random_state
 from lastbit.models.export import export_efficientnet
 from lastbit.witness.pruning import prune
 from lastbit.witness.torch_network import TorchNetwork
-from networks import random_images, random_network
+from support.networks import random_images, random_network
 
 
 def with_dead_channels(network: Network, seed: int) -> Network:

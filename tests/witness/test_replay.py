@@ -15,7 +15,7 @@ from lastbit.graph import ByteArray, Float32Array, OnnxBuilder, flip_last_bit, r
 from lastbit.witness import measure, read_witness, replay, runtimes, write_witness
 from lastbit.witness.replay import distance
 from lastbit.witness.runtimes import THREADS, OnnxRuntime, PyTorch, Run, thread_settings
-from networks import random_images, random_network
+from support.networks import random_images, random_network
 
 
 def test_names_tell_versions():

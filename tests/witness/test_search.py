@@ -11,7 +11,7 @@ from lastbit.graph import OnnxBuilder
 from lastbit.witness import measure, replay
 from lastbit.witness.runtimes import OnnxRuntime
 from lastbit.witness.search import search
-from networks import random_network
+from support.networks import random_network
 
 
 def two_pixels(path: Path, seed: int) -> Path:

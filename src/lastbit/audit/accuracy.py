@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.bound import absorbed_node
-from lastbit.bound.decisions import Decisions, Reached, Values
-from lastbit.certificate import hints_for
 from lastbit.data import Mnist
 from lastbit.errors import ModelError, UsageError
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, narrowed, read_onnx
+from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
-from lastbit.progress import Progress, silent
-from lastbit_check.certificate import ABSORBING, ASSUMPTIONS
+from lastbit.progress import Progress, counted, silent
+from lastbit.questions import absorbed_node
+from lastbit.questions.decisions import Decisions, Reached, Values
+from lastbit_check.certificate import ASSUMPTIONS, ONE_PROGRAM
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -88,9 +88,8 @@ def certify_accuracy(
         raise UsageError("these images do not fit the model", where=str(files.model))
     network, model = _narrow(whole, files.model)
     try:
-        decisions = Decisions(
-            model, hints_for(network), watch=lambda _, k, n: progress("bounding the drift", k, n)
-        )
+        observe = counted(progress, "bounding the drift")
+        decisions = Decisions(model, hints_for(network), observe)
     except Rejected as error:
         raise ModelError(f"no drift can be bounded: {error}", where=str(files.model)) from error
     except Unreadable as error:
@@ -110,7 +109,7 @@ def certify_accuracy(
         sets.decide()
         progress("the others in sets", close - sets.waiting, close)
     undecided = tuple(sorted(sets.undecided))
-    assumptions = ASSUMPTIONS + (ABSORBING[0],) * bool(absorbed_node(model))
+    assumptions = ASSUMPTIONS + ONE_PROGRAM[:1] * bool(absorbed_node(model))
     return CertifiedAccuracy(
         files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
         tuple(sorted(sets.by_image)), undecided, decisions.everywhere, assumptions,

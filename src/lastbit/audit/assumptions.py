@@ -1,8 +1,8 @@
 """The named assumptions on elementary functions, and how far an implementation is from them.
 
-The numbers are the checker's own (`lastbit_check.forward`, `lastbit_check.check`). An error
-counts as the *share* of what is assumed: at most 1 meets the assumption. Shares are never rounded
-down, and a result that is no number has an infinite share.
+The numbers are the checker's own (`lastbit_check.operators.curves` and, for exp,
+`lastbit_check.derive.conclude`). An error counts as the *share* of what is assumed: at most 1 meets
+the assumption. Shares are never rounded down, and a result that is no number has an infinite share.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 from lastbit.audit.reference import Float64Array, FunctionName, Reference, reference
 from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
+from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.certificate import ASSUMPTIONS
-from lastbit_check.check import EXP_ERROR
-from lastbit_check.forward import (
+from lastbit_check.derive.conclude import EXP_ERROR
+from lastbit_check.operators.curves import (
     AT_ZERO,
     ERROR_AT_ZERO,
     NEAR_ZERO,
     SIGMOID_ERROR,
     SILU_ERROR,
-    UNIT,
 )
 
 ETA = float(SMALLEST_NORMAL)
@@ -67,6 +67,14 @@ def allowed(
             return (rate * np.abs(z) + ETA) * _DOWN
         case "exp":
             return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
+
+
+def allowed_anywhere(function: FunctionName, reach: Float64Array) -> Float64Array:
+    """The error that is assumed at most of sigmoid or SiLU, read where |z| <= reach."""
+    near, far = (
+        allowed(function, reach, reference(function, reach), near=near) for near in (True, False)
+    )
+    return np.where(reach <= float(NEAR_ZERO), near, far)
 
 
 @dataclass(frozen=True)

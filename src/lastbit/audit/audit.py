@@ -1,30 +1,42 @@
-"""The whole audit: elementary functions first, then a network."""
+"""The whole audit: elementary functions, a network, networks made to tell."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from lastbit.audit.cuda import cuda_functions
 from lastbit.audit.exhaustive import at_special_values, exhaustive, sampled
 from lastbit.audit.functions import implementations
 from lastbit.audit.page import Audit, render
 from lastbit.audit.reference import EXP_ULPS, largest_exp_error
+from lastbit.audit.told import tell
 from lastbit.audit.whole import audit_network
 from lastbit.errors import PlatformError
 from lastbit.files import write_whole
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
 
+TOLD, TOLD_FULL = 1, 8
+"""So many networks made to tell of each kind."""
+
 
 def run_audit(
-    files: ModelFiles, *, full: bool = False, out: Path | None = None, progress: Progress = silent
+    files: ModelFiles,
+    *,
+    full: bool = False,
+    out: Path | None = None,
+    device: str = "cpu",
+    progress: Progress = silent,
 ) -> Audit:
     """Audit every runtime installed.
 
     Args:
         files: the model whose executions are audited.
-        full: every float32 number, many images, and what torch.compile makes.
+        full: every float32 number, many images, more networks made to tell, and what torch.compile
+            makes.
         out: where the page is written, if anywhere. Beside it (or here) a full audit keeps a state
             from which it goes on if it was interrupted.
+        device: "cuda" for the runtimes of a GPU, and these alone.
         progress: told about each stage.
 
     Raises:
@@ -38,12 +50,14 @@ def run_audit(
             f"NumPy's float64 exp errs by {exp_error:.3g} ulp, more than the {EXP_ULPS} assumed",
             fix="use another build of NumPy",
         )
-    listed, missing = implementations(compiled=full)
+    on_cpu = device == "cpu"
+    listed, missing = implementations(compiled=full) if on_cpu else cuda_functions(compiled=full)
     special = at_special_values(listed)
     state = (out or Path("runtimes")).with_suffix(".state.json")
     sweep = exhaustive(listed, state, progress=progress) if full else sampled(listed)
-    network = audit_network(files, full=full, compiled=full, progress=progress)
-    found = Audit(sweep, special, missing, exp_error, network)
+    network = audit_network(files, full=full, compiled=full, device=device, progress=progress)
+    told = tell(TOLD_FULL if full else TOLD, progress=progress) if on_cpu else []
+    found = Audit(sweep, special, missing, exp_error, network, told)
     if out is not None:
         write_whole(out, render(found).encode())
     if full:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lastbit.audit.executions import executions, run_in_batches
+from lastbit.audit.executions import executions, run_in_batches, subject_of
 from lastbit.audit.whole import audit_images
-from lastbit.bound.drift import derive_drift
-from lastbit.bound.walk import Kept
-from lastbit.certificate import hints_for
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
+from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
-from lastbit.progress import Progress, silent
+from lastbit.progress import Progress, counted, silent
+from lastbit.questions import derived_drift
 from lastbit.witness.replay import distance
+from lastbit_check.derive.conclude import Claim
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -45,7 +45,7 @@ class Drift:
 
     name: str
     sha256: str
-    derived: Kept | None
+    derived: Claim | None
     refused: Rejected | None
     observed: Observed
     images: str
@@ -77,16 +77,13 @@ def measure_drift(
     images, described = audit_images(files, network, test_images)
     derived, refused = None, None
     try:
-        derived = derive_drift(
-            files.model.read_bytes(),
-            hints_for(network),
-            watch=lambda _, k, n: progress("bounding the drift", k, n),
-        )
+        hints, progressing = hints_for(network), counted(progress, "bounding the drift")
+        derived = derived_drift(files.model.read_bytes(), hints, progressing)[1]
     except Rejected as error:
         refused = error
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
-    listed, missing = executions(files.model, network, compiled=compiled)
+    listed, missing = executions(subject_of(files.model, network), compiled=compiled)
     covered = [execution for execution in listed if execution.covered]
     found: dict[str, np.ndarray] = {}
     for k, execution in enumerate(covered):

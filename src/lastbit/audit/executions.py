@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,13 @@ import lastbit
 from lastbit.audit.flushed import flushed_run
 from lastbit.audit.functions import compiler_problem
 from lastbit.audit.nodes import Values
-from lastbit.audit.onnx_values import Run, onnx_run
+from lastbit.audit.onnx_values import LEVELS, Run, fused_run, onnx_run
+from lastbit.audit.structure.runtimes import IMAGES, OnnxStructures, onnx_structures
 from lastbit.float32 import execute
+from lastbit.float32.rewritten import execute_rewritten
 from lastbit.graph import ByteArray, Network
+from lastbit_check.check import network_in
+from lastbit_check.network import Network as CheckedNetwork
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Execution:
         start: loads the model; what it returns runs a batch of images (N, C, H, W).
         batch: images at a time.
         covered: whether the statement speaks of such an execution.
+        certain: of one that is not covered, whether it has to be caught: what it does may depend
+            on the processor.
         slow: whether a few images have to do.
     """
 
@@ -41,12 +46,41 @@ class Execution:
     start: Callable[[], Run]
     batch: int = 64
     covered: bool = True
+    certain: bool = True
     slow: bool = False
 
     @property
     def name(self) -> str:
         """Runtime and setting in one text."""
         return f"{self.runtime}, {self.setting}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in every form that a runtime takes.
+
+    Attributes:
+        model: the ONNX file.
+        network: as `lastbit` reads it, operator by operator.
+        checked: in the checker's normal form.
+        structures: what ONNX Runtime makes of it.
+    """
+
+    model: Path
+    network: Network
+    checked: CheckedNetwork
+    structures: OnnxStructures
+
+
+def subject_of(model: Path, network: Network, *, images: int = IMAGES) -> Subject:
+    """A model in every form; its rewritten graphs are looked at on so many images.
+
+    Raises:
+        lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: the checker does not
+            read it.
+    """
+    structures = onnx_structures(model, images)
+    return Subject(model, network, network_in(model.read_bytes()), structures)
 
 
 def run_in_batches(execution: Execution, images: ByteArray) -> Iterator[tuple[ByteArray, Values]]:
@@ -66,34 +100,41 @@ def run_in_batches(execution: Execution, images: ByteArray) -> Iterator[tuple[By
 
 
 def executions(
-    model: Path, network: Network, *, compiled: bool
+    subject: Subject, *, compiled: bool, device: str = "cpu"
 ) -> tuple[list[Execution], Mapping[str, str]]:
     """Every way that is tried here, and why a runtime is not, by its name.
 
     Args:
-        model: the ONNX file.
-        network: the same in normal form.
-        compiled: also what torch.compile makes of the network, which takes a minute.
+        subject: what is executed.
+        compiled: also what torch.compile makes of the network, which takes some minutes.
+        device: "cuda" for the executions on a GPU instead, if there is one.
     """
-    listed = [*_reference(network), *_onnx_runtime(model, network)]
+    if device != "cpu":
+        from lastbit.audit.cuda import cuda_executions
+
+        return cuda_executions(subject, compiled=compiled)
+    listed = [*_reference(subject), *_onnx_runtime(subject)]
     missing: dict[str, str] = {}
     if importlib.util.find_spec("torch") is None:
         missing["torch"] = "not installed (extra `train`)"
     else:
-        listed += _pytorch(model, network)
-        reason = compiler_problem() if compiled else "left out, as compiling takes a minute"
+        from lastbit.audit.torch_settings import torch_executions, torch_name, torch_run
+
+        listed += torch_executions(subject)
+        reason = compiler_problem() if compiled else "left out, as compiling takes minutes"
         if reason:
             missing["torch compiled"] = reason
         else:
-            listed.append(_torch(network, "compiled", compiled=True))
+            start = partial(torch_run, subject.network, compiled=True)
+            listed.append(Execution(torch_name(), "compiled", start))
     if importlib.util.find_spec("jax") is None:
         missing["jax"] = "not installed (extra `jax`)"
     else:
-        listed.append(_jax(network))
+        listed += [_jax(subject.network, "jit"), _jax(subject.network, "jit", "highest")]
     return listed, missing
 
 
-def _reference(network: Network) -> list[Execution]:
+def _reference(subject: Subject) -> list[Execution]:
     name = f"lastbit-reference {lastbit.__version__}"
     ways: dict[str, dict[str, Any]] = {
         "forward": {},
@@ -101,10 +142,16 @@ def _reference(network: Network) -> list[Execution]:
         "largest first": {"order": "worst_first", "fold_batch_norm": True},
         "random tree, flush-to-zero": {"order": "random:1", "flush_to_zero": True},
     }
-    return [
-        Execution(name, setting, partial(_reference_run, network, way), batch=1, slow=True)
+    written = [
+        Execution(name, setting, partial(_reference_run, subject.network, way), 1, slow=True)
         for setting, way in ways.items()
     ]
+    rewritten = [
+        Execution(name, f"rewritten at random, {seed}",
+                  partial(_rewritten_run, subject.checked, seed), 1, slow=True)
+        for seed in (1, 2)
+    ]  # fmt: skip
+    return [*written, *rewritten]
 
 
 def _reference_run(network: Network, way: Mapping[str, Any]) -> Run:
@@ -115,31 +162,46 @@ def _reference_run(network: Network, way: Mapping[str, Any]) -> Run:
     return run
 
 
-def _onnx_runtime(model: Path, network: Network) -> list[Execution]:
+def _rewritten_run(network: CheckedNetwork, seed: int) -> Run:
+    def run(images: ByteArray) -> Values:
+        found = [execute_rewritten(network, image, seed=seed) for image in images]
+        return {node.name: np.stack([v[node.name] for v in found]) for node in network.nodes[1:]}
+
+    return run
+
+
+def _onnx_runtime(subject: Subject) -> list[Execution]:
     name = f"onnxruntime {onnxruntime.__version__}"
-    start = partial(onnx_run, model, network)
-    fused = partial(start, level="all", fused=True)
+    seen = partial(onnx_run, subject.model, subject.network)
+    fused = partial(_fused, subject)
+    flushed = partial(flushed_run, model=subject.model)
     found = [
-        Execution(name, "unoptimised", partial(start, level="off")),
-        Execution(name, "unoptimised, 2 threads", partial(start, level="off", threads=2)),
-        Execution(name, "unoptimised, batch 1", partial(start, level="off"), batch=1),
-        Execution(name, "optimised, every node read", partial(start, level="all")),
-        Execution(
-            name, "optimised (extended), fused", partial(start, level="extended", fused=True)
+        Execution(name, "unoptimised", partial(seen, level="off")),
+        Execution(name, "unoptimised, 2 threads", partial(seen, level="off", threads=2)),
+        Execution(name, "unoptimised, batch 1", partial(seen, level="off"), batch=1),
+        Execution(name, "optimised, every node read", partial(seen, level="all")),
+        *(
+            Execution(name, f"optimised ({level}), fused", partial(fused, level))
+            for level in LEVELS[1:-1]
         ),
-        Execution(name, "optimised, fused", fused),
-        Execution(name, "optimised, fused, 2 threads", partial(fused, threads=2)),
-        Execution(name, "optimised, fused, batch 1", fused, batch=1),
-        Execution(name, "unoptimised, flush-to-zero", partial(flushed_run, "onnxruntime", model)),
+        Execution(name, "optimised, fused", partial(fused, "all")),
+        Execution(name, "optimised, fused, 2 threads", partial(fused, "all", threads=2)),
+        Execution(name, "optimised, fused, batch 1", partial(fused, "all"), batch=1),
+        Execution(name, "unoptimised, flush-to-zero", partial(flushed, "onnxruntime")),
         Execution(
             name,
             "optimised, flush-to-zero",
-            partial(flushed_run, "onnxruntime-all", model),
+            lambda: flushed("onnxruntime-all", fused=subject.structures.fused("all")),
         ),
     ]
-    if _fixed_batch(model):
+    if _fixed_batch(subject.model):
         found = [e for e in found if e.batch == 1]
     return found
+
+
+def _fused(subject: Subject, level: Any, *, threads: int = 1) -> Run:
+    """The optimised model as it runs by default, and all of its tensors that are nodes."""
+    return fused_run(subject.structures.fused(level), threads=threads)
 
 
 def _fixed_batch(model: Path) -> bool:
@@ -150,101 +212,14 @@ def _fixed_batch(model: Path) -> bool:
     return session.get_inputs()[0].shape[0] == 1
 
 
-def _pytorch(model: Path, network: Network) -> list[Execution]:
-    return [
-        _torch(network, "1 thread"),
-        _torch(network, "2 threads", threads=2),
-        _torch(network, "batch 1", batch=1),
-        _torch(network, "channels-last", channels_last=True),
-        _torch(network, "bfloat16 autocast", autocast=True),
-        Execution(_torch_name(), "flush-to-zero", partial(flushed_run, "torch", model)),
-    ]
-
-
-def _torch_name() -> str:
-    import torch
-
-    return f"torch {torch.__version__}"
-
-
-def _torch(
-    network: Network,
-    setting: str,
-    *,
-    threads: int = 1,
-    batch: int = 64,
-    channels_last: bool = False,
-    autocast: bool = False,
-    compiled: bool = False,
-) -> Execution:
-    start = partial(
-        torch_run,
-        network,
-        threads=threads,
-        channels_last=channels_last,
-        autocast=autocast,
-        compiled=compiled,
-    )
-    return Execution(_torch_name(), setting, start, batch, covered=not autocast)
-
-
-def torch_run(
-    network: Network,
-    *,
-    threads: int = 1,
-    channels_last: bool = False,
-    autocast: bool = False,
-    compiled: bool = False,
-) -> Run:
-    """PyTorch on the CPU, with every node's value as it was computed.
-
-    Args:
-        network: in normal form.
-        threads: within an operator.
-        channels_last: the memory format of convolutions.
-        autocast: convolutions and matrix products in bfloat16, which the statement does not cover.
-        compiled: by torch.compile, every node read.
-    """
-    import torch
-
-    from lastbit.witness.torch_network import TorchNetwork
-
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    values = TorchNetwork(network, memory_format=layout).values
-    if compiled:
-        values = torch.compile(values)
-
-    def run(images: ByteArray) -> Values:
-        pixels = torch.from_numpy(images).float()
-        with (
-            _threads(threads),
-            torch.inference_mode(),
-            torch.autocast("cpu", torch.bfloat16, enabled=autocast),
-        ):
-            found = values(pixels)
-        return {node.name: found[node.name].float().numpy() for node in network.nodes[1:]}
-
-    return run
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _jax(network: Network) -> Execution:
+def _jax(network: Network, setting: str, precision: str | None = None) -> Execution:
     version = importlib.import_module("jax").__version__
 
     def start() -> Run:
         from lastbit.audit.jax_network import jax_run
 
-        return jax_run(network)
+        return jax_run(network, precision=precision)
 
-    return Execution(f"jax {version}", "jit", start)
+    if precision:
+        setting = f"{setting}, precision {precision}"
+    return Execution(f"jax {version}", setting, start)

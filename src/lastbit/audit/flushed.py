@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from lastbit.audit.nodes import Values
-from lastbit.audit.onnx_values import Run, onnx_run
+from lastbit.audit.onnx_values import Fused, Run, Shown, fused_run, onnx_run
 from lastbit.errors import EXIT_INTERRUPTED, ModelError
 from lastbit.graph import ByteArray, read_onnx
 
 Kind = Literal["onnxruntime", "onnxruntime-all", "torch"]
 
 
-def flushed_run(kind: Kind, model: Path) -> Run:
+def flushed_run(kind: Kind, model: Path, fused: Fused | None = None) -> Run:
     """Execute `model` in other processes whose arithmetic flushes to zero, one per batch.
+
+    Args:
+        kind: of the runtime.
+        model: the ONNX file.
+        fused: what ONNX Runtime made of it, for "onnxruntime-all": it was optimised here, as the
+            mode belongs to the first session of a process.
 
     Raises (when run):
         ModelError: the runtime fails there, or this processor has no such mode.
@@ -33,7 +41,9 @@ def flushed_run(kind: Kind, model: Path) -> Run:
 
     def run(images: ByteArray) -> Values:
         sent = io.BytesIO()
-        np.savez(sent, images=images)
+        shown = [] if fused is None else [asdict(one) for one in fused.shown]
+        optimised = np.frombuffer(b"" if fused is None else fused.model, np.uint8)
+        np.savez(sent, images=images, model=optimised, shown=np.array(json.dumps(shown)))
         command = [sys.executable, "-m", "lastbit.audit.flushed", kind, str(model)]
         # our own interpreter and module: nothing here is a shell's to interpret
         done = subprocess.run(  # noqa: S603
@@ -56,16 +66,18 @@ def main(kind: Kind, model: Path) -> None:
     """Run the child: images from standard input, values to standard output."""
     network = read_onnx(model)
     with np.load(io.BytesIO(sys.stdin.buffer.read())) as sent:
-        images = sent["images"]
+        images, optimised = sent["images"], sent["model"].tobytes()
+        shown = [Shown(**(one | {"shape": tuple(one["shape"]), "scale": tuple(one["scale"])}))
+                 for one in json.loads(str(sent["shown"]))]  # fmt: skip
     if kind == "torch":
         import torch
 
-        from lastbit.audit.executions import torch_run
+        from lastbit.audit.torch_settings import torch_run
 
         torch.set_flush_denormal(True)
         run = torch_run(network)
     elif kind == "onnxruntime-all":
-        run = onnx_run(model, network, level="all", fused=True, flush_to_zero=True)
+        run = fused_run(Fused(optimised, tuple(shown)), flush_to_zero=True)
     else:
         run = onnx_run(model, network, level="off", flush_to_zero=True)
     if np.float32(2.0**-130) * np.ones(1, np.float32) != 0:

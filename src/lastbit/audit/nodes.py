@@ -1,15 +1,17 @@
-"""Every value of an execution against what its certificate's rules say of it.
+"""Every value of an execution against the definition, image by image and unit by unit.
 
 A node's value is held against the node's function of the values that the *same execution*
-computed before it. That function is evaluated in float64, with a bound of the evaluation's own
-error, which counts against us:
+computed before it, and may differ by what one execution may round for operands of *these*
+magnitudes (docs/bound.md, section 2):
 
-    linear    n products and sums in any order, fused or not, err by at most (n + 16) 2^-53 of the
-              sum of the magnitudes (Higham, section 3.1); 16 covers batch norm folded in float64.
-              The rounding that is allowed is of the order of 2^-24 of that sum.
-    curves    `lastbit.audit.reference`.
-    gate, add one float64 operation: 2^-53 of the result.
-    softmax   a difference below 745 rounded once, exp, a sum, a quotient: 2^-40 of the result.
+    sum       `lastbit.audit.sums`: all that was joined to it, by any tree, factors anywhere.
+    curves    what is assumed of them at this argument; the true value by `lastbit.audit.reference`.
+    gate      u|x s| for each rounding; evaluated by one float64 operation: 2^-53 of the result.
+    softmax   what is proved of it; a difference below 745 rounded once, exp, a sum, a quotient:
+              2^-40 of the result.
+
+What evaluating in float64 may be off counts against the execution. Besides, every value has to be
+in the range that is proved of it for all images.
 
 An execution that fuses nodes hides the values between. A hidden value is allowed its own rounding,
 and what the nodes make of the roundings of hidden values before it; the first visible value after
@@ -22,35 +24,34 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lastbit.audit.reference import TINY, Float64Array, reference
-from lastbit.bound import Kept
-from lastbit.bound.linear import LinearMap
-from lastbit.graph import (
-    Add,
-    Affine,
-    ByteArray,
-    Float32Array,
-    Gate,
-    Linear,
-    Mean,
-    Network,
-    Node,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
-from lastbit_check.check import softmax_error
-from lastbit_check.exact import Fix
+from lastbit.audit.assumptions import allowed_anywhere
+from lastbit.audit.exact import CURVES, ExactNodes, columns, spread
+from lastbit.audit.sums import UP, Float64Array, Known, real
+from lastbit.graph import ByteArray
+from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.derive.conclude import softmax_error
+from lastbit_check.derive.derivation import Derivation
+from lastbit_check.network import Node, growth
+from lastbit_check.operators.forms import Bound, Value, nothing
+from lastbit_check.operators.products import gate_roundings
 
-Values = Mapping[str, Float32Array]
+Values = Mapping[str, NDArray[np.floating]]
 """The values (N, C, H, W) of the nodes that can be seen, by name."""
 
-_ROUND = 2.0**-53
-_UP = 1 + 2.0**-40
-_SLOPE = {"silu": 1.1, "sigmoid": 0.25}
+
+class Unit(NamedTuple):
+    """One value of a node: image, channel, row, column."""
+
+    image: int
+    channel: int
+    row: int
+    column: int
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,22 @@ class Finding:
     """One node over some images.
 
     Attributes:
-        share: largest error as a share of what the certificate allows, never rounded down.
+        share: largest error as a share of what is allowed there, never rounded down.
+        at: the unit where it is.
         outside: number of values that are not in their interval.
         values: number of values that were held against it.
     """
 
     share: float
+    at: Unit
     outside: int
     values: int
 
     def joined(self, other: Finding) -> Finding:
-        """Both together."""
+        """Both together; the images of ``other`` are counted on."""
+        worst = self if self.share >= other.share else other
         outside, values = self.outside + other.outside, self.values + other.values
-        return Finding(max(self.share, other.share), outside, values)
+        return Finding(worst.share, worst.at, outside, values)
 
     @property
     def holds(self) -> bool:
@@ -78,44 +82,22 @@ class Finding:
         return self.share <= 1 and not self.outside
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A value (C, H, W, N): computed, or evaluated where it is hidden.
-
-    Attributes:
-        value: the float64 number.
-        error: how far it may be from the exact one, because it was evaluated in float64.
-        allowance: how far the hidden value may be from the exact one, because it was rounded.
-    """
-
-    value: Float64Array
-    error: Float64Array | float = 0.0
-    allowance: Float64Array | float = 0.0
-
-
 class NetworkJudge:
-    """The rounding bounds and ranges that a certificate's hints prove for one network.
+    """The definition of an execution, and the ranges that are proved, for one network.
 
     Args:
-        network: in normal form.
-        derived: what `lastbit.bound.derive(..., keep=True)` returned for it.
+        derivation: of any question, from any hints: its layers and its ranges are used.
     """
 
-    def __init__(self, network: Network, derived: Kept) -> None:
-        self.network = network
-        shapes = {node.name: node.shape for node in network}
-        self.maps = {
-            node.name: _Map(node, shapes[node.x])
-            for node in network
-            if isinstance(node, Affine | Linear | Mean)
-        }
-        self.allowed = {name: _real(bound) for name, bound in derived.roundings.items()}
+    def __init__(self, derivation: Derivation) -> None:
+        frame = derivation.frame
+        self.network = frame.network
+        self.nodes = ExactNodes(frame)
         # rounded down by more than float() and the comparison in float64 can add
-        soft = float(softmax_error(network.classes)) * (1 - 2.0**-40)
-        self.allowed[network.output] = np.full((*network.nodes[-1].shape, 1), soft)
+        self.softmax = float(softmax_error(self.network.classes)) * (2 - UP)
         self.ranges = {
-            name: (_real(form.interval[0]), _real(form.interval[1]))
-            for name, form in derived.forms.items()
+            name: (_flat(value.interval[0]), _flat(value.interval[1]))
+            for name, value in derivation.values.items()
         }
 
     def findings(self, images: ByteArray, values: Values) -> dict[str, Finding]:
@@ -124,97 +106,102 @@ class NetworkJudge:
         Raises:
             ValueError: the values of a node are not (N, C, H, W), or the output is hidden.
         """
-        if self.network.output not in values:
+        first, *nodes = self.network.nodes
+        if nodes[-1].name not in values:
             raise ValueError("an execution must show the output")
-        first, *nodes = self.network
-        known = {first.name: _Known(_columns(images))}
+        known = {first.name: Known(columns(images))}
         found: dict[str, Finding] = {}
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             for node in nodes:
-                exact = self._evaluated(node, known)
+                xs = [known[name] for name in node.inputs]
+                exact = self.nodes.exact(node, xs)
                 if node.name not in values:
-                    allowance = (exact.allowance + self.allowed[node.name]) * _UP
-                    known[node.name] = _Known(exact.value, exact.error, allowance)
+                    own = self._allowed(node, xs, exact, range(len(images)))
+                    allowance = (exact.allowance + own) * UP
+                    known[node.name] = Known(exact.value, exact.error, allowance)
                     continue
                 seen = values[node.name]
                 if seen.shape != (len(images), *node.shape):
                     raise ValueError(f"{node.name} has the shape {seen.shape}")
-                known[node.name] = _Known(_columns(seen))
-                found[node.name] = self._finding(node, known[node.name].value, exact)
+                known[node.name] = Known(columns(seen))
+                found[node.name] = self._finding(node, known[node.name].value, xs, exact)
         return found
 
-    def _finding(self, node: Node, seen: Float64Array, exact: _Known) -> Finding:
-        error = (np.abs(seen - exact.value) + exact.error) * _UP
-        share = np.max(error / (self.allowed[node.name] + exact.allowance))
-        outside = 0
-        if node.name in self.ranges:
-            low, high = self.ranges[node.name]
-            outside = seen.size - int(np.count_nonzero((low <= seen) & (seen <= high)))
-        return Finding(math.inf if np.isnan(share) else float(share), outside, seen.size)
-
-    def _evaluated(self, node: Node, known: Mapping[str, _Known]) -> _Known:
-        """The node's function of the values that were computed, with the error of saying so."""
-        source = [known[name] for name in node.inputs]
-        x = source[0]
-        match node:
-            case Affine() | Linear() | Mean():
-                return self.maps[node.name](x)
-            case Silu() | Sigmoid():
-                name = "silu" if isinstance(node, Silu) else "sigmoid"
-                true = reference(name, x.value)
-                slope = _SLOPE[name]
-                return _Known(true.value, true.error + slope * x.error, slope * x.allowance)
-            case Gate():
-                s = source[1]
-                value = x.value * s.value
-                off = s.error + s.allowance
-                error = np.abs(x.value) * s.error + (np.abs(s.value) + off) * x.error
-                allowance = np.abs(x.value) * s.allowance + (np.abs(s.value) + off) * x.allowance
-                return _Known(value, (np.abs(value) * _ROUND + error) * _UP + TINY, allowance)
-            case Add():
-                y = source[1]
-                value = x.value + y.value
-                error = (np.abs(value) * _ROUND + x.error + y.error) * _UP
-                return _Known(value, error, x.allowance + y.allowance)
-            case Softmax():
-                powers = np.exp(x.value - x.value.max(axis=0))
-                value = powers / powers.sum(axis=0)
-                # tanh(R / 4) <= R / 4 for differences of logits that are off by R = 2 max |error|
-                error, allowance = (np.max(np.abs(v)) / 2 for v in (x.error, x.allowance))
-                return _Known(value, (value * 2.0**-40 + error) * _UP + TINY, allowance)
+    def _allowed(
+        self, node: Node, xs: list[Known], exact: Known, images: range | list[int]
+    ) -> Float64Array:
+        """What one execution may be off, by the definition (units, images)."""
+        x = xs[0]
+        match node.op:
+            case "sum":
+                whole = (np.abs(exact.value) + exact.off) * UP
+                made = self.nodes.sums[node.name]
+                return np.stack([made.allowed(xs, whole, k) for k in images], axis=1)
+            case "silu" | "sigmoid":
+                z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
+                return allowed_anywhere(CURVES[node.op], np.abs(z) + off)
+            case "gate":
+                s = xs[1].reach
+                weight, _ = gate_roundings(node, Fraction(1), _value(1.0))
+                top = Fraction(float(x.reach.max())) * growth(node.trailing)
+                _, lost = gate_roundings(node, top, _value(float(s.max())))
+                size = x.reach * spread(node, s)
+                bound = size * float(real(weight)[0]) * (2 - UP) + float(real(lost))
+                return bound[:, images]
             case _:
-                raise AssertionError(node)
+                return np.full((x.value.shape[0], len(images)), self.softmax)
+
+    def _finding(self, node: Node, seen: Float64Array, xs: list[Known], exact: Known) -> Finding:
+        """The largest share, which a cheap lower bound of what is allowed spares most images."""
+        error = (np.abs(seen - exact.value) + exact.error) * UP
+        error = np.where(np.isnan(error), np.inf, error)
+        outside = self._outside(node, seen)
+        if not np.all(np.isfinite(error)):
+            return Finding(np.inf, _unit(node, int(error.argmax()), seen.shape), outside, seen.size)
+        images = range(seen.shape[1])
+        if node.op == "sum":
+            least = self.nodes.sums[node.name].least(xs, (np.abs(exact.value) + exact.off) * UP)
+            above = np.max(error / np.maximum(least + exact.allowance, 2.0**-149), axis=0)
+        else:
+            above = np.full(len(images), np.inf)
+        share, at = -1.0, Unit(0, 0, 0, 0)
+        for chosen in _worst_first(above, some=node.op == "sum"):
+            if above[chosen[0]] <= share:
+                break
+            allowed = self._allowed(node, xs, exact, chosen)
+            off = np.broadcast_to(exact.allowance, seen.shape)[:, chosen]
+            shares = error[:, chosen] / (allowed + off)
+            shares = np.where(np.isnan(shares), np.inf, shares)
+            k = int(shares.argmax())
+            if shares.flat[k] > share:
+                share, at = float(shares.flat[k]), _unit(node, k, shares.shape)
+                at = at._replace(image=chosen[at.image])
+        return Finding(share, at, outside, seen.size)
+
+    def _outside(self, node: Node, seen: Float64Array) -> int:
+        """How many values are not in the range of all images; a probability is in [0, 1]."""
+        low, high = self.ranges.get(node.name, (np.zeros(1), np.ones(1)))
+        return int(np.count_nonzero(~((low <= seen) & (seen <= high))))
 
 
-class _Map:
-    """A linear node in float64, with the error of evaluating it."""
-
-    def __init__(self, node: Affine | Linear | Mean, source: tuple[int, int, int]) -> None:
-        self.map = LinearMap(node, source)
-        self.bias = self.map.bias.astype(np.float64)[:, None, None, None]
-        self.bias_size = np.abs(self.bias)
-        if isinstance(node, Linear) and node.bn is not None:
-            bn = node.bn
-            scale = np.abs(bn.gamma / np.sqrt(bn.variance.astype(np.float64) + bn.epsilon))
-            size = (np.abs(node.bias) + np.abs(bn.mean)) * scale + np.abs(bn.beta)
-            self.bias_size = size[:, None, None, None]
-        self.rate = (math.prod(self.map.weight.shape[1:]) + 16) * _ROUND * _UP
-
-    def __call__(self, x: _Known) -> _Known:
-        value = self.map(x.value) + self.bias
-        size = self.map(np.abs(x.value), absolute=True) + self.bias_size
-        error = size * self.rate + self._carried(x.error) + TINY
-        return _Known(value, error * _UP, self._carried(x.allowance))
-
-    def _carried(self, error: Float64Array | float) -> Float64Array | float:
-        return self.map(error, absolute=True) if isinstance(error, np.ndarray) else error
+def _unit(node: Node, place: int, shape: tuple[int, ...]) -> Unit:
+    """Where a place in an array (units, images) is."""
+    unit, image = divmod(place, shape[1])
+    return Unit(image, *(int(k) for k in np.unravel_index(unit, node.shape)))
 
 
-def _columns(values: ByteArray | Float32Array) -> Float64Array:
-    """(N, C, H, W) to (C, H, W, N) in float64, exactly."""
-    return np.ascontiguousarray(values.transpose(1, 2, 3, 0), dtype=np.float64)
+def _worst_first(above: Float64Array, *, some: bool) -> list[list[int]]:
+    """Images one by one, from the largest share that they may have; or all at once."""
+    order = np.argsort(-above, kind="stable").tolist()
+    return [[k] for k in order] if some else [order]
 
 
-def _real(x: Fix) -> Float64Array:
-    """The numbers of a Fix, exactly: they have 53 bits at most."""
-    return np.ldexp(x.n, -x.e)
+def _value(number: float) -> Value:
+    """What is known of a number >= 0, rounded up to 20 bits."""
+    mantissa, exponent = math.frexp(number)
+    c = Fix(np.array([float(math.ceil(mantissa * 2**20))]), 20 - exponent)
+    return Value(c, Bound(nothing(c), nothing(c)), nothing(c))
+
+
+def _flat(x: Fix) -> Float64Array:
+    return real(x).reshape(-1, 1)

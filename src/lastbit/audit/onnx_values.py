@@ -2,28 +2,40 @@
 
 A value that is asked for as an output cannot be fused away: to read them all changes what is run.
 So the optimised graph is also written to a file by ONNX Runtime itself, and the values that are
-left in it under their old names are read from that file, run as it is: the kernels of the default.
+left in it are read from that file, run as it is: the kernels of the default. Which of them is which
+node is found by `lastbit.audit.structure`, whatever their names and however they lie in memory.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from lastbit.audit.nodes import Values
+from lastbit.audit.structure.kernels import without_blocks
 from lastbit.graph import ByteArray, Network
+from lastbit_check.network import product
 
-Level = Literal["off", "extended", "all"]
+if TYPE_CHECKING:
+    from lastbit.audit.structure.onnx_graph import OnnxTrace
+
+Level = Literal["off", "basic", "extended", "layout", "all"]
+LEVELS: tuple[Level, ...] = ("off", "basic", "extended", "layout", "all")
+Providers = tuple[str | tuple[str, dict[str, str]], ...]
+CPU: Providers = ("CPUExecutionProvider",)
 Run = Callable[[ByteArray], Values]
 """Images (N, C, H, W), bytes, to the values of the visible nodes."""
 
-_LEVELS = {"off": "ORT_DISABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
+_NAMES = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
+          "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
 
 
 def onnx_run(
@@ -31,39 +43,27 @@ def onnx_run(
     network: Network,
     *,
     level: Level,
-    fused: bool = False,
     threads: int = 1,
     flush_to_zero: bool = False,
+    providers: Providers = CPU,
 ) -> Run:
-    """Start a session.
+    """Start a session in which every node is an output, which prevents some fusions.
 
     Args:
         model: the ONNX file.
         network: the same in normal form.
         level: of graph optimisation.
-        fused: optimise as if only the output was read, and show what is left; otherwise every node
-            is an output, which prevents some fusions.
         threads: within an operator.
         flush_to_zero: `session.set_denormal_as_zero`. ONNX Runtime sets that for the main thread in
             the first session of a process only: give it a process of its own.
+        providers: of kernels.
     """
-    if fused:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "optimised.onnx"
-            _session(str(model), level, threads, flush_to_zero=flush_to_zero, written=path)
-            proto = onnx.load(path)
-        level = "off"
-    else:
-        proto = onnx.load(model)
+    proto = onnx.load(model)
     made = {output for node in proto.graph.node for output in node.output}
     names = [node.name for node in network if node.name in made]
-    outputs = {output.name for output in proto.graph.output}
-    proto.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name not in outputs
-    )
-    session = _session(proto.SerializeToString(), level, threads, flush_to_zero=flush_to_zero)
+    _shown(proto, names)
+    session = session_of(proto.SerializeToString(), level, threads, flush_to_zero=flush_to_zero,
+                         providers=providers)  # fmt: skip
     source = session.get_inputs()[0].name
     shapes = {node.name: node.shape for node in network}
 
@@ -77,20 +77,114 @@ def onnx_run(
     return run
 
 
-def _session(
+@dataclass(frozen=True)
+class Shown:
+    """A node, and the tensor of an optimised model that it is.
+
+    Attributes:
+        node: its name.
+        tensor: the tensor's.
+        shape: of the node, (C, H, W).
+        block: so many channels lie side by side; 0 where they do not.
+        scale: what the tensor has to be multiplied by, because factors were moved from it; (C,) or
+            empty.
+    """
+
+    node: str
+    tensor: str
+    shape: tuple[int, int, int]
+    block: int
+    scale: tuple[float, ...]
+
+    def value(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The node's value (N, C, H, W), without channels that only fill a block."""
+        x = without_blocks(x, self.block) if self.block else x
+        x = x.reshape(len(x), -1, *self.shape[1:])[:, : self.shape[0]]
+        return x * np.array(self.scale)[None, :, None, None] if self.scale else x
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A model that ONNX Runtime has optimised, and its tensors that are nodes."""
+
+    model: bytes
+    shown: tuple[Shown, ...]
+
+
+def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
+    """Make all tensors that are nodes outputs of an optimised model."""
+    expected, block = trace.tracing.expected, 0
+    shown = dict[str, Shown]()
+    for name in (output for node in optimised.graph.node for output in node.output):
+        found = trace.tensors.get(name)
+        node = expected.network.by_name.get(found.node) if found is not None else None
+        if found is None or node is None or node.name in shown:
+            continue
+        missing = expected.options.get(node.name, [()])[found.missing]
+        scale = product(missing, node.shape[0]).astype(np.float64).tolist() if missing else ()
+        block = trace.block if name in trace.blocked else 0
+        shown[node.name] = Shown(node.name, name, node.shape, block, tuple(scale))
+    proto = onnx.ModelProto()
+    proto.CopyFrom(optimised)
+    _shown(proto, [one.tensor for one in shown.values()])
+    return Fused(proto.SerializeToString(), tuple(shown.values()))
+
+
+def fused_run(fused: Fused, *, threads: int = 1, flush_to_zero: bool = False) -> Run:
+    """Run a model that ONNX Runtime has optimised, as it is.
+
+    Args:
+        fused: such a model.
+        threads: within an operator.
+        flush_to_zero: as in `onnx_run`.
+    """
+    session = session_of(fused.model, "off", threads, flush_to_zero=flush_to_zero)
+    source = session.get_inputs()[0].name
+
+    def run(images: ByteArray) -> Values:
+        results = session.run([one.tensor for one in fused.shown], {source: images})
+        return {
+            one.node: one.value(np.asarray(result))
+            for one, result in zip(fused.shown, results, strict=True)
+        }
+
+    return run
+
+
+def _shown(proto: onnx.ModelProto, names: list[str]) -> None:
+    """Make tensors outputs of a model."""
+    outputs = {output.name for output in proto.graph.output}
+    proto.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in names
+        if name not in outputs
+    )
+
+
+def session_of(
     model: str | bytes,
     level: Level,
-    threads: int,
+    threads: int = 1,
     *,
-    flush_to_zero: bool,
+    flush_to_zero: bool = False,
     written: Path | None = None,
+    providers: Providers = CPU,
 ) -> onnxruntime.InferenceSession:
+    """A session; the optimised model is ``written`` if that is asked for."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[level])
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _NAMES[level])
     if flush_to_zero:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if written is not None:
         options.optimized_model_filepath = str(written)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=[*providers])
+
+
+def optimised(model: bytes | str, level: Level) -> onnx.ModelProto:
+    """The model that ONNX Runtime makes of another one at some level of optimisation."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        session_of(model, level, written=path)
+        return onnx.load(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from lastbit.audit.assumptions import ETA, Peak, Tally, assumption, units
 from lastbit.audit.exhaustive import PATTERNS, SPECIAL_VALUES, Sweep, processor
 from lastbit.audit.reference import EXP_ULPS, FUNCTIONS, FunctionName
+from lastbit.audit.rewriting_page import GRAPHS, SETTINGS, TOLD, graphs, settings, table, told
+from lastbit.audit.told import Told
 from lastbit.audit.whole import NetworkAudit, Row
 
 
@@ -24,6 +26,7 @@ class Audit:
         missing: why a runtime's functions were not run, by name.
         exp_error: largest error of NumPy's float64 exp that was measured, in ulp.
         network: the model.
+        told: networks made to tell.
     """
 
     sweep: Sweep
@@ -31,6 +34,7 @@ class Audit:
     missing: Mapping[str, str]
     exp_error: float
     network: NetworkAudit
+    told: Sequence[Told] = ()
 
     @property
     def exhaustive(self) -> bool:
@@ -52,7 +56,10 @@ class Audit:
                     found.append(f"{what} leaves its bounds at {row.worst}")
                 else:
                     found.append(f"{what} is not covered, and was not caught")
-        return found
+        for graph in self.network.structures:
+            why = (*graph.broken, *graph.unequal)
+            found += [f"{graph.runtime}, {graph.setting}: {each}" for each in why]
+        return [*found, *(failure for one in self.told for failure in one.failures)]
 
 
 _INTRODUCTION = """\
@@ -79,12 +86,14 @@ Results at special values, contiguous. None of them is assumed: that nothing is 
 proved."""
 
 _NETWORK = """\
-Each node's value is held against the node's function of the values that the same execution
-computed before it, evaluated in float64 with a bound of that evaluation's own error, which counts
-against us. The share is of the rounding bound r_k that the certificate's rules prove for the
-node, and every value is held against the node's range. Where nodes are fused, a visible value may
-be off by what the hidden ones before it may, and a share says less. bfloat16 is not covered by
-the statement, and has to be caught."""
+Each value is held, image by image and unit by unit, against the definition of an execution
+(bound.md, section 2): the node's function of the values that the same execution computed before it,
+evaluated in float64 with a bound of that evaluation's own error, which counts against us, and what
+one execution may round for operands of these magnitudes. The share is of that, at the worst unit of
+the worst image; besides, every value is held against the node's range over all images. What a node
+takes in (constants, factors, batch norm, a residual) is judged as one sum. Where a kernel hides
+nodes, a visible value may be off by what the hidden ones before it may, and a share says less. What
+is not covered by the statement has to be caught."""
 
 _MET = """\
 Every assumption is met, and every execution that the statement covers is within its bounds."""
@@ -118,16 +127,19 @@ def render(audit: Audit) -> str:
         f"No bounds to be held against: {network.refused}." if network.refused else _NETWORK,
         _rows(network.rows),
         _missing(network.missing),
+        "## Rewritten graphs" if network.structures else "",
+        GRAPHS if network.structures else "",
+        graphs(network.structures) if network.structures else "",
+        "## Networks made to tell" if audit.told else "",
+        TOLD if audit.told else "",
+        told(audit.told) if audit.told else "",
+        "## Settings",
+        SETTINGS,
+        settings(network.rows),
         "## Verdict",
         "\n".join(f"* {failure}" for failure in audit.failures) or _MET,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _assumed() -> str:
@@ -136,7 +148,7 @@ def _assumed() -> str:
         (near, unit), (far, _) = units(name, near=True), units(name, near=False)
         limit = f"{far:g} {unit}" if name == "exp" else f"{far:g} {unit}, near {near:g} {unit}"
         rows.append([name, assumption(name), limit if name == "sigmoid" else f"{limit}, + 2^-126"])
-    return _table(["function", "assumption", "error at most"], rows)
+    return table(["function", "assumption", "error at most"], rows)
 
 
 def _functions(sweep: Sweep) -> str:
@@ -148,7 +160,7 @@ def _functions(sweep: Sweep) -> str:
         for (runtime, function, memory), tally in sorted(sweep.tallies.items())
         if function == name
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _cells(name: FunctionName, tally: Tally) -> list[str]:
@@ -175,7 +187,7 @@ def _cells(name: FunctionName, tally: Tally) -> list[str]:
 def _special(special: Mapping[tuple[str, str], list[str]]) -> str:
     head = ["function", "runtime", *(_power(v) for v in SPECIAL_VALUES)]
     rows = [[function, runtime, *values] for (runtime, function), values in special.items()]
-    return _table(head, sorted(rows, key=lambda row: (FUNCTIONS.index(row[0]), row[1])))
+    return table(head, sorted(rows, key=lambda row: (FUNCTIONS.index(row[0]), row[1])))
 
 
 def _power(value: float) -> str:
@@ -191,18 +203,21 @@ def _missing(missing: Mapping[str, str]) -> str:
 def _rows(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    head = ["runtime", "setting", "images", "nodes seen", "worst node", "share of r_k",
+    head = ["runtime", "setting", "images", "nodes seen", "worst node", "at", "share",
             "values out of range", "verdict"]  # fmt: skip
     body = [
         [row.runtime, row.setting, str(row.images), f"{len(row.nodes)} of {row.all_nodes}",
-         row.worst, f"{row.nodes[row.worst].share:.4g}", str(row.outside), verdict(row)]
+         row.worst, str(tuple(row.nodes[row.worst].at)), f"{row.nodes[row.worst].share:.4g}",
+         str(row.outside), verdict(row)]
         for row in rows
     ]  # fmt: skip
-    return _table(head, body)
+    return table(head, body)
 
 
 def verdict(row: Row) -> str:
     """What an execution's row says, in a word or two."""
     if row.covered:
         return "within" if row.within else "**outside**"
-    return "**not caught**" if row.within else "not covered, caught"
+    if row.within:
+        return "**not caught**" if row.certain else "not covered, within here"
+    return "not covered, caught"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.graph import Float32Array
-from lastbit_check.enclosure import exp_bounds
+from lastbit_check.arithmetic.enclosure import exp_bounds
 
 Float64Array = NDArray[np.float64]
 FunctionName = Literal["sigmoid", "silu", "exp"]

@@ -1,22 +1,25 @@
-"""A model on every runtime and setting, each of its values held against its certificate's rules."""
+"""A model on every runtime and setting, each of its values held against the definition."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lastbit.audit.executions import Execution, executions, run_in_batches
+from lastbit.audit.executions import Execution, executions, run_in_batches, subject_of
 from lastbit.audit.nodes import Finding, NetworkJudge
-from lastbit.bound import derive
-from lastbit.certificate import hints_for
+from lastbit.audit.onnx_values import Run
+from lastbit.audit.structure.runtimes import Structure, structures
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
 from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
-from lastbit.progress import Progress, silent
+from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import read_witness
+from lastbit_check.derive.derivation import derive
+from lastbit_check.question import ONE_IMAGE
 from lastbit_check.verdict import Rejected, Unreadable
 
 SLOW_IMAGES = 8
@@ -34,6 +37,8 @@ class Row:
         images: how many were run.
         nodes: what was found of each visible node.
         all_nodes: how many nodes compute something.
+        certain: of one that is not covered, whether it has to be caught.
+        repeats: whether a second run had the same bits (the assumption ``deterministic``).
     """
 
     runtime: str
@@ -42,6 +47,8 @@ class Row:
     images: int
     nodes: Mapping[str, Finding]
     all_nodes: int
+    certain: bool = True
+    repeats: bool = True
 
     @property
     def worst(self) -> str:
@@ -55,29 +62,38 @@ class Row:
 
     @property
     def within(self) -> bool:
-        """Whether no value was outside of its range or its rounding bound."""
-        return all(finding.holds for finding in self.nodes.values())
+        """Whether no value was outside of its range or its rounding bound, nor changed."""
+        return self.repeats and all(finding.holds for finding in self.nodes.values())
 
     @property
     def as_expected(self) -> bool:
         """Whether a covered execution was within all bounds, or one that is not was caught."""
-        return self.within == self.covered
+        return self.within == self.covered or not (self.covered or self.certain)
 
 
 @dataclass(frozen=True)
 class NetworkAudit:
-    """What was found; `refused` names the rule where a model has no bounds to be held against."""
+    """What was found of executions and of rewritten graphs.
+
+    ``refused`` names the rule where a model has no bounds to be held against.
+    """
 
     name: str
     sha256: str
     images: str
     rows: Sequence[Row]
+    structures: Sequence[Structure]
     missing: Mapping[str, str]
     refused: Rejected | None = None
 
 
 def audit_network(
-    files: ModelFiles, *, full: bool = False, compiled: bool = False, progress: Progress = silent
+    files: ModelFiles,
+    *,
+    full: bool = False,
+    compiled: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
 ) -> NetworkAudit:
     """Run a model in every way installed.
 
@@ -85,6 +101,7 @@ def audit_network(
         files: the model; its stored witness is among the images if there is one.
         full: with 256 test images instead of 8, and others in proportion.
         compiled: also by torch.compile.
+        device: "cuda" for a GPU.
         progress: told about each stage.
 
     Raises:
@@ -93,35 +110,50 @@ def audit_network(
     network = read_onnx(files.model)
     images, described = audit_images(files, network, 256 if full else 8)
     try:
-        derived = derive(
-            files.model.read_bytes(),
-            hints_for(network),
-            keep=True,
-            watch=lambda _, k, n: progress("deriving ranges and rounding bounds", k, n),
-        )
+        observe = counted(progress, "deriving ranges")
+        subject = subject_of(files.model, network)
+        derived = derive(subject.checked, ONE_IMAGE, hints_for(network), observe)
     except Rejected as error:
-        return NetworkAudit(files.name, network.sha256, described, [], {}, error)
+        return NetworkAudit(files.name, network.sha256, described, [], [], {}, error)
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
-    judge = NetworkJudge(network, derived)
-    listed, missing = executions(files.model, network, compiled=compiled)
+    progress("rewritten graphs", 0, 1)
+    graphs, unread = (
+        structures(subject.structures, network, compiled=compiled) if device == "cpu" else ([], {})
+    )
+    judge = NetworkJudge(derived)
+    listed, missing = executions(subject, compiled=compiled, device=device)
     rows: list[Row] = []
     for k, execution in enumerate(listed):
         progress("executions", k, len(listed))
         rows.append(audit_execution(execution, judge, images))
     progress("executions", len(listed), len(listed))
-    return NetworkAudit(files.name, network.sha256, described, rows, missing)
+    return NetworkAudit(files.name, network.sha256, described, rows, graphs, {**missing, **unread})
 
 
 def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray) -> Row:
     """One execution on images (N, C, H, W)."""
     images = images[-SLOW_IMAGES:] if execution.slow else images
     found: dict[str, Finding] = {}
-    for part, values in run_in_batches(execution, images):
+    run, done = execution.start(), 0
+    repeats = execution.slow or repeated(run, images[: execution.batch])
+    for part, values in run_in_batches(replace(execution, start=lambda: run), images):
         for name, finding in judge.findings(part, values).items():
-            found[name] = found[name].joined(finding) if name in found else finding
+            at = finding.at._replace(image=finding.at.image + done)
+            new = replace(finding, at=at)
+            found[name] = found[name].joined(new) if name in found else new
+        done += len(part)
     count = len(judge.network.nodes) - 1
-    return Row(execution.runtime, execution.setting, execution.covered, len(images), found, count)
+    return Row(
+        execution.runtime, execution.setting, execution.covered, len(images), found, count,
+        execution.certain, repeats,
+    )  # fmt: skip
+
+
+def repeated(run: Run, images: ByteArray) -> bool:
+    """Whether a program returns the same bits twice."""
+    first, second = run(images), run(images)
+    return all(np.array_equal(v, second[name], equal_nan=True) for name, v in first.items())
 
 
 def audit_images(

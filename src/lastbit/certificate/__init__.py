@@ -1,8 +1,7 @@
-"""Writing certificates."""
+"""Certificates: from hints to a file."""
 
 from lastbit.certificate.write import (
     Draft as Draft,
     draft as draft,
-    hints_for as hints_for,
     write as write,
 )

@@ -16,7 +16,6 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.bound.adjoint import adjoints, on_grid as rounded
 from lastbit.errors import ModelError
 from lastbit.graph.network import (
     Add,
@@ -30,6 +29,7 @@ from lastbit.graph.network import (
     Sigmoid,
     Silu,
 )
+from lastbit.hints.adjoint import adjoints, on_grid as rounded
 from lastbit_check.certificate import SLOPE_BITS, Hints
 
 GRID = 100

@@ -16,44 +16,35 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lastbit.bound.branches import NO_BRANCHING, Branching, branch
-from lastbit.bound.plan import Plan, plan
-from lastbit.bound.together import take_together
-from lastbit.bound.walk import Kept, Walk
 from lastbit.files import write_whole
-from lastbit.graph.network import Network
-from lastbit.progress import Progress, silent
+from lastbit.hints.branches import NO_BRANCHING, Branching, branched
+from lastbit.hints.parts import Division, divided
+from lastbit.hints.together import taken_together
+from lastbit.methods.norms import Norms
+from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
-from lastbit_check.certificate import SLOPE_BITS, Hints, Tree
-from lastbit_check.check import ceil_float
+from lastbit_check.certificate import Hints, Tree
+from lastbit_check.check import Derived, claim_of, claimed, network_in
+from lastbit_check.derive.derivation import Derivation, derived
+from lastbit_check.derive.frame import frame_of
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
 
 
 @dataclass(frozen=True)
 class Draft:
     """A certificate in memory: its text, and what it proves.
 
-    ``trees`` are those of the branch and bound, with the bounds of their leaves. ``norms`` bounds
-    the change of any difference of two logits by the method `norms`, which no certificate claims.
+    ``divisions`` say by executions how a claim divides. ``trees`` are those of the branch and
+    bound, with the bounds of their leaves. ``norms`` bounds the change of any difference of two
+    logits by the method `norms`, which no certificate claims.
     """
 
     manifest: bytes
-    derived: Kept
-    assumptions: tuple[str, ...]
+    derived: Derived
+    divisions: dict[str, Division]
     norms: Fraction
     trees: tuple[tuple[Tree, list[Fraction]], ...] = ()
-
-
-def hints_for(network: Network, chosen: Plan | None = None) -> Hints:
-    """The hints for a network (choosing a plan if none is given), as the checker reads them."""
-    chosen = chosen or plan(network)
-    slopes = {
-        name: np.rint(np.ldexp(m, SLOPE_BITS)).astype(np.int64).tolist()
-        for name, m in chosen.slopes.items()
-    }
-    return Hints(slopes, chosen.boxes, chosen.bases)
 
 
 def draft(
@@ -70,61 +61,53 @@ def draft(
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
             exception names the rule and the node.
     """
-
-    def watch(_: str, done: int, total: int) -> None:
-        progress("deriving the bound", done, total)
-
-    walk = Walk(model, hints, norms=True, watch=watch)
-    derived = walk.run()
-    if 0 < derived.upper < 1:
-        derived = branch(walk, derived, branching, progress=progress)
-        derived = take_together(walk, derived)
-        hints = dataclasses.replace(hints, together=walk.hints.together, trees=walk.hints.trees)
-    assumptions = form.ASSUMPTIONS + form.ABSORBING * bool(hints.absorbed)
+    network = network_in(model)
+    observe = counted(progress, "deriving the bound")
+    derivation = derived(frame_of(network, LAST_BIT, hints), observe)
+    claims = claimed(derivation).claims
+    if 0 < claims[SAME_PROGRAM].upper < 1:
+        trees = branched(derivation, claims, branching, progress=progress)
+        derivation = _with_trees(taken_together(derivation, claims), trees)
+    found = claimed(derivation)
+    hints = derivation.frame.hints
     fields: dict[str, Any] = {
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "assumptions": list(assumptions),
-        "claim": {
-            "upper": ceil_float(derived.upper).hex(),
-            "logits": ceil_float(derived.logits).hex(),
-            "leaves": {
-                name: [ceil_float(bound).hex() for bound in bounds]
-                for name, bounds in derived.leaves.items()
-            },
-        },
+        "question": LAST_BIT.name,
+        "assumptions": {name: [*form.assumptions(name)] for name in EXECUTIONS},
+        "claim": _written(claim_of(found)),
         "slopes": {name: [*n] for name, n in sorted(hints.slopes.items())},
         "boxes": sorted(hints.boxes),
         "bases": sorted(hints.bases),
-        "together": {
-            name: {
-                "pair": [*hint.pair],
-                "nodes": [*hint.nodes],
-                "rows": [scale.hex() for scale in hint.rows],
-                "columns": [scale.hex() for scale in hint.columns],
-            }
-            for name, hint in hints.together.items()
-        },
-        "trees": {
-            name: {
-                "pair": [*tree.pair],
-                "pixel": [*tree.pixel],
-                "splits": [[*split] for split in tree.splits],
-            }
-            for name, tree in hints.trees.items()
-        },
+        "absorbed": hints.absorbed,
+        "together": {name: _written(hint._asdict()) for name, hint in hints.together.items()},
+        "trees": {name: _written(tree._asdict()) for name, tree in hints.trees.items()},
         "witness": _witness(witness),
     }
-    if hints.absorbed:
-        fields["absorbed"] = hints.absorbed
     fields["digest"] = form.digest(fields)
     text = json.dumps(fields, indent=1)
     for within in (r"(?<=\[)\s+(?=-?\d)", r"(?<=\d)\s+(?=\])"):  # lists of numbers in a line
         text = re.sub(within, "", text)
     text = re.sub(r'(?<=[\d\]]),\s+(?=[-\d\[])|(?<=\d"),\s+(?="0x)', ",", text)
-    trees = tuple((tree, derived.leaves[name]) for name, tree in hints.trees.items())
-    norms = walk.norms.bound(walk.logits) if walk.norms and not hints.absorbed else Fraction(0)
-    return Draft(text.encode("ascii") + b"\n", derived, assumptions, norms, trees)
+    listed = tuple((tree, found.leaves[name]) for name, tree in hints.trees.items())
+    norms = Norms(found.derivation).bound() if not hints.absorbed else Fraction(0)
+    divisions = {name: divided(found, name) for name in EXECUTIONS}
+    return Draft(text.encode("ascii") + b"\n", found, divisions, norms, listed)
+
+
+def _with_trees(derivation: Derivation, trees: dict[str, Tree]) -> Derivation:
+    frame = derivation.frame
+    hints = dataclasses.replace(frame.hints, trees=trees)
+    return dataclasses.replace(derivation, frame=dataclasses.replace(frame, hints=hints))
+
+
+def _written(value: Any) -> Any:
+    """As JSON has it: real numbers in hexadecimal notation, tuples as lists."""
+    if isinstance(value, float):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: _written(entry) for name, entry in value.items()}
+    return [*map(_written, value)] if isinstance(value, list | tuple) else value
 
 
 def _witness(witness: Witness | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import os
 from pathlib import Path
@@ -21,26 +22,38 @@ if TYPE_CHECKING:
     from lastbit.audit import Audit
 
 
+class Device(enum.StrEnum):
+    """Where the runtimes run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 def audit(
     model: ModelArgument = DEFAULT_MODEL,
     full: Annotated[
         bool,
         typer.Option(
             "--full",
-            help="All 2^32 float32 numbers, many images, torch.compile: a quarter of an hour.",
+            help="All 2^32 float32 numbers, many images, torch.compile: half an hour.",
         ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The page to write; with --full by default docs/runtimes.md."),
     ] = None,
+    device: Annotated[
+        Device, typer.Option(help="cuda: the runtimes of a GPU, if there is one.")
+    ] = Device.CPU,
     as_json: JsonOption = False,
 ) -> Result:
     """Hold every runtime installed against what the theorem assumes: exit 0 if all is met.
 
-    Exit 1 if a runtime breaks an assumption or leaves its bounds, or if an execution that is not
-    covered (bfloat16) goes unnoticed; 3 if the model has no bounds. Ctrl-C during --full keeps what
-    was found: the same command goes on from there.
+    Three things are looked at: every value of every execution, what each runtime made of the graph,
+    and what they do on networks made to tell. Exit 1 if a runtime breaks an assumption, rewrites
+    the graph in a way that is not allowed or leaves its bounds, or if an execution that is not
+    covered (bfloat16) goes unnoticed; 3 if the model has no bounds, or nothing could be run. Ctrl-C
+    during --full keeps what was found: the same command goes on from there.
     """
     from lastbit.audit import run_audit
 
@@ -52,9 +65,9 @@ def audit(
             "cannot write the page", where=str(out), fix="choose a folder that exists with --out"
         )
     with watched() as progress:
-        found = run_audit(files, full=full, out=out, progress=progress)
+        found = run_audit(files, full=full, out=out, device=device.value, progress=progress)
     verdict, code = "met", EXIT_OK
-    if found.network.refused:
+    if found.network.refused or not found.network.rows:
         verdict, code = "not decided", EXIT_UNDECIDED
     if found.failures:
         verdict, code = "not met", EXIT_REJECTED
@@ -94,6 +107,7 @@ def _payload(found: Audit, verdict: str, out: Path | None) -> dict[str, Any]:
             "nodes": len(row.nodes),
             "worst": row.worst,
             "share": _finite(row.nodes[row.worst].share),
+            "at": list(row.nodes[row.worst].at),
             "outside": row.outside,
         }
         for row in network.rows
@@ -109,6 +123,30 @@ def _payload(found: Audit, verdict: str, out: Path | None) -> dict[str, Any]:
         "model": {"name": network.name, "sha256": network.sha256},
         "images": network.images,
         "executions": executions,
+        "graphs": [
+            {
+                "runtime": graph.runtime,
+                "setting": graph.setting,
+                "operations": graph.operations,
+                "nodes": [graph.nodes, graph.all_nodes],
+                "rewritings": dict(graph.rewritings),
+                "computed_twice": list(graph.twice),
+                "not_allowed": list(graph.broken),
+                "not_computed_once": list(graph.unequal),
+            }
+            for graph in network.structures
+        ],
+        "told": [
+            {
+                "name": one.name,
+                "upper": dict(one.upper),
+                "attained": {name: _finite(a.value) for name, a in one.attained.items()},
+                "by": {name: a.by for name, a in one.attained.items()},
+                "left_out": {name: _finite(value) for name, value in one.excluded.items()},
+                "failures": list(one.failures),
+            }
+            for one in found.told
+        ],
         "refused": str(network.refused) if network.refused else None,
         "missing": {**found.missing, **network.missing},
         "page": str(out) if out else None,
@@ -121,6 +159,9 @@ def _finite(value: float) -> float | None:
 
 def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
     from lastbit.audit import verdict as row_verdict
+    from lastbit.audit.rewriting_page import share, structure_verdict
+    from lastbit.audit.structure.runtimes import REWRITINGS
+    from lastbit_check.question import SAME_PROGRAM
 
     patterns = "all 2^32" if found.exhaustive else f"{found.sweep.patterns:,} sampled"
     functions = Table(
@@ -138,14 +179,38 @@ def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
     for head in ("execution", "nodes", "worst node", "of r_k", "verdict"):
         rows.add_column(head, overflow="fold")
     for row in network.rows:
-        share, said = f"{row.nodes[row.worst].share:.3g}", row_verdict(row).strip("*")
+        part, said = f"{row.nodes[row.worst].share:.3g}", row_verdict(row).strip("*")
         if row.outside:
             said += f", {row.outside} values out of range"
-        cells = (f"{row.runtime}, {row.setting}", str(len(row.nodes)), row.worst, share, said)
+        cells = (f"{row.runtime}, {row.setting}", str(len(row.nodes)), row.worst, part, said)
         rows.add_row(*(escape(cell) for cell in cells))
+    graphs = Table(box=None, title="What runtimes make of the graph: how often each rewriting")
+    for head in ("runtime", "setting", "nodes", *REWRITINGS, "verdict"):
+        graphs.add_column(head, overflow="fold")
+    for graph in network.structures:
+        counts = (str(graph.rewritings[name]) for name in REWRITINGS)
+        cells = (graph.runtime, graph.setting, f"{graph.nodes} of {graph.all_nodes}", *counts,
+                 structure_verdict(graph).strip("*"))  # fmt: skip
+        graphs.add_row(*(escape(cell) for cell in cells))
+    tells = Table(
+        "network made to tell", "of U, one program", "by", "left out", "verdict", box=None
+    )
+    for one in found.told:
+        best = one.attained.get(SAME_PROGRAM)
+        left = ", ".join(f"{name}: {value:.3g}" for name, value in one.excluded.items())
+        cells = (one.name, f"{share(one, SAME_PROGRAM):.3g}" if best else "-",
+                 best.by if best else "nothing is proved", left or "-",
+                 "EXCEEDED" if one.failures else "within")  # fmt: skip
+        tells.add_row(*(escape(cell) for cell in cells))
     said = [f"not run: {name}: {why}" for name, why in {**found.missing, **network.missing}.items()]
     if network.refused:
         said.append(f"the model has no bounds: {network.refused}")
     said += found.failures
     said.append(f"verdict: {verdict}" + (f"; written to {out}" if out else ""))
-    return Group(functions, "", rows, "", *(escape(line) for line in said))
+    tables = [
+        functions,
+        rows,
+        *([graphs] * bool(network.structures)),
+        *([tells] * bool(found.told)),
+    ]
+    return Group(*(line for table in tables for line in (table, "")), *map(escape, said))

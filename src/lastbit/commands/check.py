@@ -25,12 +25,15 @@ def check(
     with watched() as progress:
         found = run_check(certificate, model, progress=progress)
     payload = {
-        "accepted": found.accepted, "upper": found.upper, "rule": found.rule or None,
+        "accepted": found.accepted, "upper": dict(found.upper), "rule": found.rule or None,
         "node": found.node or None, "reason": found.reason or None,
-        "assumptions": list(found.assumptions), "seconds": found.seconds,
+        "assumptions": {name: list(named) for name, named in found.assumptions.items()},
+        "seconds": found.seconds,
     }  # fmt: skip
     if found.accepted:
-        text = f"ACCEPTED: U = {found.upper!r}, assuming {', '.join(found.assumptions)}"
+        claims = (f"{name}: U = {found.upper[name]!r}, assuming {', '.join(named)}"
+                  for name, named in found.assumptions.items())  # fmt: skip
+        text = "\n".join(["ACCEPTED", *claims])
     else:
         place = f" at {found.node}" if found.node else ""
         text = f"REJECTED by rule {found.rule}{place}: {found.reason}"

@@ -46,12 +46,10 @@ def drift(
 def _payload(found: Drift) -> dict[str, Any]:
     """The JSON object: numbers that do not exist are null."""
     derived, seen = found.derived, found.observed
-    parts = {k: ceil_float(v) for k, v in derived.parts.items()} if derived else {}
     return {
         "verdict": found.verdict,
         "model": {"name": found.name, "sha256": found.sha256},
         "bound": ceil_float(derived.upper) if derived else None,
-        "parts": parts,
         "logits": _finite(ceil_float(derived.logits)) if derived else None,
         "observed": {
             "value": seen.value,
@@ -76,8 +74,6 @@ def _view(found: Drift) -> RenderableType:
     head.add_row("model", escape(f"{found.name}  {found.sha256}"))
     if found.derived:
         head.add_row("bound", f"{ceil_float(found.derived.upper):.6g}")
-        parts = {k.replace("_", " "): v for k, v in found.derived.parts.items()}
-        head.add_row("  made of", ", ".join(f"{k} {ceil_float(v):.3g}" for k, v in parts.items()))
     else:
         head.add_row("no bound", escape(str(found.refused)))
     seen = found.observed

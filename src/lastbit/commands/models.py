@@ -13,7 +13,8 @@ from lastbit.models.summary import summarise
 def models(as_json: JsonOption = False) -> Result:
     """List the shipped models: SHA-256, accuracy, and the bracket L <= Q <= U."""
     rows = [_row(files) for files in shipped_models()]
-    table = Table("model", "SHA-256", "accuracy", "certified", "NLL", "L", "U", "U/L", box=None)
+    names = ("model", "SHA-256", "accuracy", "certified", "NLL", "L", "U", "U/L", "U/L any two")
+    table = Table(*names, box=None)
     for row in rows:
         table.add_row(
             escape(row["name"]),
@@ -24,6 +25,7 @@ def models(as_json: JsonOption = False) -> Result:
             _cell(row["lower"], ".6f"),
             _cell(row["upper"], ".6f"),
             _cell(row["ratio"], ".2f"),
+            _cell(row["any-two"]["ratio"], ".2f"),
         )
     view = table if rows else escape(f"No models in {shipped_folder()}.")
     return Result({"models": rows}, view, as_json)
@@ -43,6 +45,11 @@ def _row(files: ModelFiles) -> dict[str, Any]:
         "lower": summary.lower,
         "upper": summary.upper,
         "ratio": summary.ratio,
+        "any-two": {
+            "lower": summary.apart_lower,
+            "upper": summary.apart_upper,
+            "ratio": summary.apart_ratio,
+        },
     }
 
 

@@ -19,17 +19,19 @@ from lastbit.commands.terminal import JsonOption, Result, watched, write_message
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio
-from lastbit_check.certificate import ASSUMPTIONS
+from lastbit_check.certificate import assumptions
 from lastbit_check.check import ceil_float
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from lastbit.api import Proof
-    from lastbit.bound import Kept
+    from lastbit.hints.parts import Division
     from lastbit.progress import Progress
     from lastbit.witness import Witness
     from lastbit_check.certificate import Tree
+    from lastbit_check.derive.conclude import Claim
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 LEAVES = 64
@@ -64,7 +66,7 @@ def prove(
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
     from lastbit.api import known_trees, prove as run_proof
-    from lastbit.bound import Branching
+    from lastbit.hints import Branching
 
     files, start = resolve_model(model), time.monotonic()
     with watched() as progress:
@@ -107,27 +109,26 @@ def _searched(files: ModelFiles, progress: Progress) -> Witness:
 
 def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
     """The JSON object: numbers that do not exist are null."""
-    derived = proof.made.derived if proof.made else None
-    lower = proof.shown.lower if proof.shown else None
-    upper = ceil_float(derived.upper) if derived else None
-    witness = proof.shown.witness if proof.shown else None
-    parts = {k: ceil_float(v) for k, v in derived.parts.items()} if derived else {}
+    shown = proof.shown
+    witness = shown.witness if shown else None
+    lower = {SAME_PROGRAM: shown.lower if shown else None, ANY_TWO: shown.across if shown else None}
+    claims = {name: _upper(proof, name, lower[name]) for name in EXECUTIONS}
     return {
         "verdict": proof.verdict,
         "model": {"name": files.name, "sha256": proof.sha256},
         "accuracy": {"test": proof.accuracy.test, "nll": _finite(proof.accuracy.nll),
                      "source": proof.accuracy.source},
-        "lower": {"value": lower,
+        "lower": {**lower,
                   "pixel": list(witness.pixel) if witness else None,
                   "class": witness.class_index if witness else None,
-                  "runtimes": dict(proof.shown.changes) if proof.shown else {}},
-        "upper": {"value": upper, **parts, "real_ratio": _real_ratio(derived, lower),
-                  "logits": {k: _finite(ceil_float(v)) for k, v in _methods(proof).items()},
-                  "nodes": {name: {k: _finite(ceil_float(v)) for k, v in entries.items()}
-                            for name, entries in derived.nodes.items()} if derived else {}},
+                  "runtimes": dict(shown.changes) if shown else {},
+                  "between": list(shown.apart[:2]) if shown else []},
+        "upper": {name: claims[name]["value"] for name in EXECUTIONS},
+        "ratio": {name: ratio(lower[name], claims[name]["value"]) for name in EXECUTIONS},
+        "claims": claims,
+        "methods": {"norms": _finite(ceil_float(proof.made.norms))} if proof.made else {},
         "branches": _branches(proof),
-        "ratio": ratio(lower, upper),
-        "assumptions": list(proof.made.assumptions if proof.made else ASSUMPTIONS),
+        "assumptions": {name: list(assumptions(name)) for name in EXECUTIONS},
         "certificate": str(proof.certificate) if proof.made else None,
         "refused": _refused(proof),
         "check": {"accepted": proof.checked.accepted if proof.checked else None,
@@ -136,11 +137,19 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _methods(proof: Proof) -> dict[str, Fraction]:
-    """What each method says of a difference of two logits; the certificate has the first alone."""
+def _upper(proof: Proof, executions: str, lower: float | None) -> dict[str, Any]:
+    """U for some executions, what it is made of, and where it is lost."""
     if proof.made is None:
-        return {}
-    return {"linear-core": proof.made.derived.logits, "norms": proof.made.norms}
+        return {"value": None, "logits": None, "real_ratio": None, "parts": {}, "nodes": {}}
+    claim, division = proof.made.derived.claims[executions], proof.made.divisions[executions]
+    return {
+        "value": ceil_float(claim.upper),
+        "logits": _finite(ceil_float(claim.logits)),
+        "real_ratio": _real_ratio(claim, division, lower),
+        "parts": {name: ceil_float(part) for name, part in division.parts.items()},
+        "nodes": {name: {kind: _finite(ceil_float(v)) for kind, v in kinds.items()}
+                  for name, kinds in division.nodes.items()},
+    }  # fmt: skip
 
 
 def _branches(proof: Proof) -> list[dict[str, Any]]:
@@ -154,13 +163,13 @@ def _branches(proof: Proof) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _real_ratio(derived: Kept | None, lower: float | None) -> float | None:
+def _real_ratio(claim: Claim, division: Division, lower: float | None) -> float | None:
     """U/L without the rounding terms: tanh(R/4) / L of what is left of R, softmax left out too."""
-    if derived is None or not lower:
+    if not lower:
         return None
-    bound = derived.upper - derived.parts["softmax"]
-    share = derived.parts["rounding"] / bound if bound else 0
-    return math.tanh(min(1e3, float(derived.logits * (1 - share))) / 4) / lower
+    bound = claim.upper - division.parts["softmax"]
+    share = division.parts["rounding"] / bound if bound else 0
+    return math.tanh(min(1e3, float(claim.logits * (1 - share))) / 4) / lower
 
 
 def _finite(value: float | None) -> float | None:
@@ -184,28 +193,23 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
     if proof.accuracy.test is not None and proof.accuracy.nll is not None:
         known = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f}"
         head["accuracy"] = f"{known} ({proof.accuracy.source})"
-    if data["lower"]["value"] is not None:
+    if proof.shown is not None:
         row, column = data["lower"]["pixel"]
         where = f"pixel ({row}, {column}), class {data['lower']['class']}"
-        head["lower L"] = f"{data['lower']['value']:.6g} at {where}"
+        head["lower L"] = f"{proof.shown.lower:.6g} at {where}"
+    for name in reversed(EXECUTIONS) if proof.made else ():
+        _claim(head, name, data)
     if proof.made:
-        upper = data["upper"]
-        head["upper U"] = f"{upper['value']:.6g}"
-        parts = proof.made.derived.parts
-        head["  made of"] = ", ".join(f"{k.replace('_', ' ')} {upper[k]:.3g}" for k in parts)
-        methods = _methods(proof).items()
-        head["by method"] = ", ".join(f"{k}: R = {float(v):.4g}" for k, v in methods)
+        head["by norms"] = f"R = {float(proof.made.norms):.4g}"
     for tree in data["branches"]:
         head["branches"] = (
             f"{tree['leaves']} leaves, {tree['bound']:.6f} at pixel {tuple(tree['pixel'])}"
         )
-    without = data["upper"]["real_ratio"]
-    if data["ratio"] is not None:
-        rest = "exact" if without is None else f"without rounding {without:.3f}"
-        head["U/L"] = f"{data['ratio']:.3f}; {rest}"
     if data["refused"]:
         head["not proved"] = "{rule} at {node}: {reason}".format(**data["refused"])
-    head["assumes"] = ", ".join(data["assumptions"])
+    named = data["assumptions"]
+    head["assumes"] = ", ".join(named[ANY_TWO])
+    head["  one program"] = ", ".join(sorted({*named[SAME_PROGRAM]} - {*named[ANY_TWO]}))
     if proof.checked and proof.checked.accepted:
         head["checked"] = f"accepted by lastbit-check in {proof.checked.seconds:.1f} s"
     if proof.made:
@@ -216,12 +220,30 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
     return Group(table, "", _nodes(proof, rows)) if proof.made else table
 
 
+def _claim(head: dict[str, str], executions: str, data: dict[str, Any]) -> None:
+    """What is proved for some executions. U = 1 is no success, and is not presented as one."""
+    claim, lower = data["claims"][executions], data["lower"][executions]
+    upper, found = claim["value"], data["ratio"][executions]
+    head[executions] = f"U = {upper:.6g}"
+    if upper >= 1 and found != 1:
+        head[executions] += ": this says nothing, no probability changes by more than 1"
+        return
+    if found is not None:
+        without = claim["real_ratio"]
+        rest = "exact" if without is None else f"without rounding {without:.3f}"
+        head[executions] += f", L = {lower:.6g}, U/L = {found:.3f}; {rest}"
+    parts = (f"{name.replace('_', ' ')} {part:.3g}" for name, part in claim["parts"].items())
+    head[f"  {executions} of"] = ", ".join(parts)
+
+
 def _nodes(proof: Proof, rows: int) -> Table:
     """Where U is lost: each node's share of R, worst first, for the worst pair and pixel."""
     assert proof.made is not None
-    title = "Where the bound is lost, in units of a difference of two logits"
+    title = "Where the bound is lost for one program, in units of a difference of two logits"
     table = Table("node", "remainder", "rounding", "defect", box=None, title=title)
-    nodes = sorted(proof.made.derived.nodes.items(), key=lambda item: -sum(item[1].values()))
+    nodes = sorted(
+        proof.made.divisions[SAME_PROGRAM].nodes.items(), key=lambda item: -sum(item[1].values())
+    )
     for name, entries in nodes[: rows or None]:
         cells = (f"{float(entries[k]):.3g}" for k in ("remainder", "rounding", "defect"))
         table.add_row(escape(name), *cells)

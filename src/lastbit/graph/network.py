@@ -188,8 +188,7 @@ class Network:
             `Softmax` last.
         input_shape: (C, H, W) of the image.
         output: name of the last node.
-        sha256: of the ONNX file, which is the model's name. Where the file keeps weights in other
-            files, of the file followed by those weights in the order of the file.
+        sha256: of the ONNX file, which is the model's name.
     """
 
     nodes: tuple[Node, ...]

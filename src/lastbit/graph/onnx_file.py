@@ -1,4 +1,8 @@
-"""From a path to a valid ONNX model whose constants are finite NumPy arrays."""
+"""From a path to a valid ONNX model whose constants are finite NumPy arrays.
+
+What the file says is read by the checker (`lastbit_check.onnxfile`), which refuses by name what two
+readers may understand differently. The ONNX library says what else is wrong, in its own words.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,12 +14,12 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto
 
 from lastbit.errors import ModelError
-
-MINIMUM_OPSET = 9
-"""From here on every operator that lastbit knows broadcasts as NumPy does."""
+from lastbit_check.files.operators import OPSETS
+from lastbit_check.onnxfile import OnnxGraph, Operator, read
+from lastbit_check.verdict import Rejected, Unreadable
 
 _FIRST_BYTE = b"\x08"
 """Every ONNX file that tools write begins with the tag of `ir_version`."""
@@ -26,77 +30,25 @@ class OnnxFile:
     """A parsed model.
 
     Attributes:
-        model: with every tensor inside it; not yet checked.
+        model: as the ONNX library reads it; not yet checked.
+        graph: as the checker reads it.
         constants: initializers and `Constant` nodes by tensor name.
-        opset: version of the default operator set.
         sha256: see `Network.sha256`.
     """
 
     path: Path
     model: ModelProto
+    graph: OnnxGraph
     constants: dict[str, NDArray[np.generic]]
-    opset: int
     sha256: str
 
 
-def read_onnx_file(path: Path) -> OnnxFile:
-    """Read and parse `path`, with the external data that lies in its folder.
+def parse(path: Path) -> tuple[ModelProto, bytes]:
+    """The model as the ONNX library parses it, and the content of the file.
 
     Raises:
-        ModelError: not a file, not ONNX, truncated, of an operator set that is too old, with
-            external data that is missing or outside the folder, or with a constant that holds a
-            NaN or an infinity.
+        ModelError: not a file, not ONNX, or truncated.
     """
-    model, content = _parse(path)
-    digest = hashlib.sha256(content)
-    for tensor in _tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            digest.update(_load_external(tensor, path))
-    opset = _default_opset(model, path)
-    constants: dict[str, NDArray[np.generic]] = {}
-    for tensor in model.graph.initializer:
-        constants[tensor.name] = _array(tensor, tensor.name, path)
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and node.output:
-            constants[node.output[0]] = _constant_value(node, path)
-    return OnnxFile(path, model, constants, opset, digest.hexdigest())
-
-
-def check_validity(file: OnnxFile) -> None:
-    """Let the ONNX library check the model: order of the nodes, attributes, types, shapes.
-
-    Raises:
-        ModelError: in the library's own words.
-    """
-    with _in_our_words(file.path):
-        onnx.checker.check_model(file.model, full_check=True)
-
-
-def check_nodes(file: OnnxFile, indices: Sequence[int]) -> None:
-    """As `check_validity`, for some nodes one by one: where others are unknown to the library."""
-    context = onnx.checker.C.CheckerContext()
-    context.ir_version = file.model.ir_version
-    context.opset_imports = {"": file.opset}
-    with _in_our_words(file.path):
-        for index in indices:
-            onnx.checker.check_node(file.model.graph.node[index], context)
-
-
-@contextmanager
-def _in_our_words(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-        ValueError,
-        TypeError,
-    ) as error:
-        said = " ".join(str(error).split())
-        raise ModelError(f"not a valid ONNX model: {said}", where=str(path)) from error
-
-
-def _parse(path: Path) -> tuple[ModelProto, bytes]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -119,97 +71,97 @@ def _parse(path: Path) -> tuple[ModelProto, bytes]:
     return model, content
 
 
-def _default_opset(model: ModelProto, path: Path) -> int:
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    if len(versions) != 1:
+def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
+    """The content as the checker reads it.
+
+    Raises:
+        ModelError: two readers may understand it differently, it is of an operator set that is not
+            covered, or a constant holds a NaN or an infinity.
+    """
+    with one_reading(path):
+        graph = read(content)
+    if graph.opset not in OPSETS:
         raise ModelError(
-            "the file does not say which ONNX operator set it uses, or is truncated",
-            where=str(path),
-        )
-    newest = onnx.defs.onnx_opset_version()
-    if not (MINIMUM_OPSET <= versions[0] <= newest):
-        raise ModelError(
-            f"operator set {versions[0]} is not between {MINIMUM_OPSET} and {newest}",
+            f"operator set {graph.opset} is not between {OPSETS[0]} and {OPSETS[-1]}",
             where=str(path),
             fix="export the model again with operator set 17",
         )
-    return versions[0]
+    constants: dict[str, NDArray[np.generic]] = {
+        name: _finite(tensor, name, path) for name, tensor in graph.constants.items()
+    }
+    for operator in graph.operators:
+        if operator.op == "Constant":
+            constants[operator.name] = _constant_value(operator, path)
+    return OnnxFile(path, model, graph, constants, hashlib.sha256(content).hexdigest())
 
 
-def _tensors(model: ModelProto) -> list[TensorProto]:
-    """Every tensor of the top graph that can hold data, in the order of the file."""
-    found = list(model.graph.initializer)
-    for node in model.graph.node:
-        found += [a.t for a in node.attribute if a.type == AttributeProto.TENSOR]
-    return found
-
-
-def _load_external(tensor: TensorProto, path: Path) -> bytes:
-    """Move the tensor's data from its file into the tensor, and return it."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    where = f"{path}, tensor {tensor.name!r}"
-    folder = path.resolve().parent
-    target = (folder / location).resolve()
-    if not location or Path(location).is_absolute() or not target.is_relative_to(folder):
+@contextmanager
+def one_reading(path: Path) -> Iterator[None]:
+    """What the checker refuses in this block is a ModelError that names its rule."""
+    try:
+        yield
+    except Rejected as error:
+        node = f", node {error.node!r}" if error.node else ""
         raise ModelError(
-            f"external data at {location!r} lies outside the model's folder",
-            where=where,
-            fix="save the model as one file",
-        )
+            f"rule {error.rule}: {error.message}",
+            where=f"{path}{node}",
+            fix="export the model again; docs/certificate.md says what the rules are",
+        ) from error
+    except Unreadable as error:
+        raise ModelError(str(error), where=str(path)) from error
+
+
+def check_validity(file: OnnxFile) -> None:
+    """Let the ONNX library check the model: order of the nodes, attributes, types, shapes.
+
+    Raises:
+        ModelError: in the library's own words.
+    """
+    with _in_our_words(file.path):
+        onnx.checker.check_model(file.model, full_check=True)
+
+
+def check_nodes(file: OnnxFile, indices: Sequence[int]) -> None:
+    """As `check_validity`, for some nodes one by one: where others are unknown to the library."""
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = file.model.ir_version
+    context.opset_imports = {"": file.graph.opset}
+    with _in_our_words(file.path):
+        for index in indices:
+            onnx.checker.check_node(file.model.graph.node[index], context)
+
+
+@contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
     try:
-        offset, length = int(entries.get("offset", 0)), int(entries.get("length", -1))
-        with target.open("rb") as stream:
-            stream.seek(offset)
-            data = stream.read() if length < 0 else stream.read(length)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read external data at {location!r}: {error}", where=where) from (
-            error
-        )
-    if 0 <= length != len(data):
-        raise ModelError(f"external data at {location!r} is truncated", where=where)
-    tensor.raw_data = data
-    tensor.data_location = TensorProto.DEFAULT
-    del tensor.external_data[:]
-    return data
+        yield
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,
+        TypeError,
+    ) as error:
+        said = " ".join(str(error).split())
+        raise ModelError(f"not a valid ONNX model: {said}", where=str(path)) from error
 
 
-def _array(tensor: TensorProto, name: str, path: Path) -> NDArray[np.generic]:
-    where = f"{path}, tensor {name!r}"
-    try:
-        array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"a tensor cannot be read: {error}", where=where) from error
-    return _finite(np.asarray(array), where)
-
-
-def _finite(array: NDArray[np.generic], where: str) -> NDArray[np.generic]:
+def _finite(array: NDArray[np.generic], name: str, path: Path) -> NDArray[np.generic]:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         kind = "NaN" if np.isnan(array).any() else "infinite"
         count = int(array.size - np.isfinite(array).sum())
         raise ModelError(
             f"{count} of {array.size} weights are {kind} or not finite",
-            where=where,
+            where=f"{path}, tensor {name!r}",
             fix="train or export the model again; nothing can be proved about such weights",
         )
     return array
 
 
-def _constant_value(node: NodeProto, path: Path) -> NDArray[np.generic]:
-    name = node.output[0]
-    where = f"{path}, tensor {name!r}"
-    for attribute in node.attribute:
-        match attribute.name:
-            case "value":
-                return _array(attribute.t, name, path)
-            case "value_float":
-                return _finite(np.array(attribute.f, np.float32), where)
-            case "value_floats":
-                return _finite(np.array(attribute.floats, np.float32), where)
-            case "value_int":
-                return np.array(attribute.i, np.int64)
-            case "value_ints":
-                return np.array(attribute.ints, np.int64)
-            case _:
-                pass
-    raise ModelError("a Constant node has no numeric value", where=where)
+def _constant_value(operator: Operator, path: Path) -> NDArray[np.generic]:
+    given = list(operator.attributes.values())
+    if len(given) != 1 or isinstance(given[0], str):
+        where = f"{path}, tensor {operator.name!r}"
+        raise ModelError("a Constant node has not one numeric value", where=where)
+    array = np.array(given[0])
+    array = array.astype(np.float32) if array.dtype.kind == "f" else array
+    return _finite(array, operator.name, path)

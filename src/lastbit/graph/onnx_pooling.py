@@ -38,8 +38,7 @@ def _put_mean(b: Building, node: NodeProto, value: Value, dims: tuple[int, ...])
 def softmax(b: Building, node: NodeProto) -> None:
     """Softmax over the classes."""
     value = b.value(node)
-    default = -1 if b.file.opset >= 13 else 1
-    axis = attributes(node).get("axis", default) % (len(value.dims) + 1)
+    axis = attributes(node).get("axis", -1) % (len(value.dims) + 1)
     if axis != 1 or math.prod(value.dims[1:]) != 1:
         raise UnsupportedError(f"over axis {axis} of a value of shape {value.dims}")
     b.put(Softmax(node.output[0], as_shape(value.dims), value.node), value.dims)

@@ -9,13 +9,22 @@ and the end of the graph. What is unsupported is collected, and reported all at 
 from collections import Counter
 from pathlib import Path
 
-from onnx import TensorProto, ValueInfoProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from lastbit.errors import ModelError, UnsupportedOperatorError
 from lastbit.graph.network import Input, Network, Shape, Softmax
 from lastbit.graph.onnx_building import Building, LostError, UnsupportedError, Value
-from lastbit.graph.onnx_file import OnnxFile, check_nodes, check_validity, read_onnx_file
+from lastbit.graph.onnx_file import (
+    OnnxFile,
+    check_nodes,
+    check_validity,
+    one_reading,
+    parse,
+    read_onnx_file,
+)
 from lastbit.graph.onnx_operators import ALIASES, OPERATORS
+from lastbit_check.files.declared import check_declared
+from lastbit_check.files.operators import legal
 
 
 def read_onnx(path: str | Path) -> Network:
@@ -25,11 +34,19 @@ def read_onnx(path: str | Path) -> Network:
     a Softmax over the classes.
 
     Raises:
-        ModelError: the file is not a valid ONNX model of that kind, or its weights are not finite.
+        ModelError: the file is not a valid ONNX model of that kind, its weights are not finite, or
+            two readers may understand it differently (the rules of docs/certificate.md).
         UnsupportedOperatorError: all operators that have no place in the normal form.
     """
-    file = read_onnx_file(Path(path))
-    unknown = _unknown_operators(file)
+    path = Path(path)
+    model, content = parse(path)
+    unknown = _unknown_operators(model)
+    try:
+        file = read_onnx_file(path, model, content)
+    except ModelError as error:
+        if unknown:  # they are what has to be changed first
+            raise _unsupported(unknown, path) from error
+        raise
     building = _building(file)
     if unknown:
         check_nodes(
@@ -46,27 +63,42 @@ def read_onnx(path: str | Path) -> Network:
         nodes_unsupported = {}
     unsupported = unknown | nodes_unsupported
     if unsupported:
-        listed = [unsupported[index] for index in sorted(unsupported)]
-        raise UnsupportedOperatorError(listed, where=str(file.path))
+        raise _unsupported(unsupported, path)
+    _check_meaning(building)
     return _finish(building)
 
 
-def _node_name(file: OnnxFile, index: int) -> str:
+Listed = dict[int, tuple[str, str]]
+"""Operators and names of nodes, by position."""
+
+
+def _unsupported(found: Listed, path: Path) -> UnsupportedOperatorError:
+    return UnsupportedOperatorError([found[index] for index in sorted(found)], where=str(path))
+
+
+def _node_name(node: NodeProto, index: int) -> str:
     """A node's own name, or that of its output where it has none."""
-    node = file.model.graph.node[index]
     return node.name or next(iter(node.output), f"number {index}")
 
 
-def _unknown_operators(file: OnnxFile) -> dict[int, tuple[str, str]]:
-    """(operator, node name) of every operator outside the tables, by position."""
+def _unknown_operators(model: ModelProto) -> Listed:
+    """Every operator outside the tables."""
     known = ALIASES | OPERATORS.keys() | {"Constant"}
-    found: dict[int, tuple[str, str]] = {}
-    for index, node in enumerate(file.model.graph.node):
+    found: Listed = {}
+    for index, node in enumerate(model.graph.node):
         if node.domain not in ("", "ai.onnx"):
-            found[index] = (f"{node.domain}.{node.op_type}", _node_name(file, index))
+            found[index] = (f"{node.domain}.{node.op_type}", _node_name(node, index))
         elif node.op_type not in known:
-            found[index] = (node.op_type, _node_name(file, index))
+            found[index] = (node.op_type, _node_name(node, index))
     return found
+
+
+def _check_meaning(b: Building) -> None:
+    """Operands, attributes and declared shapes have one meaning, or the checker refuses them."""
+    batch = None if b.batch_is_symbolic else 1
+    shapes = {name: (batch, *value.dims) for name, value in b.values.items()}
+    with one_reading(b.file.path):
+        check_declared(b.file.graph.declared, legal(b.file.graph), shapes)
 
 
 def _building(file: OnnxFile) -> Building:
@@ -95,42 +127,33 @@ def _uses(file: OnnxFile) -> Counter[str]:
 
 def _image_input(file: OnnxFile) -> tuple[str, Shape, bool]:
     """Name and (C, H, W) of the one input, and whether its batch axis is symbolic."""
-    graph = file.model.graph
-    inputs = [entry for entry in graph.input if entry.name not in file.constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise ModelError(
-            f"the model has {len(inputs)} inputs and {len(graph.output)} outputs, not one of each",
-            where=f"{file.path}: {', '.join(e.name for e in [*inputs, *graph.output])}",
-        )
-    entry = inputs[0]
-    tensor = entry.type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    name, element, dims = file.graph.image
     fix = "export a model that reads uint8 [N, C, H, W] and divides by 255 itself"
-    where = f"{file.path}, input {entry.name!r}"
-    if tensor.elem_type != TensorProto.UINT8:
-        raise ModelError(f"the input is {_type_name(entry)}, not uint8", where=where, fix=fix)
-    if len(dims) != 4 or dims[0] not in (None, 1):
-        raise ModelError(f"the input has shape {_shown(dims)}", where=where, fix=fix)
-    _, channels, height, width = dims
-    if not (channels and height and width and min(channels, height, width) > 0):
-        raise ModelError(f"the input has shape {_shown(dims)}", where=where, fix=fix)
-    return entry.name, (channels, height, width), dims[0] is None
+    where = f"{file.path}, input {name!r}"
+    if element != TensorProto.UINT8:
+        raise ModelError(f"the input is {_type_name(element)}, not uint8", where=where, fix=fix)
+    sizes = [size if isinstance(size, int) else None for size in dims or ()]
+    if len(sizes) != 4 or sizes[0] not in (None, 1):
+        raise ModelError(f"the input has shape {_shown(sizes)}", where=where, fix=fix)
+    _, channels, height, width = sizes
+    if not (channels and height and width):
+        raise ModelError(f"the input has shape {_shown(sizes)}", where=where, fix=fix)
+    return name, (channels, height, width), sizes[0] is None
 
 
 def _shown(dims: list[int | None]) -> str:
     return f"[{', '.join('?' if d is None else str(d) for d in dims)}]"
 
 
-def _type_name(entry: ValueInfoProto) -> str:
-    number = entry.type.tensor_type.elem_type
-    if number not in TensorProto.DataType.values():
+def _type_name(number: int | None) -> str:
+    if number and number not in TensorProto.DataType.values():
         return f"of the unknown type {number}"
     return TensorProto.DataType.Name(number).lower() if number else "no tensor"
 
 
-def _build(building: Building) -> dict[int, tuple[str, str]]:
+def _build(building: Building) -> Listed:
     """Fill `building.nodes`; return what is unsupported in its place, by position."""
-    unsupported: dict[int, tuple[str, str]] = {}
+    unsupported: Listed = {}
     for index, node in enumerate(building.file.model.graph.node):
         if node.op_type == "Constant":
             continue
@@ -143,7 +166,7 @@ def _build(building: Building) -> dict[int, tuple[str, str]]:
         except LostError:
             building.lost.update(node.output)
         except UnsupportedError as reason:
-            unsupported[index] = (f"{node.op_type} {reason}", _node_name(building.file, index))
+            unsupported[index] = (f"{node.op_type} {reason}", _node_name(node, index))
             building.lost.update(node.output)
     return unsupported
 

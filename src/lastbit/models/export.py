@@ -21,7 +21,12 @@ State = Mapping[str, NDArray[np.float32]]
 
 
 def export_efficientnet(
-    state: State, path: str | Path, *, fold_batch_norm: bool, weight_bits: int = 24
+    state: State,
+    path: str | Path,
+    *,
+    fold_batch_norm: bool,
+    weight_bits: int = 24,
+    fold_pixels: bool = False,
 ) -> Path:
     """Write the network as a model that reads bytes and returns probabilities.
 
@@ -33,13 +38,14 @@ def export_efficientnet(
         weight_bits: round each layer's weights to the grid on which the largest one has so many
             bits (24: leave them as they are). On a grid of 20 bits the checker's integers are the
             weights themselves, and nothing is left out of the linear core.
+        fold_pixels: divide the stem's weights by 255, instead of the bytes.
 
     Raises:
         ModelError: the state dict has missing, surplus, misshapen or non-finite tensors.
         OutputError: `path` cannot be written.
     """
     _check(state)
-    return _Exporter(state, fold_batch_norm, weight_bits).network().save(path)
+    return _Exporter(state, fold_batch_norm, weight_bits, fold_pixels).network().save(path)
 
 
 def folded(
@@ -90,16 +96,21 @@ def _check(state: State) -> None:
 
 
 class _Exporter:
-    def __init__(self, state: State, fold_batch_norm: bool, weight_bits: int) -> None:
+    def __init__(
+        self, state: State, fold_batch_norm: bool, weight_bits: int, fold_pixels: bool
+    ) -> None:
         self.state = state
         self.fold = fold_batch_norm
         self.bits = weight_bits
+        self.fold_pixels = fold_pixels
         self.b = OnnxBuilder()
 
     def network(self) -> OnnxBuilder:
         b, state = self.b, self.state
-        x = b.div(b.input_bytes(INPUT_SHAPE), 255, "pixels")
-        x = b.silu(self.normed(x, "", ("conv_stem", "bn1"), stride=2), "stem")
+        x, per = b.input_bytes(INPUT_SHAPE), 255.0
+        if not self.fold_pixels:
+            x, per = b.div(x, per, "pixels"), 1.0
+        x = b.silu(self.normed(x, "", ("conv_stem", "bn1"), stride=2, per=per), "stem")
         for block in BLOCKS:
             x = self.block(x, block)
         x = b.silu(self.normed(x, "", ("conv_head", "bn2")), "head")
@@ -130,9 +141,16 @@ class _Exporter:
         return self.b.conv(x, on_grid(weight, self.bits), bias, name=name)
 
     def normed(
-        self, x: str, prefix: str, names: tuple[str, str], *, stride: int = 1, group: int = 1
+        self,
+        x: str,
+        prefix: str,
+        names: tuple[str, str],
+        *,
+        stride: int = 1,
+        group: int = 1,
+        per: float = 1.0,
     ) -> str:
-        """Convolution without bias, with symmetric padding, then batch norm."""
+        """Convolution, its weights divided by ``per``, with symmetric padding, then batch norm."""
         conv, norm = (prefix + name for name in names)
         weight = self.state[f"{conv}.weight"]
         gamma, beta, mean, variance = (
@@ -143,6 +161,8 @@ class _Exporter:
         bias = None
         if self.fold:
             weight, bias = folded(weight, gamma, beta, mean, variance)
+        if per != 1:
+            weight = (weight.astype(np.float64) / per).astype(np.float32)
         weight = on_grid(weight, self.bits)
         x = self.b.conv(x, weight, bias, stride=stride, padding=padding, group=group, name=conv)
         if self.fold:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lastbit.errors import CertificateError
 from lastbit.models.shipped import ModelFiles
+from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Summary:
 
     `accuracy` is a fraction of the 10,000 test images, `nll` their mean negative log-likelihood
     in nats, `certified` the fraction that every allowed execution labels rightly; `lower` and
-    `upper` are L and U, changes of a probability.
+    `upper` are L and U, changes of a probability, where one program runs both images, and
+    `apart_lower` and `apart_upper` where any two executions run one each.
     """
 
     sha256: str
@@ -25,11 +27,18 @@ class Summary:
     certified: float | None
     lower: float | None
     upper: float | None
+    apart_lower: float | None
+    apart_upper: float | None
 
     @property
     def ratio(self) -> float | None:
         """U/L, the figure of merit."""
         return ratio(self.lower, self.upper)
+
+    @property
+    def apart_ratio(self) -> float | None:
+        """U/L for any two executions."""
+        return ratio(self.apart_lower, self.apart_upper)
 
 
 def ratio(lower: float | None, upper: float | None) -> float | None:
@@ -54,7 +63,9 @@ def summarise(files: ModelFiles) -> Summary:
         nll=_figure(files.metrics, "accuracy", "nll"),
         certified=_figure(files.decisions, "accuracy", "certified"),
         lower=_figure(files.witness, "lower"),
-        upper=_figure(files.certificate, "claim", "upper"),
+        upper=_figure(files.certificate, "claim", SAME_PROGRAM, "upper"),
+        apart_lower=_figure(files.witness, "apart", "lower"),
+        apart_upper=_figure(files.certificate, "claim", ANY_TWO, "upper"),
     )
 
 

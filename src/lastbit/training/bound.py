@@ -3,11 +3,12 @@
 R bounds how far one step of one byte moves logit_i - logit_j. It is the separable bound of the
 first two layers (SiLU slopes in [m - e, m + e] over the interval that a value can reach) plus the
 rounding of every layer, for any order of summation, in each of the two runs: about
-CHAIN n u times the sum of the magnitudes of n nonzero terms.
+CHAIN n u times the sum of the magnitudes of n nonzero terms. A shortcut is a term of the sum that
+it is added to. One program runs both images, so that only units that the pixel reaches count.
 
 This steers training; it proves nothing. What is left out here (the curvature of the almost linear
-SiLUs, the gates, the rounding of residual sums) is small and is in the certified bound. So close to
-0 as they work, SiLU and gates do not round.
+SiLUs, the gates) is small and is in the certified bound. So close to 0 as they work, SiLU and gates
+do not round.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from lastbit.models.efficientnet import CLASSES
 from lastbit.training.first_layers import (
+    CHAIN,
     UNIT_ROUNDOFF,
     FirstLayers,
     silu_image,
@@ -26,6 +28,9 @@ from lastbit.training.first_layers import (
     steps,
 )
 from lastbit.training.network import Copies, LiveNetwork, NormedConv, absorbed
+
+STEM_CONE = 2
+"""Places of the stem, in each direction, that one pixel reaches."""
 
 
 @dataclass(frozen=True)
@@ -193,17 +198,19 @@ class Core:
     def rounding(self, magnitudes: list[Tensor]) -> Tensor:
         """The rounding part of R per pair of classes (45,); affine in `magnitudes`."""
         *inputs, last = magnitudes
-        layers = self._trunk_layers
         total = self.first_layers_noise()
         _, adjoints = self.adjoints
-        for layer, x, adjoint in zip(layers, inputs, adjoints, strict=True):
-            if isinstance(layer, Copies):
+        sums_of = zip(self._trunk_sums, inputs, adjoints, strict=True)
+        for (layer, shortcut, share), x, adjoint in sums_of:
+            if isinstance(layer, Copies) and shortcut is None:
                 continue
             weight, bias = self.folded[layer]
             sums = _convolve(layer, x, weight.abs()) + _channels(bias.abs())
-            count = _channels(steps(weight, bias))
-            difference = (adjoint[self.i] - adjoint[self.j]).abs()
-            total = total + 2 * UNIT_ROUNDOFF * (difference * count * sums).sum((1, 2, 3))
+            count = steps(weight, bias)
+            if shortcut is not None:
+                sums, count = sums + inputs[shortcut], count + CHAIN
+            difference = (adjoint[self.i] - adjoint[self.j]).abs() * (share * _channels(count))
+            total = total + 2 * UNIT_ROUNDOFF * (difference * sums).sum((1, 2, 3))
         weight, bias = self.network.classifier.weight, self.network.classifier.bias
         sums = (weight.abs() * last.mean((2, 3))).sum(1) + bias.abs()
         sums = sums * steps(weight, bias)
@@ -218,7 +225,9 @@ class Core:
         at_input, _ = self.adjoints
         difference = at_input[self.i] - at_input[self.j]
         back = self._back_depthwise(difference * _channels(f.m2), f.depthwise)
-        weight1, weight2 = (x.abs().sum((2, 3)) for x in (back, difference))
+        stem_cone, first_cone = (_share(width, 14) for width in (STEM_CONE, STEM_CONE + 2))
+        weight1 = back.abs().sum((2, 3)) * stem_cone
+        weight2 = difference.abs().sum((2, 3)) * first_cone
         own1 = f.m1.abs() * f.noise1 + f.silu1
         stem = weight1 @ (own1 + f.e1 * f.noise1)
         gathered = f.noise2 + f.depthwise.abs().sum((1, 2, 3)) * (own1 + f.e1 * f.noise1)
@@ -230,13 +239,26 @@ class Core:
         return len(last.centre), last.side, last.side
 
     @property
-    def _trunk_layers(self) -> list[NormedConv]:
+    def _trunk_sums(self) -> list[tuple[NormedConv, int | None, float]]:
+        """The trunk's layers, in order.
+
+        With each: which of them reads what is added to its sum as a shortcut, and the share of its
+        units that one pixel reaches.
+        """
         last, *rest = [*self.network.live_blocks()][self.network.live - 1 :]
-        layers = [last.project]
+        cone, side = STEM_CONE + 2, self.base[-1].side
+        found: list[tuple[NormedConv, int | None, float]] = [
+            (last.project, None, _share(cone, side))
+        ]
         for block in rest:
             assert block.expand is not None
-            layers += [block.expand, block.depthwise, block.project]
-        return [*layers, self.network.head]
+            shortcut = len(found) if block.layout.residual else None
+            found.append((block.expand, None, _share(cone, side)))
+            side = -(-side // block.layout.stride)
+            cone = -(-(cone + block.layout.kernel - 1) // block.layout.stride)
+            share = _share(cone, side)
+            found += [(block.depthwise, None, share), (block.project, shortcut, share)]
+        return [*found, (self.network.head, None, _share(cone, side))]
 
     def _sampled(self, columns: Tensor, factor: float, *, centre: bool = True) -> list[Tensor]:
         channels, height, width = self._base_shape
@@ -267,6 +289,11 @@ class Core:
 
     def _back_depthwise(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.conv_transpose2d(x, weight, None, 1, 1, 0, len(weight))
+
+
+def _share(width: int, side: int) -> float:
+    """Of ``side`` x ``side`` places those that a cone of so many reaches."""
+    return min(width, side) ** 2 / side**2
 
 
 def _back_stem(x: Tensor, weight: Tensor) -> Tensor:

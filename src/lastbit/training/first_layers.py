@@ -70,8 +70,7 @@ class FirstLayers:
         negative, positive = signed_sums(stem)
         low, high = bias1 + negative, bias1 + positive
         reach = torch.maximum(low.abs(), high.abs())
-        # A pixel is rounded, too, when its byte is divided.
-        noise1 = UNIT_ROUNDOFF * (steps(stem, bias1) + 1) * (positive - negative + bias1.abs())
+        noise1 = UNIT_ROUNDOFF * steps(stem, bias1) * (positive - negative + bias1.abs())
         silu1 = SILU_ERROR * UNIT_ROUNDOFF * reach
         m1, e1 = silu_slopes(low, high)
         low, high = silu_image(low, high)

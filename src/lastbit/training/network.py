@@ -78,6 +78,27 @@ class Copies(NormedConv):
         return self.conv.weight, torch.zeros_like(self.bn.bias)
 
 
+class Unshifted(NormedConv):
+    """A layer without bias and without statistics: its channels have trained gains only."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, group: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, group)
+        variance, bias = self.bn.running_var, self.bn.bias
+        assert variance is not None
+        variance.fill_(1 - BATCH_NORM_EPSILON)
+        bias.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * self.bn.weight[:, None, None]
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        return self.conv.weight * self.bn.weight[:, None, None, None], torch.zeros_like(
+            self.bn.bias
+        )
+
+
 class SqueezeExcite(nn.Module):
     """x times the gate; the gate is `gain` * sigmoid(`scale` * ...)."""
 
@@ -210,9 +231,11 @@ def _layer(
     stride: int = 1,
     group: int = 1,
 ) -> NormedConv:
-    """The layer of that name, trained or copying as the recipe says."""
+    """The layer of that name, copying, without a bias or neither, as the recipe says."""
     if any(fnmatchcase(name, pattern) for pattern in recipe.copies):
         return Copies(inputs, outputs, kernel, group)
+    if any(fnmatchcase(name, pattern) for pattern in recipe.unshifted):
+        return Unshifted(inputs, outputs, kernel, stride, group)
     return NormedConv(inputs, outputs, kernel, stride, group)
 
 

@@ -65,6 +65,10 @@ class Recipe:
         copies: patterns (as of file names) of the layers' names in EfficientNet-B0 that copy their
             inputs and are not trained: they do not round. Their strides must be 1.
         live_terms: the first three of `row_terms` for the `live_blocks`, where they are others.
+        terms_of: (pattern, terms) for layers by their names in EfficientNet-B0, instead of those;
+            the first pattern that fits counts.
+        unshifted: patterns of layers' names that have no bias: one term less in their sums.
+        fold_pixels: the division of the bytes by 255 is in the stem's weights, which read bytes.
     """
 
     name: str
@@ -108,6 +112,9 @@ class Recipe:
     live_blocks: int = 1
     copies: tuple[str, ...] = ()
     live_terms: tuple[int, ...] = ()
+    terms_of: tuple[tuple[str, int], ...] = ()
+    unshifted: tuple[str, ...] = ()
+    fold_pixels: bool = False
 
     def __post_init__(self) -> None:
         full = tuple(stage.channels for stage in STAGES)
@@ -128,6 +135,8 @@ class Recipe:
             raise UsageError("a recipe's row_terms are five numbers of at least 1")
         if self.live_terms and (len(self.live_terms) != 3 or min(self.live_terms) < 1):
             raise UsageError("a recipe's live_terms are three numbers of at least 1, or none")
+        if any(terms < 1 for _, terms in self.terms_of):
+            raise UsageError("a recipe's terms_of are names with numbers of at least 1")
         if self.pruning_end and not 0 <= self.pruning_start < self.pruning_end <= 1:
             raise UsageError("a recipe needs 0 <= pruning_start < pruning_end <= 1")
         if not 2 <= self.weight_bits <= 24:
@@ -160,10 +169,14 @@ class Recipe:
         """
         try:
             fields: dict[str, Any] = json.loads(text)
-            lists = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-            return cls(**{**fields, **lists})
+            return cls(**{name: _frozen(value) for name, value in fields.items()})
         except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"this is not a recipe: {error}", where=where) from error
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, those inside of lists, too."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 TIGHT = Recipe(
@@ -205,6 +218,9 @@ TIGHT = Recipe(
     weight_bits=20,
     logit_scale=2.0,
     copies=("blocks.[1-6].*.conv_pw", "blocks.4.0.*", "blocks.6.0.*", "conv_head"),
+    terms_of=(("blocks.0.0.conv_pw", 32), ("blocks.1.0.conv_pwl", 24), ("*.[1-9].conv_pwl", 3)),
+    unshifted=("*.[1-9].conv_pwl",),
+    fold_pixels=True,
 )
 
 PLAIN = dataclasses.replace(
@@ -236,6 +252,9 @@ PLAIN = dataclasses.replace(
     weight_bits=24,
     logit_scale=1.0,
     copies=(),
+    terms_of=(),
+    unshifted=(),
+    fold_pixels=False,
 )
 
 # The network of `tight`, so sure of itself that one pair of images has probabilities 0 and 1.
@@ -259,6 +278,8 @@ ZERO = dataclasses.replace(
     live_blocks=4,
     copies=("blocks.1.1.conv_pw", "blocks.2.0.conv_pw"),
     live_terms=(4, 9, 16),
+    terms_of=(),
+    unshifted=(),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE, ZERO)}

@@ -7,6 +7,7 @@ that of what it adds to the sum: the weight times the root mean square of the ch
 
 import math
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -61,17 +62,22 @@ def _limited(
         return
     *trunk, head, classifier = recipe.row_terms
     live = recipe.live_terms or trunk
-    layers: list[tuple[str, NormedConv, int]] = []
+    layers: list[tuple[str, str, NormedConv, int]] = []
     for number, block in enumerate(network.live_blocks()):
         expand, depthwise, project = live if number < recipe.live_blocks else trunk
-        layers.append((f"blocks.{number}.project", block.project, project))
-        if block.expand is not None:
-            layers.append((f"blocks.{number}.expand", block.expand, expand))
-            layers.append((f"blocks.{number}.depthwise", block.depthwise, depthwise))
-    layers.append(("head", network.head, head))
-    for name, layer, limit in layers:
+        name, layout = f"blocks.{number}", block.layout
+        layers.append((f"{name}.project", f"{layout.name}.{layout.project[0]}", block.project,
+                       project))  # fmt: skip
+        if block.expand is not None and layout.expand is not None:
+            layers.append((f"{name}.expand", f"{layout.name}.{layout.expand[0]}", block.expand,
+                           expand))  # fmt: skip
+            layers.append((f"{name}.depthwise", f"{layout.name}.{layout.depthwise[0]}",
+                           block.depthwise, depthwise))  # fmt: skip
+    layers.append(("head", "conv_head", network.head, head))
+    for name, full, layer, limit in layers:
         if not isinstance(layer, Copies):
-            yield f"{name}.conv", layer.conv, limit
+            own = (terms for pattern, terms in recipe.terms_of if fnmatchcase(full, pattern))
+            yield f"{name}.conv", layer.conv, next(own, limit)
     yield "classifier", network.classifier, classifier
 
 

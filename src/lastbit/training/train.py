@@ -98,6 +98,7 @@ def train(
                 model,
                 fold_batch_norm=recipe.fold_batch_norm,
                 weight_bits=recipe.weight_bits,
+                fold_pixels=recipe.fold_pixels,
             )
             metrics = measure(model, test, progress)
             metrics["sha256"] = ModelFiles(recipe.name, model, folder).sha256()

@@ -30,6 +30,7 @@ class Witness:
         class_index: whose probability moves.
         lower: a lower bound on the move, at most the smallest that any runtime shows.
         runtimes: the move on each runtime, by its name and version.
+        apart: two programs, one for each image, and how far their answers are apart.
     """
 
     model_sha256: str
@@ -38,6 +39,7 @@ class Witness:
     class_index: int
     lower: float
     runtimes: Mapping[str, float]
+    apart: tuple[str, str, float] | None = None
 
     @property
     def pair(self) -> ByteArray:
@@ -60,6 +62,9 @@ def write_witness(path: str | Path, witness: Witness) -> None:
         "lower": float(witness.lower).hex(),
         "runtimes": {name: float(move).hex() for name, move in witness.runtimes.items()},
     }
+    if witness.apart:
+        first, second, lower = witness.apart
+        content["apart"] = {"first": first, "second": second, "lower": float(lower).hex()}
     write_whole(Path(path), (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -114,7 +119,13 @@ def _witness(content: dict[str, Any]) -> Witness:
     runtimes = {name: _probability(moves, name, f"runtimes.{name}") for name in moves}
     if any(move < lower for move in runtimes.values()):
         raise _FieldError("lower", "is more than one of its own runtimes shows")
-    return Witness(digest, image, (row, col), class_index, lower, runtimes)
+    apart = _apart(_field(content, "apart", dict)) if "apart" in content else None
+    return Witness(digest, image, (row, col), class_index, lower, runtimes, apart)
+
+
+def _apart(content: dict[str, Any]) -> tuple[str, str, float]:
+    first, second = (_field(content, name, str) for name in ("first", "second"))
+    return first, second, _probability(content, "lower", "apart.lower")
 
 
 def _field(content: dict[str, Any], name: str, kind: type) -> Any:

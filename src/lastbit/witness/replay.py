@@ -9,7 +9,7 @@ from pathlib import Path
 from lastbit.errors import ModelError, UsageError
 from lastbit.graph import ByteArray, Network, as_batch, flip_last_bit, read_onnx
 from lastbit.witness.files import Witness
-from lastbit.witness.runtimes import Runtime, runtimes, thread_settings
+from lastbit.witness.runtimes import Runtime, other_programs, runtimes, thread_settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,16 +20,24 @@ class ReplayResult:
         witness: the pair that was run.
         probabilities: (first image, second image) for the witness's class, by runtime.
         changes: the distance of these two numbers, never rounded up, by runtime.
+        apart: the runs that are farthest apart, one of each image, where the two may be made by
+            different programs: of the first, of the second, and how far.
     """
 
     witness: Witness
     probabilities: Mapping[str, tuple[float, float]]
     changes: Mapping[str, float]
+    apart: tuple[str, str, float]
 
     @property
     def lower(self) -> float:
-        """The smallest change that any runtime shows."""
+        """The smallest change that any runtime shows: each is one program, run on both images."""
         return min(self.changes.values())
+
+    @property
+    def across(self) -> float:
+        """The largest change where any two programs run one image each."""
+        return self.apart[2]
 
     @property
     def confirmed(self) -> bool:
@@ -57,7 +65,24 @@ def replay(
     used = runtimes() if on is None else on
     before_after = {runtime.name: _before_after(runtime, model, witness) for runtime in used}
     changes = {name: distance(*pair) for name, pair in before_after.items()}
-    return ReplayResult(witness, before_after, changes)
+    others = {
+        name: _before_after(one, model, witness)
+        for name, one in _programs(on).items()
+        if name not in before_after
+    }
+    return ReplayResult(witness, before_after, changes, farthest(before_after | others))
+
+
+def _programs(on: Sequence[Runtime] | None) -> dict[str, Runtime]:
+    """Those of which one may run the first image and another one the second."""
+    used = [*runtimes(), *other_programs()] if on is None else on
+    return {runtime.name: runtime for runtime in used}
+
+
+def farthest(runs: Mapping[str, tuple[float, float]]) -> tuple[str, str, float]:
+    """Which program on the first image and which on the second differ most, and by how much."""
+    pairs = [(a, b, distance(runs[a][0], runs[b][1])) for a in runs for b in runs]
+    return max(pairs, key=lambda pair: pair[2])
 
 
 def measure(
@@ -85,7 +110,8 @@ def measure(
     for runtime in runtimes() if on is None else on:
         pairs = [_before_after(one, model, bare) for one in thread_settings(runtime)]
         changes[runtime.name] = min(distance(*pair) for pair in pairs)
-    return replace(bare, lower=min(changes.values()), runtimes=changes)
+    runs = {name: _before_after(one, model, bare) for name, one in _programs(on).items()}
+    return replace(bare, lower=min(changes.values()), runtimes=changes, apart=farthest(runs))
 
 
 def distance(x: float, y: float) -> float:

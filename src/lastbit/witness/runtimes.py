@@ -45,6 +45,12 @@ def runtimes() -> list[Runtime]:
     return [*found, Reference()]
 
 
+def other_programs() -> list[Runtime]:
+    """Other allowed executions: the graph as it is written, other orders of the sums."""
+    orders = ("pairwise", "worst_first", "reversed")
+    return [OnnxRuntime(optimise=False), *(Reference(order) for order in orders)]
+
+
 def thread_settings(runtime: Runtime) -> list[Runtime]:
     """The same program as it is, and at every number of `THREADS` where it has such a setting."""
     match runtime:
@@ -160,17 +166,27 @@ def _torch_threads(count: int | None) -> Iterator[None]:
 
 
 class Reference:
-    """The reference executor in NumPy, terms in the order of the weights."""
+    """The reference executor in NumPy.
+
+    Args:
+        order: of the terms of a sum, by default that of the weights.
+    """
+
+    def __init__(self, order: str = "forward") -> None:
+        self.order = order
 
     @property
     def name(self) -> str:
-        return f"lastbit-reference {lastbit.__version__}"
+        order = "" if self.order == "forward" else f" {self.order}"
+        return f"lastbit-reference {lastbit.__version__}{order}"
 
     def load(self, model: str | Path) -> Run:
         graph = read_onnx(model)
 
         def run(images: ByteArray) -> Float32Array:
-            return np.stack([execute(graph, x) for x in as_batch(images, graph.input_shape)])
+            return np.stack(
+                [execute(graph, x, order=self.order) for x in as_batch(images, graph.input_shape)]
+            )
 
         return run
 

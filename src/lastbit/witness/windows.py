@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lastbit.bound.linear import LinearMap
 from lastbit.graph import Affine, ByteArray, Input, Linear, Network, Node, Silu
+from lastbit.hints.linear import LinearMap
 from lastbit.witness.scoring import IntArray
 
 

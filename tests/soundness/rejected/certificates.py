@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lastbit_check.certificate import load, parse
+from lastbit_check.certificate import assumptions, load, parse
 from lastbit_check.check import check
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from soundness.rejected.cases import case
 from soundness.small import Fields, certified, changed, fields_of, put
+
+UPPER = ANY_TWO, "upper"
+ASSUMED = {
+    "no assumptions": [],
+    "other assumptions": ["real-arithmetic"],
+    "one assumption less": [*assumptions(ANY_TWO)[1:]],
+    "another order": [*assumptions(SAME_PROGRAM)[::-1]],
+}
 
 
 def recheck(folder: Path, fields: Fields, *, seal: bool = True) -> None:
@@ -29,36 +38,57 @@ certificate("certificate.fields", "base", value="x", name="an_unknown_field")
 certificate("certificate.fields", "boxes", value={}, name="another_type")
 certificate("certificate.fields", "boxes", value=[1], name="a_box_without_a_name")
 certificate("certificate.fields", "claim", value={}, name="an_empty_claim")
-certificate("certificate.fields", "claim", "upper", value="inf", name="an_infinite_claim")
-certificate("certificate.fields", "claim", "upper", value="nan", name="a_claim_that_is_no_number")
+certificate("certificate.fields", "claim", *UPPER, value="inf", name="an_infinite_claim")
+certificate("certificate.fields", "claim", *UPPER, value="nan", name="a_claim_that_is_no_number")
 certificate(
-    "certificate.fields", "claim", "upper", value="0x1.0p-3", name="a_number_in_another_notation"
+    "certificate.fields", "claim", *UPPER, value="0x1.0p-3", name="a_number_in_another_notation"
 )
-certificate("certificate.fields", "claim", "upper", value=0.25, name="a_decimal_number")
+certificate("certificate.number", "claim", *UPPER, value=0.25, name="a_decimal_number")
 certificate("certificate.fields", "slopes", value={"s": [True]}, name="a_truth_value_for_a_slope")
 certificate("certificate.fields", "slopes", value={"s": 1}, name="a_slope_that_is_no_list")
 certificate("certificate.fields", "together", value={"a": {}}, name="layers_without_scales")
 certificate(
     "certificate.fields",
     "together",
-    value={"a": {"pair": [0, 1], "nodes": [], "rows": [["0x1.0000000000000p+0"]], "columns": []}},
+    value={
+        "a": {
+            "executions": [],
+            "pair": [0, 1],
+            "nodes": [],
+            "rows": [["0x1.0000000000000p+0"]],
+            "columns": [],
+        }
+    },
     name="a_list_for_a_scale",
 )
-certificate("certificate.fields", "claim", "logits", value={}, name="logits_that_are_no_number")
+certificate(
+    "certificate.fields", "claim", ANY_TWO, "logits", value={}, name="logits_that_are_no_number"
+)
+certificate("certificate.fields", "claim", SAME_PROGRAM, value={}, name="a_claim_without_numbers")
+certificate("certificate.fields", "absorbed", value=3, name="a_number_for_a_node")
 certificate("certificate.fields", "claim", "parts", value={}, name="an_unknown_claim")
 certificate("claim.leaves", "claim", "leaves", value={"a": []}, name="leaves_of_no_tree")
 certificate(
-    "certificate.digest", "claim", "upper", value="0x0.0p+0", name="a_claim_changed", seal=False
+    "certificate.digest", "claim", *UPPER, value="0x0.0p+0", name="a_claim_changed", seal=False
 )
-certificate("certificate.assumptions", "assumptions", value=[], name="no_assumptions")
-certificate(
-    "certificate.assumptions", "assumptions", value=["real-arithmetic"], name="other_assumptions"
-)
-certificate(
-    "claim.upper", "claim", "upper", value="0x1.0000000000000p-30", name="too_small_a_claim"
-)
-certificate("claim.upper", "claim", "upper", value="0x1.0000000000000p+0", name="too_loose_a_claim")
-certificate("claim.logits", "claim", "logits", value="0x0.0p+0", name="logits_that_do_not_move")
+for executions in EXECUTIONS:
+    for label, said in ASSUMED.items():
+        certificate(
+            "certificate.assumptions", "assumptions", executions, value=said,
+            name=f"{label} of {executions}",
+        )  # fmt: skip
+    for label, part, value in (
+        ("too small a claim", "upper", "0x1.0000000000000p-30"),
+        ("too loose a claim", "upper", "0x1.0000000000000p+0"),
+        ("logits that do not move", "logits", "0x0.0p+0"),
+    ):
+        certificate(
+            f"claim.{executions}", "claim", executions, part, value=value,
+            name=f"{label} of {executions}",
+        )  # fmt: skip
+certificate("certificate.assumptions", "assumptions", value={}, name="assumptions_of_nothing")
+certificate("certificate.question", "question", value="one-bit", name="a_question_that_is_unknown")
+certificate("claim.any-two", "question", value="one-image", name="the_claim_of_another_question")
 
 
 @case("model.sha256")

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from absorbing import absorber
 from lastbit.graph import OnnxBuilder
+from lastbit_check.arithmetic.binary32 import underflow
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import Hints
-from lastbit_check.check import derive
-from lastbit_check.exact import Fix
-from lastbit_check.forward import underflow
+from lastbit_check.check import proved
+from lastbit_check.question import LAST_BIT
 from soundness.rejected.cases import case
+from support.absorbing import absorber
 
 
 def chain() -> OnnxBuilder:
@@ -27,7 +28,7 @@ def chain() -> OnnxBuilder:
 
 def hints(rule: str, name: str, **given: Any) -> None:
     def run(folder: Path) -> None:
-        derive(chain().to_bytes(), Hints(**{"slopes": {}, **given}))
+        proved(chain().to_bytes(), LAST_BIT, Hints(**{"slopes": {}, **given}))
 
     run.__name__ = name
     case(rule)(run)
@@ -40,22 +41,27 @@ hints("hint.node", "a_base_that_is_not_there", bases=frozenset({"x"}))
 hints("hint.node", "a_base_without_a_name", bases=frozenset({""}))
 hints("hint.slope", "too_many_slopes", slopes={"s": [1, 1]})
 hints("hint.slope", "too_steep", slopes={"s": [2**21 + 1]})
-hints("hint.slope", "too_steep_downwards", slopes={"s": [-(2**900)]})
+hints("hint.slope", "too_steep_downwards", slopes={"s": [-(2**40 + 1)]})
 
 
 @case("absorb.table")
 def a_node_of_several_pixels(folder: Path) -> None:
-    derive(absorber(), Hints({}, absorbed="mix"))
+    proved(absorber(), LAST_BIT, Hints({}, absorbed="mix"))
 
 
 @case("absorb.bytes")
 def a_node_that_tells_the_last_bit(folder: Path) -> None:
-    derive(absorber(), Hints({}, absorbed="pixels"))
+    proved(absorber(bias=0.0), LAST_BIT, Hints({}, absorbed="stem"))
+
+
+@case("absorb.factor")
+def a_node_whose_last_factor_may_go_elsewhere(folder: Path) -> None:
+    proved(absorber(), LAST_BIT, Hints({}, absorbed="pixels"))
 
 
 @case("absorb.around")
 def a_path_around_the_node(folder: Path) -> None:
-    derive(absorber(around=True), Hints({}, absorbed="stem"))
+    proved(absorber(around=True), LAST_BIT, Hints({}, absorbed="stem"))
 
 
 def scaled(*factors: float) -> bytes:
@@ -67,9 +73,38 @@ def scaled(*factors: float) -> bytes:
     return b.to_bytes()
 
 
+def overflowing(name: str, *factors: float) -> None:
+    """Factors whose product with a pixel, or with each other, is too large or too small."""
+
+    def run(folder: Path) -> None:
+        proved(scaled(*factors), LAST_BIT, Hints({}))
+
+    run.__name__ = name
+    case("finite.values")(run)
+
+
+overflowing("a_product_that_overflows", 1e30, 1e8)
+overflowing("factors_that_overflow_if_the_last_two_are_folded", 1e-30, 1e20, 1e20)
+overflowing("factors_that_underflow_if_the_first_two_are_folded", 1e-25, 1e-25, 1e25)
+
+
+def weighted(weight: float, bias: float, *factors: float) -> bytes:
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 2, 2)), np.full((1, 1, 1, 1), weight), [bias])
+    for factor in factors:
+        x = b.affine(x, "div", np.float32(factor))
+    b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
+    return b.to_bytes()
+
+
 @case("finite.values")
-def a_product_that_overflows(folder: Path) -> None:
-    derive(scaled(1e30, 1e8), Hints({}))
+def weights_that_overflow_if_factors_are_folded_into_them(folder: Path) -> None:
+    proved(weighted(1e30, 0.0, 1e-10, 1e10, 1e30), LAST_BIT, Hints({}))
+
+
+@case("finite.values")
+def a_bias_that_overflows_if_factors_are_folded_into_it(folder: Path) -> None:
+    proved(weighted(1e-30, 1e30, 1e-10, 1e10, 1e30), LAST_BIT, Hints({}))
 
 
 @case("finite.values")
@@ -77,7 +112,7 @@ def a_product_of_values_that_overflows(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(1e25))
     b.softmax(b.dense(b.mean(b.gate(x, b.mean(x))), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}))
+    proved(b.to_bytes(), LAST_BIT, Hints({}))
 
 
 @case("finite.values")
@@ -85,7 +120,7 @@ def a_sum_of_values_that_overflows(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.affine(b.input_bytes((1, 2, 2)), "mul", np.float32(2.0**116.9))
     b.softmax(b.dense(b.mean(b.add(x, x)), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}))
+    proved(b.to_bytes(), LAST_BIT, Hints({}))
 
 
 @case("finite.values")
@@ -93,23 +128,23 @@ def a_subnormal_divisor(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.div(b.input_bytes((1, 2, 2)), np.float32(1e-40))
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}))
+    proved(b.to_bytes(), LAST_BIT, Hints({}))
 
 
-@case("finite.weights")
+@case("finite.values")
 def folded_weights_that_overflow(folder: Path) -> None:
     b = OnnxBuilder()
     x = b.conv(b.input_bytes((1, 2, 2)), [[[[1.0]]]])
     x = b.batch_norm(x, [3e38], [0.0], [0.0], [0.0], epsilon=1e-30)
     b.softmax(b.dense(b.mean(x), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}))
+    proved(b.to_bytes(), LAST_BIT, Hints({}))
 
 
 @case("rounding.depth")
 def a_sum_of_a_million_terms(folder: Path) -> None:
     b = OnnxBuilder()
     b.softmax(b.dense(b.mean(b.input_bytes((1, 1024, 1024))), [[1.0], [-1.0]]))
-    derive(b.to_bytes(), Hints({}))
+    proved(b.to_bytes(), LAST_BIT, Hints({}))
 
 
 @case("rounding.underflow")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lastbit_check.certificate import Tree, hints_of, load
-from lastbit_check.check import derive
-from lastbit_check.patches import LEAF
+from lastbit_check.check import proved
+from lastbit_check.question import LAST_BIT
+from lastbit_check.refine.first_layers import LEAF
 from soundness.curved import SIDE, based, branched, two_curved_layers
 from soundness.harness import built
 from soundness.rejected.cases import case
@@ -26,7 +27,7 @@ def together(rule: str, name: str, **changes: Any) -> None:
         model, hints = (folder / "model.onnx").read_bytes(), hints_of(manifest)
         (key, hint), *_ = hints.together.items()
         made = {k: v(hint) if callable(v) else v for k, v in changes.items()}
-        derive(model, replace(hints, together={key: hint._replace(**made)}))
+        proved(model, LAST_BIT, replace(hints, together={key: hint._replace(**made)}))
 
     run.__name__ = name
     case(rule)(run)
@@ -55,14 +56,6 @@ together("norm.spectral", "scales_twice_as_large", rows=lambda hint: [2 * v for 
 together("norm.spectral", "one_scale_too_large", rows=lambda hint: _spoilt(hint.rows, 2.0**31))
 
 
-@case("hint.node")
-def a_rounding_taken_twice(folder: Path) -> None:
-    manifest = load(certified(folder) / "certificate.json")
-    hints = hints_of(manifest)
-    hint = next(iter(hints.together.values()))
-    derive((folder / "model.onnx").read_bytes(), replace(hints, together={"a": hint, "b": hint}))
-
-
 def tree(rule: str, name: str, **changes: Any) -> None:
     """Something in a tree of the branch and bound."""
 
@@ -71,7 +64,7 @@ def tree(rule: str, name: str, **changes: Any) -> None:
         hints = hints_of(manifest)
         (key, hint), *_ = hints.trees.items()
         made = {k: v(hint) if callable(v) else v for k, v in changes.items()}
-        derive(model, replace(hints, trees={key: hint._replace(**made)}))
+        proved(model, LAST_BIT, replace(hints, trees={key: hint._replace(**made)}))
 
     run.__name__ = name
     case(rule)(run)
@@ -103,14 +96,14 @@ tree("together.pair", "a_tree_of_no_pair", pair=(1, 0))
 def a_tree_where_there_is_no_exact_form(folder: Path) -> None:
     manifest = load(certified(folder) / "certificate.json")
     trees = {"a": Tree((0, 1), (0, 0), LEAVES[:1])}
-    derive((folder / "model.onnx").read_bytes(), replace(hints_of(manifest), trees=trees))
+    proved((folder / "model.onnx").read_bytes(), LAST_BIT, replace(hints_of(manifest), trees=trees))
 
 
 @case("tree.pixel")
 def a_tree_of_a_pixel_that_moves_too_much(folder: Path) -> None:
     model, network = built(two_curved_layers(0, stride=1, kernel=3), folder)
     trees = {"a": Tree((0, 1), (4, 4), LEAVES[:1])}
-    derive(model, replace(based(network), trees=trees))
+    proved(model, LAST_BIT, replace(based(network), trees=trees))
 
 
 def _leaves(name: str, change: Callable[[list[str]], list[str]]) -> None:

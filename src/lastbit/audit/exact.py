@@ -1,0 +1,70 @@
+"""Every node's exact function of what it reads, in float64 with a bound of its own error."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit.audit.reference import FunctionName, reference
+from lastbit.audit.sums import ROUND, TINY, UP, Float64Array, Known, SumInFloat64
+from lastbit_check.derive.frame import Frame
+from lastbit_check.network import Node
+
+CURVES: dict[str, FunctionName] = {"silu": "silu", "sigmoid": "sigmoid"}
+_SLOPE = {"silu": 1.1, "sigmoid": 0.25}
+
+
+class ExactNodes:
+    """The nodes of a network; ``sums`` by name."""
+
+    def __init__(self, frame: Frame) -> None:
+        by_name = frame.network.by_name
+        self.sums = {
+            name: SumInFloat64(setting, [by_name[source] for source in setting.node.inputs])
+            for name, setting in frame.settings.items()
+            if setting.layer is not None
+        }
+
+    def exact(self, node: Node, xs: list[Known]) -> Known:
+        """The node's exact function of what it reads."""
+        x = xs[0]
+        match node.op:
+            case "sum":
+                return self.sums[node.name](xs)
+            case "silu" | "sigmoid":
+                true = reference(CURVES[node.op], x.value)
+                slope = _SLOPE[node.op]
+                return Known(true.value, true.error + slope * x.error, slope * x.allowance)
+            case "gate":
+                return product_of(node, x, xs[1])
+            case _:
+                powers = np.exp(x.value - x.value.max(axis=0))
+                value = powers / powers.sum(axis=0)
+                # tanh(R / 4) <= R / 4 for differences of logits that are off by R = 2 max |error|
+                error, allowance = (
+                    np.max(np.abs(np.broadcast_to(v, x.value.shape)), axis=0) / 2
+                    for v in (x.error, x.allowance)
+                )
+                return Known(value, (value * 2.0**-40 + error) * UP + TINY, allowance)
+
+
+def product_of(node: Node, x: Known, s: Known) -> Known:
+    """The product of (C, H, W) and one number a channel."""
+    wide = Known(*(spread(node, v) for v in (s.value, s.error, s.allowance)))
+    value = x.value * wide.value
+    error = np.abs(x.value) * wide.error + (np.abs(wide.value) + wide.off) * x.error
+    allowance = np.abs(x.value) * wide.allowance + (np.abs(wide.value) + wide.off) * x.allowance
+    return Known(value, (np.abs(value) * ROUND + error) * UP + TINY, allowance)
+
+
+def spread(node: Node, s: Float64Array | float) -> Float64Array:
+    """One number a channel (C, N), at every place (units, N)."""
+    wide = np.broadcast_to(s, (node.shape[0], np.shape(s)[-1] if np.ndim(s) else 1))
+    return np.repeat(wide, math.prod(node.shape[1:]), axis=0)
+
+
+def columns(values: NDArray[np.generic]) -> Float64Array:
+    """(N, C, H, W) to (units, N) in float64, exactly."""
+    return np.ascontiguousarray(values.reshape(len(values), -1).T, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""What runtimes make of a graph, matched with the normal form."""

@@ -1,0 +1,190 @@
+"""What every node of the normal form is on a few images, and by which operations it may be made."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lastbit.audit.exact import ExactNodes, columns
+from lastbit.audit.reference import reference
+from lastbit.audit.sums import TINY, Float64Array, Known
+from lastbit.graph import ByteArray
+from lastbit_check.derive.frame import Frame
+from lastbit_check.network import Factor, Network, Node, product
+
+MOST_SETS = 32
+EVALUATED = 2.0**-44
+"""Relative to a sum's magnitudes: what evaluating the rewritten graph in float64 may add."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """A node on the images (N, C, H, W): its value, its terms' magnitudes, how far one may be."""
+
+    value: Float64Array
+    size: Float64Array
+    slack: Float64Array
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The nodes of a network on some images.
+
+    Attributes:
+        network: in the checker's normal form.
+        nodes: their exact functions.
+        values: of every node, and of the sigmoid inside of every SiLU, by name.
+        options: of every node, which of its factors may be missing; none is the first option.
+        readable: by the atoms of a tensor, which linear (True) or other nodes it may be.
+        same: nodes that go by the name of another one, which they equal.
+    """
+
+    network: Network
+    nodes: ExactNodes
+    values: dict[str, Want]
+    options: dict[str, list[tuple[Factor, ...]]]
+    readable: dict[tuple[frozenset[str], bool], list[str]]
+    same: dict[str, str]
+
+    def candidates(self, atoms: frozenset[str], *, linear: bool) -> Iterator[tuple[str, int]]:
+        """Nodes that a tensor of these atoms may be, and with how much missing.
+
+        A sum that takes another one's terms in, while that is read elsewhere too, may as well read
+        that one.
+        """
+        for some in self._taken_in(atoms) if linear else [atoms]:
+            for name in self.readable.get((some, linear), ()):
+                yield from ((name, k) for k in range(len(self.options.get(name, [()]))))
+        if linear and len(atoms) == 1:
+            yield from ((name, 0) for name in atoms)  # times 1, plus 0, the mean of one place
+
+    def _taken_in(self, atoms: frozenset[str]) -> list[frozenset[str]]:
+        """These atoms, and what is left of them if some sums are replaced by what they read."""
+        found = [atoms]
+        for some in found:
+            for name in some:
+                node = self.network.by_name.get(name)
+                if node is not None and node.op == "sum" and len(found) < MOST_SETS:
+                    read = {self.same.get(source, source) for source in node.inputs}
+                    new = some - {name} | read
+                    found += [new] * (new not in found)
+        return found
+
+    def of(self, name: str, missing: int) -> Want:
+        """A node, or what is left of it without some factors."""
+        want, factors = self.values[name], self.options.get(name, [()])[missing]
+        if not factors:
+            return want
+        scale = product(factors, want.value.shape[1]).astype(np.float64)[None, :, None, None]
+        return Want(want.value / scale, want.size / np.abs(scale), want.slack / np.abs(scale))
+
+
+def sigmoid_of(name: str) -> str:
+    """What the sigmoid inside of a SiLU that reads ``name`` is called."""
+    return f"sigmoid({name})"
+
+
+def expectations(frame: Frame, images: ByteArray) -> Expected:
+    """All nodes on images (N, C, H, W); a node that is the same as another one goes by its name."""
+    network, nodes = frame.network, ExactNodes(frame)
+    found = Expected(network, nodes, {}, {}, {}, {})
+    known = {network.input.name: Known(columns(images))}
+    same = found.same
+    first = columns(images)
+    found.values[network.input.name] = Want(*(_shaped(network.input, v)
+                                              for v in (first, first, 0 * first)))  # fmt: skip
+    for node in network.nodes[1:]:
+        xs = [known[name] for name in node.inputs]
+        exact = nodes.exact(node, xs).value
+        known[node.name] = Known(exact)
+        size, slack = _room(nodes, node, xs, exact)
+        read = tuple(same.get(name, name) for name in node.inputs)
+        twin = _twin(network, node, read, found, _shaped(node, exact), same)
+        if twin:
+            same[node.name] = twin
+            continue
+        found.values[node.name] = Want(*(_shaped(node, v) for v in (exact, size, slack)))
+        found.options[node.name] = _options(network, node)
+        if node.op != "softmax":  # it is looked for at the end: some images leave one class alone
+            _enter(found, node, read, xs[0].value)
+    return found
+
+
+def _room(
+    nodes: ExactNodes, node: Node, xs: list[Known], exact: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """The magnitudes of a node's terms, and how far its rewritten form may be from it."""
+    if node.op == "sum":
+        made = nodes.sums[node.name]
+        size = made.size(xs)
+        return size, made.folded(xs) + size * EVALUATED + TINY
+    size = np.abs(exact)
+    slack = size * (2.0**-22 if node.op == "gate" and node.trailing else EVALUATED)
+    return size, slack + (2.0**-40 if node.op == "softmax" else 2.0**-60) * np.max(size)
+
+
+def _twin(
+    network: Network, node: Node, read: tuple[str, ...], found: Expected, value: Float64Array,
+    same: dict[str, str],
+) -> str:  # fmt: skip
+    """A node before this one that is the same: a copy of it, or the same function of the same."""
+    if node.sum is not None and len(read) == 1 and not node.sum.constants:
+        before = found.values[read[0]].value
+        if before.shape == value.shape and np.array_equal(before, value):
+            return read[0]
+    for other in network.nodes:
+        if other.name == node.name:
+            return ""
+        alike = other.op == node.op and other.shape == node.shape and other.name not in same
+        alike = alike and tuple(same.get(name, name) for name in other.inputs) == read
+        if alike and other.op != "input" and np.array_equal(found.values[other.name].value, value):
+            return other.name
+    return ""
+
+
+def _options(network: Network, node: Node) -> list[tuple[Factor, ...]]:
+    """Which factors may be missing: last ones, of a gate those of what it reads."""
+    if node.op == "gate":
+        x, s = (network.by_name[name].trailing for name in node.inputs)
+        listed = [(*x[k:], *s[j:]) for k in range(len(x), -1, -1) for j in range(len(s), -1, -1)]
+    else:
+        listed = [node.trailing[k:] for k in range(len(node.trailing), -1, -1)]
+    return [some for some in listed if all(np.all(f.value != 0) for f in some)]
+
+
+def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) -> None:
+    """Note of what a tensor may be the node."""
+    linear = node.op == "sum"
+    for atoms in itertools.product(*(_names(found, name) for name in read)):
+        found.readable.setdefault((frozenset(atoms), linear), []).append(node.name)
+    if node.op != "silu":
+        return
+    inside = sigmoid_of(read[0])
+    given = [n for n in found.network.nodes if n.op == "sigmoid" and n.inputs == node.inputs]
+    if given:
+        inside = given[0].name
+    else:
+        value = _shaped(node, reference("sigmoid", x).value)
+        found.values[inside] = Want(value, np.abs(value), np.abs(value) * EVALUATED)
+        found.readable.setdefault((frozenset(read), False), []).append(inside)
+    found.readable.setdefault((frozenset((*read, inside)), False), []).append(node.name)
+
+
+def _names(found: Expected, name: str) -> list[str]:
+    """What a node may stand for: itself, or what it is only a multiple of."""
+    node, listed = found.network.by_name[name], [name]
+    while node.sum is not None and len(node.sum.parts) == 1 and not node.sum.constants:
+        (part,) = node.sum.parts
+        if not part.copies or len(part.factors) > len(node.trailing):
+            break
+        listed.append(part.source)
+        node = found.network.by_name[part.source]
+    return listed
+
+
+def _shaped(node: Node, values: Float64Array) -> Float64Array:
+    """(units, N) to (N, C, H, W)."""
+    return np.ascontiguousarray(values.T).reshape(-1, *node.shape)

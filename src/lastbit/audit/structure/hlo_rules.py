@@ -1,0 +1,207 @@
+"""What each operation of XLA's does, in float64."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lastbit.audit.structure.hlo_text import Instruction, numbers_in
+from lastbit.audit.structure.kernels import convolved, sigmoid
+from lastbit.audit.structure.tracing import Traced
+
+if TYPE_CHECKING:
+    from lastbit.audit.structure.hlo_graph import HloTrace
+
+
+def unknown(i: Instruction) -> Traced:
+    """What nothing is known of."""
+    nothing = np.full(_axes(i) if i.shape else (), np.nan)
+    return Traced(nothing, nothing, frozenset({"?"}), curve=True)
+
+
+def _moved(apply: Callable[[Instruction, np.ndarray], np.ndarray]) -> Callable[..., Traced]:
+    def rule(found: HloTrace, i: Instruction, _: str, xs: list[Traced]) -> Traced:
+        return found.tracing.copied("", lambda v: apply(i, v), xs[0])
+
+    return rule
+
+
+def _axes(i: Instruction) -> tuple[int, ...]:
+    assert i.shape is not None
+    return i.shape.axes
+
+
+def _bitcast(found: HloTrace, i: Instruction, _: str, xs: list[Traced]) -> Traced:
+    """The same numbers in memory under another shape, or with its axes in another order."""
+    source = found.module.by_name[i.operands[0]]
+    assert i.shape is not None
+    assert source.shape is not None
+    before, after = source.shape.order, i.shape.order
+    stored = tuple(i.shape.axes[k] for k in after)
+
+    def apply(v: np.ndarray) -> np.ndarray:
+        return v.transpose(before).reshape(stored).transpose(np.argsort(after))
+
+    return found.tracing.copied("", apply, xs[0])
+
+
+def _broadcast(i: Instruction, v: np.ndarray) -> np.ndarray:
+    kept = numbers_in(i.attributes.get("dimensions", ""))
+    shape = [1] * len(_axes(i))
+    for k, axis in enumerate(kept):
+        shape[axis] = v.shape[k]
+    return np.broadcast_to(v.reshape(shape), _axes(i))
+
+
+def _sliced(i: Instruction, v: np.ndarray) -> np.ndarray:
+    parts = re.findall(r"\[(\d+):(\d+)(?::(\d+))?\]", i.attributes["slice"])
+    return v[tuple(slice(int(a), int(b), int(c or 1)) for a, b, c in parts)]
+
+
+def _padded(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
+    x, filler = xs
+    if not filler.constant or filler.value.any():
+        found.tracing.refuse(what, "a padding by other numbers than 0")
+    pads = [[int(n) for n in part.split("_")] for part in i.attributes["padding"].split("x")]
+    if any(min(pad[:2]) < 0 or sum(pad[2:]) for pad in pads):
+        found.tracing.refuse(what, f"the padding {i.attributes['padding']}")
+    return found.tracing.copied("", lambda v: np.pad(v, [tuple(pad[:2]) for pad in pads]), x)
+
+
+def _added(sign: float) -> Callable[..., Traced]:
+    def rule(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+        return found.tracing.linear(what, lambda v: v[0] + sign * v[1], xs,
+                                    sizes=lambda v: v[0] + v[1])  # fmt: skip
+
+    return rule
+
+
+def _negated(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+    return found.tracing.linear(what, lambda v: -v[0], xs, sizes=lambda v: v[0])
+
+
+def _times(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+    return found.tracing.times(what, *xs)
+
+
+def _divided(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+    return found.tracing.divided(what, *xs)
+
+
+def _curve(function: Callable[[Any], Any]) -> Callable[..., Traced]:
+    def rule(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+        return found.tracing.curved(what, function, xs[0])
+
+    return rule
+
+
+def _maximum(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """The larger one of a value and a constant: only inside of a softmax, where it is no bound."""
+    variable = [x for x in xs if not x.constant]
+    if len(variable) != 1:
+        found.tracing.refuse(what, "the larger one of two values")
+        return xs[0]
+    fixed = next(x for x in xs if x.constant)
+    return found.tracing.curved(what, lambda v: np.maximum(v, fixed.value), variable[0])
+
+
+def _reduced(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """A sum, or the largest number, along some axes, from 0 or minus infinity."""
+    x, start = xs[:2]
+    axes = numbers_in(i.attributes["dimensions"])
+    inner = found.module.computations[i.attributes["to_apply"].lstrip("%")].root.opcode
+    if inner == "maximum":
+        return found.tracing.curved(what, lambda v: v.max(axis=axes), x)
+    if inner != "add" or start.value.any() or len(xs) != 2:
+        found.tracing.refuse(what, f"a reduction by {inner}")
+    return found.tracing.linear(what, lambda v: v[0].sum(axis=axes), (x,))
+
+
+def _dot(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """A product of matrices, one of them constant."""
+    if not any(x.constant for x in xs):
+        found.tracing.refuse(what, "a product of two values' matrices")
+    left, right = (numbers_in(i.attributes[f"{side}_contracting_dims"]) for side in ("lhs", "rhs"))
+    if any(i.attributes.get(f"{side}_batch_dims", "{}") != "{}" for side in ("lhs", "rhs")):
+        found.tracing.refuse(what, "a product of matrices in batches")
+    _precise(found, i, what)
+    return found.tracing.linear(what, lambda v: np.tensordot(v[0], v[1], (left, right)), xs)
+
+
+def _precise(found: HloTrace, i: Instruction, what: str) -> None:
+    algorithm = i.attributes.get("algorithm", "dot_f32_f32_f32")
+    if algorithm != "dot_f32_f32_f32":
+        found.tracing.refuse(what, f"the algorithm {algorithm}")
+
+
+def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """A convolution of images by constant weights, or the other way round; axes in any order."""
+    window = dict(part.split("=") for part in i.attributes["window"].strip("{}").split())
+    plain = {*window} <= {"size", "stride", "pad", "rhs_reversal"}
+    constant = [x for x in xs if x.constant]
+    if not plain or not constant or "batch_group_count" in i.attributes:
+        found.tracing.refuse(what, f"a convolution with {i.attributes['window']}")
+        return unknown(i)
+    _precise(found, i, what)
+    strides = [int(n) for n in window.get("stride", "1x1").split("x")]
+    pads = [[int(n) for n in p.split("_")] for p in window.get("pad", "0_0x0_0").split("x")]
+    turned = [2 + k for k, n in enumerate(window.get("rhs_reversal", "0x0").split("x")) if n == "1"]
+    inputs, _, rest = i.attributes["dim_labels"].partition("_")
+    weights, _, outputs = rest.partition("->")
+    entering, kernel = (
+        [inputs.index(c) for c in "bf01"],
+        [weights.index(c) for c in "oi01"],
+    )
+    leaving = ["bf01".index(c) for c in outputs]
+    how: dict[str, Any] = {
+        "strides": strides,
+        "pads": (pads[0][0], pads[1][0], pads[0][1], pads[1][1]),
+        "groups": int(i.attributes.get("feature_group_count", 1)),
+    }
+
+    def apply(v: Sequence[np.ndarray]) -> np.ndarray:
+        weight = np.flip(v[1].transpose(kernel), tuple(turned))
+        return convolved(v[0].transpose(entering), weight, **how).transpose(leaving)
+
+    folded = None if not xs[1].constant or turned else xs[1].value.transpose(kernel)
+    return found.tracing.linear(what, apply, xs, weights=folded)
+
+
+def _joined(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
+    axis = numbers_in(i.attributes["dimensions"])[0]
+    if all(x.constant for x in xs):
+        return found.tracing.constant(np.concatenate([x.value for x in xs], axis))
+    found.tracing.refuse(what, "several values side by side")
+    return xs[0]
+
+
+RULES: dict[str, Callable[..., Traced]] = {
+    "bitcast": _bitcast,
+    "copy": _moved(lambda _, v: v),
+    "convert": _moved(lambda _, v: v),
+    "optimization-barrier": _moved(lambda _, v: v),
+    "reshape": _moved(lambda i, v: v.reshape(_axes(i))),
+    "transpose": _moved(lambda i, v: v.transpose(numbers_in(i.attributes["dimensions"]))),
+    "broadcast": _moved(_broadcast),
+    "slice": _moved(_sliced),
+    "pad": _padded,
+    "concatenate": _joined,
+    "add": _added(1.0),
+    "subtract": _added(-1.0),
+    "negate": _negated,
+    "multiply": _times,
+    "divide": _divided,
+    "maximum": _maximum,
+    "exponential": _curve(np.exp),
+    "logistic": _curve(sigmoid),
+    "tanh": _curve(np.tanh),
+    "sqrt": _curve(np.sqrt),
+    "rsqrt": _curve(lambda v: 1 / np.sqrt(v)),
+    "reduce": _reduced,
+    "dot": _dot,
+    "convolution": _convolution,
+}
+"""An operation that is not here is named, and the audit fails."""

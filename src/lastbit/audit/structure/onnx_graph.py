@@ -1,0 +1,254 @@
+"""What ONNX Runtime makes of a graph: its own optimised model, operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from lastbit.audit.structure.kernels import (
+    convolved,
+    filter_without_blocks,
+    sigmoid,
+    softmax,
+)
+from lastbit.audit.structure.tracing import Traced, Tracing
+
+NCHWC = "com.microsoft.nchwc"
+MICROSOFT = "com.microsoft"
+COPIES = ("Cast", "Identity", "Dropout", "ReorderInput", "ReorderOutput")
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Sigmoid", "QuickGelu", "Sum")
+
+
+@dataclass
+class OnnxTrace:
+    """A model, traced.
+
+    Attributes:
+        tracing: what its tensors are.
+        tensors: each by its name.
+        blocked: those that lie in blocks of channels, though their shape does not say so.
+    """
+
+    tracing: Tracing
+    tensors: dict[str, Traced] = field(default_factory=dict[str, Traced])
+    blocked: set[str] = field(default_factory=set[str])
+
+    @property
+    def block(self) -> int:
+        """How many channels lie side by side in these."""
+        return block_size() if self.blocked else 0
+
+
+def traced_onnx(model: ModelProto, tracing: Tracing) -> OnnxTrace:
+    """Walk through a model as ONNX Runtime would run it, operator by operator."""
+    found = OnnxTrace(tracing)
+    for tensor in model.graph.initializer:
+        found.tensors[tensor.name] = tracing.constant(numpy_helper.to_array(tensor))
+    for value in model.graph.input:
+        if value.name not in found.tensors:
+            found.tensors[value.name] = tracing.image()
+    for node in model.graph.node:
+        _operation(found, node)
+    output = model.graph.output[0].name
+    if output in found.tensors:
+        found.tensors[output] = tracing.finish("the output", found.tensors[output])
+    return found
+
+
+def _operation(found: OnnxTrace, node: NodeProto) -> None:
+    """One operator, or its name among the unknown ones."""
+    what = f"{node.domain + '.' if node.domain else ''}{node.op_type} ({node.output[0]})"
+    rule = RULES.get((node.domain.replace("ai.onnx", ""), node.op_type))
+    options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    missing = [name for name in node.input if name and name not in found.tensors]
+    if rule is None or missing:
+        if not missing:
+            found.tracing.refuse(what, "no operator that is known here")
+        return
+    xs = [found.tensors[name] for name in node.input if name]
+    blocked = any(name in found.blocked for name in node.input)
+    if (node.domain == NCHWC and node.op_type != "ReorderOutput") or (
+        blocked and node.op_type in ELEMENTWISE
+    ):
+        found.blocked.add(node.output[0])
+    elif blocked and node.op_type != "ReorderOutput":
+        found.tracing.refuse(what, "it reads numbers in blocks of channels")
+    for made in _activated(found.tracing, what, rule(found.tracing, what, xs, options), options):
+        found.tensors[node.output[0]] = made
+
+
+def _activated(t: Tracing, what: str, made: Traced, options: dict[str, Any]) -> list[Traced]:
+    """What the activation that is fused to an operator makes of its result."""
+    name = options.get("activation", b"").decode()
+    if not name:
+        return [made]
+    if name != "Sigmoid":
+        t.refuse(what, f"the activation {name}")
+        return []
+    return [t.curved(f"{what} {name}", sigmoid, made)]
+
+
+def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    """A change of type, of name, or of the order in which numbers lie."""
+    if options.get("to", TensorProto.FLOAT) != TensorProto.FLOAT:
+        t.refuse(what, "a change to another type than float32")
+    channels = options.get("channels", 0)
+    return t.copied("", lambda v: v[:, :channels], xs[0]) if channels else xs[0]
+
+
+def _flat(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    """(N, C, 1, 1) as (N, C)."""
+    if xs[0].value[0].size != xs[0].value.shape[1]:
+        t.refuse(what, "a reshape other than to (N, C)")
+    return t.copied("", lambda v: v.reshape(len(v), -1), xs[0])
+
+
+def _transposed(t: Tracing, _: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    return t.copied("", lambda v: v.transpose(options["perm"]), xs[0])
+
+
+def _added(sign: float) -> Callable[..., Traced]:
+    def rule(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+        x, y = xs
+        return t.linear(what, lambda v: v[0] + sign * v[1], (x, y), sizes=lambda v: v[0] + v[1])
+
+    return rule
+
+
+def _times(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    return t.times(what, *xs)
+
+
+def _divided(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    return t.divided(what, *xs)
+
+
+def _convolution(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    """Convolution, and what was fused to it: bias, and a residual (the fourth input)."""
+    x, w, *rest = xs
+    weight = w.value
+    if what.startswith(NCHWC):
+        weight = filter_without_blocks(weight, block_size())
+        weight = weight[:, : x.value.shape[1]] if options.get("group", 1) == 1 else weight
+    how = {"strides": options.get("strides", (1, 1)), "pads": options.get("pads", (0,) * 4),
+           "groups": options.get("group", 1)}  # fmt: skip
+    plain = options.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+    if not plain or {*options.get("dilations", [1])} != {1}:
+        t.refuse(what, "dilations, or pads that are chosen")
+
+    def summed(x: Any, weight: Any, rest: list[Any]) -> Any:
+        y = convolved(x, weight, **how)
+        for term in rest:
+            term = term[:, None, None] if term.ndim == 1 else term
+            channels = min(y.shape[1], term.shape[-3])  # of blocks, some may be padding
+            y = y[:, :channels] + term[..., :channels, :, :]
+        return y
+
+    return t.linear(
+        what,
+        lambda v: summed(v[0], weight, [*v[1:]]),
+        (x, *rest),
+        sizes=lambda v: summed(v[0], np.abs(weight), [*v[1:]]),
+        weights=weight,
+        padded=what.startswith(NCHWC),
+    )
+
+
+def _dense(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    """Gemm and MatMul, with the factors alpha and beta."""
+    x, w, *rest = xs
+    if not w.constant or options.get("transA", 0) or x.value.ndim != 2:
+        t.refuse(what, "a product of matrices other than by constant weights on the right")
+    weight = (w.value if options.get("transB", 0) else w.value.T) * options.get("alpha", 1.0)
+    beta = options.get("beta", 1.0)
+
+    def summed(weight: Any, values: Any) -> Any:
+        return sum((beta * term for term in values[1:]), values[0] @ weight.T)
+
+    return t.linear(
+        what, lambda v: summed(weight, v), (x, *rest),
+        sizes=lambda v: summed(np.abs(weight), v), weights=weight[:, :, None, None],
+    )  # fmt: skip
+
+
+def _batch_norm(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    x, *rest = xs
+    gamma, beta, mean, var = (v.value[:, None, None] for v in rest)
+    factor = gamma / np.sqrt(var + options.get("epsilon", 1e-5))
+    size = np.abs(beta) + np.abs(mean * factor)
+    return t.linear(what, lambda v: (v[0] - mean) * factor + beta, (x,),
+                    sizes=lambda v: v[0] * np.abs(factor) + size)  # fmt: skip
+
+
+def _mean(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    x, axes = xs[0], options.get("axes") or ([*xs[1].value] if len(xs) > 1 else [2, 3])
+    if sorted(int(k) % 4 for k in axes) != [2, 3]:
+        t.refuse(what, f"a mean over {axes}")
+    keep = bool(options.get("keepdims", 1))
+    return t.linear(what, lambda v: v[0].mean(axis=(2, 3), keepdims=keep), (x,))
+
+
+def _sigmoid(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    return t.curved(what, sigmoid, xs[0])
+
+
+def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    """The product of z and sigmoid(alpha z): step by step, as each may be a node."""
+    scaled, alpha = xs[0], options.get("alpha", 1.702)
+    if alpha != 1.0:
+        scaled = t.times(what, scaled, t.constant(np.array(alpha)))
+    return t.times(what, xs[0], t.curved(what, sigmoid, scaled))
+
+
+def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    return t.curved(what, lambda z: softmax(z, options.get("axis", -1)), xs[0])
+
+
+RULES: dict[tuple[str, str], Callable[..., Traced]] = {
+    **{("", name): _copy for name in ("Cast", "Identity", "Dropout")},
+    **{(NCHWC, name): _copy for name in ("ReorderInput", "ReorderOutput")},
+    **{("", name): _flat for name in ("Flatten", "Reshape", "Squeeze")},
+    ("", "Transpose"): _transposed,
+    ("", "Add"): _added(1.0),
+    ("", "Sub"): _added(-1.0),
+    ("", "Sum"): _added(1.0),
+    ("", "Mul"): _times,
+    ("", "Div"): _divided,
+    ("", "Conv"): _convolution,
+    (MICROSOFT, "FusedConv"): _convolution,
+    (NCHWC, "Conv"): _convolution,
+    ("", "Gemm"): _dense,
+    (MICROSOFT, "FusedGemm"): _dense,
+    ("", "MatMul"): _dense,
+    (MICROSOFT, "FusedMatMul"): _dense,
+    ("", "BatchNormalization"): _batch_norm,
+    ("", "GlobalAveragePool"): _mean,
+    (NCHWC, "GlobalAveragePool"): _mean,
+    ("", "ReduceMean"): _mean,
+    ("", "Sigmoid"): _sigmoid,
+    (MICROSOFT, "QuickGelu"): _quick_gelu,
+    ("", "Softmax"): _softmax,
+}
+"""By domain and name. An operator that is not here is named, and the audit fails."""
+
+
+@cache
+def block_size() -> int:
+    """How many channels lie side by side here; found out by letting the runtime order some."""
+    from lastbit.audit.onnx_values import session_of
+
+    node = helper.make_node("ReorderInput", ["x"], ["y"], domain=NCHWC)
+    ends = (helper.make_tensor_value_info(e, TensorProto.FLOAT, [1, 64, 1, 2]) for e in "xy")
+    x, y = ends
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(NCHWC, 1)]
+    model = helper.make_model(
+        helper.make_graph([node], "blocks", [x], [y]), ir_version=8, opset_imports=opsets
+    )
+    channels = np.repeat(np.arange(64, dtype=np.float32), 2).reshape(1, 64, 1, 2)
+    (found,) = session_of(model.SerializeToString(), "off").run(None, {"x": channels})
+    return int(np.flatnonzero(np.asarray(found).ravel() == 0)[1])

@@ -1,0 +1,207 @@
+"""The reference executor of rewritten graphs: the normal form, rewritten at random.
+
+What a runtime may do to the operators of a sum (docs/bound.md, section 2) is done here by dice:
+constants are folded with each other and into weights, before or after the sum, factors are applied
+to products, to partial sums or to the whole, or are moved into the sums that read the node; all
+terms, a residual among them, are added by any tree. Every operation is one of binary32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
+from lastbit.float32.rounding import Arithmetic
+from lastbit.float32.sums import Order, ordered_sum
+from lastbit.graph import ByteArray, Float32Array, as_batch
+from lastbit_check.network import Constant, Factor, Network, Node, Part, product
+from lastbit_check.operators.layers import products
+
+Values = dict[str, NDArray[np.float64]]
+"""(C, H, W) by node, exact: a node whose factors were moved has its value times these."""
+
+
+def execute_rewritten(
+    network: Network,
+    image: ByteArray,
+    *,
+    seed: int,
+    order: Order | None = None,
+    flush_to_zero: bool = False,
+    sigmoid: Function = correctly_rounded_sigmoid,
+    exp: Function = correctly_rounded_exp,
+) -> Values:
+    """The values of all nodes in one execution of the network.
+
+    Args:
+        network: in the checker's normal form.
+        image: bytes, (H, W) or (C, H, W).
+        seed: of all dice but those of the image.
+        order: of the terms of sums; by default a random tree, another for each node.
+        flush_to_zero: subnormal operands and results become zero.
+        sigmoid: in the place of the correctly rounded one.
+        exp: likewise, inside softmax.
+    """
+    pixels = as_batch(image, network.input.shape)[0].astype(np.float32)
+    random = np.random.default_rng(seed)
+    how = _Execution(network, Arithmetic(flush_to_zero), random, order, sigmoid, exp, {}, {})
+    with np.errstate(all="ignore"):
+        for node in network.nodes:
+            how.stored[node.name] = how.value(node, pixels)
+    return how.values()
+
+
+@dataclass(frozen=True)
+class _Execution:
+    """``stored`` are the numbers as they are kept; ``moved`` the factors that they lack."""
+
+    network: Network
+    arithmetic: Arithmetic
+    random: np.random.Generator
+    order: Order | None
+    sigmoid: Function
+    exp: Function
+    stored: dict[str, Float32Array]
+    moved: dict[str, tuple[Factor, ...]]
+
+    def values(self) -> Values:
+        found = Values()
+        for node in self.network.nodes:
+            x = self.stored[node.name].astype(np.float64)
+            factors = self.moved.get(node.name, ())
+            scale = product(factors, node.shape[0]).astype(np.float64)
+            found[node.name] = x * scale[:, None, None]
+        return found
+
+    def value(self, node: Node, pixels: Float32Array) -> Float32Array:
+        a, x = self.arithmetic, [self.stored[name] for name in node.inputs]
+        match node.op:
+            case "input":
+                return pixels
+            case "sum":
+                return self.sum(node)
+            case "sigmoid":
+                return a.flush(self.sigmoid(a.flush(x[0])))
+            case "silu":
+                return a.multiply(x[0], a.flush(self.sigmoid(a.flush(x[0]))))
+            case "gate":
+                return self.gate(node)
+            case _:
+                z = a.flush(x[0])
+                powers = a.flush(self.exp(a.subtract(z, np.max(z, keepdims=True))))
+                return a.divide(powers, ordered_sum(powers.reshape(-1, 1, 1), self._order(), a))
+
+    def sum(self, node: Node) -> Float32Array:
+        """The terms in pieces, and what they add up to."""
+        assert node.sum is not None
+        parts, constants, last = node.sum.parts, node.sum.constants, node.trailing
+        if last and self._may_move(node) and self.random.random() < 0.5:
+            self.moved[node.name] = last
+        elif last and self.random.random() < 0.5:  # the whole is multiplied, at last
+            parts, constants = self._without(node, len(last))
+            return self._scaled(self._added(node, parts, constants), last)
+        if node.name in self.moved:
+            parts, constants = self._without(node, len(last))
+        return self._added(node, parts, constants)
+
+    def gate(self, node: Node) -> Float32Array:
+        """Factors that were moved from what it reads are applied to the product, or before."""
+        a = self.arithmetic
+        x, s = (self.stored[name] for name in node.inputs)
+        later: tuple[Factor, ...] = ()
+        found = list[Float32Array]()
+        for name, v in zip(node.inputs, (x, s), strict=True):
+            factors = self.moved.get(name, ())
+            if self.random.random() < 0.5:
+                later += factors
+                found.append(v)
+            else:
+                found.append(self._scaled(v, factors))
+        return self._scaled(a.multiply(found[0], found[1]), later)
+
+    def _may_move(self, node: Node) -> bool:
+        readers = self.network.readers[node.name]
+        return all(reader.op in ("sum", "gate") for reader in readers)
+
+    def _without(self, node: Node, count: int) -> tuple[list[Part], list[Constant]]:
+        assert node.sum is not None
+        parts = [p._replace(factors=p.factors[: len(p.factors) - count]) for p in node.sum.parts]
+        constants = [c._replace(factors=c.factors[: len(c.factors) - count])
+                     for c in node.sum.constants]  # fmt: skip
+        return parts, constants
+
+    def _added(self, node: Node, parts: list[Part] | tuple[Part, ...],
+               constants: list[Constant] | tuple[Constant, ...]) -> Float32Array:  # fmt: skip
+        pieces = [self._part(node, part) for part in parts]
+        for constant in constants:
+            values = self._scaled(constant.value[:, None, None], constant.factors)
+            pieces.append(np.broadcast_to(values, node.shape).reshape(1, *node.shape))
+        return ordered_sum(np.concatenate(pieces), self._order(), self.arithmetic)
+
+    def _part(self, node: Node, part: Part) -> Float32Array:
+        """The terms of a part (terms, C, H, W): each by itself, or a few partial sums."""
+        a, dice, source = self.arithmetic, self.random.random(), self.stored[part.source]
+        outs, per = part.weight.shape[:2]
+        read = (np.arange(outs) * part.groups // outs * per)[:, None] + np.arange(per)
+        moved = [(f._replace(value=f.value[read][..., None, None]))
+                 for f in self.moved.get(part.source, ())]  # fmt: skip
+        weights, factors = self._scaled(part.weight, moved), part.factors
+        if factors and dice < 0.5:
+            weights = self._scaled(weights, factors)
+        terms = _gathered(products(part, node.shape, source.shape), weights, source, a)
+        terms = terms.reshape(-1, *node.shape)
+        if dice < 0.5 or not factors:
+            return terms
+        if dice < 0.75:
+            return np.stack([self._scaled(term, factors) for term in terms])
+        cut = int(self.random.integers(1, len(terms) + 1))
+        sums = [ordered_sum(some, self._order(), a) for some in (terms[:cut], terms[cut:])
+                if len(some)]  # fmt: skip
+        return np.stack([self._scaled(one, factors) for one in sums])
+
+    def _scaled(self, x: Float32Array, factors: Sequence[Factor]) -> Float32Array:
+        """x times factors, one after the other, or some of them folded before."""
+        a, left = self.arithmetic, list(factors)
+        while left:
+            by, inverse = self._number(left.pop(0))
+            if left and not inverse and self.random.random() < 0.5:
+                other, over = self._number(left.pop(0))
+                by = a.divide(by, other) if over else a.multiply(by, other)
+            by = by.reshape(*by.shape, *[1] * (x.ndim - by.ndim))
+            if inverse and self.random.random() < 0.5:
+                x = a.divide(x, by)
+            else:
+                x = a.multiply(x, a.divide(np.ones_like(by), by) if inverse else by)
+        return x
+
+    def _number(self, factor: Factor) -> tuple[Float32Array, bool]:
+        """The constants of a factor, and whether they divide."""
+        value = factor.value
+        near = value.astype(np.float64).astype(np.float32)
+        exact = np.array([Fraction(float(n)) for n in near.ravel()], object).reshape(near.shape)
+        if not factor.known:
+            ulps = self.random.integers(-2, 3, near.shape)  # batch norm's, made in some way
+            return (near * (1 + ulps * 2.0**-23)).astype(np.float32), False
+        if np.all(exact == value):
+            return near, False
+        return (1 / value).astype(np.float64).astype(np.float32), True
+
+    def _order(self) -> Order:
+        return self.order or f"random:{self.random.integers(2**31)}"
+
+
+def _gathered(
+    made: csr_array, weights: Float32Array, source: Float32Array, a: Arithmetic
+) -> Float32Array:
+    """The products of every unit (terms, units), with zeros where it has fewer."""
+    each = np.diff(made.indptr)
+    terms = np.zeros((len(each), max(1, int(np.max(each)))), np.float32)
+    x = source.ravel()[made.indices]
+    terms[np.arange(terms.shape[1]) < each[:, None]] = a.multiply(weights.ravel()[made.data], x)
+    return terms.T

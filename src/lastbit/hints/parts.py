@@ -1,0 +1,84 @@
+"""Where a bound is lost: each node's part of it, and each kind's. No certificate says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lastbit_check.check import Derived
+from lastbit_check.derive.conclude import Balance, Claim, softmax_error
+from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, Entry
+from lastbit_check.question import SAME_PROGRAM
+
+Losses = dict[str, dict[str, Fraction]]
+"""By node: remainder, rounding and defect, in units of a difference of two logits."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a claim divides.
+
+    Attributes:
+        parts: ``upper``, divided in proportion to what each part adds to the change of the logits.
+            What the roundings of the first layers do through their slopes counts as rounding.
+        nodes: what each node adds for the worst pair and place.
+    """
+
+    parts: dict[str, Fraction]
+    nodes: Losses
+
+
+def divided(derived: Derived, executions: str) -> Division:
+    """How the claim for these executions divides; in zeros, where nothing moves."""
+    claim, balance = derived.claims[executions], Balance(derived.derivation, executions)
+    nodes = losses(balance, claim)
+    absorbed = bool(derived.derivation.frame.hints.absorbed) and executions == SAME_PROGRAM
+    if absorbed:
+        nodes = {name: dict.fromkeys(kinds, Fraction(0)) for name, kinds in nodes.items()}
+    return Division(_parts(balance, claim, nodes, none=absorbed), nodes)
+
+
+def losses(balance: Balance, claim: Claim) -> Losses:
+    """What each node adds to the bound of the worst pair and place, by kind."""
+    d, (*pair, place) = balance.derivation, claim.worst
+    row, found = d.ledger.row(pair), Losses()
+    rounded = shares(balance, row, place)
+    for node in d.frame.network.computed:
+        kinds = {ROUNDING: rounded[node.name]}
+        for kind in (REMAINDER, DEFECT):
+            effect = d.ledger.effects[Entry(balance.executions, kind, node.name)]
+            column = place if effect.n.shape[1] > 1 else 0
+            kinds[kind] = effect[row, column].largest()
+        found[node.name] = kinds
+    return found
+
+
+def shares(balance: Balance, row: int, place: int) -> dict[str, Fraction]:
+    """The roundings of each node; of some that are bounded together, as they were alone."""
+    pair, found = balance.derivation.ledger.pairs[row], dict[str, Fraction]()
+    for name, each in balance.node_roundings(row).items():
+        found[name] = each[0, place if each.n.shape[1] > 1 else 0].largest()
+    for cap in balance.derivation.caps:
+        if cap.pair == pair and balance.executions in cap.executions:
+            alone = sum((found[name] for name in cap.nodes), Fraction(0))
+            for name in cap.nodes if alone > cap.most else ():
+                found[name] *= cap.most / alone
+    return found
+
+
+def _parts(balance: Balance, claim: Claim, nodes: Losses, *, none: bool) -> dict[str, Fraction]:
+    d, (*pair, place) = balance.derivation, claim.worst
+    first = {node.name for node in d.frame.early}
+    rounding = sum((kinds[ROUNDING] for kinds in nodes.values()), Fraction(0))
+    if not none:
+        rounding += balance.off[d.ledger.row(pair), place].largest()
+    outside = [name for name in nodes if name not in first]
+    remainder = sum((nodes[name][REMAINDER] for name in outside), Fraction(0))
+    remainder += sum((nodes[name][DEFECT] for name in [d.frame.early[-1].name, *outside]),
+                     Fraction(0))  # fmt: skip
+    early = max(claim.logits - rounding - remainder, Fraction(0))
+    soft = 2 * softmax_error(d.frame.network.classes) if claim.upper else Fraction(0)
+    moved = max(claim.upper - soft, Fraction(0))
+    rate = moved / claim.logits if claim.logits else Fraction(0)
+    kinds = {"first_layer": early, "remainder": remainder, "rounding": rounding}
+    return {**{k: v * rate for k, v in kinds.items()}, "softmax": claim.upper - moved}

@@ -1,0 +1,124 @@
+"""How far two runs may be apart, node by node: the columns of changes, and what they cost.
+
+Aspects of two runs: the two executions of a question, and two that tell how far the first layers'
+computed values are from those of real arithmetic, F(v): of one run (``exact``), and the difference
+of this error between two runs of one program (``apart``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, total
+from lastbit_check.derive.columns import Spread
+from lastbit_check.derive.frame import Frame
+from lastbit_check.derive.ledger import (
+    DEFECT,
+    REMAINDER,
+    Entry,
+    defect,
+    weighed,
+)
+from lastbit_check.derive.reach import Reach, columns
+from lastbit_check.network import Node
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import CurveKind
+from lastbit_check.operators.forms import Bound, Change, Value, nothing
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
+from lastbit_check.verdict import at
+
+EXACT, APART = "exact", "apart"
+ASPECTS = {
+    ANY_TWO: (2.0, False),
+    SAME_PROGRAM: (2.0, True),
+    EXACT: (1.0, False),
+    APART: (2.0, True),
+}
+"""Of how many runs the roundings count, and whether only where the place reaches."""
+
+Moves = Mapping[str, Bound]
+"""By node."""
+
+
+def changed(frame: Frame, node: Node, values: Mapping[str, Value], moves: Moves) -> Change:
+    """What becomes of the changes of a node's inputs."""
+    if node.name in frame.given:
+        moved = frame.given[node.name].moves.error
+        return Change(moved, moved)
+    sources = [values[name] for name in node.inputs]
+    read = [moves[name] for name in node.inputs]
+    return KINDS[node.op].change(frame.settings[node.name], sources, read)
+
+
+def errors_apart(
+    frame: Frame, node: Node, values: Mapping[str, Value], moves: Mapping[str, Moves]
+) -> Change:
+    """The aspect ``apart``, from itself and from the moves and errors of what is read."""
+    kind, setting = KINDS[node.op], frame.settings[node.name]
+    if not isinstance(kind, CurveKind):
+        return changed(frame, node, values, moves[APART])
+    (name,) = node.inputs
+    same, off = moves[SAME_PROGRAM][name].radius, moves[EXACT][name].radius
+    return kind.apart(setting, values[name], same, off, moves[APART][name])
+
+
+def bounded(change: Change, value: Value, runs: float, mask: Reach, spread: Spread | None) -> Bound:
+    """With the noise of so many runs, and what the bases make; 0 where nothing is reached."""
+    none = Fix(np.zeros((*change.error.n.shape[:3], 1)), ZERO_GRID)
+    made, slack = (spread.spread, spread.slack) if spread else (none, none)
+    shape = change.error.n.shape
+    told = np.ones(1) if mask is None else mask.reshape(*shape[:3], -1).astype(np.float64)
+    noise = Fix(runs * value.noise.n * told, value.noise.e)
+    error = total(Fix(change.error.n * told, change.error.e), Fix(slack.n * told, slack.e), noise)
+    return Bound(error, Fix(np.broadcast_to(made.n, shape) * told, made.e))
+
+
+def masked(bend: Fix, mask: Reach) -> Fix:
+    """The remainder where something is reached, else 0."""
+    if mask is None:
+        return bend
+    return Fix(bend.n * mask.reshape(*bend.n.shape[:3], -1), bend.e)
+
+
+def booked(
+    frame: Frame, node: Node, pairs: Sequence[tuple[int, int]], aspect: str, bend: Fix, moves: Fix
+) -> dict[Entry, Fix]:
+    """Remainder and defect of a node, for some places (C, H, W, K)."""
+    dual, units = frame.duals[node.name], math.prod(node.shape)
+    return {
+        Entry(aspect, REMAINDER, node.name): weighed(dual, pairs, bend.reshape(units, -1)),
+        Entry(aspect, DEFECT, node.name): defect(dual, pairs, moves.reshape(units, -1)),
+    }
+
+
+def first_changes(
+    frame: Frame, values: Mapping[str, Value], masks: Mapping[str, Reach], places: range
+) -> tuple[dict[Entry, Fix], dict[str, dict[str, Bound]]]:
+    """Effects and moves of the first layers, for some places."""
+    pairs, moves = frame.pairs, {name: dict[str, Bound]() for name in ASPECTS}
+    effects = dict[Entry, Fix]()
+    for node in frame.early:
+        with at(node.name):
+            mask = columns(masks[node.name], places)
+            for aspect, (runs, seen) in ASPECTS.items():
+                told = mask if seen else None
+                if node.op == "input":
+                    moved = frame.question.moves(node.shape, places)
+                    still = Bound(*(nothing(x[..., : 1 if aspect == EXACT else None])
+                                    for x in moved))  # fmt: skip
+                    bound = moved if aspect in EXECUTIONS else still
+                    bend = bound.error
+                else:
+                    change = (
+                        errors_apart(frame, node, values, moves)
+                        if aspect == APART
+                        else changed(frame, node, values, moves[aspect])
+                    )
+                    bound = bounded(change, values[node.name], runs, told, None)
+                    bend = masked(change.bend, told)
+                moves[aspect][node.name] = bound
+                effects.update(booked(frame, node, pairs, aspect, bend, bound.radius))
+    return effects, moves

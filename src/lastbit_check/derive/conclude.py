@@ -1,0 +1,175 @@
+"""From what each node adds to a difference of two logits to a change of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from lastbit_check.arithmetic.binary32 import UNIT
+from lastbit_check.arithmetic.enclosure import tanh_upper
+from lastbit_check.arithmetic.exact import Fix, total
+from lastbit_check.derive.changes import APART, EXACT
+from lastbit_check.derive.derivation import Derivation
+from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs, weighed
+from lastbit_check.question import ANY_TWO, SAME_PROGRAM
+
+EXP_ERROR = Fraction(1, 2**20)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Upper bounds for some executions.
+
+    ``upper`` bounds the change of a probability, ``logits`` that of any difference of two logits.
+    ``worst`` is (class, class, place).
+    """
+
+    upper: Fraction
+    logits: Fraction
+    worst: tuple[int, int, int]
+
+
+Exactly = Callable[[int, int], Fraction | None]
+"""The first layers in real arithmetic: for a row of the ledger and a place, if it is known."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a derivation's ledger adds up to for some executions (pairs, places)."""
+
+    derivation: Derivation
+    executions: str
+
+    @cached_property
+    def early(self) -> Fix:
+        """What the first layers add as separate units, without what is rounded."""
+        return self._added(self._inside(self.executions))
+
+    @cached_property
+    def later(self) -> Fix:
+        """What all other nodes add, without what is rounded."""
+        ledger, first = self.derivation.ledger, self._first
+        outside = self._names[len(first) :]
+        return self._added(
+            [
+                *ledger.of(self.executions, REMAINDER, outside),
+                *ledger.of(self.executions, DEFECT, [*first[-1:], *outside]),
+            ]
+        )
+
+    @cached_property
+    def off(self) -> Fix:
+        """What the roundings of the first layers do through their slopes, in two runs."""
+        errors = self._added(self._inside(EXACT if self.executions == ANY_TWO else APART))
+        return Fix((2.0 if self.executions == ANY_TWO else 1.0) * errors.n, errors.e)
+
+    @cached_property
+    def everything(self) -> Fix:
+        """Upper bounds of all that is added: every unit's rounding by itself."""
+        alone = self.derivation.ledger.of(ANY_TWO, ROUNDING, self._names)
+        return total(self.early, self.later, self._added(alone))
+
+    @cached_property
+    def _rows(self) -> dict[int, list[Fraction]]:
+        return {}
+
+    def roundings(self, row: int) -> list[Fraction]:
+        """What the roundings that may differ do, for a pair of classes, by place."""
+        if row not in self._rows:
+            self._rows[row] = self._rounded(row)
+        return self._rows[row]
+
+    def node_roundings(self, row: int) -> dict[str, Fix]:
+        """Likewise, each node's by itself (1, places) or (1, 1)."""
+        d, pair = self.derivation, self.derivation.ledger.pairs[row]
+        found = dict[str, Fix]()
+        for name in self._names:
+            noise = both_runs(d.values[name].noise)
+            mask = d.reach[name] if self.executions == SAME_PROGRAM else None
+            seen = noise if mask is None else Fix(noise.n * mask, noise.e)
+            found[name] = weighed(d.frame.duals[name], [pair], seen)
+        return found
+
+    def bound(self, row: int, place: int, exact: Fraction | None) -> Fraction:
+        """Of the change of a difference of two logits; ``exact`` of the first layers, if known."""
+        least = self.early[row, place].largest()
+        if exact is not None:
+            least = min(least, exact + self.off[row, place].largest())
+        return least + self.later[row, place].largest() + self.roundings(row)[place]
+
+    def claim(self, exactly: Exactly) -> Claim:
+        """For the pair of classes and the place where the bound is largest.
+
+        From the largest sum down each is derived once more, with the first layers' exact form and
+        with the roundings that differ, until no sum that is left is larger than the largest bound
+        so far.
+        """
+        worst, most = (0, 0), Fraction(-1)
+        for k in np.argsort(-self.everything.n, axis=None, kind="stable").tolist():
+            row, place = divmod(k, self.everything.n.shape[1])
+            if self.everything[row, place].largest() <= most:
+                break
+            bound = self.bound(row, place, exactly(row, place))
+            if bound > most:
+                worst, most = (row, place), bound
+        change = tanh_upper(most / 4) + 2 * softmax_error(self.derivation.frame.network.classes)
+        pair = self.derivation.ledger.pairs[worst[0]]
+        return Claim(min(Fraction(1), change), most, (*pair, worst[1]))
+
+    @property
+    def _names(self) -> list[str]:
+        return [node.name for node in self.derivation.frame.network.computed]
+
+    @property
+    def _first(self) -> list[str]:
+        return [node.name for node in self.derivation.frame.early]
+
+    @property
+    def _places(self) -> int:
+        frame = self.derivation.frame
+        return frame.question.places(frame.network.input.shape)
+
+    def _inside(self, aspect: str) -> list[Fix]:
+        ledger, first = self.derivation.ledger, self._first
+        return [*ledger.of(aspect, REMAINDER, first), *ledger.of(aspect, DEFECT, first[:-1])]
+
+    def _added(self, parts: list[Fix]) -> Fix:
+        shape = (len(self.derivation.ledger.pairs), self._places)
+        return total(*(Fix(np.broadcast_to(x.n, shape), x.e) for x in parts), bits=40)
+
+    def _rounded(self, row: int) -> list[Fraction]:
+        found, pair = self.node_roundings(row), self.derivation.ledger.pairs[row]
+        caps = [cap for cap in self.derivation.caps
+                if cap.pair == pair and self.executions in cap.executions]  # fmt: skip
+        alone = found.keys() - {name for cap in caps for name in cap.nodes}
+        sums = _by_place([found[name] for name in sorted(alone)], self._places)
+        for cap in caps:
+            each = _by_place([found[name] for name in sorted(cap.nodes)], self._places)
+            sums = [a + min(b, cap.most) for a, b in zip(sums, each, strict=True)]
+        return sums
+
+
+def _by_place(parts: list[Fix], places: int) -> list[Fraction]:
+    if not parts:
+        return [Fraction(0)] * places
+    whole = total(*(Fix(np.broadcast_to(x.n, (1, places)), x.e) for x in parts), bits=40)
+    return [Fraction(int(n)) / Fraction(2) ** whole.e for n in whole.n[0]]
+
+
+def nothing_moves(derivation: Derivation) -> Claim:
+    """Where no move of the input reaches an answer."""
+    return Claim(Fraction(0), Fraction(0), (*derivation.ledger.pairs[0], 0))
+
+
+def softmax_error(classes: int) -> Fraction:
+    """|computed softmax - softmax| of the computed logits (docs/bound.md, section 5).
+
+    With theta = error of one exponential relative to the largest, (u/e)(1 + 2^-10) + 2^-20, and at
+    most 2n roundings: 1.1 ((n + 1) theta + (2n + 1) u).
+    """
+    theta = UNIT / 2 + EXP_ERROR
+    return Fraction(11, 10) * ((classes + 1) * theta + (2 * classes + 1) * UNIT)

@@ -1,0 +1,66 @@
+"""Which units one place of the input can reach, if one program runs both images.
+
+A unit that reads bit-identical operands returns a bit-identical number (the assumption
+``deterministic``): its change is 0, and no rounding of it differs. A sigmoid whose computed value
+is one binary32 number, whatever its operand, passes nothing on (``binary32-values``).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit_check.network import Node
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import CurveKind
+from lastbit_check.operators.forms import Value
+from lastbit_check.operators.kinds import Setting
+
+Mask = NDArray[np.bool_]
+Reach = Mask | None
+"""(units, places), or one column for all places alike; None where any may reach every unit."""
+MOST_ENTRIES = 2**27
+
+
+def from_input(node: Node, places: int) -> Reach:
+    """Each place of the input reaches itself; none anything, if there is but one for all."""
+    units = math.prod(node.shape)
+    if places < units:
+        return np.zeros((units, 1), np.bool_)
+    return np.eye(units, dtype=np.bool_) if units**2 <= MOST_ENTRIES else None
+
+
+def reached(setting: Setting, sources: list[Value], before: list[Reach]) -> Reach:
+    """By which places the units of a node are reached, from those that it reads."""
+    found, kind = _joined(setting, before), KINDS[setting.node.op]
+    if isinstance(kind, CurveKind):
+        unsettled: Mask = np.logical_not(kind.settled(sources[0])).reshape(-1, 1)
+        found = unsettled if found is None else np.logical_and(found, unsettled)
+    return None if found is not None and bool(np.all(found)) else found
+
+
+def columns(mask: Reach, places: range) -> Reach:
+    """For some places."""
+    return mask if mask is None or mask.shape[1] == 1 else mask[:, places.start : places.stop]
+
+
+def anywhere(mask: Reach) -> Reach:
+    """Which units any place reaches (units, 1)."""
+    return None if mask is None else np.any(mask, axis=1, keepdims=True)
+
+
+def _joined(setting: Setting, before: list[Reach]) -> Reach:
+    known = [mask for mask in before if mask is not None]
+    units, wide = math.prod(setting.node.shape), max([1, *(mask.shape[1] for mask in known)])
+    if len(known) < len(before) or units * wide > MOST_ENTRIES:
+        return None
+    found = np.zeros((units, wide), np.bool_)
+    if setting.layer:
+        for part, mask in zip(setting.layer.parts, known, strict=True):
+            found |= part.matrix(np.ones(part.w.data.size)) @ mask > 0
+        return found
+    for mask in known:
+        found |= mask if len(mask) == units else np.repeat(mask, units // len(mask), axis=0)
+    return found

@@ -1,0 +1,145 @@
+"""Sigmoid and SiLU: curves, followed by their slopes.
+
+What is assumed of them, in units of u = 2^-24 (docs/bound.md, section 2): |computed sigmoid(z) -
+sigmoid(z)| <= 4u and |computed silu(z) - silu(z)| <= 6u|z| + 2^-126; half of either where |z| <=
+2^-6; u/16 and u|z|/16 + 2^-126 where |z| <= 2^-27, because 1/2 and z/2 are returned there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import diags_array
+
+from lastbit_check.arithmetic.binary32 import UNIT_BITS, underflow
+from lastbit_check.arithmetic.enclosure import enclosed
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints, least, most, times, total
+from lastbit_check.network import Node
+from lastbit_check.onnxfile import Operator
+from lastbit_check.operators.forms import Bound, Change, Made, Value, line, reduced
+from lastbit_check.operators.kinds import Core, Setting
+from lastbit_check.operators.reading import Reader, Rule, made
+
+SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
+NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
+ERROR_AT_ZERO = Fraction(1, 16)
+
+
+@dataclass(frozen=True)
+class CurveKind:
+    """A curve f by the name of its table.
+
+    ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
+    |f''| by 2^-turn.
+    """
+
+    name: str
+    error: Fraction
+    grows: bool
+    at_zero: Fix
+    turn: int
+    hinted: frozenset[str] = frozenset({"slopes", "boxes"})
+
+    def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
+        """Slopes on the hull of the range and 0, for the value itself."""
+        (z,) = sources
+        (lo, hi), m = z.interval, setting.slope
+        size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
+        noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
+        if setting.boxed:
+            return Made(*_box(enclosed(self.name, lo, hi)), noise)
+        hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
+        rest = times(deviation(m, *enclosed(f"{self.name}'", *hull)), z.magnitude)
+        return Made(*bent(z, m, self.at_zero, rest), noise)
+
+    def change(self, setting: Setting, sources: list[Value], moves: list[Bound]) -> Change:
+        """Slopes on the range: both runs are in it. None changes by more than the box's width."""
+        (z,), (move,) = sources, moves
+        lo, hi = z.interval
+        slopes = enclosed(f"{self.name}'", lo, hi)
+        bend = times(deviation(setting.slope, *slopes), move.radius)
+        if setting.boxed:
+            low, high = enclosed(self.name, lo, hi)
+            steepest = times(most(-slopes[0], slopes[1]), move.radius)
+            return Change(least(steepest, total(high, -low)), bend)
+        carried = times(setting.slope.abs(), move.error, bits=(21, 31))
+        return Change(total(carried, bend), bend)
+
+    def apart(self, setting: Setting, z: Value, moves: Fix, off: Fix, errors: Bound) -> Change:
+        """How the errors of two runs differ: f(z') - f(Z') - (f(z) - f(Z)), Z in real arithmetic.
+
+        With |z - Z| <= off and mean slopes s of f from Z to z, s' from Z' to z', that is
+        s' ((z' - Z') - (z - Z)) + (s' - s) (z - Z), and |s' - s| <= max |f''| times ``moves``.
+        """
+        slopes = enclosed(f"{self.name}'", *z.interval)
+        twist = times(moves, off)
+        twist = Fix(twist.n, twist.e + self.turn)
+        bend = total(times(deviation(setting.slope, *slopes), errors.radius), twist)
+        if setting.boxed:
+            steepest = most(-slopes[0], slopes[1])
+            return Change(total(times(steepest, errors.radius), twist), bend)
+        carried = times(setting.slope.abs(), errors.error, bits=(21, 31))
+        return Change(total(carried, bend), bend)
+
+    def settled(self, z: Value) -> NDArray[np.bool_]:
+        """Units (C, H, W) whose computed value is one binary32 number, whatever z is in its range.
+
+        Within u/16 + 2^-29 of 1/2 there is no other than 1/2.
+        """
+        if self.grows:
+            return np.zeros(z.c.n.shape[:3], np.bool_)
+        magnitude = z.magnitude
+        limit = AT_ZERO * Fraction(2) ** magnitude.e
+        return magnitude.n[..., 0] <= math.floor(limit)
+
+    def cores(self, setting: Setting) -> list[Core]:
+        """The slope of each channel."""
+        return [diagonal(setting)]
+
+    def _assumed(self, reach: Fix) -> Fix:
+        """The assumed error, a multiple of u / 16, of a function read where |z| <= reach."""
+        near = self.error / 2 if reach.largest() <= NEAR_ZERO else self.error
+        units = ERROR_AT_ZERO if reach.largest() <= AT_ZERO else near
+        return Fix(np.array(float(units * 16)), UNIT_BITS + 4)
+
+
+def diagonal(setting: Setting) -> Core:
+    """The core of a node that multiplies its first input, channel by channel, by the slope."""
+    node, m = setting.node, setting.slope
+    return Core(node.inputs[0], diags_array(np.broadcast_to(m.n, (*node.shape, 1)).ravel()), m.e)
+
+
+def bent(x: Value, m: Fix, at_zero: Fix, rest: Fix) -> tuple[Fix, Fix]:
+    """m x + at_zero +- rest: its centre, and its error."""
+    own = reduced(x.c)
+    parts = [Fix(own.n * m.n, own.e + m.e), Fix(0 * own.n, own.e), at_zero]
+    return line(parts, times(m.abs(), x.bound.error, bits=(21, 31)), rest)
+
+
+def deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
+    """max |s - m| over all s from ``lo`` to ``hi``."""
+    return most(total(hi, -m), total(m, -lo))
+
+
+def _box(interval: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
+    """The middle of an interval, and half its width: how a value depends on bases is forgotten."""
+    lo, hi = interval
+    middle = total(lo, hi, up=False)
+    c = reduced(Fix(middle.n, middle.e + 1))
+    return c, most(total(hi, -c), total(c, -lo))
+
+
+def _sigmoid(_: Reader, o: Operator, x: Node) -> Node:
+    return made(o, "sigmoid", x)
+
+
+_HALF: Ints = np.array([2.0**39])
+RULES = {"Sigmoid": Rule({1: _sigmoid})}
+KINDS = {
+    "silu": CurveKind("silu", SILU_ERROR, True, Fix(np.zeros(1), ZERO_GRID), 1),
+    "sigmoid": CurveKind("sigmoid", SIGMOID_ERROR, False, Fix(_HALF, 40), 3),
+}

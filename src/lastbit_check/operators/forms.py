@@ -1,0 +1,121 @@
+"""What is known of a node: of its values, and of how far two runs may be apart.
+
+For every image and every allowed execution the computed value is, elementwise,
+
+    x = c + A (x_base - c_base) + e,   |e| <= error,   |A| radius_base <= spread,
+
+with the linear map A of each base node before it (derive/columns.py; zero where a node does not
+depend on it). Of two runs |x' - x| <= error + spread of a `Bound`, column by column: there is one
+for each place of the input that may change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, total
+from lastbit_check.network import Node, growth
+
+Before = tuple[Fraction, Fraction]
+"""What bounds a value without its trailing factors: a number, and a factor on its magnitude."""
+
+
+class Bound(NamedTuple):
+    """Half widths (C, H, W, K): what has gathered since the last base, and what bases make."""
+
+    error: Fix
+    spread: Fix
+
+    @property
+    def radius(self) -> Fix:
+        """Both together."""
+        return total(self.error, self.spread)
+
+
+@dataclass(frozen=True)
+class Value:
+    """``c`` (C, H, W, 1), its ``bound`` of one column, and the ``noise`` |rho| of one execution.
+
+    ``before`` bounds what may be read in its place, without its trailing factors.
+    """
+
+    c: Fix
+    bound: Bound
+    noise: Fix
+    before: Before = (Fraction(0), Fraction(1))
+
+    @property
+    def interval(self) -> tuple[Fix, Fix]:
+        """Lower and upper bound of the computed value (C, H, W, 1)."""
+        r = self.bound.radius
+        return -total(-self.c, r), total(self.c, r)
+
+    @property
+    def magnitude(self) -> Fix:
+        """Upper bound of |x| (C, H, W, 1)."""
+        return total(self.c.abs(), self.bound.radius)
+
+    @property
+    def largest(self) -> Fraction:
+        """No number that may be read in the place of this one is larger."""
+        size, factor = self.before
+        return max(size, self.magnitude.largest() * factor)
+
+
+class Made(NamedTuple):
+    """What a rule makes of a node's value: c +- ``error``, but for the bases and the ``noise``.
+
+    ``before`` is that of `Value`.
+    """
+
+    c: Fix
+    error: Fix
+    noise: Fix
+    before: Before = (Fraction(0), Fraction(1))
+
+    def value(self, spread: Fix, *more: Fix) -> Value:
+        """The value, with what the bases make of it, and what else it is off by."""
+        bound = Bound(total(self.error, *more, self.noise), spread)
+        return Value(self.c, bound, self.noise, self.before)
+
+
+class Change(NamedTuple):
+    """What a rule makes of a node's change, but for the bases and the noise (C, H, W, K).
+
+    ``error`` is that of the `Bound`; ``bend`` bounds |nu|, by which the change differs from what
+    the node's linear core makes of its inputs' changes.
+    """
+
+    error: Fix
+    bend: Fix
+
+
+def line(parts: list[Fix], carried: Fix, left: Fix) -> tuple[Fix, Fix]:
+    """A sum of centres, each within a unit of its grid, and its error.
+
+    That is what is ``carried`` of earlier errors, and what the line has ``left`` out.
+    """
+    c = reduced(total(*parts, up=False))
+    units = 2.0 + len(parts)
+    slack = total(*(Fix(np.full(c.n.shape, units), v.e) for v in (c, *parts)))
+    return c, total(carried, left, slack)
+
+
+def reduced(c: Fix) -> Fix:
+    """Centres are kept to 30 bits, so that a product with a slope is exact."""
+    return c.fit(30, up=False)
+
+
+def nothing(like: Fix) -> Fix:
+    """Zeros of the same shape."""
+    return Fix(np.zeros_like(like.n), ZERO_GRID)
+
+
+def before_factors(node: Node, largest: Fraction) -> Before:
+    """What bounds a node without its trailing factors; no partial result exceeds ``largest``."""
+    known = all(np.all(factor.value != 0) for factor in node.trailing)
+    return (Fraction(0), growth(node.trailing)) if known else (largest, Fraction(1))

@@ -1,0 +1,83 @@
+"""From the operators of a file to the normal form of its network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lastbit_check.files.declared import check_declared, image_shape
+from lastbit_check.files.operators import legal
+from lastbit_check.network import Network, Node, Sum
+from lastbit_check.onnxfile import OnnxGraph, Tensor
+from lastbit_check.operators import RULES
+from lastbit_check.operators.reading import Reader
+from lastbit_check.verdict import at, reading, require
+
+
+def network_of(graph: OnnxGraph) -> Network:
+    """The normal form. Raises Rejected (rules model.*) for what is not covered."""
+    name, (batch, *shape) = graph.image.name, image_shape(graph.image)
+    image, reader = Node(name, "input", (), (shape[0], shape[1], shape[2])), Reader(RULES)
+    elements = legal(graph)
+    for label, made in {image.name: image, **graph.constants}.items():
+        reader.keep(label, made)
+    for o in graph.operators:
+        with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
+            reader.read(o)
+    check_declared(graph.declared, elements, {k: _dims(v, batch) for k, v in reader.values.items()})
+    last = reader.node(graph.output_name)
+    nodes = joined(_distinct(reader), reader.reads, last.name)
+    found = [n.name for n in nodes if n.op == "softmax" or {*last.inputs} & {*n.inputs}]
+    right = found == [last.name] == [nodes[-1].name] and last.op == "softmax"
+    right = right and last.inputs != (image.name,) and nodes[0].name == image.name
+    require(right, "model.output", "no single final softmax of logits that nothing else reads")
+    return Network((*nodes,))
+
+
+def _dims(value: Node | Tensor, batch: int | None) -> tuple[int | None, ...]:
+    """The sizes of a tensor of the file, whose batch the normal form leaves out."""
+    if isinstance(value, Node):
+        return (batch, *value.shape[: value.rank - 1])
+    return value.shape
+
+
+def _distinct(reader: Reader) -> list[Node]:
+    """Every node once, in file order: what only renames or reshapes makes none of its own."""
+    nodes = [made for made in reader.values.values() if isinstance(made, Node)]
+    return [*{node.name: node for node in nodes}.values()]
+
+
+def joined(nodes: list[Node], reads: Mapping[str, Sequence[str]], last: str) -> list[Node]:
+    """Sums join the sum that adds a copy of them, if nothing else reads them (docs/bound.md, 2).
+
+    Who reads a sum is said by the file: ``reads`` has what the operator of each node does. What
+    multiplies an Add by a constant, say, has its terms, but does not read them.
+    """
+    found, wanted = {node.name: node for node in nodes}, read_by(reads, last)
+    read = Counter(name for node in wanted for name in reads.get(node, ()))
+    for node in nodes:
+        if node.sum is None:
+            continue
+        joined_sum = Sum((), node.sum.constants)
+        for part in node.sum.parts:
+            inner = found[part.source].sum
+            if part.copies and inner is not None and read[part.source] == 1:
+                for factor in part.factors:
+                    inner = inner.scaled(factor)
+            else:
+                inner = Sum((part,))
+            joined_sum = joined_sum.plus(inner)
+        inputs = tuple(part.source for part in joined_sum.parts)
+        found[node.name] = replace(node, sum=joined_sum, inputs=inputs)
+    wanted = read_by({name: node.inputs for name, node in found.items()}, last)
+    return [node for node in found.values() if node.name in wanted]
+
+
+def read_by(reads: Mapping[str, Sequence[str]], last: str) -> set[str]:
+    """The nodes that ``last`` depends on, and itself."""
+    wanted = {last}
+    for name in reversed([*reads]):
+        if name in wanted:
+            wanted.update(reads[name])
+    return wanted

@@ -1,0 +1,1 @@
+"""What makes a derivation's bound smaller: each a function of it, or of its frame."""
