@@ -10,7 +10,7 @@ From Lastbit Require Import operations.Units operations.Convolution operations.N
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.FirstLayers network.Exists network.Example.
 From Lastbit Require Import checker.Facts checker.Sound checker.Trees checker.Expansion checker.Executions.
 From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsSound tight.Decided.
-From Lastbit Require binary32.Loops curves.IeeeSoftmax network.Runs network.Written onnx.AsWritten.
+From Lastbit Require binary32.Loops curves.IeeeSoftmax network.Runs network.Written onnx.AsWritten onnx.IeeeFile.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
@@ -33,7 +33,8 @@ Definition executions_exist := (execution_exists, binary32.Loops.left_to_right, 
   binary32.Loops.divided_before, binary32.Loops.divided_weights, curves.IeeeSoftmax.softmax_computed,
   network.Runs.ieee_run_exists, network.Runs.ieee_no_overflow, network.Runs.ieee_execution,
   network.Written.sum_nested, network.Written.written_execution,
-  onnx.AsWritten.as_written_execution, onnx.AsWritten.as_written_bound).
+  onnx.AsWritten.as_written_execution, onnx.AsWritten.as_written_finite, onnx.AsWritten.as_written_bound,
+  onnx.IeeeFile.ieee_fused, onnx.IeeeFile.ieee_as_written).
 Print Assumptions executions_exist.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)

@@ -7,7 +7,7 @@
     - [row]: what a certificate says of one unit; [cert]: the rows and the numbers claimed;
     - [good_row]: the inequalities that a row has to satisfy, given the rows of earlier units.
 
-    Stands behind layers.py, forward.py and cores.py. *)
+    Stands behind layers.py, changes.py and columns.py. *)
 
 From Coq Require Import ZArith List FMapPositive Orders Mergesort Bool.
 From Lastbit Require Export checker.Integers.

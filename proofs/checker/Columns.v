@@ -4,7 +4,7 @@
       its columns miss: [local_error] of Forms.v;
     - [unit_accepted]: what [good_row] accepts meets [unit_facts].
 
-    Rests on Accepted.v and Forms.v. Stands behind cores.py. *)
+    Rests on Accepted.v and Forms.v. Stands behind columns.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.

@@ -7,7 +7,7 @@
     - [convolution_expanded]: the units of a convolution stand for those of
       operations/Convolution.v, hence for the textbook sums.
 
-    Rests on Annotation.v and Convolution.v. Stands behind network.py and layers.py. *)
+    Rests on Annotation.v and Convolution.v. Stands behind reading.py and layers.py. *)
 
 From Coq Require Import Reals ZArith List Arith.
 From Lastbit Require Import Statement operations.Convolution.

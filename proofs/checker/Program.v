@@ -7,7 +7,7 @@
     - [derive]: rows from hints (slopes, dual vectors, and which units carry their error on as
       columns). Nothing is proved of it: [check] decides whether its result counts.
 
-    [check_sound] in Sound.v is about [check]. Stands behind cores.py and check.py. *)
+    [check_sound] in Sound.v is about [check]. Stands behind derivation.py and check.py. *)
 
 From Coq Require Import ZArith List FMapPositive Bool.
 From Lastbit Require Export checker.Integers checker.Asked.

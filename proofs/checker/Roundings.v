@@ -3,8 +3,8 @@
     - [roundings_ok]: the number [rounding_of] that Program.v computes for a unit, from the
       magnitudes of its operands, satisfies [noise]; so does any larger one.
 
-    Rests on LinearRoundings.v, Annotation.v and Units.v. Stands behind the roundings of
-    forward.py. *)
+    Rests on LinearRoundings.v, Annotation.v and Units.v. Stands behind [noise]
+    in forms.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals binary32.Terms binary32.Folds binary32.Additions

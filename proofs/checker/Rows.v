@@ -4,7 +4,7 @@
     - [values_unit], [changes_unit]: the exact operation of a unit follows the affine form of its row, if its
       [unit_facts] and those of all units hold.
 
-    Rests on Sloped.v and Annotation.v. Stands behind the rules of forward.py. *)
+    Rests on Sloped.v and Annotation.v. Stands behind the rules of operators/. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals operations.Units network.Duals network.Forms network.Bound network.Rules.

@@ -5,7 +5,7 @@
     - [softmax_error n] is [1.1 ((n + 1) theta + (2 n + 1) u)] with [theta = u / 2 + 2^-20].
 
     Rests on Sums.v, Softmax.v, Exponentials.v, and the assumptions on exp and softmax in Statement.v; division, or
-    multiplication with the rounded reciprocal. Stands behind [softmax_error] of check.py. *)
+    multiplication with the rounded reciprocal. Stands behind [softmax_error] of conclude.py. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds

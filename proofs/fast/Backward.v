@@ -15,7 +15,7 @@
     weights are over [2^32], in two limbs of 16 bits and more. Differences of duals are rounded up to
     [2^-30], so that all sums are over [2^56].
 
-    Proved in BackwardSound.v. Stands behind `adjoint` in cores.py and `Ledger` in check.py. *)
+    Proved in BackwardSound.v. Stands behind [adjoint] in duals.py and ledger.py. *)
 
 From Coq Require Import ZArith List FMapPositive Bool Uint63.
 From Lastbit Require Import checker.Program.

@@ -9,8 +9,8 @@
 
     The columns of a unit are [scale * line], a line being a list of machine integers, one for each
     base, multiplied with what the base is known within. A unit that reads one other shares its line.
-    Pixels are told apart in the first layers only ([c_early]). Stands behind columns.py, forward.py and
-    check.py. *)
+    Pixels are told apart in the first layers only ([c_early]). Stands behind columns.py, changes.py and
+    derivation.py. *)
 
 From Coq Require Import ZArith List Bool FMapPositive Uint63.
 From Coq Require Sint63.

@@ -3,7 +3,7 @@
     - [radius_unit], [move_unit], [errors_unit], [owns_unit]: four of the [unit_facts] of Annotation.v, for the
       numbers of a walk.
 
-    Rests on WalkUnit.v. Stands behind cores.py, columns.py and forward.py. *)
+    Rests on WalkUnit.v. Stands behind columns.py and changes.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.

@@ -7,7 +7,7 @@
     - [radius_marks], [moved_marks]: ranges and changes;
     - [misfit_errors], [misfit_owns]: what units add to their forms.
 
-    Rests on Forms.v and Numbers.v. Stands behind cores.py and columns.py. *)
+    Rests on Forms.v and Numbers.v. Stands behind columns.py and forms.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers.

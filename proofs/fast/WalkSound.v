@@ -3,7 +3,7 @@
     - [walk_ok]: of units that [walk] has visited there are numbers that satisfy [unit_facts] of Annotation.v,
       whatever the duals; what it says of each unit for the way back bounds what annotation_of says.
 
-    Rests on WalkFacts.v. Stands behind forward.py. *)
+    Rests on WalkFacts.v. Stands behind derivation.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Forms network.Bound checker.Program checker.Numbers checker.Annotation

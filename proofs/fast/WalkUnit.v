@@ -4,7 +4,7 @@
     - [base_tame]: what a base adds to its change is small, measured by its error;
     - [gap_ok], [gap_own_ok]: what readers miss of a unit's columns, times errors and times changes.
 
-    Rests on WalkForms.v and WalkState.v. Stands behind cores.py and columns.py. *)
+    Rests on WalkForms.v and WalkState.v. Stands behind columns.py and changes.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.

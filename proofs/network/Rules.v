@@ -8,7 +8,7 @@
     - [gate_value], [gate_change]; [boxed_value] for units that forget what they depend on;
     - [pixel_value], [pixel_change].
 
-    Rests on Slopes.v. Each stands behind the rule of the same name in forward.py; [kept] and [core]
+    Rests on Slopes.v. Each stands behind the rule of the same name in operators/; [kept] and [core]
     are one in lastbit_check, but for boxed nodes. *)
 
 From Coq Require Import Reals Lra Lia List ZArith.

@@ -2,9 +2,9 @@
 
     - [as_written_execution]: an execution of the network as it is written is one of the network in
       normal form, about which the theorem of a file speaks, if that one is [always_finite];
-    - [as_written_bound]: so what bounds the one bounds the other.
+    - [as_written_finite], [as_written_bound]: so what holds of the one holds of the other.
 
-    Rests on TakenIn.v and Written.v. *)
+    Rests on TakenIn.v and Written.v. IeeeFile.v goes on from here. *)
 
 From Coq Require Import Reals List Arith Lia Uint63.
 From Lastbit Require Import Statement operations.Convolution.
@@ -48,6 +48,9 @@ Proof.
     injection E' as ->. exact (node_taken file raw ns Hraw Hns Hn i n n' E Em J).
 Qed.
 
+Lemma as_many : length us = length us'.
+Proof. destruct file_written as [_ W]. fold us us' in W. induction W; cbn; congruence. Qed.
+
 Lemma written_operands n : Forall2 (fun o o' =>
   operands o = operands o') (units_of_node file ts n) (units_as_written file ts n).
 Proof.
@@ -80,6 +83,13 @@ Proof.
   - intros k o E j Hj. exact (operand_before file ns k o j Hns E Hj).
   - destruct X as [_ (k & _ & _ & _ & Hk & _)]. rewrite <- (proj1 file_written). intros E.
     rewrite E in Hk. cbn in Hk. lia.
+Qed.
+
+Theorem as_written_finite : always_finite (network_of_file file ns) ->
+  always_finite (network_as_written file raw).
+Proof.
+  intros F v x p Hv X. destruct (F v x p Hv (as_written_execution v x p F Hv X)) as [A B].
+  assert (L := as_many). unfold us, us' in L. rewrite L, (proj1 file_written). now split.
 Qed.
 
 Theorem as_written_bound U : always_finite (network_of_file file ns) ->

@@ -8,8 +8,8 @@
     [None] for a message that holds anything else: metadata, comments, data outside of the file or
     of other types, attributes of other kinds, operators of another domain, local functions.
 
-    A definition, to be read: field numbers are those of onnx.proto. Follows onnxfile.py and
-    schema.py. Rests on Messages.v. *)
+    A definition, to be read: field numbers are those of onnx.proto. Follows onnxfile.py,
+    schema.py and declared.py. Rests on Messages.v. *)
 
 From Coq Require Import List NArith Bool String.
 From Lastbit Require Import onnx.Messages.

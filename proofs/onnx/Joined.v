@@ -39,12 +39,15 @@ Hypothesis Hraw : sound raw = true.
 Hypothesis Hns : sound ns = true.
 Hypothesis Hn : normal_form raw = Some ns.
 
+Lemma all_joined : joined raw [] raw = Some ns.
+Proof. revert Hn. unfold normal_form. now destruct (forallb _ _). Qed.
+
 Lemma same_length : length ns = length raw.
-Proof. now destruct (joined_nth _ _ _ _ Hn) as (-> & _). Qed.
+Proof. now destruct (joined_nth _ _ _ _ all_joined) as (-> & _). Qed.
 
 Lemma node_joined i n : nth_error raw i = Some n -> exists n', nth_error ns i = Some n' /\
   join raw (firstn i ns) n = Some n'.
-Proof. destruct (joined_nth _ _ _ _ Hn) as (_ & _ & H). exact (H i n). Qed.
+Proof. destruct (joined_nth _ _ _ _ all_joined) as (_ & _ & H). exact (H i n). Qed.
 
 (** An addend of operator [i] is an earlier operator [x], in normal form. *)
 Lemma addend_is i x a : x < i -> addend_of raw (firstn i ns) x = Some a ->

@@ -10,7 +10,8 @@
     convolution is not moved behind it.
 
     [None] where the definition asks for a sum that [node] cannot say: an addition that takes in a
-    mean, a quotient or two convolutions; a mean of a quotient; a quotient of a sum.
+    mean or two convolutions; a quotient of a sum, or one whose division a runtime may carry out
+    after what reads it, unless that is one convolution.
 
     A definition, to be read. Rests on File.v. *)
 
@@ -80,6 +81,17 @@ Fixpoint joined (before after : list node) : option (list node) :=
       | None => None
       end
   end.
+
+(** What reads a quotient is one convolution, which takes it in, or curves, which do not. *)
+Definition quotient (x : nat) : bool :=
+  match nth x all (Bytes 0 0 0) with Divide _ _ => true | _ => false end.
+Definition quotients_fit (n : node) : bool :=
+  match n with
+  | Conv x _ _ _ => negb (quotient x) || alone x
+  | Curve _ | Squash _ => true
+  | _ => forallb (fun x => negb (quotient x)) (inputs n)
+  end.
 End Normal.
 
-Definition normal_form (all : list node) : option (list node) := joined all [] all.
+Definition normal_form (all : list node) : option (list node) :=
+  if forallb (quotients_fit all) all then joined all [] all else None.

@@ -9,7 +9,7 @@
     that an operator does not have, a name given twice, or a file that two readers could understand
     differently (Messages.v, Contents.v).
 
-    A definition, to be read: it says what network a file stands for, and follows network.py. Rests
+    A definition, to be read: it says what network a file stands for, and follows reading.py. Rests
     on Contents.v, File.v and Normal.v. *)
 
 From Coq Require Import List NArith Arith Bool Uint63 String.

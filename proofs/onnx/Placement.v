@@ -5,7 +5,7 @@
     - [operands_placed]: it reads units of the tensors that its operator reads;
     - [behind]: no operator after number [a] reads a tensor before it.
 
-    Rests on File.v and operations/Convolution.v. Stands behind [absorb.around] of bytes.py. *)
+    Rests on File.v and operations/Convolution.v. Stands behind [absorb.around] of byte_tables.py. *)
 
 From Coq Require Import Reals Lia List ZArith NArith Arith Bool Uint63.
 From Lastbit Require Import Statement operations.Convolution onnx.File.

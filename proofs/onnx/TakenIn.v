@@ -1,9 +1,7 @@
 (** * Sums that an operator takes in
 
-    - [network_as_written]: the network whose units are those of the operators as the file lists
-      them: each convolution, each addition and each division rounds by itself;
-    - [node_taken]: each unit of the normal form is the one as written, or takes in sums that this
-      one reads ([taken] of Written.v).
+    - [node_taken]: each unit of the normal form is the one as written ([network_as_written] of
+      File.v), or takes in sums that this one reads ([taken] of Written.v).
 
     Rests on Written.v, Joined.v and UnitsSound.v. *)
 

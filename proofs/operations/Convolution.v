@@ -11,7 +11,7 @@
     - [convolution_operands]: it reads units of the input tensor only (besides [others]), and none
       of the padding, so that padding adds no term and no rounding.
 
-    Rests on Units.v. Stands behind [Layer._conv], [_taps] and [_pad] of layers.py. *)
+    Rests on Units.v. Stands behind [products] of layers.py. *)
 
 From Coq Require Import Reals Lra Lia List Arith.
 From Lastbit Require Import Statement Totals binary32.Terms binary32.Sums operations.Units.

@@ -6,8 +6,7 @@
       most [F], one line for each operation;
     - [unit_rounding]: then every execution of [o] is finite and within [rho] of [ideal].
 
-    Rests on Sums.v and Layers.v. Stands behind the [rounding] of the rules linear, silu, sigmoid
-    and gate in forward.py. *)
+    Rests on Sums.v and Layers.v. Stands behind the noise of sums.py, curves.py and products.py. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds

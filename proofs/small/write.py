@@ -27,9 +27,9 @@ Open Scope Z_scope.
 def small_network(seed: int = 5, *, shifted: bool = True) -> bytes:
     """A stem with stride, a depthwise convolution, a gate, residual branches, mean, dense.
 
-    The stem takes in the division by 255, so that its weights may be divided beforehand; the second
-    addition takes in the convolution before it, the first one nothing. Unless ``shifted``, nothing is
-    subtracted from that convolution, and Onnx.v can read the file.
+    The stem takes in the division by 255, so that its weights may be divided beforehand; the
+    second addition takes in the convolution before it, the first one nothing. Unless ``shifted``,
+    nothing is subtracted from that convolution, and Onnx.v can read the file.
     """
     rng = np.random.default_rng(seed)
 

@@ -8,7 +8,7 @@
 
     Rests on Decided.v, Onnx.v and Sha256.v. *)
 
-From Coq Require Import Reals Lra Lia List ZArith String Uint63.
+From Coq Require Import Reals Lra Lia List ZArith String.
 From Lastbit Require Import Statement hash.Sha256 hash.Hexadecimal operations.Convolution.
 From Lastbit Require Import checker.Program checker.Numbers onnx.File onnx.Placement onnx.Onnx onnx.Units.
 From Lastbit Require Import tight.Decided tight.Data.
@@ -40,7 +40,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 Definition tight_network : network := network_of_file file nodes.
 
 (** The file, and the network that it holds: every value of every allowed execution is finite, and the
-    last bit of no pixel of any image changes a probability by more than 0.3232. *)
+    last bit of no pixel of any image changes a probability by more than this. *)
 Theorem tight :
   (hexadecimal (sha256 file) = model_sha256 /\ read file = Some nodes) /\
   always_finite tight_network /\ last_bit_bound tight_network 0.3232.
@@ -57,7 +57,7 @@ Qed.
 Check tight.
 Print Assumptions tight.
 
-(** The SHA-256; bytes of the file, pixels, units, operators. *)
+(** The SHA-256; bytes of the file, pixels, units, operators, classes. *)
 Eval vm_compute in model_sha256.
 Definition units_held : N := fold_right N.add 0%N (map (fun t => N.of_nat (units_of t)) (layout nodes)).
-Eval vm_compute in (Sha256.size file, image_pixels nodes, units_held, List.length nodes).
+Eval vm_compute in (Sha256.size file, image_pixels nodes, units_held, List.length nodes, List.length (logit_keys nodes)).

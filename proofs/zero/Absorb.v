@@ -10,7 +10,7 @@
     - [absorbs]: decides, byte by byte, that each pair [2k], [2k + 1] leaves one number, [remains];
     - [absorbed]: then every evaluation that is a binary32 number is [remains w b (v / 2)].
 
-    Rests on Sums.v, Rounding.v, File.v. Stands behind [absorb.bytes] of bytes.py, which encloses
+    Rests on Sums.v, Rounding.v, File.v. Stands behind [absorb.bytes] of byte_tables.py, which encloses
     every operation in intervals where this takes one bound for all of them. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Permutation.

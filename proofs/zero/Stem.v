@@ -7,7 +7,7 @@
       its units, one positive number, which depends on [v p / 2] for one pixel [p], or on nothing;
     - [stem_same]: images that differ in the last bit of one pixel leave the same numbers.
 
-    Rests on Absorb.v and Placement.v. Stands behind [tables] and [absorb.bytes] of bytes.py. *)
+    Rests on Absorb.v and Placement.v. Stands behind [tables] and [absorb.bytes] of byte_tables.py. *)
 
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Permutation Uint63.
 From Lastbit Require Import Statement Totals binary32.Terms operations.Convolution.

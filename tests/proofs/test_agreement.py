@@ -162,6 +162,25 @@ def test_numbers_off_the_grid_and_batch_norm_are_refused(tmp_path: Path) -> None
         literals(network, Hints({}))
 
 
+@pytest.mark.parametrize("what", ["shared quotient", "scaled gate", "shared sum"])
+def test_what_a_runtime_may_rewrite_otherwise_is_refused(what: str, tmp_path: Path) -> None:
+    b = OnnxBuilder()
+    x = b.input_bytes((1, 2, 2))
+    kernel, bias = np.ones((1, 1, 1, 1)), np.zeros(1)
+    if what == "shared quotient":
+        x = b.div(x, 3)
+        x = b.add(b.silu(b.conv(x, kernel, bias)), b.silu(b.conv(x, kernel, bias)))
+    elif what == "scaled gate":
+        y = b.silu(b.conv(x, kernel, bias))
+        x = b.gate(b.div(y, 3), b.sigmoid(b.conv(b.mean(x), kernel, bias)))
+    else:
+        x = b.conv(x, kernel, bias)
+        x = b.add(b.silu(b.affine(x, "add", np.float32(1))), b.silu(x))
+    b.softmax(b.dense(b.mean(x), np.ones((2, 1)), np.zeros(2)))
+    with pytest.raises(ModelError, match="the Coq checker has no"):
+        literals(network_of(b.to_bytes(), tmp_path), Hints({}))
+
+
 def test_literals_and_plain_form_hold_the_same_numbers(tmp_path: Path) -> None:
     network = network_of(model(), tmp_path)
     hints = hints_for(network)

@@ -98,19 +98,24 @@ class Sum:
     constants: list[int]
 
 
-Word = int | list[int] | tuple["Word", ...] | Over | list[Part]
+@dataclass(frozen=True)
+class Parts:
+    """All that is added up."""
+
+    parts: list[Part]
+
+
+Word = int | list[int] | tuple["Word", ...] | Over | Parts
 
 
 def _coq(word: Word) -> str:
     match word:
         case int():
             return str(word)
-        case Over(None):
-            return "None"
-        case Over(int(number)):
-            return f"(Some {_z(number)})"
-        case [Part(), *_]:
-            parts = [" ".join([f"P{part.kind}", *map(_coq, part.words)]) for part in word]
+        case Over(number):
+            return "None" if number is None else f"(Some {_z(number)})"
+        case Parts():
+            parts = [" ".join([f"P{part.kind}", *map(_coq, part.words)]) for part in word.parts]
             return "[" + "; ".join(parts) + "]"
         case list():
             return "[" + "; ".join(map(_z, word)) + "]"
@@ -122,13 +127,11 @@ def _word(word: Word) -> str:
     match word:
         case int():
             return str(word)
-        case Over(None):
-            return "whole"
-        case Over(int(number)):
-            return f"over {number:x}"
-        case [Part(), *_]:
-            parts = [" ".join([part.kind.lower(), *map(_word, part.words)]) for part in word]
-            return " ".join([str(len(word)), *parts])
+        case Over(number):
+            return "whole" if number is None else f"over {number:x}"
+        case Parts():
+            parts = [" ".join([part.kind.lower(), *map(_word, part.words)]) for part in word.parts]
+            return " ".join([str(len(parts)), *parts])
         case list():
             return " ".join([str(len(word)), *(f"{n:x}" for n in word)])
         case tuple():
@@ -144,7 +147,7 @@ def _layers(network: Network) -> Iterator[tuple[str, list[Word]]]:
             yield "Bytes", [*node.shape]
         elif node.name in sums:
             total = sums[node.name]
-            yield "Sum", [Over(total.over), total.parts, total.constants]
+            yield "Sum", [Over(total.over), Parts(total.parts), total.constants]
         else:
             yield type(node).__name__, [number[name] for name in node.inputs]
 
@@ -156,10 +159,21 @@ def _sums(network: Network) -> dict[str, Sum]:
     readers = [name for node in network for name in node.inputs]
     made: dict[str, Sum] = {}
     for node in network:
+        for x in node.inputs:
+            _moved(node, network[x], shared=readers.count(x) > 1)
         if isinstance(node, Affine | Linear | Mean | Add):
             taken = {x: made[x] for x in node.inputs if x in made and readers.count(x) == 1}
             made[node.name] = _total(node, number, taken, area=areas[node.inputs[0]])
     return made
+
+
+def _moved(node: Node, x: Node, *, shared: bool) -> None:
+    """Refuse what a runtime may rewrite, though the sum of ``x`` is not taken in by ``node``."""
+    divided = isinstance(x, Affine) and x.kind == "div" and not isinstance(node, Silu | Sigmoid)
+    if divided and (shared or isinstance(node, Gate)):
+        raise ModelError("the Coq checker has no quotient that is not taken in", where=x.name)
+    if shared and isinstance(node, Affine) and isinstance(x, Linear | Mean | Add | Affine):
+        raise ModelError("the Coq checker has no constant added to a shared sum", where=node.name)
 
 
 def _read(network: Network) -> set[str]:
