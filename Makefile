@@ -25,7 +25,7 @@ help:
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
 	@echo 'make coqchk  every file of make proofs once more, by the separate checker coqchk'
-	@echo 'make theorem        the model `tight`, from its file to U = 0.2943, inside Coq: the theorem and its axioms'
+	@echo 'make theorem        the model `tight`, from its file to a bound U, inside Coq: the theorem and its axioms'
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
 	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
 	@echo 'make checker  the Coq checkers as OCaml programs (besides those: $(OCAML_PACKAGES))'

@@ -3,27 +3,39 @@
     `make proofs` compiles this file last. For each group of theorems it prints the axioms that their
     proofs use; docs/trust.md explains them. *)
 
-From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Sums binary32.Rounding binary32.Layers binary32.Changed.
+From Lastbit Require Import binary32.WorstTree binary32.Terms binary32.Folded binary32.Sums binary32.Rounding binary32.Ieee.
+From Lastbit Require Import binary32.Layers binary32.Changed.
 From Lastbit Require Import curves.Slopes curves.Enclosure curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units operations.Convolution operations.Norms operations.BatchNorm operations.BatchNormSums.
-From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.FirstLayers network.Example.
+From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules network.Near network.FirstLayers network.Exists network.Example.
 From Lastbit Require Import checker.Facts checker.Sound checker.Trees checker.Expansion checker.Executions.
 From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsSound tight.Decided.
+From Lastbit Require binary32.Loops curves.IeeeSoftmax network.Runs network.Written onnx.AsWritten onnx.IeeeFile.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
   softmax_change, convolution_ideal,
-  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_finite, worst_sorted, sum_error).
+  convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_spread, worst_sorted, sum_error, folds_near).
 Print Assumptions bound_of_a_network.
 
 (** Batch normalisation after a convolution, in its executed forms. *)
-Definition batch_normalisation := (batch_norm_about, normalised_after, normalised_folded, charge_sorted, sum_without_zeros).
+Definition batch_normalisation := (batch_norm_about, normalised_after, normalised_folded, charge_sorted).
 Print Assumptions batch_normalisation.
 
 (** IEEE 754 binary32, by Flocq, as an instance of the arithmetic. *)
-Definition binary32_is_covered := (plus_computes, mult_computes, fma_computes, quotient_computes,
-  nearest_rounds, converted_rounds, flushed_rounds, nearest_scales, mult_multiplies, zero_added).
+Definition binary32_is_covered := (plus_adds, mult_multiplies, div_divides_by, fma_fuses, minus_computes,
+  mult_computes, quotient_computes, nearest_rounds, converted_rounds, flushed_rounds, nearest_shifts, quotient_shifts, zero_added).
 Print Assumptions binary32_is_covered.
+
+(** Executions exist: exact ones, programs in IEEE 754 binary32, operators as a file lists them. *)
+Definition executions_exist := (execution_exists, binary32.Loops.left_to_right, binary32.Loops.fused_left_to_right,
+  binary32.Loops.as_written, binary32.Loops.shortcut_first, binary32.Loops.shortcut_between,
+  binary32.Loops.divided_before, binary32.Loops.divided_weights, curves.IeeeSoftmax.softmax_computed,
+  network.Runs.ieee_run_exists, network.Runs.ieee_no_overflow, network.Runs.ieee_execution,
+  network.Written.sum_nested, network.Written.written_execution,
+  onnx.AsWritten.as_written_execution, onnx.AsWritten.as_written_finite, onnx.AsWritten.as_written_bound,
+  onnx.IeeeFile.ieee_fused, onnx.IeeeFile.ieee_as_written).
+Print Assumptions executions_exist.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)
 Definition slopes_of_curves := (silu_slope_range, silu_slope_near, silu_near, sigmoid_slope_range,

@@ -12,6 +12,8 @@ Open Scope R_scope.
 Definition total (l : list R) : R := fold_right Rplus 0 l.
 Definition nonneg (l : list R) : Prop := Forall (Rle 0) l.
 
+Lemma total_cons x l : total (x :: l) = x + total l. Proof. reflexivity. Qed.
+
 Lemma total_app l1 l2 : total (l1 ++ l2) = total l1 + total l2.
 Proof. induction l1 as [|x l IH]; simpl; [lra|]. rewrite IH; lra. Qed.
 
@@ -28,6 +30,31 @@ Lemma nonneg_perm l l' : Permutation l l' -> nonneg l -> nonneg l'.
 Proof.
   intros P H. apply Forall_forall. intros x Hx. unfold nonneg in H. rewrite Forall_forall in H.
   apply H. now apply Permutation_in with (1 := Permutation_sym P).
+Qed.
+
+Lemma total_map_scale {A} a (f : A -> R) l : total (map (fun x => a * f x) l) = a * total (map f l).
+Proof. induction l as [|x l IH]; unfold total in *; simpl; [lra|]. rewrite IH. lra. Qed.
+
+Lemma total_map_le {A} (f g : A -> R) l : (forall x, In x l -> f x <= g x) ->
+  total (map f l) <= total (map g l).
+Proof.
+  intros H. induction l as [|x l IH]; unfold total in *; simpl; [lra|].
+  apply Rplus_le_compat; [apply H; now left|]. apply IH. intros y Hy. apply H. now right.
+Qed.
+
+Lemma total_map_ext {A} (f g : A -> R) l : (forall x, In x l -> f x = g x) ->
+  total (map f l) = total (map g l).
+Proof. intros H. f_equal. now apply map_ext_in. Qed.
+
+Lemma total_map_plus {A} (f g : A -> R) l : total (map (fun x =>
+  f x + g x) l) = total (map f l) + total (map g l).
+Proof.
+  induction l as [|x l IH]; [unfold total; simpl; lra|]. cbn [map]. rewrite !total_cons, IH. ring.
+Qed.
+
+Lemma total_map_const {A} c (l : list A) : total (map (fun _ => c) l) = INR (length l) * c.
+Proof.
+  induction l as [|x l IH]; [simpl; ring|]. cbn [map length]. rewrite total_cons, S_INR, IH. ring.
 Qed.
 
 (** ** Ranges *)

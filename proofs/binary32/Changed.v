@@ -1,18 +1,21 @@
 (** * The rounding of a sum whose terms have been changed
 
-    - [worst_shift]: terms, cap and whole that are larger by [d] in all make [worst] larger by [n d] at most;
-      [worst_scale]: a factor of all;
-    - [sum_without_zeros]: terms that are exactly 0 can be left out of an evaluation;
-    - [in_range_error]: Sums.v's bound, with the cap that bounded_parts gives;
-    - [charge_unfolded], [charge_folded]: [charge], what the checker takes for [n] products with 11 roundings each beside
-      their sum, is more than what batch normalisation does to it, the second order included; [charge_sorted]: for
-      magnitudes in descending order it is the checker's number.
+    - [worst_shift]: terms, cap and whole that are larger by [d] in all make [worst] larger by [n d]
+      at most;
+    - [in_range_error]: Sums.v's bound for products and constants, with the cap that bounded_parts
+      gives; terms that are exactly 0 do not count;
+    - [charge_unfolded], [charge_folded]: [charge], what the checker takes for [n] products with 11
+      roundings each beside their sum, is more than what batch normalisation does to it, the second
+      order included; [charge_sorted]: for magnitudes in descending order it is the checker's
+      number.
 
     Rests on Layers.v. Stands behind batch normalisation (operations/BatchNormSums.v). *)
 
 From Coq Require Import Reals Lra Lia Psatz List Permutation.
 From Flocq.Core Require Import Raux.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Additions binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
+  binary32.Additions.
+From Lastbit Require Import binary32.Sums binary32.Layers.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -20,21 +23,6 @@ Open Scope R_scope.
 
 Lemma below_itself l : Forall2 Rle l l.
 Proof. induction l; constructor; [lra|assumption]. Qed.
-
-Lemma top_scale a l k : 0 <= a -> top k (map (Rmult a) l) = a * top k l.
-Proof.
-  intros Ha. revert k. induction l as [|x l IH]; intros k; [cbn [map]; rewrite !top_nil; ring|].
-  destruct k; [rewrite !top_0; ring|]. simpl. rewrite !IH, <- RmaxRmult by exact Ha. f_equal. ring.
-Qed.
-
-Lemma worst_scale a c f l : 0 <= a -> a * worst c f l = worst (a * c) (a * f) (map (Rmult a) l).
-Proof.
-  intros Ha. destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
-  - rewrite !worst_short by (rewrite ?map_length; exact L). ring.
-  - rewrite !worst_long by (rewrite ?map_length; exact L). rewrite map_length, Rmult_plus_distr_l. f_equal.
-    unfold levels. rewrite <- over_scale. apply over_ext. intros j _. rewrite top_scale by exact Ha.
-    apply Rmult_min_distr_l. exact Ha.
-Qed.
 
 Lemma top_shift l l' : Forall2 Rle l l' -> forall k, top k l' <= top k l + (total l' - total l).
 Proof.
@@ -77,41 +65,67 @@ Qed.
 
 (** ** A sum that stays in range, with the sharpest caps *)
 
-Definition in_range (l : list term) : Prop := size l + error (size l) (size l) l <= largest.
+(** Products with one constant, and numbers. *)
+Definition Product (w x : R) : term := ([Times w], x).
+Definition Constant (b : R) : term := ([], b).
+
+Lemma exact_product w x : exact (Product w x) = w * x.
+Proof. unfold exact, constant. cbn. ring. Qed.
+Lemma exact_constant b : exact (Constant b) = b.
+Proof. unfold exact, constant. cbn. ring. Qed.
+
+Lemma magnitude_product w x : magnitude (Product w x) = Rabs (w * x).
+Proof. unfold magnitude. now rewrite exact_product. Qed.
+Lemma magnitude_constant b : magnitude (Constant b) = Rabs b.
+Proof. unfold magnitude. now rewrite exact_constant. Qed.
+Lemma size_constant b : size [Constant b] = Rabs b.
+Proof. unfold size. cbn [map]. rewrite magnitude_constant. cbn. ring. Qed.
+Lemma exact_sum_constant b : exact_sum [Constant b] = b.
+Proof. unfold exact_sum. cbn [map]. rewrite exact_constant. cbn. ring. Qed.
 
 Definition cap (l : list term) : R := (size l + Rabs (exact_sum l)) / 2.
 
 (** Operands read as 0, and flushes, in a sum. *)
-Definition flushes (l : list term) : R := total (map flush_of l) + 4 * INR (length l) + 1.
+Definition flushes (l : list term) : R := 24 * spread l + 1.
 
-Lemma in_range_error l v : sum l (Finite v) -> in_range l -> forall k, (S (length l) <= k)%nat ->
+Lemma flushes_pos l : 0 <= flushes l.
+Proof. unfold flushes. generalize (spread_pos l). lra. Qed.
+
+(** [z] are terms that are 0. *)
+Lemma in_range_error z l v : all_vanish z -> sum (z ++ l) (Finite v) -> in_range 1 1 (z ++ l) ->
+  forall k, (S (length l) <= k)%nat ->
   Rabs (v - exact_sum l) <=
   (1 + u) ^ k * (u * (worst (cap l) (Rabs (exact_sum l)) (map magnitude l) + size l) + eta * flushes l).
 Proof.
-  intros H Hr k Hk. assert (Sz := exact_sum_size l). assert (A0 := Rabs_pos (exact_sum l)). assert (Hu := u_pos). assert (He := eta_pos).
+  intros Hz H Hr k Hk. assert (Sz := exact_sum_size l). assert (A0 := Rabs_pos (exact_sum l)).
+  assert (Hu := u_pos). assert (He := eta_pos).
   assert (Z0 := size_pos l). set (f := Rabs (exact_sum l)) in *.
+  destruct (none_left 1 1 (cap l) f z l (vanish_kept z Hz)) as (E1 & E2 & E3).
   assert (C0 : 0 <= cap l) by (unfold cap; fold f; lra).
-  assert (Bd : bounded (cap l) l) by (apply (bounded_parts _ f); [apply Rle_refl|unfold cap; fold f; lra]).
-  assert (Ll : (length (live l) <= length l)%nat).
-  { unfold live. apply Nat.le_trans with (1 := filter_length _). now rewrite map_length. }
+  assert (Bd : bounded (cap l) (z ++ l)).
+  { apply (bounded_parts _ f); [rewrite E2; apply Rle_refl|rewrite E3; unfold cap; fold f; lra]. }
+  assert (Ll := kept_length l).
   assert (Nm : nonneg (map magnitude l)).
   { apply Forall_forall. intros x Hx. apply in_map_iff in Hx. destruct Hx as (t & <- & _). apply magnitude_pos. }
   assert (W := worst_filter (cap l) f _ C0 A0 Nm). fold (live l) in W.
-  assert (Er : error (cap l) f l <= error (size l) (size l) l).
-  { unfold error, first_order. apply Rmult_le_compat_l; [generalize (pow_1u (length (live l))); lra|].
-    apply Rplus_le_compat_r. apply Rmult_le_compat_l; [lra|]. apply Rplus_le_compat_r.
-    apply worst_mono; [unfold cap; fold f; lra|exact Sz|apply below_itself]. }
-  destruct (sum_error (cap l) C0 l _ H f Bd (Rle_refl _)) as (a & p & E & Ra & Ea); [unfold in_range in Hr; lra|].
-  injection E as <-. replace (v - exact_sum l) with ((v - a) + (a - exact_sum l)) by ring.
+  destruct (sum_error _ _ H 1%nat 1%nat (cap l) f Hr Bd) as (a & p & E & Ra & Ea);
+    [rewrite E2, E3; fold f; lra|].
+  injection E as <-. rewrite E1, E2 in Ea.
+  replace (v - exact_sum l) with ((v - a) + (a - exact_sum l)) by ring.
   apply Rle_trans with (1 := Rabs_triang _ _). assert (R := reads_error _ _ Ra).
-  unfold error, first_order in Ea.
-  assert (N0 : 0 <= u * (worst (cap l) f (live l) + total (map products_of l)) + eta * (total (map flush_of l) + 4 * INR (pred (length (live l)))))
-    by exact (first_order_pos _ C0 f l A0).
-  assert (A := amplify (length (live l)) k _ ltac:(lia) N0). assert (P := pow_1u k).
-  apply Rle_trans with ((1 + u) ^ k * (u * (worst (cap l) f (live l) + total (map products_of l)) + eta * (total (map flush_of l) + 4 * INR (pred (length (live l))) + 1))).
+  assert (Ch : total (map charged l) <= size l).
+  { destruct (in_range_app _ _ _ _ Hr) as [_ (F & _)]. generalize (charged_size 1%nat 1%nat l F).
+      simpl. lra. }
+  unfold error, first_order in Ea. set (n := pred (length (live l))) in *.
+  assert (N0 : 0 <= u * (worst (cap l) f (live l) + total (map charged l)) +
+    eta * flushed 1 (kept l))
+    by exact (first_order_pos 1%nat _ C0 f l A0).
+  assert (A := amplify (n + 1) k _ ltac:(unfold n; lia) N0). assert (P := pow_1u k).
+  apply Rle_trans with ((1 + u) ^ k * (u * (worst (cap l) f (live l) + total (map charged l)) +
+    eta * (flushed 1 (kept l) + 1))).
   { assert (1 * eta <= (1 + u) ^ k * eta) by (apply Rmult_le_compat_r; lra). lra. }
-  apply Rmult_le_compat_l; [lra|]. assert (Pz := products_size l).
-  assert (INR (pred (length (live l))) <= INR (length l)) by (apply le_INR; lia).
+  apply Rmult_le_compat_l; [lra|].
+  assert (G := proj2 (flushed_range 1 (kept l))). simpl (INR 2) in G. assert (S := spread_kept l).
   apply Rplus_le_compat; apply Rmult_le_compat_l; try lra. unfold flushes. lra.
 Qed.
 
@@ -181,59 +195,3 @@ Qed.
 Lemma charge_sorted n c f bs m M : Permutation bs m -> nonneg m -> descending m ->
   charge n (worst c f bs) M = charge n (climb c f m) M.
 Proof. intros P N D. now rewrite (worst_perm c f _ _ P), worst_sorted. Qed.
-
-(** ** Terms that are exactly 0 *)
-
-Definition kept (l : list term) : list term := filter (fun t => nonzero (magnitude t)) l.
-
-Lemma kept_vanish l : all_vanish l <-> kept l = [].
-Proof.
-  rewrite live_vanish. unfold live, kept. induction l as [|t l IH]; [easy|]. simpl.
-  destruct (nonzero (magnitude t)); [easy|exact IH].
-Qed.
-
-Lemma kept_itself l : kept (kept l) = kept l.
-Proof.
-  unfold kept. induction l as [|t l IH]; [reflexivity|]. simpl. destruct (nonzero (magnitude t)) eqn:E; [simpl; now rewrite E, IH|exact IH].
-Qed.
-
-Lemma kept_app l1 l2 : kept (l1 ++ l2) = kept l1 ++ kept l2. Proof. apply filter_app. Qed.
-
-Lemma kept_perm l l' : Permutation l l' -> Permutation (kept l) (kept l').
-Proof.
-  unfold kept. induction 1 as [|t l l' _ IH|t t' l|l l' l'' _ IH1 _ IH2]; simpl; [constructor| | |now apply perm_trans with (1 := IH1)].
-  - destruct nonzero; [now constructor|exact IH].
-  - destruct (nonzero (magnitude t)), (nonzero (magnitude t')); try apply Permutation_refl. apply perm_swap.
-Qed.
-
-Lemma kept_some l : ~ all_vanish l -> ~ all_vanish (kept l).
-Proof. rewrite !kept_vanish, kept_itself. easy. Qed.
-
-Lemma sum_kept l v : sum l v -> sum (kept l) v.
-Proof.
-  induction 1 as [l Z|b v C|w x v N C|l1 l2 a b v N1 N2 _ IH1 _ IH2 C|w x l a v N Nl _ IH C|l z a v Z _ IH C|l l' v P _ IH].
-  - rewrite (proj1 (kept_vanish l) Z). apply sum_zeros; constructor.
-  - unfold kept. simpl. destruct (nonzero (magnitude (Constant b))) eqn:E; [now apply sum_constant|].
-    apply nonzero_0, magnitude_0 in E. unfold vanishes in E. simpl in E. subst b.
-    destruct (C 0 eq_refl) as (p & Hp & ->). replace p with 0 by (destruct Hp as [E|[E _]]; now rewrite E). apply sum_zeros; constructor.
-  - unfold kept. simpl. rewrite (nonzero_product w x N). now apply sum_product.
-  - rewrite kept_app. apply sum_add with a b; [now apply kept_some|now apply kept_some|exact IH1|exact IH2|exact C].
-  - unfold kept. simpl. rewrite (nonzero_product w x N). fold (kept l). apply sum_fma with a; [exact N|now apply kept_some|exact IH|exact C].
-  - rewrite kept_app, (proj1 (kept_vanish z) Z). apply (sum_more_zeros (kept l) [] a v); [constructor|exact IH|exact C].
-  - now apply sum_any_order with (2 := IH), kept_perm.
-Qed.
-
-Lemma kept_split l : exists z, all_vanish z /\ Permutation (z ++ kept l) l.
-Proof.
-  induction l as [|t l (z & Z & P)]; [exists []; split; [constructor|constructor]|]. unfold kept. simpl.
-  destruct (nonzero (magnitude t)) eqn:E; fold (kept l).
-  - exists z. split; [exact Z|]. apply perm_trans with (t :: z ++ kept l); [apply Permutation_sym, Permutation_middle|now constructor].
-  - exists (t :: z). split; [constructor; [now apply magnitude_0, nonzero_0|exact Z]|]. simpl. now constructor.
-Qed.
-
-Theorem sum_without_zeros z l v : all_vanish z -> sum (z ++ l) v -> sum l v.
-Proof.
-  intros Z H. apply sum_kept in H. rewrite kept_app, (proj1 (kept_vanish z) Z) in H. cbn [app] in H.
-  destruct (kept_split l) as (y & Y & P). apply sum_any_order with (1 := P). apply sum_more_zeros with v; [exact Y|exact H|].
-  intros p ->. exists p. split; [now left|reflexivity].
-Qed.

@@ -1,54 +1,20 @@
-(** * The terms of a sum: exact value, magnitudes, and the bound of the rounding
+(** * The terms of a sum: exact value, magnitudes, costs, and the bound of the rounding
 
-    - [error c f l] is [(1 + u)^n (u (worst + products) + eta flushes)] for the [n] terms that are not
-      0, if no partial sum is larger than [c], nor the whole than [f];
+    - [charged]: the magnitude of a term, as often as it costs roundings; [spread_of]: what it comes to
+      at most with some of its factors;
+    - [error K L c f l] is [(1 + u)^(n - 1 + K) (u (worst + charged) + eta flushed)] for the [n]
+      terms that are not 0, if no partial sum is larger than [c], nor the whole than [f]; no term
+      costs more than [K] or has more than [L] factors;
     - [bounded_parts]: half of all magnitudes and the whole together is such a [c].
 
-    Rests on WorstTree.v. One more addition: Additions.v. The induction over all evaluations is in Sums.v. *)
+    Rests on WorstTree.v and Factors.v. Constants multiplied beforehand: Folds.v. One more addition, or product:
+    Additions.v, Scalings.v. The induction over all evaluations is in Sums.v. *)
 
-From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia List Permutation.
 From Lastbit Require Import Statement Totals binary32.WorstTree.
+From Lastbit Require Export binary32.Operations binary32.Factors.
 Import ListNotations.
 Open Scope R_scope.
-
-Lemma u_pos : 0 < u. Proof. unfold u. apply Rinv_0_lt_compat, pow_lt; lra. Qed.
-Lemma eta_pos : 0 < eta. Proof. unfold eta. apply Rinv_0_lt_compat, pow_lt; lra. Qed.
-
-(** ** Operands that are read *)
-
-Lemma reads_refl x : reads x x. Proof. now left. Qed.
-
-Lemma reads_trans x y z : reads x y -> reads y z -> reads x z.
-Proof.
-  intros [->|[-> H]]; [easy|]. intros [->|[-> _]]; right; auto.
-Qed.
-
-Lemma reads_error x y : reads x y -> Rabs (y - x) <= eta.
-Proof.
-  intros [->|[-> H]]; [rewrite Rminus_diag_eq, Rabs_R0 by easy; apply Rlt_le, eta_pos|].
-  now rewrite Rminus_0_l, Rabs_Ropp.
-Qed.
-
-Lemma reads_abs x y : reads x y -> Rabs y <= Rabs x.
-Proof. intros [->|[-> _]]; [lra|]. rewrite Rabs_R0. apply Rabs_pos. Qed.
-
-(** A product of operands that are read: off by [eta] times the other operand. *)
-Lemma reads_product w x w' x' : reads w w' -> reads x x' ->
-  Rabs (w' * x' - w * x) <= eta * (Rabs w + Rabs x) /\ Rabs (w' * x') <= Rabs (w * x).
-Proof.
-  intros Hw Hx. split.
-  - assert (He := eta_pos). assert (Pw := Rabs_pos w). assert (Px := Rabs_pos x).
-    destruct Hw as [->|[-> Hw]].
-    + replace (w * x' - w * x) with (w * (x' - x)) by ring. rewrite Rabs_mult.
-      assert (K := reads_error _ _ Hx).
-      assert (Rabs w * Rabs (x' - x) <= Rabs w * eta) by now apply Rmult_le_compat_l.
-      assert (0 <= eta * Rabs x) by (apply Rmult_le_pos; lra). lra.
-    + rewrite Rmult_0_l, Rminus_0_l, Rabs_Ropp, Rabs_mult.
-      assert (Rabs w * Rabs x <= eta * Rabs x) by now apply Rmult_le_compat_r.
-      assert (0 <= eta * Rabs w) by (apply Rmult_le_pos; lra). lra.
-  - rewrite !Rabs_mult. apply Rmult_le_compat; try apply Rabs_pos; now apply reads_abs.
-Qed.
 
 (** ** Exact sum, magnitudes, and the bound *)
 
@@ -58,40 +24,44 @@ Definition size (l : list term) : R := total (map magnitude l).
 
 Definition nonzero (m : R) : bool := if Req_EM_T m 0 then false else true.
 Definition live (l : list term) : list R := filter nonzero (map magnitude l).
+Definition kept (l : list term) : list term := filter (fun t => nonzero (magnitude t)) l.
 
-(** Products that are rounded: those with a power of two are not. *)
-Definition scales (w : R) : bool := if Req_EM_T (Rabs w) (bpow radix2 (mag radix2 w - 1)) then true else false.
+Definition charged (t : term) : R := INR (cost (fst t)) * magnitude t.
 
-Definition products_of (t : term) : R :=
-  match t with Product w _ => if scales w then 0 else magnitude t | Constant _ => 0 end.
-Definition flush_of (t : term) : R :=
-  match t with
-  | Product w x => if nonzero (magnitude t) then 2 * (Rabs w + Rabs x + 1) else 0
-  | Constant _ => 0
-  end.
+(** What a term, with some of its factors, comes to at most; underflow is measured by it. *)
+Definition spread_of (t : term) : R := room (fst t) * (Rabs (snd t) + 1).
+Definition spread (l : list term) : R := total (map spread_of l).
 
-Lemma scales_power w : scales w = true -> power_of_two w.
-Proof.
-  unfold scales. destruct Req_EM_T as [E|]; [intros _|easy]. exists (mag radix2 w - 1)%Z. rewrite E. now rewrite bpow_powerRZ.
-Qed.
-
-Lemma power_scales w e : Rabs w = bpow radix2 e -> scales w = true.
-Proof.
-  intros E. unfold scales. rewrite <- mag_abs, E, mag_bpow. replace (e + 1 - 1)%Z with e by ring.
-  destruct Req_EM_T; [reflexivity|congruence].
-Qed.
+(** Numbers, sums and products that underflow, and all factors that may follow, in units of
+    [eta]. *)
+Definition flushed (L : nat) (l : list term) : R :=
+  match l with [] => 0 | _ => 12 * INR (S L) * spread l - 4 end.
 
 (** First-order error, then the error with its amplification. *)
-Definition first_order (c f : R) (l : list term) : R :=
-  u * (worst c f (live l) + total (map products_of l)) +
-  eta * (total (map flush_of l) + 4 * INR (pred (length (live l)))).
+Definition first_order (L : nat) (c f : R) (l : list term) : R :=
+  u * (worst c f (live l) + total (map charged l)) + eta * flushed L (kept l).
 
-Definition error (c f : R) (l : list term) : R := (1 + u) ^ length (live l) * first_order c f l.
+Definition error (K L : nat) (c f : R) (l : list term) : R :=
+  (1 + u) ^ (pred (length (live l)) + K) * first_order L c f l.
 
 Lemma magnitude_pos t : 0 <= magnitude t. Proof. apply Rabs_pos. Qed.
 
 Lemma live_app l1 l2 : live (l1 ++ l2) = live l1 ++ live l2.
 Proof. unfold live. now rewrite map_app, filter_app. Qed.
+
+Lemma kept_app l1 l2 : kept (l1 ++ l2) = kept l1 ++ kept l2. Proof. apply filter_app. Qed.
+
+Lemma live_kept l : live l = map magnitude (kept l).
+Proof.
+  unfold live, kept. induction l as [|t l IH]; [reflexivity|]. cbn [map filter]. rewrite IH.
+  now destruct nonzero.
+Qed.
+
+Lemma kept_length l : (length (live l) <= length l)%nat.
+Proof.
+  unfold live. induction l as [|t l IH]; [apply le_n|]. cbn [map filter].
+  destruct nonzero; cbn [length]; lia.
+Qed.
 
 Lemma live_nonneg l : nonneg (live l).
 Proof.
@@ -102,24 +72,10 @@ Qed.
 Lemma nonzero_0 m : nonzero m = false <-> m = 0.
 Proof. unfold nonzero. now destruct Req_EM_T. Qed.
 
-Lemma magnitude_0 t : magnitude t = 0 <-> vanishes t.
+Lemma magnitude_0 t : magnitude t = 0 <-> exact t = 0.
 Proof.
-  unfold magnitude, vanishes. split; [|intros ->; apply Rabs_R0].
+  unfold magnitude. split; [|intros ->; apply Rabs_R0].
   intros H. destruct (Req_dec (exact t) 0) as [E|E]; [exact E|]. now apply Rabs_no_R0 in E.
-Qed.
-
-Lemma nonzero_product w x : w * x <> 0 -> nonzero (magnitude (Product w x)) = true.
-Proof.
-  intros N. destruct (nonzero (magnitude (Product w x))) eqn:Z; [reflexivity|].
-  now apply nonzero_0, magnitude_0 in Z.
-Qed.
-
-Lemma live_vanish l : all_vanish l <-> live l = [].
-Proof.
-  induction l as [|t l IH]; [split; [easy|constructor]|]. unfold live; simpl. fold (live l).
-  destruct (nonzero (magnitude t)) eqn:E.
-  - split; [|easy]. intros H. inversion_clear H. apply magnitude_0, nonzero_0 in H0. congruence.
-  - apply nonzero_0, magnitude_0 in E. rewrite <- IH. split; [now inversion 1|now constructor].
 Qed.
 
 Lemma total_live l : total (live l) = size l.
@@ -136,23 +92,86 @@ Proof.
   apply Rle_trans with (1 := Rabs_triang _ _). unfold magnitude at 1. lra.
 Qed.
 
-Lemma vanish_sums l : all_vanish l -> exact_sum l = 0 /\ total (map products_of l) = 0.
+Lemma spread_of_1 t : 1 <= spread_of t.
 Proof.
-  unfold exact_sum. induction 1 as [|t l H _ [IH1 IH2]]; simpl; [lra|]. rewrite IH1, IH2.
-  split; [rewrite H; lra|]. destruct t; simpl; [|lra]. apply magnitude_0 in H. destruct scales; lra.
+  unfold spread_of. rewrite <- (Rmult_1_l 1) at 1. apply Rmult_le_compat; [lra|lra|apply room_1|].
+  generalize (Rabs_pos (snd t)). lra.
 Qed.
 
-Lemma products_pos l : 0 <= total (map products_of l).
+Lemma spread_app l1 l2 : spread (l1 ++ l2) = spread l1 + spread l2.
+Proof. unfold spread. now rewrite map_app, total_app. Qed.
+
+Lemma spread_length l : INR (length l) <= spread l.
 Proof.
-  apply total_pos, Forall_forall. intros m H. apply in_map_iff in H.
-  destruct H as [[w x|b] [<- _]]; simpl; [destruct scales|]; try lra. apply magnitude_pos.
+  unfold spread. induction l as [|t l IH]; [simpl; lra|]. cbn [length map].
+  rewrite S_INR, total_cons.
+  generalize (spread_of_1 t). lra.
 Qed.
 
-Lemma flush_pos l : 0 <= total (map flush_of l).
+Lemma spread_pos l : 0 <= spread l.
+Proof. apply Rle_trans with (2 := spread_length l). apply pos_INR. Qed.
+
+Lemma spread_some l : l <> [] -> 1 <= spread l.
 Proof.
-  apply total_pos, Forall_forall. intros m H. apply in_map_iff in H. destruct H as [[w x|b] [<- _]]; simpl.
-  - destruct nonzero; generalize (Rabs_pos w) (Rabs_pos x); lra.
-  - lra.
+  intros H. apply Rle_trans with (2 := spread_length l). destruct l as [|t l]; [easy|].
+  cbn [length]. rewrite S_INR.
+  generalize (pos_INR (length l)). lra.
+Qed.
+
+Lemma flushed_some L l : l <> [] -> flushed L l = 12 * INR (S L) * spread l - 4.
+Proof. now destruct l. Qed.
+
+Lemma flushed_range L l : 0 <= flushed L l <= 12 * INR (S L) * spread l.
+Proof.
+  destruct l as [|t l]; [unfold spread; simpl; lra|]. rewrite flushed_some by discriminate.
+  assert (S1 := spread_some (t :: l) ltac:(discriminate)).
+  assert (N : 1 <= INR (S L)) by (rewrite S_INR; generalize (pos_INR L); lra).
+  assert (1 * 1 <= INR (S L) * spread (t :: l)) by (apply Rmult_le_compat; lra). lra.
+Qed.
+
+Lemma flushed_same L l l' : map spread_of l = map spread_of l' -> flushed L l = flushed L l'.
+Proof.
+  intros E. unfold flushed, spread. destruct l, l'; try discriminate; [reflexivity|now rewrite E].
+Qed.
+
+Lemma flushed_perm L l l' : Permutation l l' -> flushed L l = flushed L l'.
+Proof.
+  intros P. destruct l as [|t l]; [now rewrite (Permutation_nil P)|].
+  assert (N : l' <> []) by (intros ->; now apply Permutation_sym, Permutation_nil in P).
+  rewrite !flushed_some by (assumption || discriminate). unfold spread.
+  now rewrite (total_perm _ _ (Permutation_map spread_of P)).
+Qed.
+
+Lemma flushed_join L l l' : l <> [] -> l' <> [] ->
+  flushed L l + flushed L l' + 4 <= flushed L (l ++ l').
+Proof.
+  intros H H'. assert (N : l ++ l' <> []) by now destruct l.
+  rewrite !flushed_some, spread_app by assumption. lra.
+Qed.
+
+Lemma spread_kept l : spread (kept l) <= spread l.
+Proof.
+  unfold spread, kept. induction l as [|t l IH]; [simpl; lra|]. cbn [filter map].
+  rewrite total_cons.
+  generalize (spread_of_1 t). destruct nonzero; cbn [map]; rewrite ?total_cons; lra.
+Qed.
+
+Lemma magnitude_spread t : magnitude t <= spread_of t.
+Proof.
+  unfold magnitude, exact, spread_of. rewrite Rabs_mult.
+  apply Rmult_le_compat; try apply Rabs_pos; [apply constant_room|lra].
+Qed.
+
+Lemma size_spread l : size l <= spread (kept l).
+Proof.
+  rewrite <- total_live, live_kept. unfold spread. induction (kept l) as [|t k IH]; [simpl; lra|].
+  cbn [map]. rewrite !total_cons. generalize (magnitude_spread t). lra.
+Qed.
+
+Lemma charged_pos l : 0 <= total (map charged l).
+Proof.
+  apply total_pos, Forall_forall. intros m H. apply in_map_iff in H. destruct H as (t & <- & _).
+  apply Rmult_le_pos; [apply pos_INR|apply magnitude_pos].
 Qed.
 
 Lemma pow_1u n : 1 <= (1 + u) ^ n. Proof. apply pow_R1_Rle. generalize u_pos; lra. Qed.
@@ -170,6 +189,28 @@ Proof. unfold exact_sum. now rewrite map_app, total_app. Qed.
 
 Lemma sums_perm l l' : Permutation l l' -> exact_sum l = exact_sum l' /\ size l = size l'.
 Proof. intros P. split; now apply total_perm, Permutation_map. Qed.
+
+(** If all terms are 0, so is the sum, and there is no error. *)
+Lemma kept_none l : kept l = [] -> exact_sum l = 0 /\ forall K L c f, error K L c f l = 0.
+Proof.
+  intros H. assert (Lv : live l = []) by now rewrite live_kept, H.
+  assert (Z : size l = 0) by now rewrite <- total_live, Lv. split.
+  - destruct (Req_dec (exact_sum l) 0) as [E|E]; [exact E|]. apply Rabs_pos_lt in E.
+    generalize (exact_sum_size l). lra.
+  - intros K L c f. unfold error, first_order. rewrite Lv, H.
+    cbn [flushed worst map total fold_right length pred].
+    assert (C : total (map charged l) = 0).
+    { clear Lv Z. induction l as [|t l IH]; [reflexivity|]. unfold kept in H. cbn [filter] in H.
+      destruct (nonzero (magnitude t)) eqn:E; [discriminate|]. apply nonzero_0 in E. cbn [map].
+      rewrite total_cons, IH by exact H. unfold charged. rewrite E. ring. }
+    rewrite C. ring.
+Qed.
+
+Lemma vanish_kept z : all_vanish z -> kept z = [].
+Proof.
+  induction 1 as [|t z [H _] _ IH]; [reflexivity|]. unfold kept. cbn [filter].
+  now rewrite (proj2 (nonzero_0 _) (proj2 (magnitude_0 t) H)).
+Qed.
 
 (** ** Partial sums *)
 

@@ -14,6 +14,7 @@
     Rests on nothing but real arithmetic. Stands behind [Layer.rounding] of lastbit_check. *)
 
 From Coq Require Import Reals Lra Lia List Permutation Sorting.Sorted.
+From Flocq.Core Require Import Raux.
 From Lastbit Require Import Totals.
 Import ListNotations.
 Open Scope R_scope.
@@ -213,6 +214,24 @@ Proof.
     lra.
 Qed.
 End Capped.
+
+(** ** A factor of all terms *)
+
+Lemma top_scale a l k : 0 <= a -> top k (map (Rmult a) l) = a * top k l.
+Proof.
+  intros Ha. revert k. induction l as [|x l IH]; intros k; [cbn [map]; rewrite !top_nil; ring|].
+  destruct k; [rewrite !top_0; ring|]. simpl. rewrite !IH, <- RmaxRmult by exact Ha. f_equal. ring.
+Qed.
+
+Lemma worst_scale a c f l : 0 <= a -> a * worst c f l = worst (a * c) (a * f) (map (Rmult a) l).
+Proof.
+  intros Ha. destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
+  - rewrite !worst_short by (rewrite ?map_length; exact L). ring.
+  - rewrite !worst_long by (rewrite ?map_length; exact L). rewrite map_length, Rmult_plus_distr_l.
+    f_equal.
+    unfold levels. rewrite <- over_scale. apply over_ext. intros j _. rewrite top_scale by exact Ha.
+    apply Rmult_min_distr_l. exact Ha.
+Qed.
 
 (** ** The formula for magnitudes in descending order *)
 

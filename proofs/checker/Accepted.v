@@ -44,10 +44,11 @@ Qed.
 
 Lemma change_entry at_ o m q : entry q (change_rest at_ o m) = change_of at_ q (fun j => entry q (r_move (at_ j))) o m.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [change_rest change_of]; rewrite ?entry_nil, ?nth_vup, ?nth_vsum; try reflexivity.
+  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [change_rest change_of];
+    rewrite ?entry_nil, ?nth_vup, ?nth_vsum; try reflexivity.
   - apply pixel_entry.
-  - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
-  - rewrite map_map. cbn [fst snd]. now rewrite (zsum_scale (slack m (length_of js))).
+  - rewrite map_map. unfold counted. do 2 f_equal. apply map_ext. intros w. cbn [fst snd].
+    destruct (fst w =? 0)%Z; lia.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
@@ -83,7 +84,7 @@ Notation n := (length (cunits net)).
 Record row_facts (k : positive) (o : cunit) (r : row) : Prop := {
   g_reads : forall j, In j (reads_of o) -> (num j < num k)%nat;
   g_cols : forall x, In x (r_cols r) -> (num (snd x) < num k)%nat;
-  g_fits : fits at_ (whole_of at_ k) o = true;
+  g_fits : fits at_ o = true;
   g_rho_pos : (0 <= r_rho r)%Z;
   g_whole : (0 <= whole_of at_ k)%Z;
   g_rho : (rounding_of at_ (whole_of at_ k) o <= r_rho r)%Z;

@@ -1,186 +1,217 @@
 (** * Sums that Statement.v admits
 
-    - [admits]: a sum as a runtime has carried it out, with the result of every product and every
-      addition, does what Statement.v allows;
+    - [admits]: a sum as a runtime has carried it out, with every partial result, does what
+      Statement.v allows;
     - [admits_sum], [admits_terms_ok]: then it is a [sum], of the given terms in any order.
 
-    Numbers are integers over 2^100 as everywhere in the checker, and every rounding has to be within
-    [u |t|] (no underflow). Rests on SumRoundings.v; Executions.v takes it to all units. *)
+    Rests on Single.v; Executions.v takes it to all units. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation.
-From Lastbit Require Import Statement binary32.Terms checker.Program checker.Numbers checker.Annotation checker.SumRoundings.
+From Lastbit Require Import Statement binary32.Terms binary32.Additions checker.Program
+  checker.Numbers checker.Annotation checker.SumRoundings
+  checker.Single.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope Z_scope.
 
-(** A tree of additions, with the result of each node. *)
+(** Constants, as they are multiplied by each other and divided beforehand, with the result of each
+    operation; by a single number of the file only is divided. *)
+Inductive folding :=
+| FNumber (c : Z)
+| FProduct (a b : folding) (v : Z)
+| FQuotient (a : folding) (c v : Z)
+| FReciprocal (c v : Z).
+
+(** A tree of additions, and of products and quotients of partial results, with the result of
+    each. *)
 Inductive witness :=
-| WProduct (w x v : Z)
-| WConstant (b : Z)
+| WNumber (x : Z)
+| WTimes (c : folding) (a : witness) (v : Z)
+| WOver (c : Z) (a : witness) (v : Z)
 | WAdd (a b : witness) (v : Z).
 
-Definition result (t : witness) : Z := match t with WProduct _ _ v | WAdd _ _ v => v | WConstant b => b end.
+Definition constant_of (c : folding) : Z :=
+  match c with FNumber v | FProduct _ _ v | FQuotient _ _ v | FReciprocal _ v => v end.
+Definition result (t : witness) : Z :=
+  match t with WNumber v | WTimes _ _ v | WOver _ _ v | WAdd _ _ v => v end.
 
-(** Leaves: weight and value, or a constant. *)
-Definition zterm : Type := (Z * Z) + Z.
+(** Leaves: a number, and the factors that it has got. *)
+Inductive zfactor := ZTimes (c : Z) | ZOver (c : Z).
+Definition zterm : Type := list zfactor * Z.
+
+Fixpoint factors_of (c : folding) : list zfactor :=
+  match c with
+  | FNumber c => [ZTimes c]
+  | FProduct a b _ => factors_of a ++ factors_of b
+  | FQuotient a c _ => ZOver c :: factors_of a
+  | FReciprocal c _ => [ZOver c]
+  end.
+
 Fixpoint leaves (t : witness) : list zterm :=
-  match t with WProduct w x _ => [inl (w, x)] | WConstant b => [inr b] | WAdd a b _ => leaves a ++ leaves b end.
-Definition zero_term (t : zterm) : bool := match t with inl (w, x) => w * x =? 0 | inr b => b =? 0 end.
-Definition dead (t : witness) : bool := forallb zero_term (leaves t).
+  match t with
+  | WNumber x => [([], x)]
+  | WTimes c a _ => map (fun y => (factors_of c ++ fst y, snd y)) (leaves a)
+  | WOver c a _ => map (fun y => (ZOver c :: fst y, snd y)) (leaves a)
+  | WAdd a b _ => leaves a ++ leaves b
+  end.
 
-(** [v] is [t] (over 2^200), rounded. *)
-Definition rounded (t v : Z) : bool := Z.abs (v * one - t) * 0x1000000 <=? Z.abs t.
+Fixpoint folds_so (c : folding) : bool :=
+  match c with
+  | FNumber _ => true
+  | FProduct a b v =>
+      folds_so a && folds_so b && product (constant_of a) (constant_of b) v &&
+        product (constant_of b) (constant_of a) v
+  | FQuotient a c v => folds_so a && quotient_by c (constant_of a) v
+  | FReciprocal c v => quotient_by c one v
+  end.
 
 Fixpoint admits (t : witness) : bool :=
   match t with
-  | WProduct w x v =>
-      if w * x =? 0 then v =? 0 else rounded (w * x) v && (negb (power_of_2 w) || (v * one =? w * x))
-  | WConstant b => true
+  | WNumber _ => true
+  | WTimes c a v => folds_so c && admits a && product (constant_of c) (result a) v
+  | WOver c a v => admits a && quotient_by c (result a) v
   | WAdd a b v =>
       admits a && admits b &&
-      (if dead a then v =? result b else if dead b then v =? result a else rounded ((result a + result b) * one) v)
+      (if result a =? 0 then v =? result b else if result b =? 0 then v =? result a
+       else rounded ((result a + result b) * one) v)
   end.
 
-Definition term_of (t : zterm) : term := match t with inl (w, x) => Product (real w) (real x) | inr b => Constant (real b) end.
+Definition factor_of (f : zfactor) : factor :=
+  match f with ZTimes c => Times (real c) | ZOver c => Over (real c) end.
+Definition term_of (t : zterm) : term := (map factor_of (fst t), real (snd t)).
 Definition terms_of (t : witness) : list term := map term_of (leaves t).
 
 Open Scope R_scope.
 
-Lemma rounded_ok t v : rounded t v = true -> Rabs (real v - real2 t) <= u * Rabs (real2 t).
+(** ** Constants, and sums *)
+
+Lemma folds_so_ok c : folds_so c = true ->
+  folds (map factor_of (factors_of c)) (Finite (real (constant_of c))).
 Proof.
-  unfold rounded. rewrite Z.leb_le. intros H. apply IZR_le in H. rewrite mult_IZR, !abs_IZR, minus_IZR, mult_IZR, one_is in H.
-  rewrite u_is. assert (E : real v - real2 t = (IZR v * 2 ^ 100 - IZR t) * (/ 2 ^ 100 * / 2 ^ 100)) by (unfold real, real2; field).
-  rewrite E. unfold real2, Rdiv. rewrite !Rabs_mult, !(Rabs_pos_eq (/ 2 ^ 100)) by lra. lra.
+  induction c as [c|a IHa b IHb v|a IHa c v|c v]; cbn [folds_so factors_of constant_of]; intros H.
+  - apply folds_number.
+  - rewrite !andb_true_iff in H. destruct H as [[[H1 H2] H3] H4]. rewrite map_app.
+    now apply folds_product with (1 := IHa H1) (2 := IHb H2); apply product_ok.
+  - rewrite andb_true_iff in H. destruct H as [H1 H2]. cbn [map factor_of].
+    apply (folds_quotient _ [real c] _ (Finite (real c))) with (1 := IHa H1);
+      [apply folds_number|now apply quotient_by_ok].
+  - cbn [map factor_of]. apply (folds_reciprocal [real c] (Finite (real c))); [apply folds_number|].
+    rewrite <- real_one. now apply quotient_by_ok.
 Qed.
 
-Lemma rounds_ok t v : Rabs (real v - t) <= u * Rabs t -> rounds t (Finite (real v)).
-Proof. intros H _. exists (real v). split; [reflexivity|]. generalize eta_pos. lra. Qed.
-
-Lemma zero_term_ok t : zero_term t = true <-> vanishes (term_of t).
+Lemma leaves_some t : terms_of t <> [].
 Proof.
-  destruct t as [[w x]|b]; unfold vanishes; cbn [zero_term term_of exact]; rewrite Z.eqb_eq.
-  - assert (E : real w * real x = IZR (w * x) / 2 ^ 100 / 2 ^ 100) by (unfold real; rewrite mult_IZR; lra). rewrite E. split.
-    + intros ->. lra.
-    + intros H. apply eq_IZR. lra.
-  - unfold real. split; [intros ->; lra|intros H; apply eq_IZR; lra].
+  unfold terms_of. intros H. apply map_eq_nil in H. revert H.
+  induction t as [x|c a IH v|c a IH v|a IHa b IHb v]; cbn [leaves]; intros H.
+  - discriminate.
+  - now apply map_eq_nil in H.
+  - now apply map_eq_nil in H.
+  - now apply app_eq_nil in H.
 Qed.
 
-Lemma dead_ok t : dead t = true <-> all_vanish (terms_of t).
+Lemma scaled_terms (fs : list zfactor) (l : list zterm) :
+  map term_of (map (fun y => (fs ++ fst y, snd y)) l) =
+    map (with_factors (map factor_of fs)) (map term_of l).
 Proof.
-  unfold dead, terms_of, all_vanish. rewrite forallb_forall, Forall_forall. split.
-  - intros H y Hy. apply in_map_iff in Hy. destruct Hy as (x & <- & Hx). now apply zero_term_ok, H.
-  - intros H x Hx. apply zero_term_ok, H. now apply in_map.
-Qed.
-
-Lemma copy_ok x : copies (Finite x) (Finite x).
-Proof. intros p [= <-]. exists x. split; [apply reads_refl|reflexivity]. Qed.
-
-Lemma product_real w x : real w * real x = real2 (w * x).
-Proof. unfold real, real2. rewrite mult_IZR. lra. Qed.
-
-Lemma sum_real2 a b : real a + real b = real2 ((a + b) * one).
-Proof. now rewrite Z.mul_comm, real2_one, real_plus. Qed.
-
-Lemma difference_real2 a b : real a - real b = real2 ((a - b) * one).
-Proof. now rewrite Z.mul_comm, real2_one, real_minus. Qed.
-
-Lemma one_bit_pow n p : Z.pow 2 (Z.of_nat n) = Zpos p -> one_bit p = true.
-Proof.
-  revert p. induction n as [|n IH]; intros p H; [injection H as <-; reflexivity|].
-  rewrite Nat2Z.inj_succ, Z.pow_succ_r in H by lia. destruct (Z.pow 2 (Z.of_nat n)) as [|m|m]; [discriminate| |discriminate].
-  injection H as <-. exact (IH m eq_refl).
-Qed.
-
-(** No weight is a power of two without [power_of_2] saying so. *)
-Lemma power_known w : w <> 0%Z -> power_of_two (real w) -> power_of_2 w = true.
-Proof.
-  intros N [k Hk]. rewrite <- real_abs in Hk. unfold real in Hk.
-  assert (P : (1 <= Z.abs w)%Z) by lia. apply IZR_le in P. simpl in P.
-  assert (E : IZR (Z.abs w) = bpow radix2 (k + 100)).
-  { rewrite bpow_plus, (bpow_powerRZ radix2 k). change (IZR radix2) with 2. rewrite <- Hk.
-    assert (B : bpow radix2 100 = 2 ^ 100) by (simpl; lra). rewrite B. field. }
-  assert (G : (0 <= k + 100)%Z).
-  { destruct (Z.le_gt_cases 0 (k + 100)) as [G|G]; [exact G|].
-    assert (bpow radix2 (k + 100) < bpow radix2 0) by now apply bpow_lt. change (bpow radix2 0) with 1 in *. lra. }
-  rewrite <- IZR_Zpower in E by exact G. apply eq_IZR in E. change (Zpower radix2 (k + 100)) with (2 ^ (k + 100))%Z in E.
-  rewrite <- (Z2Nat.id _ G) in E. destruct w as [|p|p]; [lia| |]; symmetry in E; exact (one_bit_pow _ p E).
+  rewrite !map_map. apply map_ext. intros [gs x]. unfold term_of, with_factors. cbn [fst snd].
+  now rewrite map_app.
 Qed.
 
 Theorem admits_sum t : admits t = true -> sum (terms_of t) (Finite (real (result t))).
 Proof.
-  induction t as [w x v|b|a IHa b IHb v]; cbn [admits result]; intros H.
-  - unfold terms_of. cbn [leaves map term_of]. destruct (Z.eqb_spec (w * x) 0) as [Z|N].
-    + apply Z.eqb_eq in H. subst v. rewrite real_0. apply sum_zeros. constructor; [|constructor].
-      apply (zero_term_ok (inl (w, x))). cbn. now apply Z.eqb_eq.
-    + apply andb_prop in H. destruct H as [H1 H2]. assert (E := rounded_ok _ _ H1). rewrite <- product_real in E.
-      apply sum_product.
-      * intros Z. apply N. apply Z.eqb_eq. apply (zero_term_ok (inl (w, x))). exact Z.
-      * exists (real w), (real x). split; [apply reads_refl|]. split; [apply reads_refl|]. split; [now apply rounds_ok|].
-        intros P _. exists (real v). split; [reflexivity|].
-        rewrite (power_known w) in H2 by (assumption || (intros ->; now apply N)). apply Z.eqb_eq in H2.
-        rewrite product_real, <- H2, Z.mul_comm, real2_one, Rminus_diag_eq, Rabs_R0 by reflexivity.
-        generalize eta_pos. lra.
-  - apply sum_constant, copy_ok.
-  - apply andb_prop in H. destruct H as [H H3]. apply andb_prop in H. destruct H as [H1 H2].
-    specialize (IHa H1). specialize (IHb H2). unfold terms_of in *. cbn [leaves]. rewrite map_app.
-    destruct (dead a) eqn:Da; [|destruct (dead b) eqn:Db].
-    + apply Z.eqb_eq in H3. subst v. apply sum_more_zeros with (2 := IHb); [now apply dead_ok|apply copy_ok].
-    + apply Z.eqb_eq in H3. subst v. apply sum_any_order with (1 := Permutation_app_comm _ _).
-      apply sum_more_zeros with (2 := IHa); [now apply dead_ok|apply copy_ok].
-    + assert (Na : ~ all_vanish (terms_of a)) by (rewrite <- dead_ok; congruence).
-      assert (Nb : ~ all_vanish (terms_of b)) by (rewrite <- dead_ok; congruence).
-      apply (sum_add _ _ _ _ _ Na Nb IHa IHb). intros p q [= <-] [= <-]. exists (real (result a)), (real (result b)).
-      split; [apply reads_refl|]. split; [apply reads_refl|]. apply rounds_ok.
-      assert (E := rounded_ok _ _ H3). rewrite Z.mul_comm, real2_one, real_plus in E. exact E.
+  induction t as [x|c a IH v|c a IH v|a IHa b IHb v]; cbn [admits result]; intros H.
+  - apply sum_number. intros p [= <-]. exists (real x). split; [apply reads_refl|reflexivity].
+  - rewrite !andb_true_iff in H. destruct H as [[H1 H2] H3]. unfold terms_of. cbn [leaves].
+    rewrite scaled_terms.
+    apply sum_times with (2 := folds_so_ok c H1) (3 := IH H2);
+      [apply leaves_some|now apply product_ok].
+  - rewrite andb_true_iff in H. destruct H as [H1 H2]. unfold terms_of. cbn [leaves].
+    rewrite (scaled_terms [ZOver c]).
+    apply (sum_over [real c] _ (Finite (real c))) with (3 := IH H1);
+      [apply leaves_some|apply folds_number|now apply quotient_by_ok].
+  - rewrite !andb_true_iff in H. destruct H as [[H1 H2] H3]. unfold terms_of. cbn [leaves].
+    rewrite map_app.
+    apply sum_adds with (1 := IHa H1) (2 := IHb H2). intros p q [= <-] [= <-].
+    exists (real (result a)), (real (result b)).
+    split; [apply reads_refl|]. split; [apply reads_refl|].
+    destruct (Z.eqb_spec (result a) 0) as [Za|Na]; [|destruct (Z.eqb_spec (result b) 0) as [Zb|Nb]].
+    + apply Z.eqb_eq in H3. subst v. rewrite Za, real_0, Rplus_0_l. split; [apply rounds_exact|].
+      split; [easy|]. now intros ->.
+    + apply Z.eqb_eq in H3. subst v. rewrite Zb, real_0, Rplus_0_r. split; [apply rounds_exact|].
+      split; [|easy]. now intros ->.
+    + apply rounded_ok in H3. rewrite <- sum_real2 in H3. split; [now apply rounds_ok|].
+      split; intros E; apply real_zero in E; contradiction.
 Qed.
 
 (** ** Of given terms *)
 
-Definition same (a b : zterm) : bool :=
-  match a, b with
-  | inl (w, x), inl (w', x') => (w =? w')%Z && (x =? x')%Z
-  | inr b, inr b' => (b =? b')%Z
-  | _, _ => false
-  end.
+Definition same_factor (f g : zfactor) : bool :=
+  match f, g with ZTimes c, ZTimes d | ZOver c, ZOver d => c =? d | _, _ => false end%Z.
 
-Lemma same_ok a b : same a b = true -> a = b.
-Proof.
-  destruct a as [[w x]|c], b as [[w' x']|c']; cbn; try discriminate; rewrite ?andb_true_iff, ?Z.eqb_eq; [intros [-> ->]|intros ->]; reflexivity.
-Qed.
+Section Permuted.
+Context {A : Type}.
+Variable same : A -> A -> bool.
 
 (** The list without [a]; [None] if it is not there. *)
-Fixpoint without (a : zterm) (l : list zterm) : option (list zterm) :=
+Fixpoint without (a : A) (l : list A) : option (list A) :=
   match l with
   | [] => None
   | b :: l' => if same a b then Some l' else match without a l' with Some k => Some (b :: k) | None => None end
   end.
 
-Fixpoint permuted (l k : list zterm) : bool :=
+Fixpoint permuted (l k : list A) : bool :=
   match l with
   | [] => match k with [] => true | _ => false end
   | a :: l' => match without a k with Some k' => permuted l' k' | None => false end
   end.
 
-Lemma without_ok a l k : without a l = Some k -> Permutation (a :: k) l.
+(** In [l] stands something that is the same as [a]. *)
+Lemma without_ok a l k : without a l = Some k -> exists b, same a b = true /\
+  Permutation (b :: k) l.
 Proof.
   revert k. induction l as [|b l IH]; intros k H; [discriminate|]. cbn in H. destruct (same a b) eqn:E.
-  - injection H as <-. apply same_ok in E. now subst.
+  - injection H as <-. now exists b.
   - destruct (without a l) as [m|] eqn:W; [|discriminate]. injection H as <-.
-    rewrite perm_swap. now apply perm_skip, IH.
+    destruct (IH m eq_refl) as (c & E' & P).
+    exists c. split; [exact E'|]. rewrite perm_swap. now apply perm_skip.
 Qed.
 
-Lemma permuted_ok l k : permuted l k = true -> Permutation l k.
+Lemma permuted_ok l k : permuted l k = true ->
+  exists k', Forall2 (fun a b => same a b = true) l k' /\ Permutation k' k.
 Proof.
-  revert k. induction l as [|a l IH]; intros k H; cbn in H; [now destruct k|].
-  destruct (without a k) as [m|] eqn:W; [|discriminate]. rewrite <- (without_ok _ _ _ W). now apply perm_skip, IH.
+  revert k. induction l as [|a l IH]; intros k H; cbn in H;
+    [destruct k; [exists []; split; constructor|discriminate]|].
+  destruct (without a k) as [m|] eqn:W; [|discriminate].
+  destruct (without_ok _ _ _ W) as (b & E & P).
+  destruct (IH m H) as (k' & F & Q). exists (b :: k'). split; [now constructor|]. rewrite <- P.
+  now apply perm_skip.
+Qed.
+End Permuted.
+
+Definition same (a b : zterm) : bool := permuted same_factor (fst a) (fst b) && (snd a =? snd b)%Z.
+
+Lemma same_ok a b : same a b = true -> Permutation (map factor_of (fst a)) (map factor_of (fst b))
+  /\ snd a = snd b.
+Proof.
+  unfold same. rewrite andb_true_iff, Z.eqb_eq. intros [H1 H2]. split; [|exact H2].
+  destruct (permuted_ok _ _ _ H1) as (k & F & P).
+  replace (fst a) with k; [now apply Permutation_map|]. symmetry.
+  revert F. clear. generalize (fst a). induction 1 as [|f g l k H _ IH]; [reflexivity|].
+  f_equal; [|exact IH].
+  destruct f, g; try discriminate; cbn in H; apply Z.eqb_eq in H; now subst.
 Qed.
 
 (** [v] is the sum of the terms [l], computed by [t]. *)
-Definition admits_terms (t : witness) (l : list zterm) (v : Z) : bool := admits t && (result t =? v)%Z && permuted (leaves t) l.
+Definition admits_terms (t : witness) (l : list zterm) (v : Z) : bool :=
+  admits t && (result t =? v)%Z && permuted same (leaves t) l.
 
 Theorem admits_terms_ok t l v : admits_terms t l v = true -> sum (map term_of l) (Finite (real v)).
 Proof.
-  unfold admits_terms. rewrite !andb_true_iff, Z.eqb_eq. intros [[H1 <-] H3]. apply permuted_ok in H3.
-  apply sum_any_order with (2 := admits_sum t H1). unfold terms_of. now rewrite H3.
+  unfold admits_terms. rewrite !andb_true_iff, Z.eqb_eq. intros [[H1 <-] H3].
+  destruct (permuted_ok _ _ _ H3) as (k & F & P).
+  apply (sum_reordered (map term_of k)); [now apply Permutation_map|].
+  apply (sum_any_order (terms_of t) (terms_of t)); [apply Permutation_refl| |now apply admits_sum].
+  clear -F. unfold terms_of. induction F as [|x y l m H _ IH]; constructor; [|exact IH].
+  destruct (same_ok x y H) as [P E]. split; [exact P|]. unfold term_of. cbn [snd]. now rewrite E.
 Qed.

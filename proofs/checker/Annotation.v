@@ -14,19 +14,24 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals operations.Units network.Forms network.Bound.
 From Lastbit Require Import checker.Program checker.Numbers.
+From Lastbit Require operations.Convolution.
 Import ListNotations.
 Open Scope R_scope.
+
+Notation weighted := Convolution.weighted.
+Notation constants := Convolution.constants.
+
+(** The divisor of all terms, if there is one. *)
+Definition divisor (over : option Z) : list factor := match over with None => [] | Some c =>
+  [Over (real c)] end.
 
 Definition denote (o : cunit) : operation :=
   match o with
   | CPixel p => Pixel p
-  | CLinear ws bs => Linear (entries ws) (map real bs)
-  | CQuotient j c => Quotient (num j) (real c)
-  | CMean js => Mean (map num js)
+  | CLinear ws bs over => Sum (weighted (divisor over) (entries ws)) (constants (map real bs))
   | CSigmoid j => Sigmoid (num j)
   | CSilu j => Silu (num j)
   | CGate i j => Gate (num i) (num j)
-  | CAdd i j => Add (num i) (num j)
   end.
 
 Definition network_of (net : cnet) : network :=
@@ -45,15 +50,15 @@ Proof.
 Qed.
 
 Lemma operands_denote o : operands (denote o) = map num (reads_of o).
-Proof. destruct o; cbn; try reflexivity. unfold entries. now rewrite !map_map. Qed.
+Proof. destruct o; cbn; try reflexivity. unfold weighted, entries. now rewrite !map_map. Qed.
 
 Lemma core_in_reads o m x : In x (core_of o m) -> In (snd x) (reads_of o).
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [core_of reads_of]; intros H; try (destruct H as [<-|[]]; now left).
+  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [core_of shares reads_of]; intros H;
+    try (destruct H as [<-|[]]; now left).
   - easy.
-  - apply in_map_iff. now exists x.
-  - apply in_map_iff in H. destruct H as (j & <- & Hj). exact Hj.
-  - destruct H as [<-|[<-|[]]]; [now left|right; now left].
+  - apply in_map_iff in H. destruct H as (w & <- & Hw). cbn [snd]. now apply in_map.
+  - now apply in_map.
 Qed.
 
 Lemma kept_in_reads o r x : In x (kept_of o r) -> In (snd x) (reads_of o).
@@ -99,7 +104,7 @@ Definition annotation_of : annotation := {|
     weight 0, see Facts.v. *)
 Record unit_facts (k : nat) (o s : cunit) : Prop := {
   f_reads : forall j, In j (reads_of o) -> (num j < k)%nat;
-  f_fits : exists F, (whole_of at_ (key k) <= F)%Z /\ (0 <= F <= limit)%Z /\ fits at_ F s = true /\
+  f_fits : exists F, (whole_of at_ (key k) <= F)%Z /\ (0 <= F <= limit)%Z /\ fits at_ s = true /\
     (rounding_of at_ F s <= r_rho (row_nat k))%Z;
   f_rho : (0 <= r_rho (row_nat k) <= limit)%Z;
   f_rest : (rest_of at_ s (row_nat k) <= r_rest (row_nat k))%Z;

@@ -7,7 +7,7 @@
     - [row]: what a certificate says of one unit; [cert]: the rows and the numbers claimed;
     - [good_row]: the inequalities that a row has to satisfy, given the rows of earlier units.
 
-    Stands behind layers.py, forward.py and cores.py. *)
+    Stands behind layers.py, changes.py and columns.py. *)
 
 From Coq Require Import ZArith List FMapPositive Orders Mergesort Bool.
 From Lastbit Require Export checker.Integers.
@@ -16,15 +16,14 @@ Open Scope Z_scope.
 
 (** ** Networks and certificates *)
 
+(** A linear unit adds up weights times units, all of them divided by one number if there is one,
+    and constants. *)
 Inductive cunit :=
 | CPixel (p : nat)
-| CLinear (ws : sparse) (bs : list Z)
-| CQuotient (j : positive) (c : Z)
-| CMean (js : list positive)
+| CLinear (ws : sparse) (bs : list Z) (over : option Z)
 | CSigmoid (j : positive)
 | CSilu (j : positive)
-| CGate (i j : positive)
-| CAdd (i j : positive).
+| CGate (i j : positive).
 
 Record cnet := { cpixels : nat; cunits : list cunit; clogits : list positive }.
 
@@ -60,33 +59,33 @@ Fixpoint numbered {A} (k : positive) (l : list A) : list (positive * A) :=
 Definition reads_of (o : cunit) : list positive :=
   match o with
   | CPixel _ => []
-  | CLinear ws _ => map snd ws
-  | CQuotient j _ | CSigmoid j | CSilu j => [j]
-  | CMean js => js
-  | CGate i j | CAdd i j => [i; j]
+  | CLinear ws _ _ => map snd ws
+  | CSigmoid j | CSilu j => [j]
+  | CGate i j => [i; j]
   end.
 
 (** The same unit without the terms of weight 0. *)
 Definition strip (o : cunit) : cunit :=
-  match o with CLinear ws bs => CLinear (filter (fun w => negb (fst w =? 0)) ws) bs | _ => o end.
+  match o with CLinear ws bs over => CLinear (filter (fun w =>
+    negb (fst w =? 0)) ws) bs over | _ => o end.
 
-(** The linear core and the offset of a unit. *)
+(** The linear core and the offset of a unit. A weight that is divided is rounded down. *)
+Definition shares (ws : sparse) (over : option Z) : sparse :=
+  match over with None => ws | Some c => map (fun w => (fst w * one / c, snd w)) ws end.
+
 Definition core_of (o : cunit) (m : Z) : sparse :=
   match o with
   | CPixel _ => []
-  | CLinear ws _ => ws
-  | CQuotient j _ | CSigmoid j | CSilu j => [(m, j)]
-  | CMean js => map (pair m) js
+  | CLinear ws _ over => shares ws over
+  | CSigmoid j | CSilu j => [(m, j)]
   | CGate i _ => [(m, i)]
-  | CAdd i j => [(one, i); (one, j)]
   end.
 
 Definition offset_of (o : cunit) (b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
-  | CLinear _ bs => zsum bs
+  | CLinear _ bs _ => zsum bs
   | CSigmoid _ | CSilu _ | CGate _ _ => b
-  | _ => 0
   end.
 
 (** What the form of a unit keeps: its core, or nothing. *)
@@ -119,25 +118,33 @@ Definition limit : Z := 0x100000 * one.                      (* 2^20: no value i
 Definition heaviest : Z := 0x200000000000 * one.              (* 2^45: of the weights of a unit, together *)
 Definition most_terms : Z := 0x8000.                         (* 2^15 *)
 
-(** Rounding of a sum of terms [bs], [products] of them products that round, [whole] its bound
-    (all over 2^200). *)
+(** Rounding of a sum of terms [bs], [products] of them for the products that round, [whole] its
+    bound (all over 2^200). No term costs more than 3 roundings. *)
 Definition noise_of_sum (bs : list Z) (products whole : Z) : Z :=
   let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
   let n := Z.of_nat (length m) in
   let mass := zsum m in
   let f := Z.min whole mass in
-  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x400000.
+  ceil_div (up (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0xfffffd - n) + 0x8000000.
 
-(** Not too many terms, nor too large ones: no overflow, and underflow below 2^22 units. *)
+(** Not too many terms, nor too large ones: no overflow, and underflow below 2^27 units. *)
 Definition sum_fits (bs : list Z) (weights : Z) : bool :=
   (Z.of_nat (length bs) <=? most_terms) && (weights <=? heaviest) && (zsum bs <=? limit * limit).
 
-(** Rounding of [x / c] for [|x| <= X] (over 2^100), [c >= 2^-10]; powers of two are exact. *)
-Definition noise_of_quotient (X c : Z) : Z :=
-  (if power_of_2 c && (Z.abs c <=? limit) then 0 else ceil_div (X * one * 0x2000001) (Z.abs c * 0x1000000000000)) + 0x100000.
+(** A divisor, and the weights that are divided. *)
+Definition over_fits (over : option Z) (weights : Z) : bool :=
+  match over with None => true | Some c =>
+    (one <=? Z.abs c) && (Z.abs c <=? limit) && (weights <=? limit) end.
 
-(** [1/c] is within this of the slope [m]. *)
-Definition slack (m c : Z) : Z := ceil_div (Z.abs (one * one - m * c)) (Z.abs c).
+(** Over 2^200, divided as well. *)
+Definition quotient_of (over : option Z) (z : Z) : Z :=
+  match over with None => z | Some c => ceil_div (z * one) (Z.abs c) end.
+
+(** The roundings that a term costs. *)
+Definition cost_over (over : option Z) : Z :=
+  match over with None => 0 | Some c => if power_of_2 c then 0 else 2 end.
+Definition cost_of (over : option Z) (w : Z) : Z :=
+  (if power_of_2 w then 0 else 1) + cost_over over.
 
 Section Rules.
 Variable at_ : positive -> row.
@@ -147,39 +154,37 @@ Definition low (j : positive) : Z := r_centre (at_ j) - r_rad (at_ j).
 Definition high (j : positive) : Z := r_centre (at_ j) + r_rad (at_ j).
 Definition away (m : Z) (j : positive) : Z := Z.max (high j - m) (m - low j).
 
-Definition zproducts (ws : sparse) : list Z := map (fun w => Z.abs (fst w) * mag (snd w)) ws.
-Definition zrounded (ws : sparse) : Z :=
-  zsum (map (fun w => if power_of_2 (fst w) then 0 else Z.abs (fst w) * mag (snd w)) ws).
-Definition length_of (js : list positive) : Z := Z.of_nat (length js) * one.
-Definition all_of (js : list positive) (whole : Z) : Z := Z.of_nat (length js) * whole.
-Definition mean_noise (js : list positive) (whole : Z) : Z :=
-  noise_of_sum (map (fun j => one * mag j) js) 0 (one * all_of js whole).
+Definition zproducts (ws : sparse) (over : option Z) : list Z :=
+  map (fun w => quotient_of over (Z.abs (fst w) * mag (snd w))) ws.
+Definition zcharges (ws : sparse) (over : option Z) : Z :=
+  zsum (map (fun w => cost_of over (fst w) * quotient_of over (Z.abs (fst w) * mag (snd w))) ws).
+Definition zterms (ws : sparse) (bs : list Z) (over : option Z) : list Z :=
+  zproducts ws over ++ map (fun b => one * Z.abs b) bs.
 
 (** [whole] bounds the unit's exact value. *)
 Definition rounding_of (whole : Z) (o : cunit) : Z :=
   match o with
   | CPixel _ => 0
-  | CLinear ws bs => noise_of_sum (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zrounded ws) (one * whole)
-  | CQuotient j c => noise_of_quotient (mag j) c
-  | CMean js => 
-      noise_of_quotient (all_of js whole + mean_noise js whole) (length_of js) +
-      ceil_div (mean_noise js whole) (Z.of_nat (length js))
+  | CLinear ws bs over => noise_of_sum (zterms ws bs over) (zcharges ws over) (one * whole)
   | CSigmoid j => Z.shiftr one (if mag j <=? Z.shiftr one 27 then 28 else if mag j <=? Z.shiftr one 6 then 23 else 22)
   | CSilu j =>
       (if mag j <=? Z.shiftr one 27 then ceil_div (mag j) 0x10000000
        else if mag j <=? Z.shiftr one 6 then ceil_div (3 * mag j) 0x1000000
        else ceil_div (6 * mag j) 0x1000000) + 1
   | CGate i j => ceil_div (up (mag i * mag j)) 0x1000000 + 1
-  | CAdd i j => ceil_div (mag i + mag j) 0x1000000 + 1
   end.
 
-Definition fits (whole : Z) (o : cunit) : bool :=
+Definition fits (o : cunit) : bool :=
   match o with
-  | CLinear ws bs => sum_fits (zproducts ws ++ map (fun b => one * Z.abs b) bs) (zsum (map (fun w => Z.abs (fst w)) ws))
-  | CQuotient _ c => one <=? 0x400 * Z.abs c
-  | CMean js => sum_fits (map (fun j => one * mag j) js) 0 && (1 <=? Z.of_nat (length js)) && (mean_noise js whole <=? limit)
+  | CLinear ws bs over =>
+      let weights := zsum (map (fun w => Z.abs (fst w)) ws) in sum_fits (zterms ws bs over) weights
+        && over_fits over weights
   | _ => true
   end.
+
+(** A number for each unit whose weight is not 0. *)
+Definition counted (f : positive -> Z) (ws : sparse) : Z :=
+  zsum (map (fun w => if fst w =? 0 then 0 else f (snd w)) ws).
 
 (** [f(z) - m z - b] on the range of unit [j], from its value and slopes around a point. *)
 Definition curve_rest (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (j : positive) : Z :=
@@ -190,9 +195,7 @@ Definition curve_rest (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (j
 Definition value_rest (o : cunit) (m b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
-  | CLinear _ _ | CAdd _ _ => 0
-  | CQuotient j c => up (slack m c * mag j)
-  | CMean js => up (slack m (length_of js) * zsum (map mag js))
+  | CLinear ws _ over => match over with None => 0 | Some _ => up (counted mag ws) end
   | CSigmoid j => curve_rest sigmoid_dev sigmoid_value_at m b j
   | CSilu j => curve_rest silu_dev silu_value_at m b j
   | CGate i j => up (away m j * mag i) + Z.abs b
@@ -217,9 +220,8 @@ Definition vsum (l : list (Z * list Z)) : list Z := fold_right (fun x acc => vad
 Definition change_rest (o : cunit) (m : Z) : list Z :=
   match o with
   | CPixel p => repeat 0 p ++ [one]
-  | CLinear _ _ | CAdd _ _ => []
-  | CQuotient j c => vup (vsum [(slack m c, r_move (at_ j))])
-  | CMean js => let e := slack m (length_of js) in vup (vsum (map (fun j => (e, r_move (at_ j))) js))
+  | CLinear ws _ over => match over with None => [] | Some _ =>
+      vup (vsum (map (fun w => (if fst w =? 0 then 0 else 1, r_move (at_ (snd w)))) ws)) end
   | CSigmoid j => vup (vsum [(sigmoid_dev m (low j) (high j), r_move (at_ j))])
   | CSilu j => vup (vsum [(silu_dev m (low j) (high j), r_move (at_ j))])
   | CGate i j => vup (vsum [(away m j, r_move (at_ i)); (mag i, r_move (at_ j))])
@@ -229,9 +231,7 @@ Definition change_rest (o : cunit) (m : Z) : list Z :=
 Definition change_of (q : nat) (mv : positive -> Z) (o : cunit) (m : Z) : Z :=
   match o with
   | CPixel p => if Nat.eqb p q then one else 0
-  | CLinear _ _ | CAdd _ _ => 0
-  | CQuotient j c => up (slack m c * mv j)
-  | CMean js => up (slack m (length_of js) * zsum (map mv js))
+  | CLinear ws _ over => match over with None => 0 | Some _ => up (counted mv ws) end
   | CSigmoid j => up (sigmoid_dev m (low j) (high j) * mv j)
   | CSilu j => up (silu_dev m (low j) (high j) * mv j)
   | CGate i j => up (away m j * mv i + mag i * mv j)
@@ -277,7 +277,8 @@ Definition whole_of (k : positive) : Z := mag k - r_rho (at_ k).
 Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   let (k, o) := ko in let r := at_ k in
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
-  fits (whole_of k) o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) && (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
+  fits o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) &&
+    (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
   (negb (r_box r) || may_box o) && vle (change_rest o (r_slope r)) (r_rem r) && vle (bend_of o r) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
   forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).

@@ -4,7 +4,7 @@
       its columns miss: [local_error] of Forms.v;
     - [unit_accepted]: what [good_row] accepts meets [unit_facts].
 
-    Rests on Accepted.v and Forms.v. Stands behind cores.py. *)
+    Rests on Accepted.v and Forms.v. Stands behind columns.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.
@@ -90,7 +90,7 @@ Proof.
   rewrite opp_IZR, one_is. change (A k g) with (coef (r_cols r) g).
   replace (total (map (fun w => IZR (fst w) * column A (num (snd w)) g) (kept_of o r))) with
     (2 ^ 100 * total (map (fun w => real (fst w) * column A (num (snd w)) g) (kept_of o r))); [lra|].
-  rewrite <- total_scale. apply total_map_ext. intros x _. unfold real. lra.
+  rewrite <- total_map_scale. apply total_map_ext. intros x _. unfold real. lra.
 Qed.
 
 Lemma merge_keys (P : positive -> Prop) a b : Forall (fun x => P (snd x)) a -> Forall (fun x => P (snd x)) b ->
@@ -136,7 +136,8 @@ Proof.
     rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)) by lra. lra.
   - apply Rle_trans with (/ 2 ^ 100 * total (map (fun x => Rabs (real (fst x)) * f (num (snd x))) l)).
     + apply Rmult_le_compat_l; [lra|]. apply coef_bound. intros x Hx. now apply Hf, Lk.
-    + rewrite <- total_scale. unfold misfit_of. fold l. rewrite map_map. cbn [fst snd]. apply total_map_le.
+    + rewrite <- total_map_scale. unfold misfit_of. fold l. rewrite map_map. cbn [fst snd].
+      apply total_map_le.
       intros x Hx. rewrite <- Rmult_assoc. apply Rmult_le_compat_r; [now apply Hf, Lk|].
       rewrite <- real_abs. apply Rle_trans with (2 := up_real (Z.abs (fst x))). unfold real. lra.
 Qed.
@@ -165,7 +166,8 @@ Proof.
     rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100 * / 2 ^ 100)) by lra. lra.
   - rewrite zsum_number, map_map.
     transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (fst w * r_centre (at_ (snd w)))) (kept_of o r))); [lra|].
-    rewrite <- total_scale. apply total_map_ext. intros x _. rewrite key_num, mult_IZR. unfold real. lra.
+    rewrite <- total_map_scale. apply total_map_ext. intros x _. rewrite key_num, mult_IZR.
+    unfold real. lra.
 Qed.
 
 Lemma errors_unit : local_error (fun _ => real (offset_of o (r_off r))) L (fun g => real (r_centre (at_ (key g)))) A

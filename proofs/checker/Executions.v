@@ -1,8 +1,8 @@
 (** * Computed values that Statement.v's executions admit
 
     - [admits_unit]: an image, the values of the units that unit [o] reads, its own value and how it was
-      computed (partial results, by which kind of division) are as Statement.v allows;
-      [admits_unit_ok]: then the unit [performs] it. All eight operations;
+      computed (partial results, constants multiplied beforehand) are as Statement.v allows;
+      [admits_unit_ok]: then the unit [performs] it. All five operations;
     - [admits_softmax], [admits_softmax_ok]: likewise the probabilities of given logits;
     - [admits_execution], [admits_execution_ok]: all of a network, an [execution] of it.
 
@@ -12,24 +12,18 @@
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FunctionalExtensionality.
 From Lastbit Require Import Statement binary32.Terms curves.Enclosure checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import checker.SumRoundings checker.Precise checker.Admits.
+From Lastbit Require Import checker.SumRoundings checker.Precise checker.Single checker.Admits.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope Z_scope.
 
-(** ** Quotients *)
+(** ** Divisions of softmax *)
 
 (** [v] is [a / b], rounded; or [a] times the rounded reciprocal [i]. *)
-Definition quotient (a b v : Z) : bool := Z.abs (v * b - a * one) * 0x1000000 <=? Z.abs (a * one).
-
 Inductive division := Direct | Reciprocal (i : Z).
 
 Definition admits_division (h : division) (a b v : Z) : bool :=
   match h with Direct => quotient a b v | Reciprocal i => quotient one b i && rounded (a * i) v end.
-
-(** By a number: exactly, if it is a power of two. *)
-Definition admits_division_by (h : division) (c a v : Z) : bool :=
-  admits_division h a c v && (negb (power_of_2 c) || (v * c =? a * one)).
 
 (** ** Curves *)
 
@@ -53,21 +47,22 @@ Definition admits_exp (t v : Z) : bool :=
 
 (** ** Units *)
 
-Inductive way := Plain | Sum (t : witness) | Division (d : division) | Average (t : witness) (d : division).
+Inductive way := Plain | Tree (t : witness).
 
-Definition constants (x : positive -> Z) (js : list positive) : list zterm := map (fun j => inr (x j)) js.
+(** The terms of a linear unit, given the values of the units. *)
+Definition terms_with (x : positive -> Z) (ws : sparse) (bs : list Z) (over : option Z) : list
+  zterm :=
+  map (fun w => (ZTimes (fst w) :: match over with None => [] | Some c =>
+    [ZOver c] end, x (snd w))) ws ++ map (pair []) bs.
 
 (** Unit [o] has computed [y] in this way, of the image [v] and the values [x] of earlier units. *)
 Definition admits_unit (o : cunit) (v : nat -> Z) (x : positive -> Z) (y : Z) (w : way) : bool :=
   match o, w with
   | CPixel p, Plain => y =? v p * one
-  | CLinear ws bs, Sum t => admits_terms t (map (fun w => inl (fst w, x (snd w))) ws ++ map inr bs) y
-  | CQuotient j c, Division d => admits_division_by d c (x j) y
-  | CMean js, Average t d => admits_terms t (constants x js) (result t) && admits_division_by d (length_of js) (result t) y
+  | CLinear ws bs over, Tree t => admits_terms t (terms_with x ws bs over) y
   | CSigmoid j, Plain => admits_sigmoid (x j) y
   | CSilu j, Plain => admits_silu (x j) y
   | CGate i j, Plain => rounded (x i * x j) y
-  | CAdd i j, Plain => rounded ((x i + x j) * one) y
   | _, _ => false
   end.
 
@@ -81,7 +76,7 @@ Definition admits_softmax (n : nat) (z p : nat -> Z) (w : softmax_way) : bool :=
   let d j := nth j (s_differences w) 0 in let e j := nth j (s_powers w) 0 in
   (s_top w <? n)%nat && forallb (fun j => z j <=? z (s_top w)) (seq 0 n) &&
   forallb (fun j => rounded ((z j - z (s_top w)) * one) (d j) && admits_exp (d j) (e j)) (seq 0 n) &&
-  admits_terms (s_sum w) (map (fun j => inr (e j)) (seq 0 n)) (result (s_sum w)) &&
+  admits_terms (s_sum w) (map (fun j => ([], e j)) (seq 0 n)) (result (s_sum w)) &&
   forallb (fun j => admits_division (nth j (s_divisions w) Direct) (e j) (result (s_sum w)) (p j)) (seq 0 n) &&
   forallb (fun j => (0 <=? p j) && (p j <=? one)) (seq 0 n).
 
@@ -104,17 +99,8 @@ Open Scope R_scope.
 
 Lemma quotient_ok a b v : quotient a b v = true -> computes_quotient (Finite (real a)) (Finite (real b)) (Finite (real v)).
 Proof.
-  unfold quotient. rewrite Z.leb_le. intros H p q [= <-] [= <-] Hb. exists (real a). split; [apply reads_refl|].
-  apply rounds_ok. assert (Nb : real b <> 0) by (intros E; rewrite E, Rabs_R0 in Hb; generalize eta_pos; lra).
-  apply IZR_le in H. rewrite mult_IZR, !abs_IZR, minus_IZR, !mult_IZR, one_is, Rabs_mult, (Rabs_pos_eq (2 ^ 100)) in H by lra.
-  assert (E : Rabs (IZR v * IZR b - IZR a * 2 ^ 100) = 2 ^ 100 * 2 ^ 100 * (Rabs (real v - real a / real b) * Rabs (real b))).
-  { rewrite <- Rabs_mult. replace ((real v - real a / real b) * real b) with (real v * real b - real a) by (field; exact Nb).
-    rewrite <- (Rabs_pos_eq (2 ^ 100 * 2 ^ 100)) at 1 by lra. rewrite <- Rabs_mult. f_equal. unfold real. field. }
-  rewrite E in H. assert (Ea : Rabs (IZR a) = 2 ^ 100 * Rabs (real a)).
-  { rewrite <- (Rabs_pos_eq (2 ^ 100)) at 1 by lra. rewrite <- Rabs_mult. f_equal. unfold real. field. }
-  rewrite Ea in H. rewrite u_is. unfold Rdiv at 2. rewrite Rabs_mult, Rabs_inv.
-  assert (P : 0 < Rabs (real b)) by now apply Rabs_pos_lt. apply (Rmult_le_reg_r (Rabs (real b))); [exact P|].
-  replace (/ 16777216 * (Rabs (real a) * / Rabs (real b)) * Rabs (real b)) with (/ 16777216 * Rabs (real a)) by (field; lra). lra.
+  intros H p q [= <-] [= <-] Hb. exists (real a). split; [apply reads_refl|].
+  apply rounds_ok, quotient_error; [now apply normal_nonzero|exact H].
 Qed.
 
 Lemma rounded_computes (f : R -> R -> R) a b t v : f (real a) (real b) = real2 t -> rounded t v = true ->
@@ -130,18 +116,6 @@ Proof.
   apply andb_prop in H. destruct H as [H1 H2]. exists (Finite (real i)). split.
   - rewrite <- real_one. now apply quotient_ok.
   - apply rounded_computes with (2 := H2). apply product_real.
-Qed.
-
-Lemma division_by_ok h c a v : admits_division_by h c a v = true -> divides_by (real c) (Finite (real a)) (Finite (real v)).
-Proof.
-  unfold admits_division_by. intros H. apply andb_prop in H. destruct H as [H1 H2]. split; [now apply division_ok with h|].
-  intros P [B _] p [= <-]. exists (real a). split; [apply reads_refl|]. intros _. exists (real v). split; [reflexivity|].
-  assert (Nc : c <> 0%Z) by (intros ->; rewrite real_0, Rabs_R0 in B; generalize eta_pos; lra).
-  rewrite (power_known c Nc P) in H2. apply Z.eqb_eq, (f_equal IZR) in H2. rewrite !mult_IZR, one_is in H2.
-  assert (Nr : real c <> 0) by (intros E; rewrite E, Rabs_R0 in B; generalize eta_pos; lra).
-  assert (E : real v = real a / real c).
-  { apply (Rmult_eq_reg_r (real c)); [|exact Nr]. replace (real a / real c * real c) with (real a) by (field; exact Nr). unfold real. lra. }
-  rewrite E, Rminus_diag_eq, Rabs_R0 by reflexivity. apply Rlt_le, eta_pos.
 Qed.
 
 Lemma shifted n : (0 <= n)%Z -> (n <= 100)%Z -> real (Z.shiftr one n) = / IZR (2 ^ n).
@@ -229,35 +203,23 @@ Qed.
 
 (** ** Units *)
 
-Lemma constants_real (x : positive -> Z) js (r : nat -> R) : (forall j, In j js -> r (num j) = real (x j)) ->
-  map term_of (constants x js) = map (fun j => Constant (r j)) (map num js).
-Proof.
-  intros H. unfold constants. rewrite !map_map. apply map_ext_in. intros j Hj. cbn [term_of]. now rewrite H.
-Qed.
-
 Theorem admits_unit_ok o v x y w X : admits_unit o v x y w = true ->
   (forall j, In j (reads_of o) -> X (num j) = Finite (real (x j))) -> performs (denote o) v X (Finite (real y)).
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j], w as [|t|d|t d]; try discriminate;
+  destruct o as [p|ws bs over|j|j|i j], w as [|t]; try discriminate;
     cbn [admits_unit reads_of denote performs]; intros H HX.
   - apply Z.eqb_eq in H. subst y. f_equal. unfold real. rewrite mult_IZR, one_is. field.
-  - intros r Hr. apply admits_terms_ok in H. rewrite map_app, !map_map in H. cbn [term_of] in H.
-    unfold products, entries in *. rewrite !map_map in *. cbn [fst snd] in *.
-    replace (map (fun w : Z * positive => Product (real (fst w)) (r (num (snd w)))) ws) with
-      (map (fun w : Z * positive => Product (real (fst w)) (real (x (snd w)))) ws); [exact H|].
-    apply map_ext_in. intros w Hw. f_equal. assert (J : In (snd w) (map snd ws)) by now apply in_map.
-    specialize (HX _ J). rewrite (Hr (num (snd w))) in HX; [now injection HX|]. apply in_map_iff. now exists w.
-  - rewrite (HX j (or_introl eq_refl)). now apply division_by_ok with d.
-  - apply andb_prop in H. destruct H as [H1 H2]. intros r Hr. exists (Finite (real (result t))). split.
-    + rewrite <- (constants_real x); [now apply admits_terms_ok with t|]. intros j Hj. specialize (HX j Hj).
-      rewrite Hr in HX by now apply in_map. now injection HX.
-    + apply division_by_ok in H2. unfold length_of in H2. rewrite map_length. rewrite INR_IZR_INZ.
-      replace (IZR (Z.of_nat (length js))) with (real (Z.of_nat (length js) * one)); [exact H2|].
-      unfold real. rewrite mult_IZR, one_is. field.
+  - intros r Hr. apply admits_terms_ok in H. unfold terms_with in H. rewrite map_app, !map_map in H.
+    unfold terms, weighted, Convolution.weighted, constants, Convolution.constants, entries in *.
+    rewrite !map_map in *.
+    cbn [fst snd] in *. refine (eq_ind _ (fun l => sum (l ++ _) _) H _ _). apply map_ext_in.
+    intros w Hw.
+    assert (J : In (snd w) (map snd ws)) by now apply in_map. specialize (HX _ J).
+    rewrite (Hr (num (snd w))) in HX by (apply in_map_iff; now exists w). injection HX as ->.
+    unfold term_of. cbn [fst snd map factor_of]. now destruct over.
   - rewrite (HX j (or_introl eq_refl)). now apply sigmoid_ok.
   - rewrite (HX j (or_introl eq_refl)). now apply silu_ok.
   - rewrite (HX i), (HX j) by (simpl; auto). apply rounded_computes with (2 := H). apply product_real.
-  - rewrite (HX i), (HX j) by (simpl; auto). apply rounded_computes with (2 := H). apply sum_real2.
 Qed.
 
 (** ** Softmax and executions *)
@@ -273,8 +235,10 @@ Proof.
     + apply rounded_computes with (2 := D). apply difference_real2.
     + now apply exp_ok.
   - intros r Hr. apply admits_terms_ok in H4. rewrite map_map in H4.
-    replace (map (fun j => Constant (r j)) (seq 0 n)) with (map (fun j => term_of (inr (nth j (s_powers w) 0%Z))) (seq 0 n)); [exact H4|].
-    apply map_ext_in. intros j Hj. apply in_seq in Hj. cbn [term_of]. f_equal. specialize (Hr j ltac:(lia)). now injection Hr.
+    replace (map (fun j => ([], r j)) (seq 0 n)) with (map (fun j =>
+      term_of ([], nth j (s_powers w) 0%Z)) (seq 0 n)); [exact H4|].
+    apply map_ext_in. intros j Hj. apply in_seq in Hj. unfold term_of. cbn [fst snd map]. f_equal.
+    specialize (Hr j ltac:(lia)). now injection Hr.
   - intros j Hj. now apply division_ok with (1 := H5 j (I j Hj)).
   - intros j r Hj [= <-]. specialize (H6 j (I j Hj)). rewrite andb_true_iff, !Z.leb_le in H6.
     rewrite <- real_0, <- real_one. now split; apply real_le.

@@ -19,7 +19,8 @@ Open Scope R_scope.
 (** ** Units without terms of weight 0 *)
 
 Definition few_terms (o : cunit) : Prop :=
-  match o with CLinear ws bs => (Z.of_nat (length ws + length bs) <= most_terms)%Z | _ => True end.
+  match o with CLinear ws bs _ => (Z.of_nat (length ws + length bs) <= most_terms)%Z | _ =>
+    True end.
 
 Local Notation keep := (filter (fun w : Z * positive => negb (fst w =? 0)%Z)).
 
@@ -30,7 +31,13 @@ Proof.
 Qed.
 
 Lemma core_strip o m j : coef (core_of (strip o) m) j = coef (core_of o m) j.
-Proof. destruct o; try reflexivity. apply coef_keep. Qed.
+Proof.
+  destruct o as [|ws bs [c|]| | |]; try reflexivity; cbn [strip core_of shares]; [|apply coef_keep].
+  induction ws as [|[w i] ws IH]; [reflexivity|]. cbn [filter fst].
+  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb map fst snd];
+    rewrite !coef_cons, IH; [|reflexivity]. rewrite Z.mul_0_l, Zdiv_0_l, real_0.
+    destruct (num i =? j)%nat; lra.
+Qed.
 
 Lemma kept_strip o r j : coef (kept_of (strip o) r) j = coef (kept_of o r) j.
 Proof. unfold kept_of. destruct (r_box r); [reflexivity|apply core_strip]. Qed.
@@ -48,31 +55,60 @@ Proof. unfold zsum. induction a as [|x a IH]; cbn [app fold_right]; [reflexivity
 Section Strip.
 Variable at_ : positive -> row.
 
-Lemma zrounded_keep ws : zrounded at_ (keep ws) = zrounded at_ ws.
-Proof. apply sum_keep. reflexivity. Qed.
-
-Lemma terms_keep ws bs : filter (fun x => negb (x =? 0)%Z) (zproducts at_ (keep ws) ++ bs) =
-  filter (fun x => negb (x =? 0)%Z) (zproducts at_ ws ++ bs).
+Lemma quotient_zero over : quotient_of over 0 = 0%Z.
 Proof.
-  rewrite !filter_app. f_equal. unfold zproducts. induction ws as [|[w j] ws IH]; [reflexivity|]. cbn [filter fst].
-  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb map filter fst snd]; rewrite IH; reflexivity.
+  destruct over as [c|]; [|reflexivity]. unfold quotient_of, ceil_div. now rewrite Zdiv_0_l.
+Qed.
+
+Lemma zcharges_keep ws over : zcharges at_ (keep ws) over = zcharges at_ ws over.
+Proof.
+  apply sum_keep. intros j. cbn [fst snd Z.abs]. rewrite Z.mul_0_l, quotient_zero. apply Z.mul_0_r.
+Qed.
+
+Lemma terms_keep ws bs over : filter (fun x => negb (x =? 0)%Z) (zterms at_ (keep ws) bs over) =
+  filter (fun x => negb (x =? 0)%Z) (zterms at_ ws bs over).
+Proof.
+  unfold zterms. rewrite !filter_app. f_equal. unfold zproducts.
+  induction ws as [|[w j] ws IH]; [reflexivity|]. cbn [filter fst].
+  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb map filter fst snd]; [|now rewrite IH].
+  cbn [Z.abs]. now rewrite Z.mul_0_l, quotient_zero, IH.
 Qed.
 
 Lemma rounding_strip F o : rounding_of at_ F (strip o) = rounding_of at_ F o.
-Proof. destruct o; try reflexivity. cbn [strip rounding_of]. unfold noise_of_sum. now rewrite terms_keep, zrounded_keep. Qed.
-
-Lemma fits_strip F o : few_terms o -> fits at_ F (strip o) = true -> fits at_ F o = true.
 Proof.
-  destruct o as [| ws bs | | | | | |]; try easy. cbn [few_terms strip fits]. unfold sum_fits. rewrite !andb_true_iff, !Z.leb_le.
-  intros H [[_ W] S]. rewrite (sum_keep (fun w => Z.abs (fst w))) in W by reflexivity.
-  repeat split; [|exact W|].
-  - unfold zproducts. now rewrite app_length, !map_length.
-  - revert S. rewrite !zsum_app. unfold zproducts. now rewrite sum_keep.
+  destruct o; try reflexivity. cbn [strip rounding_of]. unfold noise_of_sum.
+  now rewrite terms_keep, zcharges_keep.
 Qed.
 
-Lemma rest_strip o r : rest_of at_ (strip o) r = rest_of at_ o r. Proof. now destruct o. Qed.
-Lemma change_strip q mv o m : change_of at_ q mv (strip o) m = change_of at_ q mv o m. Proof. now destruct o. Qed.
-Lemma bend_strip q mv o r : bend_by at_ q mv (strip o) r = bend_by at_ q mv o r. Proof. now destruct o. Qed.
+Lemma fits_strip o : few_terms o -> fits at_ (strip o) = true -> fits at_ o = true.
+Proof.
+  destruct o as [|ws bs over| | |]; try easy. cbn [few_terms strip fits]. unfold sum_fits.
+  rewrite !andb_true_iff, !Z.leb_le.
+  intros H [[[_ W] S] O]. rewrite (sum_keep (fun w => Z.abs (fst w))) in W, O by reflexivity.
+  repeat split; [|exact W| |exact O].
+  - unfold zterms, zproducts. now rewrite app_length, !map_length.
+  - revert S. unfold zterms. rewrite !zsum_app. unfold zproducts. rewrite sum_keep; [easy|].
+    intros j. cbn [fst snd Z.abs]. now rewrite Z.mul_0_l, quotient_zero.
+Qed.
+
+Lemma counted_keep f ws : counted f (keep ws) = counted f ws.
+Proof.
+  unfold counted, zsum. induction ws as [|[w j] ws IH]; [reflexivity|]. cbn [filter fst].
+  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb map fold_right fst snd]; rewrite IH; reflexivity.
+Qed.
+
+Lemma rest_strip o r : rest_of at_ (strip o) r = rest_of at_ o r.
+Proof.
+  destruct o as [|ws bs [c|]| | |]; try reflexivity. unfold rest_of.
+  cbn [strip range_of value_rest]. now rewrite counted_keep.
+Qed.
+Lemma change_strip q mv o m : change_of at_ q mv (strip o) m = change_of at_ q mv o m.
+Proof.
+  destruct o as [|ws bs [c|]| | |]; try reflexivity. cbn [strip change_of].
+  now rewrite counted_keep.
+Qed.
+Lemma bend_strip q mv o r : bend_by at_ q mv (strip o) r = bend_by at_ q mv o r.
+Proof. unfold bend_by. now rewrite !change_strip. Qed.
 End Strip.
 
 Lemma box_strip o : may_box (strip o) = may_box o. Proof. now destruct o. Qed.
@@ -90,7 +126,7 @@ Qed.
 Lemma unit_facts_strip net d k o : few_terms o -> unit_facts net d k o (strip o) -> unit_facts net d k o o.
 Proof.
   intros T [H1 (F & W1 & W2 & W3 & W4) H3 H4 H5 H6 H7 H8 H9 H10 H11 H12 H13 H14]. split; try assumption.
-  - exists F. rewrite rounding_strip in W4. apply (fits_strip _ _ _ T) in W3. now repeat split.
+  - exists F. rewrite rounding_strip in W4. apply (fits_strip _ _ T) in W3. now repeat split.
   - now rewrite rest_strip in H4.
   - intros B. rewrite <- box_strip. now apply H5.
   - intros q Hq. rewrite <- change_strip. now apply H6.

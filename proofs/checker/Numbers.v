@@ -86,14 +86,27 @@ Qed.
 Lemma ceil_div_unit a b : (0 < b)%Z -> real a / IZR b <= real (ceil_div a b).
 Proof. intros H. generalize (ceil_div_real a b H). unfold real, Rdiv. lra. Qed.
 
-Lemma slack_ok m c : (0 < Z.abs c)%Z -> Rabs (/ real c - real m) <= real (slack m c).
+(** A weight that is divided, rounded down. *)
+Lemma share_ok w c : c <> 0%Z -> Rabs (real w / real c - real (w * one / c)) <= real 1.
 Proof.
-  intros Hc. unfold slack. apply Rle_trans with (2 := ceil_div_unit _ _ Hc). rewrite real_abs.
-  assert (C : IZR c <> 0) by (intros E; apply eq_IZR_R0 in E; lia).
-  assert (P := IZR_lt _ _ Hc). rewrite abs_IZR in *. simpl in P.
-  assert (E : / real c - real m = real (one * one - m * c) / IZR c).
-  { unfold real. rewrite minus_IZR, !mult_IZR, one_is. field. exact C. }
-  rewrite E. unfold Rdiv. rewrite Rabs_mult, Rabs_inv. apply Rle_refl.
+  intros Nc. assert (C : IZR c <> 0) by (intros E; now apply eq_IZR in E).
+  assert (E : real w / real c - real (w * one / c) = IZR ((w * one) mod c) / IZR c / 2 ^ 100).
+  { assert (D := Z.div_mod (w * one) c Nc). apply (f_equal IZR) in D. rewrite plus_IZR, !mult_IZR,
+      one_is in D.
+    apply (Rmult_eq_reg_r (IZR c * 2 ^ 100)); [|apply Rmult_integral_contrapositive; lra].
+    unfold real.
+    replace ((IZR w / 2 ^ 100 / (IZR c / 2 ^ 100) -
+      IZR (w * one / c) / 2 ^ 100) * (IZR c * 2 ^ 100)) with
+      (IZR w * 2 ^ 100 - IZR c * IZR (w * one / c)) by (field; lra).
+    replace (IZR ((w * one) mod c) / IZR c / 2 ^ 100 * (IZR c * 2 ^ 100))
+      with (IZR ((w * one) mod c)) by (field; lra). lra. }
+  rewrite E. unfold real. unfold Rdiv at 1. rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)) by lra.
+  apply Rmult_le_compat_r; [lra|]. unfold Rdiv. rewrite Rabs_mult, Rabs_inv.
+  assert (P := Rabs_pos_lt _ C). apply (Rmult_le_reg_r (Rabs (IZR c))); [exact P|].
+  rewrite Rmult_assoc, Rinv_l, Rmult_1_r, Rmult_1_l, <- !abs_IZR by lra. apply IZR_le.
+  destruct (Z.lt_trichotomy c 0) as [L|[L|L]]; [|easy|].
+  - generalize (Z.mod_neg_bound (w * one) c L). lia.
+  - generalize (Z.mod_pos_bound (w * one) c L). lia.
 Qed.
 
 Lemma ceil_div_pos a b : (0 <= a)%Z -> (0 < b)%Z -> (0 <= ceil_div a b)%Z.
@@ -104,18 +117,6 @@ Proof. induction l as [|x l IH]; [apply real_0|]. cbn [zsum fold_right map]. fol
 
 Lemma zsum_number l : IZR (zsum l) = total (map IZR l).
 Proof. induction l as [|x l IH]; [reflexivity|]. cbn [zsum fold_right map]. fold (zsum l). now rewrite plus_IZR, IH. Qed.
-
-Lemma total_scale {A} a (f : A -> R) l : total (map (fun x => a * f x) l) = a * total (map f l).
-Proof. induction l as [|x l IH]; unfold total in *; simpl; [lra|]. rewrite IH. lra. Qed.
-
-Lemma total_map_le {A} (f g : A -> R) l : (forall x, In x l -> f x <= g x) -> total (map f l) <= total (map g l).
-Proof.
-  intros H. induction l as [|x l IH]; unfold total in *; simpl; [lra|].
-  apply Rplus_le_compat; [apply H; now left|]. apply IH. intros y Hy. apply H. now right.
-Qed.
-
-Lemma total_map_ext {A} (f g : A -> R) l : (forall x, In x l -> f x = g x) -> total (map f l) = total (map g l).
-Proof. intros H. f_equal. now apply map_ext_in. Qed.
 
 (** ** Numbers of units *)
 

@@ -7,7 +7,7 @@
     - [derive]: rows from hints (slopes, dual vectors, and which units carry their error on as
       columns). Nothing is proved of it: [check] decides whether its result counts.
 
-    [check_sound] in Sound.v is about [check]. Stands behind cores.py and check.py. *)
+    [check_sound] in Sound.v is about [check]. Stands behind derivation.py and check.py. *)
 
 From Coq Require Import ZArith List FMapPositive Bool.
 From Lastbit Require Export checker.Integers checker.Asked.
@@ -90,7 +90,7 @@ Record hint := { hslope : Z; hduals : list Z; hbase : bool; hbox : bool }.
 Definition propose (pixels : nat) (cap : Z) (bases : positive -> bool)
     (c_rows : PositiveMap.t row) (koh : positive * (cunit * hint)) : PositiveMap.t row :=
   let k := fst koh in let o := fst (snd koh) in let h := snd (snd koh) in let at_ := row_of c_rows in
-  let m := match o with CQuotient _ c => one * one / c | CMean js => one * one / length_of js | _ => hslope h end in
+  let m := hslope h in
   let box := hbox h && may_box o in let (l, t) := range_of at_ o in
   let b := if box then Z.shiftr (l + t) 1 else match o with
     | CSigmoid j => let p := anchor (r_centre (at_ j)) in fst (sigmoid_value_at p) - up (m * grid_point p)

@@ -4,7 +4,7 @@
     - [values_unit], [changes_unit]: the exact operation of a unit follows the affine form of its row, if its
       [unit_facts] and those of all units hold.
 
-    Rests on Sloped.v and Annotation.v. Stands behind the rules of forward.py. *)
+    Rests on Sloped.v and Annotation.v. Stands behind the rules of operators/. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals operations.Units network.Duals network.Forms network.Bound network.Rules.
@@ -74,7 +74,8 @@ Lemma box_ok v x : may_box o = true -> (forall j, (j < k)%nat -> within full j (
   let (l, h) := range_of at_ o in real l <= ideal (denote o) v x <= real h.
 Proof.
   intros B Hx. assert (Rd := reads_below). revert B Rd. generalize o as u.
-  intros u B Rd. destruct u as [p|ws bs|j c|js|j|j|i j|i j]; try discriminate B; cbn [range_of denote ideal reads_of] in Rd |- *.
+  intros u B Rd. destruct u as [p|ws bs c|j|j|i j]; try discriminate B;
+    cbn [range_of denote ideal reads_of] in Rd |- *.
   - apply sigmoid_values_ok. apply (range_operand 0%Z); [now apply Rd; left|]. apply Hx. now apply Rd; left.
   - apply silu_values_ok. apply (range_operand 0%Z); [now apply Rd; left|]. apply Hx. now apply Rd; left.
   - apply product_range; apply (range_operand 0%Z); try apply Hx; apply Rd; simpl; auto.
@@ -109,6 +110,19 @@ Proof.
   - assert (S := sloped_values (r_slope r) v x Hv Hx). assert (Rs := f_rest _ _ _ _ _ F). unfold rest_of in Rs.
     rewrite B in Rs. apply real_le in Rs. unfold read_through. rewrite (kept_unboxed B).
     apply Rle_trans with (1 := S). exact Rs.
+Qed.
+
+(** The same, with room for one unit more. *)
+Lemma values_room : r_box r = false -> (rest_of at_ o r < r_rest r)%Z ->
+  forall v x, image v -> (forall j, (j < k)%nat -> within full j (x j)) ->
+  Rabs (ideal (denote o) v x - offset full k - read_through (kept full) x k) + real 1 <=
+    rest full k.
+Proof.
+  intros B L v x Hv Hx. assert (S := sloped_values (r_slope r) v x Hv Hx). unfold rest_of in L.
+  rewrite B in L.
+  apply Z.le_succ_l, real_le in L. unfold Z.succ in L. rewrite real_plus in L. unfold read_through.
+  rewrite (kept_unboxed B). cbn [rest annotation_of]. apply Rle_trans with (2 := L).
+  apply Rplus_le_compat_r. exact S.
 Qed.
 
 Lemma core_0 x : may_box o = true -> read_through (kept (sloped 0)) x k = 0.

@@ -1,8 +1,9 @@
 (** * Units with a core: the affine form that a slope makes of a unit
 
     - [sloped]: the annotation in which unit [k] has the core of slope [m];
-    - [affine_unit]: the four affine operations, and what a core misses of them;
-    - [sloped_values], [sloped_changes]: with it, values and changes of the unit follow this form, whatever [m] is.
+    - [linear_gap]: what the core of a linear unit misses of its weights;
+    - [sloped_values], [sloped_changes]: with it, values and changes of the unit follow this form,
+      whatever [m] is.
 
     Rests on Annotation.v, Curves.v and Rules.v. Rows.v takes it to the rows of the checker. *)
 
@@ -83,65 +84,62 @@ Proof.
   rewrite Rplus_0_r. now rewrite Nat.eqb_sym.
 Qed.
 
-(** What an affine operation with weights [ws] differs from the core in. *)
-Lemma affine_gap (w : nat -> R) (l : list (R * nat)) e (f : nat -> R) (g : positive -> Z) js :
-  (forall j, w j - kept ann k j = Rules.weight l j) -> l = map (fun j => (e, num j)) js ->
-  (forall j, In j js -> 0 <= f (num j) <= real (g j)) ->
-  over k (fun j => Rabs (w j - kept ann k j) * f j) <= Rabs e * real (zsum (map g js)).
+(** The exact weights of a linear unit, divided by [c] if there is one, and what its core misses. *)
+Definition exact_weights (ws : sparse) (c : option Z) : nat -> R :=
+  Rules.weight (plain (weighted (divisor c) (entries ws))).
+
+Lemma weight_difference ws c j : exact_weights ws c j - coef (shares ws c) j =
+  Rules.weight (map (fun x => (match c with None => 0 | Some c =>
+    real (fst x) / real c - real (fst x * one / c) end, num (snd x))) ws) j.
 Proof.
-  intros H -> Hf. apply Rle_trans with (over k (fun j => Rabs (Rules.weight (map (fun j => (e, num j)) js) j) * f j)).
-  - apply over_le. intros j _. rewrite H. lra.
-  - assert (P : forall x, In x (map (fun j => (e, num j)) js) -> 0 <= f (snd x)).
-    { intros x Hx. apply in_map_iff in Hx. destruct Hx as (j & <- & Hj). cbn [snd]. now apply Hf. }
-    apply Rle_trans with (1 := weight_bound k _ f P). rewrite map_map. cbn [fst snd]. rewrite total_scale. apply Rmult_le_compat_l; [apply Rabs_pos|].
-    rewrite zsum_real, map_map. apply total_map_le. intros j Hj. now apply Hf.
+  unfold exact_weights, coef, Rules.weight, plain, weighted, Convolution.weighted, entries, shares.
+  destruct c as [c|]; (induction ws as [|x ws IH]; [cbn; ring|]); cbn [map fst snd] in *;
+    rewrite !total_cons, <- IH;
+    unfold constant; cbn [divisor map fold_right number]; destruct (num (snd x) =? j)%nat;
+      unfold Rdiv; ring.
 Qed.
 
-(** The four affine operations: their weights, and what the core misses of them. *)
-Lemma affine_unit : match o with CLinear _ _ | CQuotient _ _ | CMean _ | CAdd _ _ => True | _ => False end ->
-  exists w e js, affine k (denote o) w (offset ann k) /\
-    (forall j, w j - kept ann k j = Rules.weight (map (fun j => (e, num j)) js) j) /\
-    (forall j, In j js -> (num j < k)%nat) /\
-    (forall f, 0 <= real (f js) -> Rabs e * real (f js) <= real (match o with
-      | CQuotient _ c => up (slack m c * f js)
-      | CMean _ => up (slack m (length_of js) * f js) | _ => 0%Z end)) /\
-    js = match o with CQuotient j _ => [j] | CMean js => js | _ => [] end.
+Lemma linear_gap ws bs c (f : nat -> R) (g : positive -> Z) : fits at_ (CLinear ws bs c) = true ->
+  (forall j, In j (map snd ws) -> 0 <= f (num j) <= real (g j)) ->
+  over k (fun j => Rabs (exact_weights ws c j - coef (shares ws c) j) * f j) <=
+  real (match c with None => 0 | Some _ => up (counted g ws) end).
 Proof.
-  assert (Rd := reads_below). destruct (f_fits _ _ _ _ _ F) as (whole & _ & _ & Fi & _). cbn [offset kept sloped]. assert (Co : core_here = core_of o m) by reflexivity.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [reads_of fits core_of offset_of denote] in *; try easy; intros _; rewrite ?Co; clear Co.
-  - exists (Rules.weight (entries ws)), 0, []. rewrite zsum_real. split; [|split; [|split; [easy|split]]].
-    + apply linear_affine. intros j Hj. unfold entries in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
-      destruct Hj as (x & <- & Hx). apply Rd. apply in_map_iff. now exists x.
-    + intros j. unfold coef. rewrite Rminus_diag_eq by reflexivity. reflexivity.
-    + intros f _. rewrite Rabs_R0, ?real_0. lra.
-    + reflexivity.
-  - apply Z.leb_le in Fi. assert (Lj := Rd j (or_introl eq_refl)).
-    exists (fun i => if (i =? num j)%nat then / real c else 0), (/ real c - real (m)), [j].
-    rewrite real_0. split; [now apply quotient_affine|]. split; [|split; [|split]].
-    + intros i. rewrite coef_cons. unfold coef, Rules.weight. simpl. rewrite (Nat.eqb_sym i). destruct (num j =? i)%nat; lra.
-    + intros i [<-|[]]. exact Lj.
-    + intros f Hf. apply Rle_trans with (2 := up_product _ _). apply Rmult_le_compat_r; [exact Hf|]. apply slack_ok.
-      unfold one in Fi. lia.
-    + reflexivity.
-  - apply andb_prop in Fi. destruct Fi as [Fi _]. apply andb_prop in Fi. destruct Fi as [_ Fi]. apply Z.leb_le in Fi.
-    assert (Ln : real (length_of js) = INR (length (map num js))).
-    { rewrite map_length, INR_IZR_INZ. unfold length_of. rewrite Z.mul_comm. unfold real. rewrite mult_IZR, one_is. lra. }
-    exists (Rules.weight (map (fun j => (/ INR (length (map num js)), j)) (map num js))),
-      (/ INR (length (map num js)) - real (m)), js. rewrite real_0.
-    split; [|split; [|split; [|split]]].
-    + apply mean_affine. intros j Hj. apply in_map_iff in Hj. destruct Hj as (x & <- & Hx). now apply Rd.
-    + intros j. unfold coef, entries. rewrite !map_map. cbn [fst snd]. generalize (/ INR (length (map num js))) as a.
-      intros a. unfold Rules.weight. rewrite !map_map. cbn [fst snd]. clear. induction js as [|i js IH]; simpl; [lra|].
-      unfold total in *. simpl. destruct (num i =? j)%nat; lra.
-    + exact Rd.
-    + intros f Hf. apply Rle_trans with (2 := up_product _ _). apply Rmult_le_compat_r; [exact Hf|]. rewrite <- Ln. apply slack_ok.
-      unfold length_of, one. lia.
-    + reflexivity.
-  - exists (Rules.weight [(1, num i); (1, num j)]), 0, []. rewrite real_0. split; [|split; [|split; [easy|split]]].
-    + apply add_affine; apply Rd; [now left|right; now left].
-    + intros g. unfold coef, entries. cbn [map fst snd]. rewrite real_one. rewrite Rminus_diag_eq by reflexivity. reflexivity.
-    + intros f _. rewrite Rabs_R0, ?real_0. lra.
-    + reflexivity.
+  intros Fi H. rewrite (over_ext k _ (fun j => Rabs (Rules.weight (map (fun x =>
+    (match c with None => 0 | Some c => real (fst x) / real c - real (fst x * one / c) end,
+      num (snd x))) ws) j) * f j))
+    by (intros; now rewrite weight_difference).
+  eapply Rle_trans.
+  { apply weight_bound. intros y Hy. apply in_map_iff in Hy. destruct Hy as (x & <- & Hx). apply (H
+      (snd x)), in_map, Hx. }
+  rewrite map_map. cbn [fst snd]. destruct c as [c|].
+  - cbn [fits over_fits] in Fi. rewrite !andb_true_iff, !Z.leb_le in Fi.
+    destruct Fi as [_ [[Fi _] _]].
+    assert (Nc : c <> 0%Z) by (unfold one in Fi; lia).
+    apply Rle_trans with (2 := up_real _). unfold counted.
+    set (G := fun x : Z * positive => (if fst x =? 0 then 0 else g (snd x))%Z).
+    rewrite zsum_number, map_map.
+    replace (total (map (fun x => IZR (G x)) ws) / 2 ^ 100 / 2 ^ 100) with (total (map (fun x =>
+      real 1 * real (G x)) ws)).
+    + apply total_map_le. intros x Hx. destruct (H (snd x) (in_map snd _ _ Hx)) as [P Q]. unfold G.
+      destruct (Z.eqb_spec (fst x) 0) as [Z|_].
+      * rewrite Z, Z.mul_0_l, Zdiv_0_l, real_0. unfold Rdiv.
+        rewrite Rmult_0_l, Rminus_0_r, Rabs_R0. lra.
+      * apply Rmult_le_compat; [apply Rabs_pos|exact P|now apply share_ok|exact Q].
+    + rewrite (total_map_ext _ (fun x => / 2 ^ 100 * / 2 ^ 100 * IZR (G x))) by (intros;
+        unfold real; lra).
+      rewrite total_map_scale. field.
+  - rewrite (total_map_ext _ (fun x => 0 * f (num (snd x)))) by (intros; now rewrite Rabs_R0).
+    rewrite total_map_scale, real_0. lra.
+Qed.
+
+Lemma linear_weights ws bs c : (forall j, In j (map snd ws) -> (num j < k)%nat) ->
+  affine k (denote (CLinear ws bs c)) (exact_weights ws c) (real (zsum bs)).
+Proof.
+  intros H v x. cbn [denote]. rewrite (sum_affine k).
+  - unfold constants. now rewrite Convolution.constants_sum, zsum_real.
+  - intros j Hj. unfold weighted, Convolution.weighted, entries in Hj. rewrite !map_map in Hj.
+    apply in_map_iff in Hj.
+    destruct Hj as (w & <- & Hw). now apply H, in_map.
 Qed.
 
 (** ** Values *)
@@ -151,12 +149,6 @@ Proof. apply Rle_refl. Qed.
 
 Lemma bend_ok q : real (change_of at_ q (n_move d q) o m) <= bend ann q k.
 Proof. apply Rle_refl. Qed.
-
-Lemma mags_pos js : (forall j, In j js -> (num j < k)%nat) -> 0 <= real (zsum (map (mag at_) js)).
-Proof.
-  intros H. rewrite zsum_real, map_map. apply total_pos. apply Forall_forall. intros z Hz. apply in_map_iff in Hz.
-  destruct Hz as (j & <- & Hj). generalize (mag_operand j (H j Hj)). lra.
-Qed.
 
 (** A curve on the range of its operand, from its value and slopes around one point. *)
 Lemma curve_value (f df : R -> R) (op : operation) (dev : Z -> Z -> Z -> Z) (val : Z -> Z * Z) (j : positive) : slope_of f df -> (forall v x, ideal op v x = f (x (num j))) ->
@@ -204,16 +196,15 @@ Lemma sloped_values : value_rule ann k (denote o).
 Proof.
   assert (Rs := rest_ok). assert (Rd := reads_below). assert (Of : offset ann k = real (offset_of o (r_off r))) by reflexivity.
   assert (Co : core_here = core_of o m) by reflexivity.
-  assert (Af := affine_unit). remember o as u eqn:Eu.
-  assert (Aff : match u with CLinear _ _ | CQuotient _ _ | CMean _ | CAdd _ _ => True | _ => False end -> value_rule ann k (denote u)).
-  { intros T. destruct (Af T) as (w & e & js & A & W & J & S & Ej). apply (affine_value ann k _ w _ A).
-    rewrite Rminus_diag_eq, Rabs_R0, Rplus_0_l by reflexivity. apply Rle_trans with (2 := Rs).
-    apply Rle_trans with (1 := affine_gap w _ e (magnitude ann) (mag at_) js W eq_refl (fun j Hj => mag_operand j (J j Hj))).
-    apply Rle_trans with (1 := S (fun js => zsum (map (mag at_) js)) (mags_pos js J)).
-    destruct u; try easy; subst js; cbn [value_rest map zsum fold_right]; rewrite ?Z.add_0_r; apply Rle_refl. }
-  destruct u as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote value_rest reads_of core_of offset_of] in *; try (now apply Aff).
+  destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
+  remember o as u eqn:Eu.
+  destruct u as [p|ws bs c|j|j|i j]; cbn [denote value_rest reads_of core_of offset_of] in *.
   - assert (E : real (255 * half) = 255 / 2) by (rewrite real_scale, half_is; lra).
     apply pixel_value; [|rewrite Of; exact E|lra]. intros j _. cbn [kept sloped]. now rewrite Co.
+  - apply (affine_value ann k _ _ _ (linear_weights ws bs c Rd)).
+    rewrite Of, Rminus_diag_eq, Rabs_R0, Rplus_0_l by reflexivity.
+    apply Rle_trans with (2 := Rs). cbn [kept sloped]. rewrite Co.
+    exact (linear_gap ws bs c (magnitude ann) (mag at_) Fi (fun j Hj => mag_operand j (Rd j Hj))).
   - exact (curve_value sigmoid sigmoid' (Sigmoid (num j)) sigmoid_dev sigmoid_value_at j sigmoid_derive (fun _ _ => eq_refl)
       sigmoid_dev_ok sigmoid_value_at_ok Co (Rd j (or_introl eq_refl)) Of Rs).
   - exact (curve_value silu silu' (Silu (num j)) silu_dev silu_value_at j silu_derive (fun _ _ => eq_refl)
@@ -234,24 +225,20 @@ Lemma sloped_changes : change_rule (network_of net) ann k (denote o).
 Proof.
   assert (Bs := bend_ok). assert (Rd := reads_below).
   assert (Co : core_here = core_of o m) by reflexivity.
-  assert (Af := affine_unit). remember o as u eqn:Eu.
-  assert (Aff : match u with CLinear _ _ | CQuotient _ _ | CMean _ | CAdd _ _ => True | _ => False end ->
-    change_rule (network_of net) ann k (denote u)).
-  { intros T. destruct (Af T) as (w & e & js & A & W & J & S & Ej). apply (affine_change (network_of net) ann k _ w _ A).
-    intros q Hq. assert (G : over k (fun j => Rabs (w j - kept ann k j) * move ann q j) <= bend ann q k).
-    { apply Rle_trans with (2 := Bs q).
-      apply Rle_trans with (1 := affine_gap w _ e (move ann q) (n_move d q) js W eq_refl (fun j Hj => move_operand q j Hq (J j Hj))).
-      assert (P : 0 <= real (zsum (map (n_move d q) js))).
-      { rewrite zsum_real, map_map. apply total_pos. apply Forall_forall. intros z Hz. apply in_map_iff in Hz.
-        destruct Hz as (j & <- & Hj). generalize (move_operand q j Hq (J j Hj)). lra. }
-      apply Rle_trans with (1 := S (fun js => zsum (map (n_move d q) js)) P).
-      destruct u; try easy; subst js; cbn [change_of map zsum fold_right]; rewrite ?Z.add_0_r; apply Rle_refl. }
-    split; exact G. }
-  destruct u as [p|ws bs|j c|js|j|j|i j|i j]; cbn [denote change_of reads_of core_of] in *; try (now apply Aff).
+  destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
+  remember o as u eqn:Eu.
+  destruct u as [p|ws bs c|j|j|i j]; cbn [denote change_of reads_of core_of] in *.
   - apply pixel_change.
     + intros j _. cbn [kept core sloped]. now rewrite Co.
     + intros q _. specialize (Bs q). cbn [bend remainder sloped] in *.
       destruct (p =? q)%nat; rewrite ?real_one, ?real_0 in Bs; split; exact Bs.
+  - apply (affine_change (network_of net) ann k _ _ _ (linear_weights ws bs c Rd)). intros q Hq.
+    assert (G : over k (fun j => Rabs (exact_weights ws c j - kept ann k j) * move ann q j) <=
+      bend ann q k).
+    { apply Rle_trans with (2 := Bs q). cbn [kept sloped]. rewrite Co.
+      exact (linear_gap ws bs c (move ann q) (n_move d q) Fi (fun j Hj =>
+        move_operand q j Hq (Rd j Hj))). }
+    split; exact G.
   - assert (L := Rd j (or_introl eq_refl)).
     assert (Ds : slopes_in ann sigmoid' (num j) (real (m)) (real (sigmoid_dev m (low at_ j) (high at_ j)))).
     { intros t W. apply sigmoid_dev_ok. now apply range_operand. }

@@ -1,15 +1,17 @@
 (** * The checker's roundings of sums
 
     - [real2 z] is [z / 2^200], a product of two of the checker's numbers;
-    - [sum_noise_ok]: the number [noise_of_sum] that Program.v computes, and any larger one up to [limit], satisfies
-      [sum_noise] of Units.v; [noise_of_sum_pos]: it is not negative;
-    - [power_of_2_scales]: what the checker takes for a power of two is one, so that products with it are exact.
+    - [sum_noise_ok]: the number [noise_of_sum] that Program.v computes, and any larger one,
+      satisfies [sum_noise] of Units.v;
+    - [power_of_2_scales]: what the checker takes for a power of two is one, so that products with
+      it are exact.
 
-    Rests on Numbers.v, Layers.v and Units.v. Stands behind [Layer.rounding] and [underflow]; for all units: Roundings.v. *)
+    Rests on Numbers.v, Layers.v and Units.v. Stands behind [Layer.rounding] and [underflow]; for
+    all units: Roundings.v. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation Sorting.Sorted.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Layers.
 From Lastbit Require Import operations.Units.
 From Lastbit Require Import checker.Program checker.Numbers.
 Notation real := Numbers.real.
@@ -87,24 +89,26 @@ Proof.
   generalize (Z.div_mod (a + 1) 2 ltac:(lia)) (Z.mod_pos_bound (a + 1) 2 ltac:(lia)). lia.
 Qed.
 
-Lemma sum_noise_ok bs F P W X E : sum_fits bs W = true -> (noise_of_sum bs P F <= E)%Z -> (E <= limit)%Z ->
-  0 <= X <= 2 ^ 20 -> Forall (fun b => (0 <= b)%Z) bs -> (0 <= P)%Z ->
-  sum_noise (map real2 bs) (real2 F) (real2 P) (real W) X (real E).
+Lemma sum_noise_ok bs F P W K L S E : sum_fits bs W = true -> (noise_of_sum bs P F <= E)%Z ->
+  Forall (fun b => (0 <= b)%Z) bs -> (K <= 3)%nat -> (L <= 2)%nat -> 0 <= S <= 2 ^ 46 ->
+  sum_noise (map real2 bs) (real2 F) (real2 P) K L (length bs) S (real E).
 Proof.
-  unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le. intros [[Hn HW] Hs] HE Hl HX Hb HP.
+  unfold sum_fits, noise_of_sum. rewrite !andb_true_iff, !Z.leb_le.
+  intros [[Hn _] _] HE Hb HK HL HS.
   set (f := filter (fun x => negb (x =? 0)%Z) bs) in *. set (m := Sorting.sort f) in *.
   assert (Pm : Permutation f m) by apply Sorting.Permuted_sort.
   assert (Lf : (length f <= length bs)%nat).
   { unfold f. clear. induction bs as [|x l IH]; simpl; [lia|]. destruct (negb (x =? 0)%Z); simpl; lia. }
   assert (Lm : length m = length f) by now apply Permutation_length, Permutation_sym.
-  set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia). unfold most_terms in N.
+  set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia).
+  unfold most_terms in N, Hn.
   assert (Nr : 0 <= IZR n <= 32768) by (split; apply IZR_le; lia).
   assert (Ni : INR (length m) = IZR n) by apply INR_IZR_INZ.
-  assert (HW' : real W <= 2 ^ 45).
-  { apply Rle_trans with (1 := real_le _ _ HW). unfold heaviest, real. rewrite mult_IZR, one_is. lra. }
+  assert (Hi : INR (length m + 3) = IZR n + 3) by (rewrite plus_INR, Ni; simpl; ring).
   set (w := Z.min F (zsum m)) in *. set (c := Z.shiftr (zsum m + w + 1) 1) in *.
-  exists (map real2 m), (length m), (real2 c), (real2 w). rewrite map_length, Ni, u_is, <- real2_total.
-  split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]].
+  exists (map real2 m), (length m + 3)%nat, (real2 c), (real2 w).
+  rewrite map_length, Hi, u_is, <- real2_total.
+  split; [|split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]]].
   - rewrite filter_real2. now apply Permutation_map.
   - apply sorted_descending.
   - lia.
@@ -112,44 +116,24 @@ Proof.
   - unfold w. rewrite real2_min. apply Rle_refl.
   - generalize (half_up (zsum m + w)). fold c. unfold real2. rewrite plus_IZR. lra.
   - unfold Layers.roundings. rewrite climb_real. set (t := climb_of c w m) in *.
-    assert (K : / 16777216 * (real2 t + real2 P) / (1 - IZR n * / 16777216) <= real (ceil_div (up (t + P)) (0x1000000 - n))).
-    { apply Rle_trans with (2 := ceil_div_unit (up (t + P)) (0x1000000 - n) ltac:(lia)). rewrite minus_IZR.
-      replace (/ 16777216 * (real2 t + real2 P) / (1 - IZR n * / 16777216)) with
-        ((real2 t + real2 P) * / (16777216 - IZR n)) by (field; lra).
+    assert (Kt : / 16777216 * (real2 t + real2 P) / (1 - (IZR n + 3) * / 16777216) <=
+      real (ceil_div (up (t + P)) (0xfffffd - n))).
+    { apply Rle_trans with (2 := ceil_div_unit (up (t + P)) (0xfffffd -
+        n) ltac:(lia)). rewrite minus_IZR.
+      replace (/ 16777216 * (real2 t + real2 P) / (1 - (IZR n + 3) * / 16777216)) with
+        ((real2 t + real2 P) * / (16777213 - IZR n)) by (field; lra).
       apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|].
       apply Rle_trans with (2 := up_real _). rewrite <- real2_plus. apply Rle_refl. }
-    assert (U : underflow (length m) (real W) X <= / 2 ^ 78).
-    { unfold underflow. rewrite Ni. assert (IZR n * (X + 3) <= 32768 * (2 ^ 20 + 3)) by (apply Rmult_le_compat; lra).
-      unfold eta. lra. }
-    apply real_le in HE. rewrite real_plus in HE. assert (Q : real 0x400000 = / 2 ^ 78) by (unfold real; lra). lra.
-  - apply real_le in Hl. unfold limit in Hl. unfold real at 2 in Hl. rewrite mult_IZR, one_is in Hl.
-    assert (T : real2 (zsum m) <= 2 ^ 40).
-    { rewrite real2_total, <- (total_perm _ _ (Permutation_map real2 Pm)). apply Rle_trans with (real2 (zsum bs)).
-      - rewrite real2_total. unfold f. clear - Hb. induction Hb as [|x l Hx _ IH]; [simpl; lra|].
-        cbn [map filter]. change (total (real2 x :: map real2 l)) with (real2 x + total (map real2 l)).
-        destruct (negb (x =? 0)%Z).
-        + cbn [map]. change (total (real2 x :: ?b)) with (real2 x + total b). lra.
-        + apply IZR_le in Hx. unfold real2 at 2. lra.
-      - apply real2_le in Hs. apply Rle_trans with (1 := Hs). unfold real2, limit. rewrite !mult_IZR, one_is. lra. }
-    unfold largest. lra.
-Qed.
-
-Lemma noise_of_sum_pos bs P F E : sum_noise (map real2 bs) (real2 F) (real2 P) (real 0) 0 (real E) -> 0 <= real2 P ->
-  Forall (fun b => (0 <= b)%Z) bs -> (0 <= F)%Z -> (0 <= E)%Z.
-Proof.
-  intros (m & h & c & f & Q1 & Q2 & Q3 & Q4 & Q5 & Q6 & Q7 & Q8) HP Hb HF. apply real_le_inv. rewrite real_0.
-  apply Rle_trans with (2 := Q7). assert (Hu := u_pos).
-  assert (Nm : nonneg m).
-  { apply (nonneg_perm _ _ Q1). apply Forall_forall. intros z Hz. apply filter_In in Hz. destruct Hz as [Hz _].
-    apply in_map_iff in Hz. destruct Hz as (y & <- & Hy). rewrite Forall_forall in Hb. specialize (Hb y Hy).
-    apply IZR_le in Hb. unfold real2. lra. }
-  assert (T := total_pos m Nm). apply IZR_le in HF.
-  assert (F0 : 0 <= f) by (apply Rle_trans with (2 := Q5), Rmin_glb; [unfold real2; lra|exact T]).
-  apply Rplus_le_le_0_compat.
-  - apply Rmult_le_pos; [|apply Rlt_le, Rinv_0_lt_compat; lra]. apply Rmult_le_pos; [lra|].
-    unfold Layers.roundings. rewrite <- worst_sorted by assumption.
-    assert (0 <= worst c f m) by (apply worst_pos; [lra|exact F0|exact Nm]). lra.
-  - unfold underflow. generalize eta_pos (pos_INR (length m)). rewrite real_0. intros. apply Rmult_le_pos; lra.
+    assert (U : underflow L S <= / 2 ^ 73).
+    { unfold underflow. assert (Q : INR (L + 1) <= 3) by (replace 3 with (INR 3) by (simpl; lra);
+        apply le_INR; lia).
+      assert (Q0 := pos_INR (L + 1)).
+      assert (INR (L + 1) * S <= 3 * 2 ^ 46) by (apply Rmult_le_compat; lra). unfold eta. lra. }
+    apply real_le in HE. rewrite real_plus in HE.
+    assert (Q : real 0x8000000 = / 2 ^ 73) by (unfold real; lra). lra.
+  - unfold largest. lra.
+  - apply Rle_trans with (INR (length bs + 5)); [apply le_INR; lia|]. rewrite plus_INR, INR_IZR_INZ.
+    apply IZR_le in Hn. simpl (INR 5). lra.
 Qed.
 
 (** ** Powers of two *)
@@ -167,12 +151,4 @@ Proof.
   { destruct z as [|p|p]; [discriminate| |]; now apply one_bit_power. }
   destruct K as [e E]. apply (power_scales _ (e - 100)). unfold Z.sub. rewrite bpow_plus, <- E, <- real_abs. unfold real.
   assert (B : bpow radix2 (- (100)) = / 2 ^ 100) by (simpl; lra). rewrite B. reflexivity.
-Qed.
-
-Lemma sum_noise_mono bs F P P' W X E : P' <= P -> sum_noise bs F P W X E -> sum_noise bs F P' W X E.
-Proof.
-  intros HP (m & h & c & f & Q1 & Q2 & Q3 & Q4 & Q5 & Q6 & Q7 & Q8). exists m, h, c, f. repeat (split; [assumption|]).
-  split; [|exact Q8]. apply Rle_trans with (2 := Q7). apply Rplus_le_compat_r. assert (Hu := u_pos).
-  apply Rmult_le_compat_r; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Rmult_le_compat_l; [lra|].
-  unfold Layers.roundings. lra.
 Qed.

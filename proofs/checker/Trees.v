@@ -5,7 +5,7 @@
     - [cover]: both images of every pair are in one of its leaves;
     - [bounded_by_leaves]: so what bounds the pairs of each leaf, and is at most [B], bounds all pairs by [B].
 
-    Rests on Statement.v. Stands behind [FirstLayers.leaves] in patches.py, rules tree.cover and tree.pair. *)
+    Rests on Statement.v. Stands behind [FirstLayers.leaves] in first_layers.py, rules tree.cover and tree.pair. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement.

@@ -4,9 +4,11 @@
    certificate that has this number in place of the derived one: "UNIT FIELD accepted" or "rejected".
    Lines "image ..." and "values ..." (of all units) ask instead whether Statement.v admits what was
    computed: "unit UNIT WAY" one unit's value, "softmax TOP DIFFERENCES POWERS TREE DIVISIONS
-   PROBABILITIES" the probabilities, "execution" all of it, in the ways last named. A WAY is "plain",
-   "sum TREE", "division D" or "average TREE D"; a TREE is "p W X V" for a product, "c B" for a constant,
-   "a V LEFT RIGHT" for a sum; D is "direct" or "reciprocal I". *)
+   PROBABILITIES" the probabilities, "execution" all of it, in the ways last named. A WAY is "plain" or
+   "sum TREE"; a TREE is "c X" for a number, "p V CONSTANT TREE" for a product, "d V C TREE" for a quotient by
+   the number C, "a V LEFT RIGHT" for a sum, each with its result V; a CONSTANT is "n C", "p V A B", "q V C A"
+   for A over the number C, or "r V C" for its reciprocal. A division of softmax is "direct" or
+   "reciprocal I". *)
 open Checker
 
 let rec nat_of n = if n = 0 then O else S (nat_of (n - 1))
@@ -51,9 +53,17 @@ let ask name question = questions := (name, question) :: !questions
 let at array n = let i = int_of_nat n in if i < Array.length array then array.(i) else Z0
 let units array k = array.(int_of k - 1)
 
+let rec folding next = match next () with
+  | "n" -> FNumber (z_of (next ()))
+  | "p" -> let v = z_of (next ()) in let a = folding next in FProduct (a, folding next, v)
+  | "q" -> let v = z_of (next ()) in let c = z_of (next ()) in FQuotient (folding next, c, v)
+  | "r" -> let v = z_of (next ()) in FReciprocal (z_of (next ()), v)
+  | word -> failwith ("unknown constant " ^ word)
+
 let rec tree next = match next () with
-  | "p" -> let w = z_of (next ()) in let x = z_of (next ()) in WProduct (w, x, z_of (next ()))
-  | "c" -> WConstant (z_of (next ()))
+  | "c" -> WNumber (z_of (next ()))
+  | "p" -> let v = z_of (next ()) in let c = folding next in WTimes (c, tree next, v)
+  | "d" -> let v = z_of (next ()) in let c = z_of (next ()) in WOver (c, tree next, v)
   | "a" -> let v = z_of (next ()) in let a = tree next in WAdd (a, tree next, v)
   | word -> failwith ("unknown node " ^ word)
 
@@ -71,21 +81,24 @@ let parse words =
   let layer l = layers := l :: !layers in
   (match next () with
    | "bytes" -> let c = nat () in let h = nat () in let w = nat () in layer (LBytes (c, h, w))
-   | "quotient" -> let x = nat () in layer (LQuotient (x, zs ()))
-   | "times" -> let x = nat () in layer (LTimes (x, zs ()))
-   | "plus" -> let x = nat () in layer (LPlus (x, zs ()))
-   | "convolution" ->
-     let x = nat () in let zweights = zs () in let zbias = zs () in
-     let zoutputs = nat () in let zgroups = nat () in let zrows = nat () in let zcols = nat () in
-     let zstride_y = nat () in let zstride_x = nat () in let ztop = nat () in let zleft = nat () in
-     let h = nat () in let w = nat () in
-     layer (LConvolution (x, { zweights; zbias; zoutputs; zgroups; zrows; zcols; zstride_y;
-                               zstride_x; ztop; zleft }, h, w))
-   | "mean" -> layer (LMean (nat ()))
+   | "sum" ->
+     let over = match next () with "whole" -> None | "over" -> Some (z_of (next ())) | word -> failwith ("unknown word " ^ word) in
+     let part () = match next () with
+       | "tensor" -> PTensor (nat ())
+       | "planes" -> PPlanes (nat ())
+       | "convolution" ->
+         let x = nat () in let zweights = zs () in let zbias = zs () in
+         let zoutputs = nat () in let zgroups = nat () in let zrows = nat () in let zcols = nat () in
+         let zstride_y = nat () in let zstride_x = nat () in let ztop = nat () in let zleft = nat () in
+         let h = nat () in let w = nat () in
+         PConvolution (x, { zweights; zbias; zoutputs; zgroups; zrows; zcols; zstride_y; zstride_x; ztop; zleft }, h, w)
+       | word -> failwith ("unknown part " ^ word) in
+     let n = number () in
+     let parts = List.init n (fun _ -> part ()) in
+     layer (LSum (over, parts, zs ()))
    | "silu" -> layer (LSilu (nat ()))
    | "sigmoid" -> layer (LSigmoid (nat ()))
    | "gate" -> let x = nat () in let s = nat () in layer (LGate (x, s))
-   | "add" -> let x = nat () in let y = nat () in layer (LAdd (x, y))
    | "hint" ->
      let hslope = z_of (next ()) in let hduals = zs () in let hbase = next () = "true" in
      let hbox = next () = "true" in
@@ -96,9 +109,7 @@ let parse words =
      let k = number () in
      let w = match next () with
        | "plain" -> Plain
-       | "sum" -> Sum (tree next)
-       | "division" -> Division (division next)
-       | "average" -> let t = tree next in Average (t, division next)
+       | "sum" -> Tree (tree next)
        | word -> failwith ("unknown way " ^ word) in
      Hashtbl.replace ways k w;
      let v = at !image and x = !values in

@@ -124,14 +124,14 @@ Proof.
     assert (Q3 : Rabs (e' / s - e / s) <= eta * 1.03).
     { replace (e' / s - e / s) with ((e' - e) * / s) by (field; lra). rewrite Rabs_mult, (Rabs_pos_eq (/ s)) by lra.
       apply Rmult_le_compat; [apply Rabs_pos|lra|lra|lra]. }
-    destruct Hv as (p & -> & Hp); [lra|]. exists p. split; [reflexivity|].
+    destruct (rounds_error _ _ Hv) as (p & -> & Hp); [lra|]. exists p. split; [reflexivity|].
     replace (p - e / s) with ((p - e' / s) + (e' / s - e / s)) by ring.
     apply Rle_trans with (1 := Rabs_triang _ _).
     assert (u * Rabs (e' / s) <= u * 1.06) by (apply Rmult_le_compat_l; lra). lra.
   - destruct (Di 1 s eq_refl eq_refl Big) as (o & Ro & Hi).
     assert (o = 1) as -> by (destruct Ro as [->|[_ Ro]]; [reflexivity|rewrite Rabs_R1 in Ro; lra]).
     assert (V : 1 / s = / s) by (unfold Rdiv; ring). rewrite V in Hi.
-    destruct Hi as (r & -> & Hr); [rewrite Rabs_pos_eq; lra|].
+    destruct (rounds_error _ _ Hi) as (r & -> & Hr); [rewrite Rabs_pos_eq; lra|].
     rewrite (Rabs_pos_eq (/ s)) in Hr by lra.
     assert (Hr2 : Rabs (r - / s) <= 1.04 * u).
     { apply Rle_trans with (1 := Hr). assert (u * / s <= u * 1.03) by (apply Rmult_le_compat_l; lra). lra. }
@@ -147,7 +147,7 @@ Proof.
     assert (Q5 : Rabs (e * r) <= 1.02 * 1.04) by (rewrite Rabs_mult; apply Rmult_le_compat; try apply Rabs_pos; lra).
     assert (Q6 : Rabs (e * r) <= Rabs (e / s) + 1.07 * u).
     { replace (e * r) with ((e * r - e / s) + e / s) by ring. apply Rle_trans with (1 := Rabs_triang _ _). lra. }
-    destruct Hv as (p & -> & Hp); [lra|]. exists p. split; [reflexivity|].
+    destruct (rounds_error _ _ Hv) as (p & -> & Hp); [lra|]. exists p. split; [reflexivity|].
     replace (p - e / s) with ((p - e' * r') + ((e' * r' - e * r) + (e * r - e / s))) by ring.
     apply Rle_trans with (1 := Rabs_triang _ _).
     assert (T := Rabs_triang (e' * r' - e * r) (e * r - e / s)).

@@ -5,10 +5,12 @@
     - [softmax_error n] is [1.1 ((n + 1) theta + (2 n + 1) u)] with [theta = u / 2 + 2^-20].
 
     Rests on Sums.v, Softmax.v, Exponentials.v, and the assumptions on exp and softmax in Statement.v; division, or
-    multiplication with the rounded reciprocal. Stands behind [softmax_error] of check.py. *)
+    multiplication with the rounded reciprocal. Stands behind [softmax_error] of conclude.py. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
+  binary32.Additions.
+From Lastbit Require Import binary32.Sums binary32.Layers.
 From Lastbit Require Import curves.Softmax curves.Exponentials.
 Import ListNotations.
 Open Scope R_scope.
@@ -40,7 +42,7 @@ Proof.
   assert (A2 := reads_error _ _ Ra). assert (B2 := reads_error _ _ Rb).
   assert (L1 := Hr j Hj). assert (L2 := Hr k Hk).
   assert (T := Rabs_triang a (- b)). rewrite Rabs_Ropp in T.
-  destruct Hv as (x & -> & Hx); [unfold Rminus; lra|].
+  destruct (rounds_error _ _ Hv) as (x & -> & Hx); [unfold Rminus; lra|].
   destruct (Ce x eq_refl) as (Nx & y & -> & Hy). exists y. split; [reflexivity|].
   assert (D : Rabs ((a - b) - (r j - r k)) <= 2 * eta).
   { replace ((a - b) - (r j - r k)) with ((a - r j) + - (b - r k)) by ring.
@@ -79,7 +81,7 @@ Proof. replace (2 ^ 14) with (INR (2 ^ 14)) by (rewrite pow_INR; reflexivity). n
 Lemma sum_of_exponentials k (e : nat -> R) s : (k < n)%nat ->
   (forall j, (j < n)%nat -> r j <= r k) ->
   (forall j, (j < n)%nat -> Rabs (e j - weight k j) <= slack) ->
-  sum (map (fun j => Constant (e j)) (seq 0 n)) s ->
+  sum (map (fun j => ([], e j)) (seq 0 n)) s ->
   let S := over n (weight k) in
   1 <= S <= INR n /\
   exists q, s = Finite q /\ Rabs (q - S) <= INR n * slack + 1.03 * u * INR n * S.
@@ -98,11 +100,13 @@ Proof.
     - apply over_le. intros j Hj. unfold weight. rewrite <- exp_0. specialize (Hmax j Hj).
       destruct (Req_dec (r j - r k) 0) as [->|]; [lra|]. apply Rlt_le, exp_increasing. lra.
     - clear. induction n as [|m IH]; [unfold over; simpl; lra|]. rewrite over_S, S_INR. lra. }
-  split; [lra|]. set (l := map (fun j => Constant (e j)) (seq 0 n)) in *.
+  split; [lra|]. set (l := map (fun j => ([], e j)) (seq 0 n) : list term) in *.
+  assert (Ex : forall x, exact ([], x) = x) by (intros; unfold exact, constant; cbn; ring).
   assert (X : exact_sum l = over n e).
-  { unfold exact_sum, over, l. rewrite map_map. reflexivity. }
+  { unfold exact_sum, over, l. rewrite map_map. f_equal. apply map_ext. intros. apply Ex. }
   assert (Sz : size l = over n (fun j => Rabs (e j))).
-  { unfold size, over, l. rewrite map_map. reflexivity. }
+  { unfold size, over, l. rewrite map_map. f_equal. apply map_ext. intros. unfold magnitude. now
+      rewrite Ex. }
   assert (Sz2 : size l <= 1.02 * S).
   { rewrite Sz. assert (K := over_near n (fun j => Rabs (e j)) (weight k) slack).
     assert (K' : Rabs (over n (fun j => Rabs (e j)) - S) <= INR n * slack).
@@ -110,50 +114,68 @@ Proof.
       assert (P := exp_pos (r j - r k)). fold (weight k j) in P.
       rewrite <- (Rabs_pos_eq (weight k j)) at 1 by lra. apply Rabs_triang_inv2. }
     apply Rle_trans with (S + 0.0165); [|lra]. unfold Rabs at 1 in K'. destruct Rcase_abs in K'; lra. }
-  assert (Lv : (length (live l) <= n)%nat).
-  { unfold live. apply Nat.le_trans with (1 := filter_length _). unfold l. rewrite !map_length, seq_length. lia. }
+  assert (Ln : length l = n) by (unfold l; now rewrite map_length, seq_length).
+  assert (Lv := kept_length l). rewrite Ln in Lv.
+  assert (Sp : spread l = size l + INR n).
+  { rewrite <- Ln. unfold spread, size, l. clear -Ex. induction (seq 0 n) as [|j q IH];
+      [simpl; lra|].
+    cbn [map length]. rewrite !total_cons, S_INR, IH. unfold spread_of, magnitude, room.
+    rewrite Ex. cbn. lra. }
+  assert (Rg : in_range 0%nat 0%nat l).
+  { split; [|split].
+    - unfold l. apply Forall_forall. intros t Ht'. apply in_map_iff in Ht'.
+      destruct Ht' as (j & <- & _).
+      split; [now left|]. split; apply le_n.
+    - rewrite Sp. unfold largest. lra.
+    - rewrite !Nat.add_0_r, Ln. lra. }
   assert (Hh : INR n * u <= / 2 ^ 10).
   { apply Rle_trans with (2 ^ 14 * u); [apply Rmult_le_compat_r; lra|]. rewrite U1. lra. }
-  assert (Err : error (size l) (size l) l + eta <= 1.03 * u * INR n * S).
-  { unfold error, first_order.
-    assert (G := growth_inv (length (live l)) n Lv ltac:(lra)). set (A := (1 + u) ^ length (live l)) in *.
+  assert (Err : error 0%nat 0%nat (size l) (size l) l + eta <= 1.03 * u * INR n * S).
+  { unfold error, first_order. rewrite Nat.add_0_r. set (h := pred (length (live l))).
+    assert (G := growth_inv h n ltac:(unfold h; lia) ltac:(lra)). set (A := (1 + u) ^ h) in *.
     assert (A2 : A <= 1.001).
     { apply Rle_trans with (1 := G). apply (Rmult_le_reg_r (1 - INR n * u)); [lra|]. rewrite Rinv_l; lra. }
     assert (A1 : 1 <= A) by apply pow_1u.
-    assert (P0 : total (map products_of l) = 0 /\ total (map flush_of l) = 0).
-    { unfold l. clear. induction (seq 0 n) as [|j q [IH1 IH2]]; [split; reflexivity|].
-      cbn [map products_of flush_of total fold_right]. fold (total (map products_of (map (fun j => Constant (e j)) q))).
-      fold (total (map flush_of (map (fun j => Constant (e j)) q))). lra. }
-    destruct P0 as [-> ->].
+    assert (P0 := charged_size 0%nat 0%nat l (proj1 Rg)). assert (P1 := charged_pos l).
+    simpl (INR 0) in P0.
     assert (W := worst_simple (size l) (size l) _ (live_nonneg l)). rewrite total_live in W. specialize (W (Rle_refl _)).
-    assert (Pn : INR (pred (length (live l))) <= INR n - 1).
+    fold h in W. assert (Pn : INR h <= INR n - 1).
     { replace (INR n - 1) with (INR (pred n)).
-      - apply le_INR. lia.
+      - apply le_INR. unfold h. lia.
       - destruct n; [lia|]. cbn [pred]. rewrite S_INR. lra. }
+    assert (K0 := pos_INR h).
     assert (W2 : worst (size l) (size l) (live l) <= (INR n - 1) * (1.02 * S)).
-    { apply Rle_trans with (1 := W). apply Rmult_le_compat; [apply pos_INR|apply size_pos|exact Pn|exact Sz2]. }
-    assert (Q : u * (worst (size l) (size l) (live l) + 0) + eta * (0 + 4 * INR (pred (length (live l)))) <=
-                1.021 * u * (INR n - 1) * S).
-    { assert (u * worst (size l) (size l) (live l) <= u * ((INR n - 1) * (1.02 * S))) by (apply Rmult_le_compat_l; lra).
-      assert (V : eta * (4 * INR (pred (length (live l)))) <= 0.001 * u * ((INR n - 1) * S)).
-      { apply Rle_trans with (eta * (4 * ((INR n - 1) * S))).
-        - apply Rmult_le_compat_l; [lra|]. assert ((INR n - 1) * 1 <= (INR n - 1) * S) by (apply Rmult_le_compat_l; lra). lra.
-        - rewrite <- Rmult_assoc. apply Rmult_le_compat_r; [apply Rmult_le_pos; lra|]. lra. }
+    { apply Rle_trans with (1 := W). apply Rmult_le_compat;
+        [exact K0|apply size_pos|exact Pn|exact Sz2]. }
+    assert (Sk := spread_kept l). assert (S0 := spread_pos (kept l)). rewrite Sp in Sk.
+    assert (Q : u * (worst (size l) (size l) (live l) + total (map charged l)) +
+      eta * flushed 0 (kept l) <=
+                1.02 * u * (INR n - 1) * S + 0.001 * u * S).
+    { assert (u * (worst (size l) (size l) (live l) + total (map charged l)) <=
+        u * ((INR n - 1) * (1.02 * S))).
+      { apply Rmult_le_compat_l; lra. }
+      assert (V : eta * flushed 0 (kept l) <= 0.001 * u * S).
+      { apply Rle_trans with (eta * (12 * (2 ^ 15 * S))).
+        - apply Rmult_le_compat_l; [lra|]. destruct (flushed_range 0 (kept l)) as [_ V].
+          simpl (INR 1) in V. lra.
+        - rewrite <- !Rmult_assoc. apply Rmult_le_compat_r; [lra|]. unfold eta, u. lra. }
       lra. }
-    assert (Z : 0 <= 1.021 * u * (INR n - 1) * S)
-      by (apply Rmult_le_pos; [apply Rmult_le_pos|]; lra).
-    assert (Y : A * (u * (worst (size l) (size l) (live l) + 0) + eta * (0 + 4 * INR (pred (length (live l))))) <=
-                1.001 * (1.021 * u * (INR n - 1) * S)).
-    { apply Rle_trans with (A * (1.021 * u * (INR n - 1) * S)); [apply Rmult_le_compat_l; lra|].
+    assert (Z0 : 0 <= u * (INR n - 1) * S) by (apply Rmult_le_pos; [apply Rmult_le_pos|]; lra).
+    assert (Z1 : 0 <= u * S) by (apply Rmult_le_pos; lra).
+    assert (Y : A * (u * (worst (size l) (size l) (live l) + total (map charged l)) +
+      eta * flushed 0 (kept l)) <=
+                1.001 * (1.02 * u * (INR n - 1) * S + 0.001 * u * S)).
+    { apply Rle_trans with (A * (1.02 * u * (INR n - 1) * S + 0.001 * u * S));
+        [apply Rmult_le_compat_l; lra|].
       apply Rmult_le_compat_r; lra. }
     assert (u * 1 <= u * S) by (apply Rmult_le_compat_l; lra).
     replace (1.03 * u * INR n * S) with (1.03 * u * (INR n - 1) * S + 1.03 * (u * S)) by ring.
-    assert (0 <= u * (INR n - 1) * S) by (apply Rmult_le_pos; [apply Rmult_le_pos|]; lra). lra. }
+    lra. }
   assert (Small : 1.03 * u * INR n * S <= 0.002 * S).
   { apply Rmult_le_compat_r; [lra|]. lra. }
   assert (Bd : bounded (size l) l) by (apply (bounded_parts _ (size l)); [apply exact_sum_size|lra]).
-  destruct (sum_error (size l) (size_pos l) l s Hs (size l) Bd (exact_sum_size l)) as (a & q & -> & Ra & Ea).
-  { assert (Lg : 2 ^ 20 <= largest) by (unfold largest; lra). lra. }
+  destruct (sum_error l s Hs 0%nat 0%nat (size l) (size l) Rg Bd (conj (exact_sum_size l) (Rle_refl
+    _))) as (a & q & -> & Ra & Ea).
   exists q. split; [reflexivity|].
   assert (K := over_near n e (weight k) slack He). fold S in K. rewrite X in Ea.
   replace (q - S) with ((q - a) + ((a - over n e) + (over n e - S))) by ring.

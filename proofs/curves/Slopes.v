@@ -7,7 +7,7 @@
       the change is within [e |z' - z|] of [m (z' - z)].
 
     Rests on Coquelicot (derivatives, mean values) and Interval (the compact part of silu').
-    Stands behind enclosure.py, and the remainder of the rules silu and sigmoid in forward.py. *)
+    Stands behind enclosure.py, and the remainder of the rules silu and sigmoid in curves.py. *)
 
 From Coq Require Import Reals Lra Psatz.
 From Coquelicot Require Import Coquelicot.

@@ -4,7 +4,7 @@
       class [c] moves by at most [tanh(r / 4)];
     - [tanh_is], [tanh_le]: how the checker bounds tanh from above.
 
-    Rests on nothing but real arithmetic. Stands behind [Derived.upper] of check.py (docs/bound.md,
+    Rests on nothing but real arithmetic. Stands behind [Claim.upper] of conclude.py (docs/bound.md,
     section 5) and [tanh_upper] of enclosure.py. *)
 
 From Coq Require Import Reals Lra Lia List Psatz.

@@ -15,7 +15,7 @@
     weights are over [2^32], in two limbs of 16 bits and more. Differences of duals are rounded up to
     [2^-30], so that all sums are over [2^56].
 
-    Proved in BackwardSound.v. Stands behind `adjoint` in cores.py and `Ledger` in check.py. *)
+    Proved in BackwardSound.v. Stands behind [adjoint] in duals.py and ledger.py. *)
 
 From Coq Require Import ZArith List FMapPositive Bool Uint63.
 From Lastbit Require Import checker.Program.
@@ -194,7 +194,8 @@ Definition backward (logits : list positive) (l : list visited) : option Z :=
     2^-8, each other unit rounds by 2^-24: R is 3/8 * 2^-8 + 2 * (1 + 1 + 3/4) * 2^-24, and less than
     2^-24 more as it is computed. *)
 Definition small_unit (reads : sparse) (rho move : Z) (early : sparse) : visited :=
-  {| v_op := CLinear reads []; v_slope := 0; v_rho := rho; v_move := move; v_rem := 0; v_early := early |}.
+  {| v_op := CLinear reads [] None; v_slope := 0; v_rho := rho; v_move := move; v_rem := 0;
+    v_early := early |}.
 
 Definition small_units (read : positive) (w : Z) : list visited :=
   [small_unit [(- 2 ^ 98, read)] (2 ^ 76) (2 ^ 91) []; small_unit [(w, 2%positive)] (2 ^ 76) (2 ^ 92) [];

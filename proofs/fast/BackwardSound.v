@@ -4,7 +4,7 @@
     - [backward_ok]: if [backward] returns r, there are dual vectors with which bound (1) of docs/bound.md,
       section 3, is at most r, for all pairs of classes and all pixels.
 
-    Rests on BackwardVisit.v. Stands behind `adjoint` in cores.py and `Ledger` in check.py. *)
+    Rests on BackwardVisit.v. Stands behind [adjoint] in duals.py and ledger.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Duals network.Forms network.Bound.

@@ -82,15 +82,22 @@ Definition noise_fast (bs : list Z) (products whole : Z) : Z :=
   let n := Z.of_nat (length m) in
   let mass := zsum m in
   let f := Z.min whole mass in
-  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0x1000000 - n) + 0x400000.
+  ceil_div (up_100 (climb_of (Z.shiftr (mass + f + 1) 1) f m + products)) (0xfffffd - n) +
+    0x8000000.
 
 Lemma noise_ok bs products whole : noise_fast bs products whole = noise_of_sum bs products whole.
 Proof. unfold noise_fast, noise_of_sum. now rewrite up_100_ok. Qed.
 
-(** The sum of the second list where the first has no power of two. *)
+(** The sum of the second list where the first has no power of two; as often as terms cost. *)
 Fixpoint rounded_of (ws : sparse) (products : list Z) : Z :=
   match ws, products with
   | w :: ws', p :: products' => if power_of_2 (fst w) then rounded_of ws' products' else p + rounded_of ws' products'
+  | _, _ => 0
+  end.
+Fixpoint costs_of (k : Z) (ws : sparse) (products : list Z) : Z :=
+  match ws, products with
+  | w :: ws', p :: products' => (if power_of_2 (fst w) then
+    k * p else (1 + k) * p) + costs_of k ws' products'
   | _, _ => 0
   end.
 
@@ -106,16 +113,13 @@ Proof. unfold size_of, mag. now rewrite look_ok. Qed.
 Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
   match o with
   | CPixel _ => (0, true)
-  | CLinear ws bs =>
-      let ps := map (fun w => Z.abs (fst w) * size_of (snd w)) ws in
+  | CLinear ws bs over =>
+      let ps := map (fun w => quotient_of over (Z.abs (fst w) * size_of (snd w))) ws in
+      let weights := zsum (map (fun w => Z.abs (fst w)) ws) in
       let all := ps ++ map (fun b => times_one (Z.abs b)) bs in
-      (noise_fast all (rounded_of ws ps) (times_one whole), sum_fits all (zsum (map (fun w => Z.abs (fst w)) ws)))
-  | CQuotient j c => (noise_of_quotient (size_of j) c, one <=? 0x400 * Z.abs c)
-  | CMean js =>
-      let n := Z.of_nat (length js) in
-      let ms := map (fun j => times_one (size_of j)) js in let all := n * whole in
-      let noise := noise_fast ms 0 (times_one all) in
-      (noise_of_quotient (all + noise) (times_one n) + ceil_div noise n, sum_fits ms 0 && (1 <=? n) && (noise <=? limit))
+      (noise_fast all (match over with None => rounded_of ws ps | Some _ =>
+        costs_of (cost_over over) ws ps end) (times_one whole),
+       sum_fits all weights && over_fits over weights)
   | CSigmoid j => let x := size_of j in
       (Z.shiftr one (if x <=? Z.shiftr one 27 then 28 else if x <=? Z.shiftr one 6 then 23 else 22), true)
   | CSilu j => let x := size_of j in
@@ -123,28 +127,34 @@ Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
        else if x <=? Z.shiftr one 6 then ceil_div (3 * x) 0x1000000
        else ceil_div (6 * x) 0x1000000) + 1, true)
   | CGate i j => (ceil_div (up_100 (size_of i * size_of j)) 0x1000000 + 1, true)
-  | CAdd i j => (ceil_div (size_of i + size_of j) 0x1000000 + 1, true)
   end.
 
-Lemma rounded_of_ok ws : rounded_of ws (zproducts at_ ws) = zrounded at_ ws.
+Lemma costs_of_ok ws over : costs_of (cost_over over) ws (zproducts at_ ws over) =
+  zcharges at_ ws over.
 Proof.
-  unfold zrounded, zproducts. induction ws as [|w ws IH]; [reflexivity|]. cbn [map rounded_of]. unfold zsum in *. cbn [fold_right].
-  destruct (power_of_2 (fst w)); rewrite IH; lia.
+  unfold zcharges, zproducts, cost_of. induction ws as [|w ws IH]; [reflexivity|].
+  cbn [map costs_of]. unfold zsum in *.
+  cbn [fold_right]. rewrite IH. destruct (power_of_2 (fst w)); [f_equal; f_equal; lia|reflexivity].
 Qed.
 
-Lemma ones_ok (f g : positive -> Z) js : (forall j, f j = g j) -> map (fun j => times_one (f j)) js = map (fun j => one * g j) js.
-Proof. intros E. apply map_ext. intros j. rewrite times_one_ok, E. apply Z.mul_comm. Qed.
-
-Lemma noise_and_fit_ok whole o : noise_and_fit whole o = (rounding_of at_ whole o, fits at_ whole o).
+Lemma rounded_of_ok ws : rounded_of ws (zproducts at_ ws None) = zcharges at_ ws None.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [noise_and_fit rounding_of fits]; cbv zeta;
+  rewrite <- costs_of_ok. unfold zproducts. induction ws as [|w ws IH]; [reflexivity|].
+  cbn [map rounded_of costs_of cost_over] in *.
+  rewrite IH. destruct (power_of_2 (fst w)); lia.
+Qed.
+
+Lemma noise_and_fit_ok whole o : noise_and_fit whole o = (rounding_of at_ whole o, fits at_ o).
+Proof.
+  destruct o as [p|ws bs over|j|j|i j]; cbn [noise_and_fit rounding_of fits]; cbv zeta;
     rewrite ?size_ok, ?up_100_ok; try reflexivity.
-  - assert (E : map (fun w => Z.abs (fst w) * size_of (snd w)) ws = zproducts at_ ws) by (apply map_ext; intros; now rewrite size_ok).
-    assert (F : map (fun b => times_one (Z.abs b)) bs = map (fun b => one * Z.abs b) bs).
-    { apply map_ext. intros b. rewrite times_one_ok. apply Z.mul_comm. }
-    now rewrite E, F, rounded_of_ok, noise_ok, times_one_ok, Z.mul_comm.
-  - rewrite (ones_ok _ _ js size_ok), noise_ok, !times_one_ok. unfold mean_noise, all_of, length_of.
-    now rewrite (Z.mul_comm _ one).
+  assert (E : map (fun w => quotient_of over (Z.abs (fst w) * size_of (snd w))) ws =
+    zproducts at_ ws over)
+    by (apply map_ext; intros; now rewrite size_ok).
+  assert (F : map (fun b => times_one (Z.abs b)) bs = map (fun b => one * Z.abs b) bs).
+  { apply map_ext. intros b. rewrite times_one_ok. apply Z.mul_comm. }
+  rewrite E, F, noise_ok, times_one_ok, (Z.mul_comm whole one). fold (zterms at_ ws bs over).
+  destruct over as [c|]; [now rewrite costs_of_ok|now rewrite rounded_of_ok].
 Qed.
 
 (** ** What the walk proposes *)
@@ -174,9 +184,7 @@ Proof. unfold away_of, away. now rewrite ends_ok. Qed.
 Definition form_rest (o : cunit) (m b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
-  | CLinear _ _ | CAdd _ _ => 0
-  | CQuotient j c => up_100 (slack m c * size_of j)
-  | CMean js => up_100 (slack m (length_of js) * zsum (map size_of js))
+  | CLinear ws _ over => match over with None => 0 | Some _ => up_100 (counted size_of ws) end
   | CSigmoid j => rest_around sigmoid_dev_fast sigmoid_value m b j
   | CSilu j => rest_around silu_dev_fast silu_value m b j
   | CGate i j => up_100 (away_of m j * size_of i) + Z.abs b
@@ -184,8 +192,10 @@ Definition form_rest (o : cunit) (m b : Z) : Z :=
 
 Lemma form_rest_ok o m b : form_rest o m b = value_rest at_ o m b.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [form_rest value_rest]; rewrite ?up_100_ok, ?size_ok, ?away_ok; try reflexivity.
-  - now rewrite (map_ext size_of (mag at_) size_ok).
+  destruct o as [p|ws bs c|j|j|i j]; cbn [form_rest value_rest];
+    rewrite ?up_100_ok, ?size_ok, ?away_ok; try reflexivity.
+  - destruct c as [c|]; [|reflexivity]. unfold counted. do 2 f_equal. apply map_ext. intros w.
+    now rewrite size_ok.
   - apply rest_around_ok; [apply sigmoid_dev_ok|apply sigmoid_value_ok].
   - apply rest_around_ok; [apply silu_dev_ok|apply silu_value_ok].
 Qed.
@@ -203,7 +213,8 @@ Definition image (o : cunit) : Z * Z :=
 
 Lemma image_ok o : image o = range_of at_ o.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [image range_of]; rewrite ?ends_ok, ?up_100_ok, ?low_100_ok; try reflexivity.
+  destruct o as [p|ws bs c|j|j|i j]; cbn [image range_of];
+    rewrite ?ends_ok, ?up_100_ok, ?low_100_ok; try reflexivity.
   - apply sigmoid_values_ok.
   - apply silu_values_ok.
 Qed.
@@ -214,17 +225,17 @@ Variable mv : positive -> Z.
 
 Definition apart (o : cunit) (m : Z) : Z :=
   match o with
-  | CPixel _ | CLinear _ _ | CAdd _ _ => 0
-  | CQuotient j c => up_100 (slack m c * mv j)
-  | CMean js => up_100 (slack m (length_of js) * zsum (map mv js))
+  | CPixel _ => 0
+  | CLinear ws _ over => match over with None => 0 | Some _ => up_100 (counted mv ws) end
   | CSigmoid j => let (lo, hi) := ends_of j in up_100 (sigmoid_dev_fast m lo hi * mv j)
   | CSilu j => let (lo, hi) := ends_of j in up_100 (silu_dev_fast m lo hi * mv j)
   | CGate i j => up_100 (away_of m j * mv i + size_of i * mv j)
   end.
 
-Lemma apart_ok o m : apart o m = change_of at_ 0 mv (match o with CPixel _ => CLinear [] [] | _ => o end) m.
+Lemma apart_ok o m : apart o m = change_of at_ 0 mv (match o with CPixel _ =>
+  CLinear [] [] None | _ => o end) m.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [apart change_of];
+  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [apart change_of];
     rewrite ?ends_ok, ?up_100_ok, ?size_ok, ?away_ok, ?silu_dev_ok, ?sigmoid_dev_ok; reflexivity.
 Qed.
 End Rules.

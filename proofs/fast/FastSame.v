@@ -102,7 +102,7 @@ Proof. apply ends_ok, look_ok. Qed.
 
 Lemma fast_slope_ok o : fast_slope m o = slope_for at_ o.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [fast_slope slope_for]; try reflexivity.
+  destruct o as [p|ws bs c|j|j|i j]; cbn [fast_slope slope_for]; try reflexivity.
   - rewrite ends, sigmoid_slopes_ok. reflexivity.
   - rewrite ends, silu_slopes_ok. reflexivity.
   - now rewrite look_ok.
@@ -111,7 +111,7 @@ Qed.
 Lemma fast_off_ok o box s : fast_off m o box s = off_for at_ o box s.
 Proof.
   unfold fast_off, off_for. rewrite (image_ok at_ _ look_ok). destruct box; [reflexivity|].
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; try reflexivity; cbv zeta; rewrite look_ok, up_100_ok.
+  destruct o as [p|ws bs c|j|j|i j]; try reflexivity; cbv zeta; rewrite look_ok, up_100_ok.
   - now rewrite sigmoid_value_ok.
   - now rewrite silu_value_ok.
 Qed.
@@ -119,16 +119,17 @@ Qed.
 Lemma fast_times_ok e l : fast_times e l = times e l.
 Proof. apply map_ext. intros x. now rewrite up_100_ok. Qed.
 
-Lemma fast_early_change_ok o s : fast_early_change m o s = early_change at_ m o s.
-Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [fast_early_change early_change]; try reflexivity;
-    rewrite ?ends, <- !fast_times_ok, ?silu_dev_ok; now destruct (c_early (cell_at m j)).
-Qed.
-
 Lemma fast_early_kept_ok kept : fast_early_kept m kept = early_kept m kept.
 Proof.
   unfold fast_early_kept, early_kept. induction kept as [|w kept IH]; [reflexivity|]. cbn [fold_right]. rewrite IH.
   destruct (c_early (cell_at m (snd w))); [reflexivity|]. now rewrite fast_times_ok.
+Qed.
+
+Lemma fast_early_change_ok o s : fast_early_change m o s = early_change at_ m o s.
+Proof.
+  destruct o as [p|ws bs [c|]|j|j|i j]; cbn [fast_early_change early_change]; try reflexivity.
+  - now rewrite fast_early_kept_ok.
+  - rewrite ends, <- !fast_times_ok, silu_dev_ok. now destruct (c_early (cell_at m j)).
 Qed.
 
 Lemma fast_rough_ok l : fast_rough l = rough l.
@@ -144,8 +145,8 @@ End Unit.
 
 Lemma change_of_ext at_ q mv mv' o s : (forall j, mv j = mv' j) -> change_of at_ q mv o s = change_of at_ q mv' o s.
 Proof.
-  intros E. destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [change_of]; rewrite ?E; try reflexivity.
-  now rewrite (map_ext mv mv' E).
+  intros E. destruct o as [p|ws bs [c|]|j|j|i j]; cbn [change_of]; rewrite ?E; try reflexivity.
+  unfold counted. do 2 f_equal. apply map_ext. intros w. now rewrite E.
 Qed.
 
 (** The next let of one side; of both, which are the same; and of the left, what it reads. *)

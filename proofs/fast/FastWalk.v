@@ -81,8 +81,6 @@ Definition look (j : positive) : Z * Z := let c := cell_at m j in (get (c_centre
 
 Definition fast_slope (o : cunit) : float :=
   match o with
-  | CQuotient _ c => near (one * one / c)
-  | CMean js => near (one * one / length_of js)
   | CSilu j =>
       let (lo, hi) := ends_of look j in
       let (least, most) := silu_slopes_fast (cell_below lo) (cell_above hi) in
@@ -107,23 +105,22 @@ Definition fast_off (o : cunit) (box : bool) (s : Z) : float :=
 
 Definition fast_times (e : Z) (l : sparse) : sparse := map (fun x => (up_100 (e * fst x), snd x)) l.
 
-Definition fast_early_change (o : cunit) (s : Z) : option sparse :=
-  match o with
-  | CPixel p => Some [(one, key p)]
-  | CQuotient j c => match c_early (cell_at m j) with [] => Some [] | l => Some (fast_times (slack s c) l) end
-  | CSilu j => match c_early (cell_at m j) with
-      | [] => Some []
-      | l => let (lo, hi) := ends_of look j in Some (fast_times (silu_dev_fast s lo hi) l)
-      end
-  | CLinear _ _ => Some []
-  | _ => if forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end) (reads_of o) then Some [] else None
-  end.
-
 Definition fast_early_kept (kept : sparse) : sparse :=
   fold_right (fun w acc => match c_early (cell_at m (snd w)) with
     | [] => acc
     | l => merge (fast_times (Z.abs (fst w)) l) acc
     end) [] kept.
+
+Definition fast_early_change (o : cunit) (s : Z) : option sparse :=
+  match o with
+  | CPixel p => Some [(one, key p)]
+  | CLinear ws _ over => Some (match over with None => [] | Some _ => fast_early_kept (ones ws) end)
+  | CSilu j => match c_early (cell_at m j) with
+      | [] => Some []
+      | l => let (lo, hi) := ends_of look j in Some (fast_times (silu_dev_fast s lo hi) l)
+      end
+  | _ => if forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end) (reads_of o) then Some [] else None
+  end.
 
 Definition fast_rough (l : sparse) : sparse := map (fun x => (raise 15 (up_of 15 (fst x)), snd x)) l.
 

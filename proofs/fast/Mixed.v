@@ -125,7 +125,7 @@ Proof.
     assert (Y : F * (y / 2 ^ 32) = total (map (fun x => IZR (signed (fst (f x))) * (F / P) * mark (snd x) g) l)).
     { unfold y, combination. rewrite zsum_number, map_map, map_map.
       transitivity (F / P / 2 ^ 32 * total (map (fun x => IZR (signed (fst (f x)) * value (snd (f x)) g)) l)); [field; lra|].
-      rewrite <- total_scale. apply total_map_ext. intros x _. rewrite mult_IZR. unfold mark.
+      rewrite <- total_map_scale. apply total_map_ext. intros x _. rewrite mult_IZR. unfold mark.
       change (snd (f x)) with (snd x). field. lra. }
     replace (blend l g - F * mark s' g) with ((blend l g - F * (y / 2 ^ 32)) + - (F * / 2 ^ 32 * (IZR (value s' g) - y)))
       by (unfold mark; field).

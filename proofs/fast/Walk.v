@@ -9,8 +9,8 @@
 
     The columns of a unit are [scale * line], a line being a list of machine integers, one for each
     base, multiplied with what the base is known within. A unit that reads one other shares its line.
-    Pixels are told apart in the first layers only ([c_early]). Stands behind columns.py, forward.py and
-    check.py. *)
+    Pixels are told apart in the first layers only ([c_early]). Stands behind columns.py, changes.py and
+    derivation.py. *)
 
 From Coq Require Import ZArith List Bool FMapPositive Uint63.
 From Coq Require Sint63.
@@ -156,8 +156,6 @@ Definition settled (columns : option (float * stored * positive)) : option (stor
 Definition slope_for (at_ : positive -> row) (o : cunit) : float :=
   let middle (least most : Z) := near (Z.shiftr (least + most) 1) in
   match o with
-  | CQuotient _ c => near (one * one / c)
-  | CMean js => near (one * one / length_of js)
   | CSilu j =>
       let lo := low at_ j in let hi := high at_ j in
       let (least, most) := silu_slopes (cell_below lo) (cell_above hi) in
@@ -183,22 +181,22 @@ Definition off_for (at_ : positive -> row) (o : cunit) (box : bool) (m : Z) : fl
 (** What a pixel's change leaves besides slope [m], in addition to what is so for all pixels. Only the
     operators of the first layers read units whose change depends on the pixel. *)
 Definition times (e : Z) (l : sparse) : sparse := map (fun x => (up (e * fst x), snd x)) l.
-Definition early_change (at_ : positive -> row) (m : cells) (o : cunit) (slope : Z) : option sparse :=
-  match o with
-  | CPixel p => Some [(one, key p)]
-  | CQuotient j c => Some (times (slack slope c) (c_early (cell_at m j)))
-  | CSilu j => Some (times (silu_dev slope (low at_ j) (high at_ j)) (c_early (cell_at m j)))
-  | CLinear _ _ => Some []
-  | _ => if forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end) (reads_of o) then Some [] else None
-  end.
 Definition early_kept (m : cells) (kept : sparse) : sparse :=
   fold_right (fun w acc => match c_early (cell_at m (snd w)) with
     | [] => acc
     | l => merge (times (Z.abs (fst w)) l) acc
     end) [] kept.
+Definition ones (ws : sparse) : sparse := map (fun w => (if fst w =? 0 then 0 else 1, snd w)) ws.
+Definition early_change (at_ : positive -> row) (m : cells) (o : cunit) (slope : Z) : option sparse :=
+  match o with
+  | CPixel p => Some [(one, key p)]
+  | CLinear ws _ over => Some (match over with None => [] | Some _ => early_kept m (ones ws) end)
+  | CSilu j => Some (times (silu_dev slope (low at_ j) (high at_ j)) (c_early (cell_at m j)))
+  | _ => if forallb (fun j => match c_early (cell_at m j) with [] => true | _ => false end) (reads_of o) then Some [] else None
+  end.
 
 (** The same operation of images that do not change. *)
-Definition still (o : cunit) : cunit := match o with CPixel _ => CLinear [] [] | _ => o end.
+Definition still (o : cunit) : cunit := match o with CPixel _ => CLinear [] [] None | _ => o end.
 
 (** Keys ascend, so that each pixel occurs once; the largest number. *)
 Fixpoint ascending_from (k : positive) (l : sparse) : bool :=
@@ -261,7 +259,8 @@ Definition visit (st : state) (o : cunit) (base box : bool) : option (state * Ba
             c_base := base; c_line := match columns with None => None | Some (t, _, p) => Some (t, p) end; c_gap := gap;
             c_gap_own := gap_own; c_own := own; c_move := move; c_early := early |} in
           let r := row_of_cell c in
-          if (Z.abs (r_centre r) + r_rad r - r_rho r <=? whole) && (0 <=? whole) && (whole <=? limit) && fits at_ whole o &&
+          if (Z.abs (r_centre r) + r_rad r - r_rho r <=? whole) && (0 <=? whole) &&
+            (whole <=? limit) && fits at_ o &&
              (0 <=? r_rho r) && (r_rho r <=? limit) && (rounding_of at_ whole o <=? r_rho r) && (rest_of at_ o r <? r_rest r) &&
              (0 <=? r_err r) && (exact + r_rho r <=? r_err r) && (reach + r_err r <=? r_rad r) && (Z.abs (r_centre r) + r_rad r <=? limit) &&
              (0 <=? val own) && (change <=? val own) && (shift <=? val move) && (lost <=? val gap) &&

@@ -26,13 +26,16 @@ Proof. intros E. unfold high. now rewrite E. Qed.
 Lemma away_ext m j : at1 j = at2 j -> away at1 m j = away at2 m j.
 Proof. intros E. unfold away. now rewrite (low_ext j E), (high_ext j E). Qed.
 
-Lemma terms_ext (f : Z -> Z) js : (forall j, In j js -> at1 j = at2 j) ->
-  map (fun j => f (mag at1 j)) js = map (fun j => f (mag at2 j)) js.
-Proof. intros H. apply map_ext_in. intros j Hj. now rewrite (mag_ext j (H j Hj)). Qed.
-
 Lemma products_ext (f : Z * positive -> Z -> Z) ws : (forall j, In j (map snd ws) -> at1 j = at2 j) ->
   map (fun w => f w (mag at1 (snd w))) ws = map (fun w => f w (mag at2 (snd w))) ws.
 Proof. intros H. apply map_ext_in. intros w Hw. now rewrite (mag_ext _ (H _ (in_map snd _ _ Hw))). Qed.
+
+Lemma counted_ext f g ws : (forall j, In j (map snd ws) -> f j = g j) ->
+  counted f ws = counted g ws.
+Proof.
+  intros H. unfold counted. f_equal. apply map_ext_in. intros w Hw.
+  now rewrite (H _ (in_map snd _ _ Hw)).
+Qed.
 
 Variable o : cunit.
 Hypothesis same : forall j, In j (reads_of o) -> at1 j = at2 j.
@@ -40,10 +43,9 @@ Hypothesis same : forall j, In j (reads_of o) -> at1 j = at2 j.
 Lemma change_ext q mv1 mv2 m : (forall j, In j (reads_of o) -> mv1 j = mv2 j) ->
   change_of at1 q mv1 o m = change_of at2 q mv2 o m.
 Proof.
-  intros E. destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [change_of reads_of In] in *; try reflexivity;
+  intros E. destruct o as [p|ws bs [c|]|j|j|i j]; cbn [change_of reads_of In] in *; try reflexivity;
     try (assert (Ei := same i ltac:(tauto))); try (assert (Ej := same j ltac:(tauto))).
-  - now rewrite E by tauto.
-  - now rewrite (map_ext_in _ _ _ E).
+  - now rewrite (counted_ext _ _ _ E).
   - now rewrite E, (low_ext _ Ej), (high_ext _ Ej) by tauto.
   - now rewrite E, (low_ext _ Ej), (high_ext _ Ej) by tauto.
   - now rewrite !E, (away_ext _ _ Ej), (mag_ext _ Ei) by tauto.
@@ -52,41 +54,45 @@ Qed.
 Lemma rest_ext r : rest_of at1 o r = rest_of at2 o r.
 Proof.
   unfold rest_of. assert (R : range_of at1 o = range_of at2 o).
-  { destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [range_of reads_of In] in *; try reflexivity;
+  { destruct o as [p|ws bs c|j|j|i j]; cbn [range_of reads_of In] in *; try reflexivity;
       try (assert (Ei := same i ltac:(tauto))); assert (Ej := same j ltac:(tauto)).
     - now rewrite (low_ext _ Ej), (high_ext _ Ej).
     - now rewrite (low_ext _ Ej), (high_ext _ Ej).
     - now rewrite (low_ext _ Ej), (high_ext _ Ej), (low_ext _ Ei), (high_ext _ Ei). }
   assert (V : forall m b, value_rest at1 o m b = value_rest at2 o m b).
-  { intros m b. destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [value_rest reads_of In] in *; try reflexivity;
+  { intros m b. destruct o as [p|ws bs [c|]|j|j|i j]; cbn [value_rest reads_of In] in *;
+      try reflexivity;
       try (assert (Ei := same i ltac:(tauto))); try (assert (Ej := same j ltac:(tauto))).
-    - now rewrite (mag_ext _ Ej).
-    - now rewrite (map_ext_in (mag at1) (mag at2)) by (intros j Hj; apply mag_ext; now apply same).
+    - now rewrite (counted_ext (mag at1) (mag at2)) by (intros j Hj; apply mag_ext; now apply same).
     - unfold curve_rest. now rewrite (low_ext _ Ej), (high_ext _ Ej), Ej.
     - unfold curve_rest. now rewrite (low_ext _ Ej), (high_ext _ Ej), Ej.
     - now rewrite (away_ext _ _ Ej), (mag_ext _ Ei). }
   now rewrite R, V.
 Qed.
 
+Lemma terms_ext ws bs over : (forall j, In j (map snd ws) -> at1 j = at2 j) ->
+  zterms at1 ws bs over = zterms at2 ws bs over.
+Proof.
+  intros H. unfold zterms, zproducts.
+  now rewrite (products_ext (fun w x => quotient_of over (Z.abs (fst w) * x)) _ H).
+Qed.
+
 Lemma rounding_ext F : rounding_of at1 F o = rounding_of at2 F o.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [rounding_of reads_of In] in *; try reflexivity;
+  destruct o as [p|ws bs over|j|j|i j]; cbn [rounding_of reads_of In] in *; try reflexivity;
     try (assert (Ei := same i ltac:(tauto))); try (assert (Ej := same j ltac:(tauto))).
-  - unfold zproducts, zrounded. rewrite (products_ext (fun w x => Z.abs (fst w) * x) _ same).
-    now rewrite (products_ext (fun w x => if power_of_2 (fst w) then 0 else Z.abs (fst w) * x) _ same).
+  - rewrite (terms_ext ws bs over same). unfold zcharges.
+    now rewrite (products_ext (fun w x =>
+      cost_of over (fst w) * quotient_of over (Z.abs (fst w) * x)) _ same).
   - now rewrite (mag_ext _ Ej).
-  - unfold mean_noise. now rewrite (terms_ext (Z.mul one) _ same).
   - now rewrite (mag_ext _ Ej).
-  - now rewrite (mag_ext _ Ej).
-  - now rewrite (mag_ext _ Ei), (mag_ext _ Ej).
   - now rewrite (mag_ext _ Ei), (mag_ext _ Ej).
 Qed.
 
-Lemma fits_ext F : fits at1 F o = fits at2 F o.
+Lemma fits_ext : fits at1 o = fits at2 o.
 Proof.
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [fits reads_of] in *; try reflexivity.
-  - unfold zproducts. now rewrite (products_ext (fun w x => Z.abs (fst w) * x) _ same).
-  - unfold mean_noise. now rewrite (terms_ext (Z.mul one) _ same).
+  destruct o as [p|ws bs over|j|j|i j]; cbn [fits reads_of] in *; try reflexivity.
+  now rewrite (terms_ext ws bs over same).
 Qed.
 End Ext.
 
@@ -128,6 +134,50 @@ Definition moved_by (j : positive) : Z := moved j + early_at (c_early (cell_at m
 Lemma moved_plain j : c_early (cell_at m j) = [] -> moved_by j = moved j.
 Proof. intros E. unfold moved_by. rewrite E. unfold early_at. cbn. lia. Qed.
 
+Local Open Scope R_scope.
+
+Theorem early_kept_ok kept : total (map (fun x => Rabs (real (fst x)) * real (early_at (c_early (cell_at m
+  (snd x))) q)) kept) <=
+  real (early_at (early_kept m kept) q).
+Proof.
+  induction kept as [|w kept IH]; [unfold early_at, total; cbn; rewrite real_0; lra|]. cbn [map early_kept fold_right].
+  rewrite total_cons. fold (early_kept m kept). destruct (c_early (cell_at m (snd w))) as [|x l] eqn:E.
+  - change (early_at [] q) with 0%Z. rewrite real_0. lra.
+  - rewrite (early_real (merge _ _)), coef_merge, <- !early_real. apply Rplus_le_compat; [|exact IH].
+    rewrite <- real_abs. apply Rle_trans with (1 := up_product _ _). apply real_le, early_times.
+Qed.
+
+Close Scope R_scope.
+
+Lemma early_merge a b : early_at (merge a b) q = early_at a q + early_at b q.
+Proof.
+  apply Z.le_antisymm; apply real_le_inv; rewrite real_plus, !early_real, coef_merge;
+    apply Rle_refl.
+Qed.
+
+(** What is missed of divided weights, for units whose changes depend on the pixel. *)
+Lemma counted_early ws : up (counted moved_by ws) <= up (counted moved ws) +
+  early_at (early_kept m (ones ws)) q.
+Proof.
+  set (early j := early_at (c_early (cell_at m j)) q).
+  assert (E : counted moved_by ws = counted moved ws + counted early ws).
+  { unfold counted, zsum. induction ws as [|w ws IH];
+      [reflexivity|]. cbn [map fold_right]. rewrite IH. unfold moved_by.
+    fold (early (snd w)). destruct (fst w =? 0); lia. }
+  rewrite E. apply Z.le_trans with (1 := up_sum _ _). apply Z.add_le_mono_l. clear E.
+  unfold counted.
+  induction ws as [|w ws IH]; [reflexivity|]. cbn [map ones early_kept fold_right fst snd].
+  change (zsum (?x :: ?l)) with (x + zsum l). fold (ones ws). fold (early_kept m (ones ws)).
+  apply Z.le_trans with (1 := up_sum _ _). set (e := if fst w =? 0 then 0 else 1).
+  replace (if fst w =? 0 then 0 else early (snd w)) with (Z.abs e * early (snd w)) by (unfold e;
+    destruct (fst w =? 0); lia).
+  assert (T := early_times (Z.abs e) (c_early (cell_at m (snd w))) q). fold (early (snd w)) in T.
+  destruct (c_early (cell_at m (snd w))) as [|x l] eqn:C.
+  - unfold early at 1. rewrite C. unfold early_at at 1. cbn [map zsum fold_right].
+    rewrite Z.mul_0_r. exact IH.
+  - rewrite early_merge. lia.
+Qed.
+
 Theorem early_change_ok o s e : early_change at_ m o s = Some e ->
   change_of at_ q moved_by o s <= change_of at_ 0 moved (still o) s + early_at e q.
 Proof.
@@ -144,32 +194,17 @@ Proof.
     cbn [map zsum fold_right].
     rewrite (change_ext at_ at_ o' (fun _ _ => eq_refl) q moved_by moved s (None' _ E)).
     destruct o'; try discriminate; cbn [change_of]; lia. }
-  destruct o as [p|ws bs|j c|js|j|j|i j|i j]; cbn [early_change]; intros H;
+  destruct o as [p|ws bs c|j|j|i j]; cbn [early_change]; intros H;
     try (apply (Plain _ eq_refl (or_intror I) H)).
   - apply Some_inv in H. subst e. cbn [change_of still]. rewrite early_cons, num_key. unfold early_at. cbn.
     destruct (p =? q)%nat; lia.
-  - apply Some_inv in H. subst e. cbn. lia.
-  - apply Some_inv in H. subst e. cbn [change_of still]. unfold moved_by. rewrite Z.mul_add_distr_l.
-    generalize (up_sum (slack s c * moved j) (slack s c * early_at (c_early (cell_at m j)) q)) (early_times (slack s c)
-      (c_early (cell_at m j)) q). lia.
+  - apply Some_inv in H. subst e. destruct c as [c|]; [exact (counted_early ws)|reflexivity].
   - apply Some_inv in H. subst e. cbn [change_of still]. unfold moved_by. set (d := silu_dev _ _ _).
     rewrite Z.mul_add_distr_l.
     generalize (up_sum (d * moved j) (d * early_at (c_early (cell_at m j)) q)) (early_times d (c_early (cell_at m j)) q).
     lia.
 Qed.
 
-Open Scope R_scope.
-
-Theorem early_kept_ok kept : total (map (fun x => Rabs (real (fst x)) * real (early_at (c_early (cell_at m
-  (snd x))) q)) kept) <=
-  real (early_at (early_kept m kept) q).
-Proof.
-  induction kept as [|w kept IH]; [unfold early_at, total; cbn; rewrite real_0; lra|]. cbn [map early_kept fold_right].
-  rewrite total_cons. fold (early_kept m kept). destruct (c_early (cell_at m (snd w))) as [|x l] eqn:E.
-  - change (early_at [] q) with 0%Z. rewrite real_0. lra.
-  - rewrite (early_real (merge _ _)), coef_merge, <- !early_real. apply Rplus_le_compat; [|exact IH].
-    rewrite <- real_abs. apply Rle_trans with (1 := up_product _ _). apply real_le, early_times.
-Qed.
 End Early.
 
 Lemma rough_ok l q : early_at l q <= early_at (rough l) q.

@@ -3,7 +3,7 @@
     - [radius_unit], [move_unit], [errors_unit], [owns_unit]: four of the [unit_facts] of Annotation.v, for the
       numbers of a walk.
 
-    Rests on WalkUnit.v. Stands behind cores.py, columns.py and forward.py. *)
+    Rests on WalkUnit.v. Stands behind columns.py and changes.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
@@ -177,7 +177,7 @@ Proof.
   cbv beta in M. rewrite (total_map_ext (fun x => Rabs (real (fst x)) * (_ + _))
     (fun x => Rabs (real (fst x)) * real (val (c_gap_own (d_cell (D (num (snd x)))))) +
       Rabs (real (fst x)) * real (early_at (c_early (d_cell (D (num (snd x))))) q))) in M by (intros; ring).
-  rewrite total_plus in M.
+  rewrite total_map_plus in M.
   assert (G := weighed_sum (fun j => val (c_gap_own (d_cell (D (num j))))) kept). cbv beta in G.
   rewrite (map_ext_in _ (fun w => (Z.abs (fst w) * val (c_gap_own (d_cell (D (num (snd w))))))%Z)) in P
     by (intros x Hx; now rewrite kept_same).

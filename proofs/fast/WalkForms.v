@@ -7,7 +7,7 @@
     - [radius_marks], [moved_marks]: ranges and changes;
     - [misfit_errors], [misfit_owns]: what units add to their forms.
 
-    Rests on Forms.v and Numbers.v. Stands behind cores.py and columns.py. *)
+    Rests on Forms.v and Numbers.v. Stands behind columns.py and forms.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers.
@@ -16,12 +16,6 @@ Open Scope R_scope.
 
 Lemma total_diff {A} (f g : A -> R) l : total (map f l) - total (map g l) = total (map (fun x => f x - g x) l).
 Proof. induction l as [|x l IH]; [unfold total; simpl; lra|]. cbn [map total fold_right] in *. unfold total in IH. lra. Qed.
-
-Lemma total_cons x l : total (x :: l) = x + total l.
-Proof. reflexivity. Qed.
-
-Lemma total_plus {A} (f g : A -> R) l : total (map (fun x => f x + g x) l) = total (map f l) + total (map g l).
-Proof. induction l as [|x l IH]; [unfold total; simpl; lra|]. cbn [map]. rewrite !total_cons, IH. ring. Qed.
 
 Lemma total_abs {A} (f : A -> R) l : Rabs (total (map f l)) <= total (map (fun x => Rabs (f x)) l).
 Proof.
@@ -96,7 +90,7 @@ Proof.
   { unfold S', S. rewrite total_diff. rewrite (total_map_ext (fun x => Rabs (real (fst x)) * (Rabs (column A (num
       (snd x)) g - V (num (snd x)) g) * F g))
       (fun x => F g * Rabs (real (fst x) * (column A (num (snd x)) g - V (num (snd x)) g)))).
-    - rewrite total_scale, (Rmult_comm _ (F g)). apply Rmult_le_compat_l; [apply HF|].
+    - rewrite total_map_scale, (Rmult_comm _ (F g)). apply Rmult_le_compat_l; [apply HF|].
       apply Rle_trans with (1 := total_abs _ _).
       right. apply total_map_ext. intros x _. f_equal. ring.
     - intros x _. rewrite Rabs_mult. ring. }
@@ -114,8 +108,10 @@ Proof.
   set (D := fun (_ g : nat) => total (map (fun x => real (fst x) * W (num (snd x)) g) w) - M k g).
   replace (total _ - A k g) with (per D k g); [exact (per_bound D k g F c Hc (H g))|].
   unfold per, D. destruct (Req_EM_T (E g) 0) as [Z|N].
-  - rewrite (total_map_ext _ (fun x => 0 * real (fst x))) by (intros; ring). rewrite total_scale. ring.
-  - unfold Rdiv. rewrite Rmult_minus_distr_r. f_equal. rewrite Rmult_comm, <- total_scale. apply total_map_ext. intros. ring.
+  - rewrite (total_map_ext _ (fun x => 0 * real (fst x))) by (intros; ring).
+    rewrite total_map_scale. ring.
+  - unfold Rdiv. rewrite Rmult_minus_distr_r. f_equal. rewrite Rmult_comm, <- total_map_scale.
+    apply total_map_ext. intros. ring.
 Qed.
 
 Lemma misfit_errors gap : (forall x, In x w -> over k (fun g => Rabs (whole_mark (num (snd x)) g - W (num (snd x)) g)) <=

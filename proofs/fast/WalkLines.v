@@ -79,7 +79,8 @@ Lemma parts_ok kept g : total (map (fun y => IZR (fst y) / 2 ^ 100 / 2 ^ 100 * h
   total (map (fun x => real (fst x) * viewed (snd x) g) kept).
 Proof.
   rewrite (total_map_ext _ (fun y => / (2 ^ 100 * 2 ^ 100) * (IZR (fst y) * handle (snd y) g))) by (intros; field).
-  rewrite total_scale. induction kept as [|w kept IH]; [unfold total; simpl; ring|]. cbn [parts fold_right map].
+  rewrite total_map_scale. induction kept as [|w kept IH]; [unfold total; simpl; ring|].
+  cbn [parts fold_right map].
   fold (parts (known st) kept). rewrite (total_cons (_ * viewed _ _)), <- IH. unfold viewed, times.
   destruct (view (snd w) (cell_at (known st) (snd w))) as [[t p]|]; [|ring].
   rewrite (merge_total (fun p => handle p g)). cbn [map fst snd]. rewrite total_cons, mult_IZR. unfold total at 1, real.

@@ -3,7 +3,7 @@
     - [walk_ok]: of units that [walk] has visited there are numbers that satisfy [unit_facts] of Annotation.v,
       whatever the duals; what it says of each unit for the way back bounds what annotation_of says.
 
-    Rests on WalkFacts.v. Stands behind forward.py. *)
+    Rests on WalkFacts.v. Stands behind derivation.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Statement Totals network.Forms network.Bound checker.Program checker.Numbers checker.Annotation
@@ -65,15 +65,12 @@ Proof.
   - intros q _. rewrite num_key, row_key. exact (owns_unit ratio boundary ds ratio_range Steps k st1 st2 Hk I T q).
 Qed.
 
-Lemma rest_walked : (exists ws bs, o = CLinear ws bs) -> (1 <= r_rest (n_row d (key k)))%Z.
+(** The rest has room for one unit more. *)
+Lemma rest_walked : (rest_of (n_row d) o (row_nat d k) < r_rest (row_nat d k))%Z.
 Proof.
-  intros (ws & bs & E). destruct (Steps k unit_below) as (st1 & st2 & I & T). assert (S := proj1 T).
-  assert (R := p_rest S). assert (B := p_may_box S).
-  rewrite unit_op, E in R, B.
-  cbn [n_row numbers_of]. rewrite row_key. assert (Nb : r_box (row_of_cell (d_cell (D k))) = false).
-  { change (c_box (d_cell (D k)) = false). rewrite (p_box S).
-    destruct (d_box (D k)); [now specialize (B eq_refl)|reflexivity]. }
-  unfold rest_of in R. rewrite Nb in R. cbn [strip value_rest] in R. apply Z.le_succ_l in R. exact R.
+  destruct (Steps k unit_below) as (st1 & st2 & I & T). assert (Same := row_same _ _ _ _ _ _ I T).
+  assert (R := p_rest (proj1 T)). rewrite (rest_ext _ _ _ Same), unit_op, rest_strip in R.
+  unfold row_nat. cbn [n_row numbers_of]. now rewrite row_key.
 Qed.
 
 Notation v := (d_visited (D k)).
@@ -124,8 +121,8 @@ Theorem walk_ok ratio boundary items st seen net : (0 <= ratio <= 2 ^ 22)%Z ->
   length seen = length (cunits net) /\
   forall dual, exists d : numbers, n_dual d = dual /\
     (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o (strip o)) /\
-    (forall k o, nth_error (cunits net) k = Some o -> (exists ws bs, o = CLinear ws bs) ->
-      (1 <= r_rest (n_row d (key k)))%Z) /\
+    (forall k o, nth_error (cunits net) k = Some o ->
+      (rest_of (n_row d) o (row_nat d k) < r_rest (row_nat d k))%Z) /\
     (forall k v, nth_error (rev seen) k = Some v ->
       (forall j, core (annotation_of net d) k j = coef (core_of (Backward.v_op v) (Backward.v_slope v)) j) /\
       rho (annotation_of net d) k <= real (Backward.v_rho v) /\

@@ -52,7 +52,8 @@ Record stepped : Prop := {
   p_ascending : ascending early = true;
   p_nonneg : all_nonneg early = true;
   p_cell_early : c_early c = if base then [] else early;
-  p_fits : exists F, Z.abs (r_centre r) + r_rad r - r_rho r <= F /\ 0 <= F <= limit /\ fits at_ F o = true /\
+  p_fits : exists F, Z.abs (r_centre r) + r_rad r - r_rho r <= F /\ 0 <= F <= limit /\
+    fits at_ o = true /\
     rounding_of at_ F o <= r_rho r;
   p_rho : 0 <= r_rho r <= limit;
   p_rest : rest_of at_ o r < r_rest r;

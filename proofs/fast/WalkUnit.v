@@ -4,7 +4,7 @@
     - [base_tame]: what a base adds to its change is small, measured by its error;
     - [gap_ok], [gap_own_ok]: what readers miss of a unit's columns, times errors and times changes.
 
-    Rests on WalkForms.v and WalkState.v. Stands behind cores.py and columns.py. *)
+    Rests on WalkForms.v and WalkState.v. Stands behind columns.py and changes.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
 From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
@@ -20,7 +20,8 @@ Lemma weighed_sum (f : positive -> Z) l : total (map (fun x => Rabs (real (fst x
 Proof.
   apply Rle_trans with (2 := up_real _). right. rewrite zsum_number, map_map.
   transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (Z.abs (fst w) * f (snd w))) l)); [|lra].
-  rewrite <- total_scale. apply total_map_ext. intros x _. rewrite mult_IZR, <- real_abs. unfold real. lra.
+  rewrite <- total_map_scale. apply total_map_ext. intros x _. rewrite mult_IZR, <- real_abs.
+  unfold real. lra.
 Qed.
 
 Lemma centre_gap_ok at_ o r k : (forall x, In x (kept_of o r) -> (num (snd x) < k)%nat) ->
@@ -39,7 +40,8 @@ Proof.
     rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100 * / 2 ^ 100)) by lra. lra.
   - rewrite zsum_number, map_map.
     transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (fst w * r_centre (at_ (snd w)))) (kept_of o r))); [lra|].
-    rewrite <- total_scale. apply total_map_ext. intros x _. rewrite key_num, mult_IZR. unfold real. lra.
+    rewrite <- total_map_scale. apply total_map_ext. intros x _. rewrite key_num, mult_IZR.
+    unfold real. lra.
 Qed.
 
 Section Walked.

@@ -9,7 +9,7 @@
       [o j + sum_{k > j} L k j * a k - a j];
     - [dual_bound]: bound (1) of docs/bound.md, section 3, from bounds of residuals and differences.
 
-    Rests on nothing but real arithmetic. Stands behind [Ledger] and [adjoint] of cores.py. *)
+    Rests on nothing but real arithmetic. Stands behind ledger.py and [adjoint] of duals.py. *)
 
 From Coq Require Import Reals Lra Lia List.
 From Lastbit Require Import Totals.

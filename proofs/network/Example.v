@@ -10,7 +10,9 @@
     It shows that [valid] of Bound.v can be met, and how. Rests on Rules.v and Bound.v. *)
 
 From Coq Require Import Reals Lra Lia List ZArith Permutation Sorting.Sorted.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
+  binary32.Additions.
+From Lastbit Require Import binary32.Sums binary32.Layers.
 From Lastbit Require Import curves.Slopes curves.Softmax curves.Probabilities.
 From Lastbit Require Import operations.Units network.Duals network.Forms network.Bound network.Rules.
 Import ListNotations.
@@ -18,7 +20,8 @@ Open Scope R_scope.
 
 Definition example : network := {|
   pixels := 1;
-  units := [Pixel 0; Quotient 0 255; Silu 1; Linear [(1, 2%nat)] []; Linear [(-1, 2%nat)] []];
+  units := [Pixel 0; Sum [([Over 255], 0%nat)] []; Silu 1; Sum [([Times 1], 2%nat)] [];
+    Sum [([Times (-1)], 2%nat)] []];
   logits := [3; 4]%nat
 |}.
 
@@ -36,7 +39,7 @@ Definition certificate : annotation := {|
   offset := listed [255 / 2; 0; bent; 0; 0];
   kept := weights;
   rest := listed [255 / 2; 0; bent; 0; 0];
-  rho := listed [0; 2 / 10 ^ 7; 4 / 10 ^ 7; 1 / 10 ^ 7; 1 / 10 ^ 7];
+  rho := listed [0; 3 / 10 ^ 7; 4 / 10 ^ 7; 1 / 10 ^ 7; 1 / 10 ^ 7];
   err := listed [127.5; 0.50001; 0.37502; 0.37503; 0.37503];
   bend _ := listed [1; 0; 0.500006 * 0.003923; 0; 0];
   own _ := listed [1; 0.003923; 0.003925; 0.003926; 0.003926];
@@ -77,20 +80,88 @@ Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
 
 (** ** Roundings *)
 
-(** One product with 1 or -1: nothing rounds. *)
-Lemma logit_noise F w : Rabs w = 1 -> noise (magnitude certificate) F (Linear [(w, 2%nat)] []) (1 / 10 ^ 7).
+(** One term, of magnitude [m] at most, that costs [n]. *)
+Lemma one_term_noise (X : nat -> R) F fs j m n rho : tame fs -> (cost fs <= n)%nat ->
+  (n <= 4)%nat -> (length fs <= 4)%nat ->
+  Rabs (constant fs) * X j <= m -> 0 < m <= 2 -> 0 <= X j -> room fs * (X j + 1) <= 256 ->
+  INR n * 1.2 / 10 ^ 7 + 1 / 10 ^ 8 <= rho -> noise X F (Sum [(fs, j)] []) rho.
 Proof.
-  intros Hw. exists 0.75002. split; [lra|]. split.
-  { intros j [<-|[]]. cbn [snd]. rewrite magnitude_2. lra. }
-  cbn [map fst snd app]. rewrite (power_scales w 0 Hw), Hw, magnitude_2, Rmult_1_l. exists [0.75002], 1%nat, 0.75002, 0.75002.
-  assert (N : nonzero 0.75002 = true) by (unfold nonzero; destruct Req_EM_T; [lra|reflexivity]).
-  split; [cbn [filter]; rewrite N; constructor; constructor|]. split; [repeat constructor|]. split; [auto|].
-  assert (Hu := u_pos). assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
-  unfold roundings, underflow. cbn [length climb total fold_right INR].
-  split; [lra|]. split; [apply Rle_trans with (1 := Rmin_r _ _); lra|]. split; [lra|].
-  assert (K : u * (0 + (0 + 0)) / (1 - 1 * u) + eta * (4 * (1 + 0 + 1 * (0.75002 + 3)) + 1) <= 1 / 10 ^ 7).
-  { unfold Rdiv at 1. rewrite !Rplus_0_l, Rmult_0_r, Rmult_0_l. lra. }
-  split; [exact K|]. unfold largest. lra.
+  intros Hf Hc Hn Hl Hm M HX Hr Hp. assert (U1 : u = / 2 ^ 24) by reflexivity.
+  assert (E1 : eta = / 2 ^ 126) by reflexivity.
+  assert (In' : INR (cost fs) <= INR n) by now apply le_INR. assert (I0 := pos_INR (cost fs)).
+  assert (I4 : INR n <= 4) by (replace 4 with (INR 4) by (simpl; lra); now apply le_INR).
+  exists [m], n, 4%nat, (INR n * m), 256. unfold magnitudes, charges, spreads, spread.
+  cbn [map app fst snd total fold_right length].
+  split; [|split; [constructor|split; [|split; [|split]]]].
+  - constructor; [|constructor]. split; [exact Hf|now split].
+  - constructor; [exact Hm|constructor].
+  - rewrite !Rplus_0_r. apply Rmult_le_compat; [exact I0| |exact In'|exact Hm].
+    apply Rmult_le_pos; [apply Rabs_pos|exact HX].
+  - lra.
+  - assert (Nz : nonzero m = true) by (unfold nonzero; destruct Req_EM_T; [lra|reflexivity]).
+    exists [m], n, m, m. cbn [filter length]. rewrite Nz. split; [constructor; constructor|].
+    split; [repeat constructor|]. split; [cbn; lia|]. split; [rewrite U1; lra|].
+    split; [apply Rle_trans with (1 := Rmin_r _ _); cbn; lra|]. split; [cbn; lra|].
+    split; [|split; [unfold largest; lra|]].
+    + unfold Layers.roundings, underflow. cbn [climb]. rewrite Rplus_0_l.
+      assert (E : INR (4 + 1) = 5) by (simpl; lra). rewrite E.
+      assert (D : u * (INR n * m) / (1 - INR n * u) <= INR n * 1.2 / 10 ^ 7).
+      { apply (Rmult_le_reg_r (1 - INR n * u)); [rewrite U1;
+          lra|]. unfold Rdiv at 1. rewrite Rmult_assoc, Rinv_l by (rewrite U1; lra).
+        rewrite Rmult_1_r. apply Rle_trans with (INR n * (u * 2)).
+        - replace (u * (INR n * m)) with (INR n * (u * m)) by ring. apply Rmult_le_compat_l; [lra|].
+          apply Rmult_le_compat_l; [rewrite U1|]; lra.
+        - replace (INR n * 1.2 / 10 ^ 7 * (1 - INR n * u))
+            with (INR n * (1.2 / 10 ^ 7 * (1 - INR n * u))) by field.
+          apply Rmult_le_compat_l; [lra|]. rewrite U1. lra. }
+      rewrite E1. lra.
+    + rewrite !plus_INR. simpl (INR 4). simpl (INR 1). simpl (INR 0). lra.
+Qed.
+
+Lemma constant_one f : constant [f] = number f.
+Proof. unfold constant. cbn. ring. Qed.
+Lemma room_one f : room [f] = Rmax 1 (Rabs (number f)).
+Proof. unfold room. cbn. ring. Qed.
+
+(** One product with 1 or -1: nothing rounds. *)
+Lemma logit_noise F w : Rabs w = 1 -> noise (magnitude certificate) F (Sum [([Times w], 2%nat)]
+  []) (1 / 10 ^ 7).
+Proof.
+  intros Hw. assert (Sc : scales w = true) by exact (power_scales w 0 Hw).
+  apply (one_term_noise _ _ _ _ 0.75002 0); rewrite ?constant_one, ?room_one, ?magnitude_2;
+    cbn [number length]; rewrite ?Hw.
+  - right. left. now exists w.
+  - unfold cost. cbn. now rewrite Sc.
+  - lia.
+  - lia.
+  - lra.
+  - lra.
+  - lra.
+  - rewrite Rmax_left by lra. lra.
+  - simpl. lra.
+Qed.
+
+(** The quotient rounds twice at most. *)
+Lemma quotient_noise F : noise (magnitude certificate) F (Sum [([Over 255], 0%nat)]
+  []) (3 / 10 ^ 7).
+Proof.
+  assert (A : Rabs (/ 255) = / 255) by (apply Rabs_pos_eq; lra).
+  apply (one_term_noise _ _ _ _ 1 2); rewrite ?constant_one, ?room_one, ?magnitude_0;
+    cbn [number length]; rewrite ?A.
+  - right. right. split; [|split; [|split]].
+    + intros [E|[]]. injection E as E. lra.
+    + unfold least. cbn. unfold least_of. cbn [number]. rewrite A. destruct Req_EM_T; [lra|].
+      rewrite Rmin_right by lra. lra.
+    + rewrite room_one. cbn [number]. rewrite A, Rmax_left by lra. lra.
+    + simpl. lra.
+  - unfold cost. cbn. destruct (scales 255); lia.
+  - lia.
+  - lia.
+  - lra.
+  - lra.
+  - lra.
+  - rewrite Rmax_left by lra. lra.
+  - simpl. lra.
 Qed.
 
 Lemma example_roundings k o : nth_error (units example) k = Some o -> noise (magnitude certificate) (whole certificate k) o (rho certificate k).
@@ -98,12 +169,21 @@ Proof.
   assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
   - cbn. lra.
-  - cbn [noise]. rewrite magnitude_0. unfold quotient_range, quotient_noise, any_quotient_noise. rewrite (Rabs_pos_eq 255) by lra.
-    cbn [rho certificate listed nth]. rewrite U1, E1. destruct halves; repeat split; unfold largest; lra.
+  - apply quotient_noise.
   - cbn [noise]. rewrite magnitude_1. left. cbn [rho certificate listed nth]. lra.
   - apply logit_noise. apply Rabs_R1.
   - apply logit_noise. rewrite Rabs_left; lra.
   - destruct k; discriminate.
+Qed.
+
+(** One term's weight. *)
+Lemma term_affine k f j : (j < k)%nat -> affine k (Sum [([f], j)] []) (fun i =>
+  if (j =? i)%nat then number f else 0) 0.
+Proof.
+  intros H v r. rewrite (sum_affine k [([f], j)] [] ltac:(intros i [<-|[]]; exact H) v r).
+  unfold exact_sum. cbn [map total fold_right].
+  f_equal. apply over_ext. intros i _. unfold weight, plain. cbn [map fst snd total fold_right].
+  rewrite constant_one. destruct (j =? i)%nat; ring.
 Qed.
 
 (** ** Values and changes *)
@@ -112,17 +192,18 @@ Lemma example_values k o : nth_error (units example) k = Some o -> value_rule ce
 Proof.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
   - apply pixel_value; [lia|reflexivity|apply Rle_refl].
-  - apply (affine_value certificate 1 _ _ 0 (quotient_affine 1 0 255 ltac:(lia))).
-    sums. cbn [offset kept rest certificate weights listed nth Nat.eqb]. rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - apply (affine_value certificate 1 _ _ 0 (term_affine 1 (Over 255) 0 ltac:(lia))).
+    sums. cbn [offset kept rest certificate weights listed nth number Nat.eqb].
+    rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
   - apply (silu_value_half certificate 2 1).
     + split; [lia|]. intros [|[|i]] Hi; try lia; reflexivity.
     + rewrite magnitude_1. reflexivity.
     + rewrite magnitude_1. apply Rle_refl.
-  - apply (affine_value certificate 3 _ _ _ (linear_affine 3 [(1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
-    sums. unfold weight. cbn [offset kept rest certificate weights listed nth map fst snd Nat.eqb total fold_right].
+  - apply (affine_value certificate 3 _ _ 0 (term_affine 3 (Times 1) 2 ltac:(lia))).
+    sums. cbn [offset kept rest certificate weights listed nth number Nat.eqb].
     rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
-  - apply (affine_value certificate 4 _ _ _ (linear_affine 4 [(-1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
-    sums. unfold weight. cbn [offset kept rest certificate weights listed nth map fst snd Nat.eqb total fold_right].
+  - apply (affine_value certificate 4 _ _ 0 (term_affine 4 (Times (-1)) 2 ltac:(lia))).
+    sums. cbn [offset kept rest certificate weights listed nth number Nat.eqb].
     rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
   - destruct k; discriminate.
 Qed.
@@ -140,16 +221,16 @@ Lemma example_changes k o : nth_error (units example) k = Some o -> change_rule 
 Proof.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
   - apply pixel_change; [lia|]. intros q Hq. cbn [pixels example] in Hq. replace q with 0%nat by lia. cbn. lra.
-  - apply (affine_change example certificate 1 _ _ 0 (quotient_affine 1 0 255 ltac:(lia))).
-    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth Nat.eqb].
+  - apply (affine_change example certificate 1 _ _ 0 (term_affine 1 (Over 255) 0 ltac:(lia))).
+    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth number Nat.eqb].
     rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
   - apply silu_change_rule; exists (/ 2), 0.500006; (split; [exact example_slope|split; [exact example_slopes|]]);
       intros q _; rewrite move_is; cbn; lra.
-  - apply (affine_change example certificate 3 _ _ _ (linear_affine 3 [(1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
-    intros q _. sums. unfold weight. cbn [bend kept core remainder certificate weights listed nth map fst snd Nat.eqb total fold_right].
+  - apply (affine_change example certificate 3 _ _ 0 (term_affine 3 (Times 1) 2 ltac:(lia))).
+    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth number Nat.eqb].
     rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
-  - apply (affine_change example certificate 4 _ _ _ (linear_affine 4 [(-1, 2%nat)] [] ltac:(intros j [<-|[]]; simpl; lia))).
-    intros q _. sums. unfold weight. cbn [bend kept core remainder certificate weights listed nth map fst snd Nat.eqb total fold_right].
+  - apply (affine_change example certificate 4 _ _ 0 (term_affine 4 (Times (-1)) 2 ltac:(lia))).
+    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth number Nat.eqb].
     rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
   - destruct k; discriminate.
 Qed.

@@ -12,9 +12,9 @@
     - [first_layers]: the values of the second SiLU, weighted, move by at most the larger of [largest_move] in both
       senses, channel by channel, times the pixel's step.
 
-    Rests on Slopes.v. Stands behind patches.py: [largest_move] is one channel of [_largest], [most_moved] is [most] in
+    Rests on Slopes.v. Stands behind first_layers.py: [largest_move] is one channel of [_largest], [most_moved] is [most] in
     [FirstLayers.change]. That slopes are in their intervals, for all images or for a box, is a premise here
-    ([slopes_between]); in patches.py [FirstLayers.slopes] finds these. *)
+    ([slopes_between]); in first_layers.py [FirstLayers.slopes] finds these. *)
 
 From Coq Require Import Reals Lra List.
 From Lastbit Require Import Statement Totals curves.Slopes.

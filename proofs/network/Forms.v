@@ -10,8 +10,8 @@
     For the values of one run [b] is the offset of each unit; for the difference of two runs [b] and
     [c] are 0 and [A] is the same. Units [g] with a column somewhere are the checker's bases; columns
     that are exact images of the core, and those that were rounded to a grid, are all covered.
-    Rests on nothing but real arithmetic. Stands behind cores.py, [Form], and the range and change
-    parts of the rules in forward.py; linear dependence only (the Euclidean norms are apart). *)
+    Rests on nothing but real arithmetic. Stands behind columns.py, forms.py, and the range and change
+    parts of the rules in operators/; linear dependence only (the Euclidean norms are apart). *)
 
 From Coq Require Import Reals Lra Lia List.
 From Lastbit Require Import Totals network.Duals.

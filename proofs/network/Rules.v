@@ -3,12 +3,12 @@
     One pair of lemmas for each row of the table in docs/bound.md, section 3: what the unit's exact
     operation leaves besides an affine form of earlier units, for its value and for its change.
 
-    - [affine_value], [affine_change]: convolutions, dense layers, scaling, means, sums;
+    - [affine_value], [affine_change]: sums, that is convolutions, dense layers, means, additions;
     - [silu_value_half], [silu_value_slope], [silu_change_rule], and the same for sigmoid;
     - [gate_value], [gate_change]; [boxed_value] for units that forget what they depend on;
     - [pixel_value], [pixel_change].
 
-    Rests on Slopes.v. Each stands behind the rule of the same name in forward.py; [kept] and [core]
+    Rests on Slopes.v. Each stands behind the rule of the same name in operators/; [kept] and [core]
     are one in lastbit_check, but for boxed nodes. *)
 
 From Coq Require Import Reals Lra Lia List ZArith.
@@ -41,31 +41,16 @@ Proof.
     + apply over_ext. intros. ring.
 Qed.
 
-Lemma linear_affine k ws bs : (forall j, In j (map snd ws) -> (j < k)%nat) ->
-  affine k (Linear ws bs) (weight ws) (total bs).
-Proof.
-  intros H v r. cbn [ideal]. rewrite <- weight_sum by exact H. unfold exact_sum, products.
-  rewrite map_app, total_app, !map_map. cbn [exact]. rewrite map_id. ring.
-Qed.
+(** What a sum weighs its units with. *)
+Definition plain (ws : list (list factor * nat)) : list (R * nat) :=
+  map (fun w => (constant (fst w), snd w)) ws.
 
-Lemma quotient_affine k j c : (j < k)%nat ->
-  affine k (Quotient j c) (fun i => if (i =? j)%nat then / c else 0) 0.
+Lemma sum_affine k ws bs : (forall j, In j (map snd ws) -> (j < k)%nat) ->
+  affine k (Sum ws bs) (weight (plain ws)) (exact_sum bs).
 Proof.
-  intros H v r. cbn [ideal]. rewrite (over_one k j); [rewrite Nat.eqb_refl; unfold Rdiv; ring|exact H|].
-  intros i _ N. destruct (Nat.eqb_spec i j); [easy|ring].
-Qed.
-
-Lemma mean_affine k js : (forall j, In j js -> (j < k)%nat) ->
-  affine k (Mean js) (weight (map (fun j => (/ INR (length js), j)) js)) 0.
-Proof.
-  intros H v r. cbn [ideal]. rewrite <- weight_sum by (rewrite map_map, map_id; exact H).
-  rewrite map_map. cbn [fst snd]. unfold Rdiv. rewrite Rplus_0_l. generalize (/ INR (length js)) as a. intros a.
-  clear H. induction js as [|j js IH]; simpl; [ring|]. unfold total in *. rewrite <- IH. ring.
-Qed.
-
-Lemma add_affine k i j : (i < k)%nat -> (j < k)%nat -> affine k (Add i j) (weight [(1, i); (1, j)]) 0.
-Proof.
-  intros Hi Hj v r. rewrite <- weight_sum by (intros m [<-|[<-|[]]]; assumption). cbn. ring.
+  intros H v r. cbn [ideal]. rewrite <- weight_sum by (unfold plain; rewrite map_map; exact H).
+  unfold terms, plain.
+  rewrite exact_sum_app. unfold exact_sum. rewrite !map_map. apply Rplus_comm.
 Qed.
 
 Section Rules.

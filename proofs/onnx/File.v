@@ -1,9 +1,10 @@
 (** * The network in an ONNX file
 
     - [float_at]: the binary32 number that stands in four bytes of a file, little-endian;
-    - [node]: an operator of the file, which reads earlier ones by their numbers, and its weights where
-      they stand in the file, by the number of their first byte;
-    - [network_of_file]: its units, in the order in which a runtime holds tensors.
+    - [node]: an operator of the file in normal form (Normal.v), which reads earlier ones by their
+      numbers, and its weights where they stand in the file, by the number of their first byte;
+    - [network_of_file]: its units, in the order in which a runtime holds tensors;
+      [network_as_written]: those of operators that are run one by one.
 
     These are definitions, to be read: the theorem about a file speaks of the network that they make
     of it. A convolution's units are those of operations/Convolution.v. *)
@@ -36,22 +37,31 @@ Definition float_at (file : list int) (at_ : N) (n : nat) : R := ulps (units_at 
 
 (** ** Operators *)
 
+(** What belongs to a convolution besides its input. *)
+Record window := {
+  weights_at : N; bias_at : N; w_outputs : nat; w_groups : nat; w_rows : nat; w_cols : nat;
+  w_stride_y : nat; w_stride_x : nat; w_top : nat; w_left : nat;
+  w_height : nat; w_width : nat                   (* of the output *)
+}.
+
 Inductive node :=
 | Bytes (c h w : nat)                             (* the image *)
-| Divide (x : nat) (at_ : N)                      (* by one number for each channel *)
-| Conv (x : nat) (weights_at bias_at : N) (outputs groups rows cols stride_y stride_x top left h w : nat)
+| Divide (x : nat) (at_ : N)                      (* by one number *)
+| Conv (x : nat) (over : option N) (others : list nat) (k : window)
+                                                  (* the input divided by a number; others added *)
 | Average (x : nat)                               (* over height and width *)
 | Curve (x : nat)                                 (* SiLU *)
 | Squash (x : nat)                                (* sigmoid *)
-| Times (x s : nat)                               (* [s] holds one number for each channel *)
-| Plus (x y : nat).
+| Gated (x s : nat)                               (* product; [s] holds one number for each channel *)
+| Plus (xs : list nat).
 
 Definition inputs (n : node) : list nat :=
   match n with
   | Bytes _ _ _ => []
-  | Divide x _ | Conv x _ _ _ _ _ _ _ _ _ _ _ _ | Average x | Curve x | Squash x => [x]
-  | Times x s => [x; s]
-  | Plus x y => [x; y]
+  | Divide x _ | Average x | Curve x | Squash x => [x]
+  | Conv x _ others _ => x :: others
+  | Gated x s => [x; s]
+  | Plus xs => xs
   end.
 
 Definition nowhere : tensor := {| first := 0; channels := 0; height := 0; width := 0 |}.
@@ -62,9 +72,10 @@ Definition at_place (first : nat) (t : tensor) : tensor :=
 Definition tensor_of (ts : list tensor) (next : nat) (n : node) : tensor :=
   match n with
   | Bytes c h w => {| first := next; channels := c; height := h; width := w |}
-  | Conv _ _ _ outputs _ _ _ _ _ _ _ h w => {| first := next; channels := outputs; height := h; width := w |}
+  | Conv _ _ _ k => {| first := next; channels := w_outputs k; height := w_height k; width := w_width k |}
   | Average x => {| first := next; channels := channels (nth x ts nowhere); height := 1; width := 1 |}
-  | Divide x _ | Curve x | Squash x | Times x _ | Plus x _ => at_place next (nth x ts nowhere)
+  | Divide x _ | Curve x | Squash x | Gated x _ => at_place next (nth x ts nowhere)
+  | Plus xs => at_place next (nth (hd 0%nat xs) ts nowhere)
   end.
 
 (** Tensor after tensor. *)
@@ -86,25 +97,32 @@ Section Network.
 Variable file : list int.
 
 (** Weights stand row by row, [(o, i, a, b)]; [per] input channels to a group. *)
-Definition kernel_at (per : nat) (weights_at bias_at : N) (outputs groups rows cols stride_y stride_x top left : nat) : kernel := {|
-  weights o i a b := float_at file weights_at (((o * per + i) * rows + a) * cols + b);
-  bias o := float_at file bias_at o;
-  Convolution.outputs := outputs; Convolution.groups := groups; Convolution.rows := rows; Convolution.cols := cols;
-  Convolution.stride_y := stride_y; Convolution.stride_x := stride_x; Convolution.top := top; Convolution.left := left |}.
+Definition kernel_at (per : nat) (k : window) : kernel := {|
+  weights o i a b := float_at file (weights_at k) (((o * per + i) * w_rows k + a) * w_cols k + b);
+  bias o := float_at file (bias_at k) o;
+  outputs := w_outputs k; groups := w_groups k; rows := w_rows k; cols := w_cols k;
+  stride_y := w_stride_y k; stride_x := w_stride_x k; top := w_top k; left := w_left k |}.
+
+Definition over_of (over : option N) : list factor :=
+  match over with None => [] | Some d => [Over (float_at file d 0)] end.
 
 Definition units_of_node (ts : list tensor) (n : node) : list operation :=
   let at_ x := nth x ts nowhere in
   match n with
   | Bytes c h w => map Pixel (seq 0 (c * h * w))
-  | Divide x d => each (at_ x) (fun c j => Quotient j (float_at file d c))
-  | Conv x weights_at bias_at outputs groups rows cols stride_y stride_x top left h w =>
-      convolution (at_ x) (kernel_at (channels (at_ x) / groups) weights_at bias_at outputs groups rows cols stride_y stride_x top left) h w
-  | Average x => map (fun c => Mean (map (fun i => (first (at_ x) + (c * area (at_ x) + i))%nat) (seq 0 (area (at_ x)))))
-                     (seq 0 (channels (at_ x)))
+  | Divide x d => each (at_ x) (fun _ j => Sum (weighted (over_of (Some d)) [(1, j)]) [])
+  | Conv x over others k =>
+      convolution (at_ x) (kernel_at (channels (at_ x) / w_groups k) k) (w_height k) (w_width k)
+        (over_of over) (fun n => map (fun y => (first (at_ y) + n)%nat) others)
+  | Average x =>
+      map (fun c => let unit i := (first (at_ x) + (c * area (at_ x) + i))%nat in
+             Sum (weighted [Over (INR (area (at_ x)))] (map (fun i => (1, unit i)) (seq 0 (area (at_ x))))) [])
+        (seq 0 (channels (at_ x)))
   | Curve x => each (at_ x) (fun _ j => Silu j)
   | Squash x => each (at_ x) (fun _ j => Sigmoid j)
-  | Times x s => each (at_ x) (fun c j => Gate j (first (at_ s) + c))
-  | Plus x y => map (fun i => Add (first (at_ x) + i) (first (at_ y) + i)) (seq 0 (units_of (at_ x)))
+  | Gated x s => each (at_ x) (fun c j => Gate j (first (at_ s) + c))
+  | Plus xs => map (fun i => Sum (added (map (fun x => (first (at_ x) + i)%nat) xs)) [])
+                 (seq 0 (units_of (at_ (hd 0%nat xs))))
   end.
 
 (** The units of operator [i]. *)
@@ -115,5 +133,22 @@ Definition tensor_units (ns : list node) (i : nat) : list nat :=
 Definition network_of_file (ns : list node) : network := {|
   pixels := units_of (nth 0 (layout ns) nowhere);
   units := flat_map (units_of_node (layout ns)) ns;
+  logits := tensor_units ns (Nat.pred (length ns)) |}.
+
+(** The same of operators that are run one by one, as the file lists them: each convolution, each
+    addition of two numbers and each division rounds by itself. *)
+Definition units_as_written (ts : list tensor) (n : node) : list operation :=
+  let at_ x := nth x ts nowhere in
+  match n with
+  | Divide x d => each (at_ x) (fun _ j => Sum [([Over (float_at file d 0)], j)] [])
+  | Plus xs =>
+      map (fun i => Sum (map (fun x => ([], first (at_ x) + i)) xs) [])%nat
+        (seq 0 (units_of (at_ (hd 0%nat xs))))
+  | _ => units_of_node ts n
+  end.
+
+Definition network_as_written (ns : list node) : network := {|
+  pixels := units_of (nth 0 (layout ns) nowhere);
+  units := flat_map (units_as_written (layout ns)) ns;
   logits := tensor_units ns (Nat.pred (length ns)) |}.
 End Network.

@@ -1,203 +1,205 @@
 (** * The operators of an ONNX file, read inside Coq
 
-    - [fields]: a protocol buffers message as its fields, each with the byte at which it stands;
-    - [read]: the operators of a file, in its order, each with the place of its weights: Conv, Gemm,
-      Sigmoid, Mul, ReduceMean, GlobalAveragePool, Add, Div by a constant; Cast and Flatten rename, x
-      times its Sigmoid is SiLU, Softmax is the last. [None] if anything else is met.
+    - [operators]: the operators of a file, in its order, each with the place of its weights: Conv,
+      Gemm, Sigmoid, Mul, ReduceMean, GlobalAveragePool, Add, Div by a constant; Cast and Flatten
+      rename, x times its Sigmoid is SiLU, Softmax is the last;
+    - [read]: their normal form, of which the theorem about a file speaks.
 
-    A definition, to be read: it says what network a file stands for, and follows onnxfile.py and
-    network.py. Field numbers are those of onnx.proto3. Numbers that are not in the raw data of a float
-    tensor are refused. Rests on File.v. *)
+    [None] if anything else is met: other operators, ranks or shapes that do not fit, attributes
+    that an operator does not have, a name given twice, or a file that two readers could understand
+    differently (Messages.v, Contents.v).
 
-From Coq Require Import List ZArith NArith Bool Uint63 String Ascii.
-From Lastbit Require Import operations.Convolution onnx.File.
+    A definition, to be read: it says what network a file stands for, and follows reading.py. Rests
+    on Contents.v, File.v and Normal.v. *)
+
+From Coq Require Import List NArith Arith Bool Uint63 String.
+From Lastbit Require Import operations.Convolution.
+From Lastbit Require Import onnx.Messages onnx.Contents onnx.File onnx.Normal.
 Import ListNotations.
 Open Scope N_scope.
 
-Definition bytes := list int.
-Definition n_of (b : int) : N := Z.to_N (to_Z b).
-Definition skip (n : N) (l : bytes) : bytes := N.iter n (@tl int) l.
+(** ** Attributes *)
 
-(** ** Messages *)
+(** The operator has no attributes besides these. *)
+Definition knows (o : operator) (l : list string) : bool :=
+  forallb (fun a => existsb (String.eqb (fst a)) l) (attributes o).
 
-(** A varint: its value, its length, and what follows. *)
-Fixpoint varint (l : bytes) (factor : N) : N * N * bytes :=
-  match l with
-  | [] => (0, 0, [])
-  | b :: l' => if n_of b <? 128 then (n_of b * factor, 1, l')
-               else let '(v, k, l'') := varint l' (128 * factor) in ((n_of b - 128) * factor + v, k + 1, l'')
+(** What an attribute says, or [default] if it is left out. *)
+Definition said (o : operator) (a : string) (default : attribute) : attribute :=
+  match find (fun x => String.eqb (fst x) a) (attributes o) with
+  | Some (_, v) => v
+  | None => default
   end.
 
-(** Number; value, if it is a varint; or where it stands, its length, and the file from there on. *)
-Record field := { number : N; number_value : option N; start : N; length_of : N; body : bytes }.
-
-Fixpoint fields (fuel : nat) (at_ end_ : N) (l : bytes) : list field :=
-  match fuel with
-  | O => []
-  | S fuel' =>
-      if end_ <=? at_ then [] else
-      let '(key, k, l1) := varint l 1 in let '(v, k', l2) := varint l1 1 in
-      match key mod 8 with
-      | 0 => {| number := key / 8; number_value := Some v; start := at_; length_of := 0; body := [] |}
-             :: fields fuel' (at_ + k + k') end_ l2
-      | 2 => {| number := key / 8; number_value := None; start := at_ + k + k'; length_of := v; body := l2 |}
-             :: fields fuel' (at_ + k + k' + v) end_ (skip v l2)
-      | 5 => fields fuel' (at_ + k + 4) end_ (skip 4 l1)
-      | 1 => fields fuel' (at_ + k + 8) end_ (skip 8 l1)
-      | _ => []
-      end
-  end.
-
-Definition many : nat := 200 * 100.
-Definition inside_of (f : field) : list field := fields many (start f) (start f + length_of f) (body f).
-Definition all_of (n : N) (m : list field) : list field := filter (fun f => number f =? n) m.
-Definition text (f : field) : string := string_of_list_ascii (map (fun b => ascii_of_N (n_of b)) (firstn (N.to_nat (length_of f)) (body f))).
-Definition texts (n : N) (m : list field) : list string := map text (all_of n m).
-Definition text_at (n : N) (m : list field) : string := match texts n m with s :: _ => s | [] => ""%string end.
-
-(** Numbers that stand one by one, or packed. *)
-Fixpoint varints (fuel : nat) (l : bytes) : list N :=
-  match fuel, l with
-  | S fuel', _ :: _ => let '(v, _, l') := varint l 1 in v :: varints fuel' l'
-  | _, _ => []
-  end.
-Definition numbers (n : N) (m : list field) : list N :=
-  flat_map (fun f => match number_value f with
-                     | Some v => [v]
-                     | None => varints (N.to_nat (length_of f)) (firstn (N.to_nat (length_of f)) (body f))
-                     end) (all_of n m).
-Definition number_at (n : N) (m : list field) : N := match numbers n m with v :: _ => v | [] => 0 end.
-
-(** ** Tensors and operators *)
-
-Record constant := { name : string; dims : list N; place_of : N }.
-
-(** A float tensor (type 1) whose raw data (field 9) lie in the file. *)
-Definition constant_of (f : field) : list constant :=
-  let m := inside_of f in
-  match all_of 9 m with
-  | [raw] => if (number_at 2 m =? 1) && (number_at 14 m =? 0) && (length_of raw =? 4 * fold_right N.mul 1 (numbers 1 m))
-             then [{| name := text_at 8 m; dims := numbers 1 m; place_of := start raw |}] else []
-  | _ => []
-  end.
-
-Record operator := { kind : string; reads : list string; writes : list string; attributes : list (string * list N) }.
-
-(** Attributes by name: an integer (field 3) or integers (field 8). *)
-Definition operator_of (f : field) : operator :=
-  let m := inside_of f in
-  {| kind := if String.eqb (text_at 7 m) "" then text_at 4 m else "of another domain"; reads := texts 1 m; writes := texts 2 m;
-     attributes := map (fun a => let b := inside_of a in (text_at 1 b, (numbers 3 b ++ numbers 8 b)%list)) (all_of 5 m) |}.
-
-Definition attribute (o : operator) (a : string) (default : list N) : list N :=
-  match find (fun x => String.eqb (fst x) a) (attributes o) with Some (_, v) => v | None => default end.
-
-(** An attribute that is there has this value. *)
-Fixpoint same (a b : list N) : bool :=
-  match a, b with [], [] => true | x :: a', y :: b' => (x =? y) && same a' b' | _, _ => false end.
-Definition has (o : operator) (a : string) (v : list N) : bool := same (attribute o a v) v.
+Definition equal (a b : attribute) : bool :=
+  match a, b with One v, One w => v =? w | Several vs, Several ws => same vs ws | _, _ => false end.
+Definition says (o : operator) (a : string) (default v : attribute) : bool :=
+  equal (said o a default) v.
 
 (** ** The network *)
 
-(** What a name stands for: an operator's tensor, or the sigmoid of one that is not yet multiplied. *)
-Inductive meaning := Node (i : nat) | SigmoidOf (i : nat).
+(** What a name stands for: the bytes of the image; an operator's tensor, of four axes, or ([flat])
+    of two; or the sigmoid of one that is not yet multiplied. *)
+Inductive meaning := Image | Node (i : nat) (flat : bool) | SigmoidOf (i : nat) (flat : bool).
 
 Record state := { known : list (string * meaning); made : list node; shapes : list tensor }.
 
 Definition look (s : state) (x : string) : option meaning :=
-  match find (fun e => String.eqb (fst e) x) (known s) with Some (_, m) => Some m | None => None end.
-Definition called (s : state) (x : string) (m : meaning) : state := {| known := (x, m) :: known s; made := made s; shapes := shapes s |}.
-Definition make (s : state) (x : string) (n : node) : state :=
-  {| known := (x, Node (List.length (made s))) :: known s; made := made s ++ [n]; shapes := shapes s ++ [tensor_of (shapes s) 0 n] |}.
+  match find (fun e => String.eqb (fst e) x) (known s) with
+  | Some (_, m) => Some m
+  | None => None
+  end.
+Definition called (s : state) (y : string) (m : meaning) : state :=
+  {| known := (y, m) :: known s; made := made s; shapes := shapes s |}.
+Definition add (s : state) (n : node) : state :=
+  {| known := known s; made := made s ++ [n]; shapes := shapes s ++ [tensor_of (shapes s) 0 n] |}.
+Definition make (s : state) (y : string) (n : node) (flat : bool) : state :=
+  called (add s n) y (Node (List.length (made s)) flat).
 
-Definition constant_named (cs : list constant) (x : string) : option constant := find (fun c => String.eqb (name c) x) cs.
+Definition shape (s : state) (i : nat) : tensor := nth i (shapes s) nowhere.
+Definition constant_named (cs : list constant) (x : string) : option constant :=
+  find (fun c => String.eqb (name c) x) cs.
 
-Definition extent (size before after kernel stride : N) : nat := N.to_nat ((size + before + after - kernel) / stride + 1).
+Definition same_shape (s t : tensor) : bool :=
+  ((channels s =? channels t) && (height s =? height t) && (width s =? width t))%nat.
+Definition point (t : tensor) : bool := ((height t =? 1) && (width t =? 1))%nat.
 
-Definition convolve (s : state) (o : operator) (y : string) (i : nat) (w b : constant) : option state :=
-  let t := nth i (shapes s) nowhere in
-  match dims w, dims b, attribute o "strides" [1; 1], attribute o "pads" [0; 0; 0; 0], attribute o "group" [1],
-        attribute o "dilations" [1; 1] with
-  | [outs; per; kh; kw], [outs'], [sy; sx], [above; before; below; behind], [group], [1; 1] =>
-      if (outs =? outs') && (per * group =? N.of_nat (channels t)) && has o "kernel_shape" [kh; kw] && has o "auto_pad" [0; 0] then
-        Some (make s y (Conv i (place_of w) (place_of b) (N.to_nat outs) (N.to_nat group) (N.to_nat kh) (N.to_nat kw)
-          (N.to_nat sy) (N.to_nat sx) (N.to_nat above) (N.to_nat before)
-          (extent (N.of_nat (height t)) above below kh sy) (extent (N.of_nat (width t)) before behind kw sx)))
-      else None
-  | _, _, _, _, _, _ => None
+(** Output places along one axis. *)
+Definition extent (size before after kernel stride : N) : option nat :=
+  only (0 <? stride) && (0 <? kernel) && (kernel <=? size + before + after) then
+  Some (N.to_nat ((size + before + after - kernel) / stride + 1)).
+
+Definition convolve (s : state) (o : operator) (i : nat) (w b : constant) : option node :=
+  let t := shape s i in
+  match dims w, dims b, said o "strides" (Several [1; 1]), said o "pads" (Several [0; 0; 0; 0]),
+        said o "group" (One 1) with
+  | [outs; per; kh; kw], [outs'], Several [sy; sx], Several [above; before; below; behind],
+    One group =>
+      only knows o ["strides"; "pads"; "group"; "kernel_shape"; "dilations"]%string &&
+           says o "kernel_shape" (Several [kh; kw]) (Several [kh; kw]) &&
+           says o "dilations" (Several [1; 1]) (Several [1; 1]) &&
+           (outs =? outs') && (0 <? group) && (per * group =? N.of_nat (channels t)) &&
+           (outs mod group =? 0) then
+      let* high := extent (N.of_nat (height t)) above below kh sy in
+      let* wide := extent (N.of_nat (width t)) before behind kw sx in
+      Some (Conv i None [] {|
+        weights_at := place_of w; bias_at := place_of b;
+        w_outputs := N.to_nat outs; w_groups := N.to_nat group;
+        w_rows := N.to_nat kh; w_cols := N.to_nat kw;
+        w_stride_y := N.to_nat sy; w_stride_x := N.to_nat sx;
+        w_top := N.to_nat above; w_left := N.to_nat before; w_height := high; w_width := wide |})
+  | _, _, _, _, _ => None
   end.
 
-Definition dense (s : state) (o : operator) (y : string) (i : nat) (w b : constant) : option state :=
-  let t := nth i (shapes s) nowhere in
-  match dims w, dims b, attributes o with
-  | [outs; ins], [outs'], [(a, [1])] =>
-      if String.eqb a "transB" && (outs =? outs') && (ins =? N.of_nat (units_of t)) && (units_of t =? channels t)%nat
-      then Some (make s y (Conv i (place_of w) (place_of b) (N.to_nat outs) 1 1 1 1 1 0 0 1 1)) else None
-  | _, _, _ => None
+(** A dense layer: a convolution by a kernel of one place. *)
+Definition dense (s : state) (o : operator) (i : nat) (w b : constant) : option node :=
+  match dims w, dims b with
+  | [outs; ins], [outs'] =>
+      only knows o ["transB"]%string && says o "transB" (One 0) (One 1) && (outs =? outs') &&
+           (ins =? N.of_nat (channels (shape s i))) then
+      Some (Conv i None [] {|
+        weights_at := place_of w; bias_at := place_of b;
+        w_outputs := N.to_nat outs; w_groups := 1; w_rows := 1; w_cols := 1;
+        w_stride_y := 1; w_stride_x := 1; w_top := 0; w_left := 0; w_height := 1; w_width := 1 |})
+  | _, _ => None
   end.
 
+(** An operator that reads tensor [i] alone. *)
+Definition step_one (s : state) (o : operator) (i : nat) (flat : bool) : option state :=
+  let k := kind o in let y := writes o in
+  if String.eqb k "Flatten" then
+    only point (shape s i) && knows o ["axis"]%string && says o "axis" (One 1) (One 1) then
+    Some (called s y (Node i true))
+  else if String.eqb k "Sigmoid" then
+    only knows o [] then Some (called s y (SigmoidOf i flat))
+  else if String.eqb k "GlobalAveragePool" then
+    only negb flat && knows o [] then Some (make s y (Average i) false)
+  else if String.eqb k "ReduceMean" then
+    only negb flat && knows o ["axes"; "keepdims"]%string &&
+         says o "axes" (Several []) (Several [2; 3]) && says o "keepdims" (One 1) (One 1) then
+    Some (make s y (Average i) false)
+  else None.
+
+(** A product with a sigmoid: SiLU, or a gate. *)
+Definition product (s : state) (y : string) (i j : nat) (flat : bool) : option state :=
+  if (i =? j)%nat then Some (make s y (Curve i) flat) else
+  only (channels (shape s i) =? channels (shape s j))%nat && point (shape s j) then
+  Some (make (add s (Squash j)) y (Gated i (List.length (made s))) flat).
+
+(** One operator, by what it reads. *)
 Definition step (cs : list constant) (s : state) (o : operator) : option state :=
-  match writes o, map (look s) (reads o), map (constant_named cs) (reads o) with
-  | [y], [Some m], _ =>
-      match m with
-      | SigmoidOf _ => None
-      | Node i =>
-          if String.eqb (kind o) "Cast" && has o "to" [1] || String.eqb (kind o) "Flatten" && has o "axis" [1] then Some (called s y m)
-          else if String.eqb (kind o) "Sigmoid" then Some (called s y (SigmoidOf i))
-          else if String.eqb (kind o) "GlobalAveragePool" then Some (make s y (Average i))
-          else if String.eqb (kind o) "ReduceMean" then
-            match attribute o "axes" [], attribute o "keepdims" [1] with [2; 3], [1] => Some (make s y (Average i)) | _, _ => None end
-          else None
-      end
-  | [y], [Some (Node i); None], [_; Some d] =>
-      if String.eqb (kind o) "Div" then
-        match dims d with [1] => if (channels (nth i (shapes s) nowhere) =? 1)%nat then Some (make s y (Divide i (place_of d))) else None | _ => None end
-      else None
-  | [y], [Some (Node i); None; None], [_; Some w; Some b] =>
-      if String.eqb (kind o) "Conv" then convolve s o y i w b
-      else if String.eqb (kind o) "Gemm" then dense s o y i w b else None
-  | [y], [Some (Node i); Some (Node j)], _ => if String.eqb (kind o) "Add" then Some (make s y (Plus i j)) else None
-  | [y], [Some (Node i); Some (SigmoidOf j)], _ =>
-      if String.eqb (kind o) "Mul" then
-        if (i =? j)%nat then Some (make s y (Curve i))
-        else let s' := make s ""%string (Squash j) in Some (make s' y (Times i (List.length (made s))))
-      else None
-  | _, _, _ => None
+  let y := writes o in let k := kind o in
+  only named y && none (filter (String.eqb y) (map fst (known s) ++ map name cs)) then
+  match map (look s) (reads o), map (constant_named cs) (reads o) with
+  | [Some Image], _ =>
+      only String.eqb k "Cast" && knows o ["to"]%string && says o "to" (One 0) (One FLOAT) then
+      Some (called s y (Node 0 false))
+  | [Some (Node i flat)], _ => step_one s o i flat
+  | [Some (Node i flat); None], [_; Some d] =>
+      only String.eqb k "Div" && knows o [] && same (dims d) [1] &&
+           (channels (shape s i) =? 1)%nat then
+      Some (make s y (Divide i (place_of d)) flat)
+  | [Some (Node i false); None; None], [_; Some w; Some b] =>
+      only String.eqb k "Conv" then let* n := convolve s o i w b in Some (make s y n false)
+  | [Some (Node i true); None; None], [_; Some w; Some b] =>
+      only String.eqb k "Gemm" then let* n := dense s o i w b in Some (make s y n true)
+  | [Some (Node i flat); Some (Node j flat')], _ =>
+      only String.eqb k "Add" && knows o [] && Bool.eqb flat flat' &&
+           same_shape (shape s i) (shape s j) then
+      Some (make s y (Plus [i; j]) flat)
+  | [Some (Node i flat); Some (SigmoidOf j flat')], _ =>
+      only String.eqb k "Mul" && knows o [] && Bool.eqb flat flat' then product s y i j flat
+  | _, _ => None
   end.
 
 (** All but the last operator, which is Softmax of the last tensor and writes the file's answer. *)
-Fixpoint steps (cs : list constant) (s : state) (answer : string) (os : list operator) : option (list node) :=
+Fixpoint steps (cs : list constant) (s : state) (answer : string) (classes : N)
+  (os : list operator) : option (list node) :=
   match os with
   | [] => None
-  | [o] => match writes o, map (look s) (reads o) with
-           | [y], [Some (Node i)] =>
-               if String.eqb (kind o) "Softmax" && has o "axis" [1] && String.eqb y answer && (S i =? List.length (made s))%nat then Some (made s) else None
-           | _, _ => None
-           end
-  | o :: os' => match step cs s o with Some s' => steps cs s' answer os' | None => None end
+  | [o] =>
+      match map (look s) (reads o) with
+      | [Some (Node i true)] =>
+          only String.eqb (kind o) "Softmax" && knows o ["axis"]%string &&
+               says o "axis" (One 1) (One 1) && String.eqb (writes o) answer &&
+               (S i =? List.length (made s))%nat &&
+               (N.of_nat (channels (shape s i)) =? classes) then
+          Some (made s)
+      | _ => None
+      end
+  | o :: os' => let* s' := step cs s o in steps cs s' answer classes os'
   end.
 
-(** The last three sizes of a tensor's shape: type, tensor type, shape, dimensions. *)
-Definition sizes_of (f : field) : list N :=
-  flat_map (fun t => flat_map (fun u => flat_map (fun s => map (fun d => number_at 1 (inside_of d)) (all_of 1 (inside_of s)))
-    (all_of 2 (inside_of u))) (all_of 1 (inside_of t))) (all_of 2 (inside_of f)).
+(** ** The file *)
 
-Definition read (file : bytes) : option (list node) :=
-  match all_of 7 (fields many 0 (n_of (fold_left (fun n _ => n + 1)%uint63 file 0%uint63)) file) with
-  | [graph] =>
-      let m := inside_of graph in
-      match all_of 11 m, texts 1 (flat_map inside_of (all_of 12 m)) with
-      | [image], [answer] =>
-          match sizes_of image with
-          | [_; c; h; w] =>
-              let start := make {| known := []; made := []; shapes := [] |} (text_at 1 (inside_of image)) (Bytes (N.to_nat c) (N.to_nat h) (N.to_nat w)) in
-              steps (flat_map constant_of (all_of 5 m)) start answer (map operator_of (all_of 1 m))
-          | _ => None
-          end
+Definition graph_of (m : list field) : option (list node) :=
+  let* cs := all_some (map constant_of (chunks 5 m)) in
+  let* os := all_some (map operator_of (chunks 1 m)) in
+  match chunks 11 m, chunks 12 m with
+  | [image], [answer] =>
+      let* (x, e, sizes) := value_of image in
+      let* (y, e', sizes') := value_of answer in
+      match sizes, sizes' with
+      | [n; Size c; Size h; Size w], [n'; Size classes] =>
+          only (e =? UINT8) && (e' =? FLOAT) && same_extension n n' &&
+               distinct (x :: map name cs) && distinct (filter named (map label os)) then
+          let pixels := Bytes (N.to_nat c) (N.to_nat h) (N.to_nat w) in
+          steps cs (add {| known := [(x, Image)]; made := []; shapes := [] |} pixels) y classes os
       | _, _ => None
       end
-  | _ => None
+  | _, _ => None
   end.
 
+Definition length_of (file : bytes) : N :=
+  n_of (fold_left (fun n _ => n + 1)%uint63 file 0%uint63).
+
+Definition operators (file : bytes) : option (list node) :=
+  let* m := message MODEL (Chunk 0 (length_of file) file) in
+  only begins file && version_ok m then
+  let* g := part GRAPH 7 m in graph_of g.
+
+Definition read (file : bytes) : option (list node) := let* ns := operators file in normal_form ns.
+
 (** The operators that were found, if any. *)
-Definition if_any (found : option (list node)) : list node := match found with Some l => l | None => [] end.
+Definition if_any (found : option (list node)) : list node :=
+  match found with Some l => l | None => [] end.

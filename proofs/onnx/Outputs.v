@@ -5,7 +5,7 @@
     - [full_near]: what [outputs_of] computes from all weights stands for the convolution of File.v, its
       biases rounded; [make_strip], [make_few]: what it computes from the others is the stripped form.
 
-    Rests on Reading.v, Near.v and Annotation.v. *)
+    Rests on Reading.v, Near.v and Annotation.v. What is added to it: Added.v. *)
 
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Uint63.
 From Lastbit Require Import Statement operations.Convolution network.Near.
@@ -138,18 +138,27 @@ Proof.
 Qed.
 
 Section Conv.
-Variables (file : list int) (t : tensor) (weights_at bias_at : N).
-Variables (outputs groups rows cols stride_y stride_x top left h w : nat).
+Variables (file : list int) (t : tensor) (win : window) (over : option Z).
 
-Let per : nat := channels t / groups.
-Let k : kernel := kernel_at file per weights_at bias_at outputs groups rows cols stride_y stride_x top left.
-Let shared : nat := outputs / groups.
+Notation outputs := (w_outputs win).
+Notation rows := (w_rows win).
+Notation cols := (w_cols win).
+Notation stride_y := (w_stride_y win).
+Notation stride_x := (w_stride_x win).
+Notation top := (w_top win).
+Notation left := (w_left win).
+Notation h := (w_height win).
+Notation w := (w_width win).
+Let per : nat := channels t / w_groups win.
+Let k : kernel := kernel_at file per win.
+Let shared : nat := outputs / w_groups win.
 
 Let reach' : N -> N -> N -> N * N * N * Z -> sparse :=
   reach (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width t)) (N.of_nat stride_y) (N.of_nat stride_x)
     (N.of_nat top) (N.of_nat left).
 Let make : N * list (N * N * N * Z) -> N * Z -> list cunit :=
-  outputs_of (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width t)) (N.of_nat stride_y) (N.of_nat stride_x)
+  outputs_of over (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width t)) (N.of_nat
+    stride_y) (N.of_nat stride_x)
     (N.of_nat top) (N.of_nat left) (N.of_nat shared) (N.of_nat per) (upto h) (upto w).
 
 Lemma reach_is c y x i a b z : reach' (N.of_nat c) (N.of_nat y) (N.of_nat x) (N.of_nat i, N.of_nat a, N.of_nat b, z) =
@@ -182,17 +191,36 @@ Proof.
   cbn [strip]. f_equal. apply filter_flat. intros tap. apply reach_one.
 Qed.
 
-Lemma make_few o taps b : S (length taps) <= Z.to_nat most_terms -> Forall few (make (o, taps) b).
+Lemma make_few o taps b : Forall (fun u => terms_of u <= S (length taps)) (make (o, taps) b).
 Proof.
-  intros H. destruct b as [? b]. unfold make, outputs_of. apply Forall_flat_map, Forall_forall. intros y _.
+  destruct b as [? b]. unfold make, outputs_of. apply Forall_flat_map, Forall_forall. intros y _.
   apply Forall_map, Forall_forall.
-  intros x _. unfold few, terms_of. cbn [length]. generalize (reach_few (o / N.of_nat shared * N.of_nat per)%N y x taps).
+  intros x _. unfold terms_of. cbn [length].
+  generalize (reach_few (o / N.of_nat shared * N.of_nat per)%N y x taps).
   unfold reach'. lia.
 Qed.
 
+Lemma make_linear o taps b : Forall (fun u =>
+  exists ws bs, u = CLinear ws bs over) (make (o, taps) b).
+Proof.
+  destruct b as [? b]. unfold make, outputs_of. apply Forall_flat_map, Forall_forall. intros y _.
+  apply Forall_map, Forall_forall. intros x _. eauto.
+Qed.
+
+Lemma make_length o taps b : length (make (o, taps) b) = h * w.
+Proof.
+  assert (G : forall (f : N -> N -> cunit) l m, length (flat_map (fun y =>
+    map (f y) l) m) = length m * length l).
+  { intros f l m. induction m as [|y m IH]; [reflexivity
+      |]. cbn [flat_map length]. rewrite app_length, map_length, IH. lia. }
+  destruct b as [? b]. unfold make, outputs_of. rewrite G. unfold upto.
+  now rewrite !map_length, !seq_length.
+Qed.
+
 (** Weight and bias of an output, over 2^100. *)
-Let W (o : nat) (s : N * N * N) : Z := units_at file weights_at (o * length (spots per rows cols) + spot_index rows cols s).
-Let B (o : nat) : Z := units_at file bias_at o.
+Let W (o : nat) (s : N * N * N) : Z := units_at file (weights_at win) (o * length (spots per rows
+  cols) + spot_index rows cols s).
+Let B (o : nat) : Z := units_at file (bias_at win) o.
 Let full (o : nat) : list cunit :=
   make (N.of_nat o, map (fun s => (s, above (W o s))) (spots per rows cols)) (N.of_nat o, above (B o)).
 
@@ -211,28 +239,35 @@ Proof.
   change (Convolution.stride_y k) with stride_y. change (Convolution.stride_x k) with stride_x.
   change (Convolution.top k) with top. change (Convolution.left k) with left.
   destruct (inside t k _ _); [|reflexivity]. cbn [map fst snd]. rewrite num_key.
-  change (weights k o i a b) with (ulps (units_at file weights_at (((o * per + i) * rows + a) * cols + b))).
+  change (weights k o i a b) with (ulps (units_at file (weights_at win) (((o * per + i) * rows +
+    a) * cols + b))).
   rewrite <- exact_real by (apply exact_weights; [exact Ho|apply in_spots; lia]). unfold W, spot_index.
   rewrite spots_length, !Nat2N.id.
   replace (((o * per + i) * rows + a) * cols + b) with (o * (per * rows * cols) + ((i * rows + a) * cols + b)) by ring.
   reflexivity.
 Qed.
 
-Lemma full_near : Forall2 (near (real 1)) (convolution t k h w) (map denote (flat_map full (seq 0 outputs))).
+Lemma full_near : Forall2 (near (real 1)) (convolution t k h w (divisor over) (fun _ =>
+  [])) (map denote (flat_map full (seq 0 outputs))).
 Proof.
   unfold convolution. change (Convolution.outputs k) with outputs.
+  set (out := output t k (divisor over) []).
   replace (map _ (seq 0 (outputs * h * w))) with
-    (flat_map (fun o => flat_map (fun y => map (fun x => output t k o y x) (seq 0 w)) (seq 0 h)) (seq 0 outputs)).
+    (flat_map (fun o => flat_map (fun y =>
+      map (fun x => out o y x) (seq 0 w)) (seq 0 h)) (seq 0 outputs)).
   - rewrite map_flat. apply Forall2_flat. intros o Ho. apply in_seq in Ho. unfold full, make, outputs_of, upto.
     rewrite map_flat, flat_map_map. apply Forall2_flat. intros y _. rewrite !map_map. apply Forall2_map. intros x _.
-    cbn [denote map]. rewrite <- Nat2N.inj_div, <- Nat2N.inj_mul. unfold output. fold reach'.
-    rewrite terms_denoted by lia. change (bias k o) with (ulps (B o)). destruct (near_real (B o)) as (N1 & N2 & N3).
-    now constructor.
-  - transitivity (flat_map (fun n => map (fun x => output t k (n / h) (n mod h) x) (seq 0 w)) (seq 0 (outputs * h))).
+    cbn [denote map]. rewrite <- Nat2N.inj_div, <- Nat2N.inj_mul. unfold out, output. fold reach'.
+    rewrite terms_denoted by lia. change (bias k o) with (ulps (B o)).
+    destruct (near_real (B o)) as (N1 & _ & N3).
+    unfold added. cbn [map]. rewrite app_nil_r. now constructor.
+  - transitivity (flat_map (fun n => map (fun x =>
+      out (n / h) (n mod h) x) (seq 0 w)) (seq 0 (outputs * h))).
     + rewrite seq_rows, flat_map_flat. apply flat_ext. intros o _. rewrite flat_map_map. apply flat_ext. intros y Hy.
       apply in_seq in Hy.
       rewrite Nat.div_add_l, Nat.div_small, Nat.add_0_r, Nat.add_comm, Nat.mod_add, Nat.mod_small by lia. reflexivity.
-    + rewrite <- (rows_of (fun n x => output t k (n / h) (n mod h) x)). apply map_ext_in. intros n Hn. apply in_seq in Hn.
+    + rewrite <- (rows_of (fun n x => out (n / h) (n mod h) x)). apply map_ext_in. intros n Hn.
+      apply in_seq in Hn.
       rewrite (Nat.mul_comm h w), Nat.div_div; [reflexivity| |]; intros Z; rewrite Z in Hn; lia.
 Qed.
 End Conv.

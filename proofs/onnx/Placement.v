@@ -5,7 +5,7 @@
     - [operands_placed]: it reads units of the tensors that its operator reads;
     - [behind]: no operator after number [a] reads a tensor before it.
 
-    Rests on File.v and operations/Convolution.v. Stands behind [absorb.around] of bytes.py. *)
+    Rests on File.v and operations/Convolution.v. Stands behind [absorb.around] of byte_tables.py. *)
 
 From Coq Require Import Reals Lia List ZArith NArith Arith Bool Uint63.
 From Lastbit Require Import Statement operations.Convolution onnx.File.
@@ -86,9 +86,14 @@ Definition same_shape (s t : tensor) : bool :=
 Definition fits (all : list tensor) (n : node) : bool :=
   let at_ x := nth x all nowhere in
   match n with
-  | Conv x _ _ outputs groups _ _ _ _ _ _ _ _ => (outputs mod groups =? 0) && (channels (at_ x) mod groups =? 0)
-  | Times x s => (channels (at_ s) =? channels (at_ x)) && (height (at_ s) =? 1) && (width (at_ s) =? 1)
-  | Plus x y => same_shape (at_ x) (at_ y)
+  | Conv x _ others k => (w_outputs k mod w_groups k =? 0) &&
+    (channels (at_ x) mod w_groups k =? 0) &&
+      forallb (fun y => (channels (at_ y) =? w_outputs k) && (height (at_ y) =? w_height k) &&
+        (width (at_ y) =? w_width k)) others
+  | Gated x s => (channels (at_ s) =? channels (at_ x)) && (height (at_ s) =? 1) &&
+    (width (at_ s) =? 1)
+  | Plus xs => match xs with [] => false | x :: ys =>
+    forallb (fun y => same_shape (at_ x) (at_ y)) ys end
   | _ => true
   end.
 
@@ -135,9 +140,14 @@ Proof. unfold each. now rewrite map_length, seq_length. Qed.
 
 Lemma node_length i n : nth_error ns i = Some n -> length (units_of_node file ts n) = units_of (tensor_at i).
 Proof.
-  intros E. destruct (sound_nth i n E) as [R _]. rewrite (tensor_is i n E). destruct n; cbn [units_of_node tensor_of];
-    rewrite ?each_length, ?map_length, ?seq_length; unfold convolution; rewrite ?map_length, ?seq_length;
-    try (rewrite nth_firstn by (apply R; now left)); unfold units_of, at_place; cbn; lia.
+  intros E. destruct (sound_nth i n E) as [R F]. rewrite (tensor_is i n E).
+  destruct n as [c h w|x d|x over others k|x|x|x|x s|xs]; cbn [units_of_node tensor_of];
+    rewrite ?each_length, ?map_length, ?seq_length;
+    unfold convolution; rewrite ?map_length, ?seq_length;
+      try (rewrite nth_firstn by (apply R; now left));
+    unfold units_of, at_place; cbn; try lia.
+  destruct xs as [|x xs]; [discriminate|]. cbn [hd]. rewrite nth_firstn by (apply R; now left).
+  reflexivity.
 Qed.
 
 Lemma firstn_S {A} (l : list A) : forall i a, nth_error l i = Some a -> firstn (S i) l = firstn i l ++ [a].
@@ -201,19 +211,27 @@ Qed.
 Theorem operands_placed i n r o j : nth_error ns i = Some n -> nth_error (units_of_node file ts n) r = Some o ->
   In j (operands o) -> exists x, In x (inputs n) /\ within j (tensor_at x).
 Proof.
-  intros E H Hj. destruct (sound_nth i n E) as [_ F]. destruct n; cbn [units_of_node] in H; cbn [inputs].
+  intros E H Hj. destruct (sound_nth i n E) as [_ F].
+  destruct n as [c h w|x d|x over others k|x|x|x|x s|xs]; cbn [units_of_node] in H; cbn [inputs].
   - rewrite nth_error_map in H. destruct (nth_error (seq _ _) r); [|discriminate]. cbn [option_map] in H. injection H as <-. destruct Hj.
   - apply each_nth in H. destruct H as [L ->]. destruct Hj as [<-|[]]. exists x. split; [now left|].
-    unfold within, tensor_at, ts in *. lia.
-  - exists x. split; [now left|]. cbn [fits] in F. apply andb_true_iff in F. destruct F as [F1 F2].
-    apply Nat.eqb_eq in F1, F2. unfold convolution in H. rewrite nth_error_map in H.
+    unfold within, tensor_at, ts in *. cbn. lia.
+  - cbn [fits] in F. rewrite !andb_true_iff, !Nat.eqb_eq, forallb_forall in F.
+    destruct F as [[F1 F2] F3].
+    unfold convolution in H. rewrite nth_error_map in H.
     destruct (nth_error (seq _ _) r) as [m|] eqn:Em; [|discriminate]. cbn [option_map] in H. injection H as <-.
-    assert (L : m < outputs * h * w).
-    { apply nth_error_In, in_seq in Em. cbn in Em. lia. }
-    refine (convolution_operands _ _ _ _ _ _ _ _ _ Hj); [|exact F1|exact F2].
-    cbn. apply Nat.div_lt_upper_bound; [|lia]. intros Z. rewrite <- Nat.mul_assoc, Z in L. lia.
+    assert (L : m < w_outputs k * w_height k * w_width k) by (apply nth_error_In, in_seq in Em;
+      cbn in Em; lia).
+    apply convolution_operands in Hj; [|cbn; apply Nat.div_lt_upper_bound; [|lia];
+      intros Z; rewrite <- Nat.mul_assoc, Z in L; lia|exact F1|exact F2].
+    destruct Hj as [Hj|Hj]; [exists x; split; [now left|exact Hj]|].
+    apply in_map_iff in Hj. destruct Hj as (y & <- & Hy). exists y. split; [now right|].
+    specialize (F3 y Hy). rewrite !andb_true_iff, !Nat.eqb_eq in F3. destruct F3 as [[G1 G2] G3].
+    unfold within, tensor_at, units_of, ts in *. rewrite G1, G2, G3. lia.
   - rewrite nth_error_map in H. destruct (nth_error (seq _ _) r) as [c|] eqn:Ec; [|discriminate]. cbn [option_map] in H. injection H as <-.
-    apply nth_error_In, in_seq in Ec. cbn [operands] in Hj. apply in_map_iff in Hj. destruct Hj as (m & <- & Hm).
+    apply nth_error_In, in_seq in Ec. cbn [operands] in Hj. unfold weighted in Hj.
+    rewrite !map_map in Hj.
+    apply in_map_iff in Hj. destruct Hj as (m & <- & Hm). cbn [snd].
     apply in_seq in Hm. exists x. split; [now left|]. unfold within, tensor_at, units_of, area, ts in *.
     set (t := nth x (layout ns) nowhere) in *. rewrite <- Nat.mul_assoc. nia.
   - apply each_nth in H. destruct H as [L ->]. destruct Hj as [<-|[]]. exists x. split; [now left|].
@@ -225,10 +243,14 @@ Proof.
     + exists x. split; [now left|]. unfold within, tensor_at, ts in *. lia.
     + exists s. split; [right; now left|]. unfold within. fold ts in F1, F2, F3 |- *. unfold units_of, tensor_at. fold ts. rewrite F1, F2, F3. lia.
   - rewrite nth_error_map in H. destruct (nth_error (seq _ _) r) as [m|] eqn:Em; [|discriminate]. cbn [option_map] in H. injection H as <-.
-    apply nth_error_In, in_seq in Em. cbn [fits] in F. unfold same_shape in F. rewrite !andb_true_iff, !Nat.eqb_eq in F.
-    destruct F as [[F1 F2] F3]. assert (U : units_of (nth x ts nowhere) = units_of (nth y ts nowhere)) by (unfold units_of; now rewrite F1, F2, F3).
-    unfold within, tensor_at, ts in *. destruct Hj as [<-|[<-|[]]].
-    + exists x. split; [now left|]. lia.
-    + exists y. split; [right; now left|]. lia.
+    apply nth_error_In, in_seq in Em. cbn [operands] in Hj. unfold added, weighted in Hj.
+    rewrite !map_map in Hj.
+    apply in_map_iff in Hj. destruct Hj as (y & <- & Hy). exists y. split; [exact Hy|]. cbn [snd].
+    cbn [fits] in F. destruct xs as [|x xs]; [easy|]. cbn [hd] in Em. rewrite forallb_forall in F.
+    assert (U : units_of (nth y ts nowhere) = units_of (nth x ts nowhere)).
+    { destruct Hy as [->|Hy]; [reflexivity|]. specialize (F y Hy). unfold same_shape in F.
+      rewrite !andb_true_iff, !Nat.eqb_eq in F. destruct F as [[F1 F2] F3]. unfold units_of.
+      now rewrite F1, F2, F3. }
+    unfold within, tensor_at, ts in *. lia.
 Qed.
 End Placement.

@@ -15,10 +15,15 @@ Open Scope N_scope.
 
 (** A unit without its terms of weight 0. *)
 Definition strip (o : cunit) : cunit :=
-  match o with CLinear ws bs => CLinear (filter (fun w => negb (fst w =? 0)%Z) ws) bs | _ => o end.
+  match o with CLinear ws bs over => CLinear (filter (fun w =>
+    negb (fst w =? 0)%Z) ws) bs over | _ => o end.
 
-Definition terms_of (o : cunit) : nat :=
-  match o with CLinear ws bs => length ws + length bs | CMean js => length js | _ => 0 end.
+Definition terms_of (o : cunit) : nat := match o with CLinear ws bs _ =>
+  length ws + length bs | _ => 0 end.
+
+(** The same unit with 1 times another one added. *)
+Definition with_term (o : cunit) (k : positive) : cunit :=
+  match o with CLinear ws bs over => CLinear (ws ++ [(one, k)]) bs over | _ => o end.
 
 (** ** Numbers *)
 
@@ -81,7 +86,7 @@ Fixpoint channels_in {A} (xs : list A) (os : list N) (l : list int) : option (li
   end.
 
 Section Output.
-Variables (t_first t_height t_width stride_y stride_x top left : N).
+Variables (over : option Z) (t_first t_height t_width stride_y stride_x top left : N).
 
 (** The term of a weight at output [y], [x], of input channels from [c] on. *)
 Definition reach (c y x : N) (tap : N * N * N * Z) : sparse :=
@@ -92,7 +97,7 @@ Definition reach (c y x : N) (tap : N * N * N * Z) : sparse :=
 
 Definition outputs_of (shared per : N) (ys xs : list N) (oc : N * list (N * N * N * Z)) (ob : N * Z) : list cunit :=
   let (o, taps) := oc in let (_, b) := ob in let c := o / shared * per in let bs := [b] in
-  flat_map (fun y => map (fun x => CLinear (flat_map (reach c y x) taps) bs) xs) ys.
+  flat_map (fun y => map (fun x => CLinear (flat_map (reach c y x) taps) bs over) xs) ys.
 End Output.
 
 (** ** Operators *)
@@ -114,38 +119,69 @@ Fixpoint both {A B C} (f : A -> B -> C) (l : list A) (m : list B) : list C :=
 
 Definition most : N := 0x8000.
 
+(** The units of tensors, each added to the unit of [us] in the same place. *)
+Definition with_tensor (us : list cunit) (first : nat) : list cunit :=
+  both with_term us (keys_from first (length us)).
+Definition with_tensors (us : list cunit) (firsts : list nat) : list cunit :=
+  fold_left with_tensor firsts us.
+
 Section File.
 Variables (file : list int) (ts : list tensor).
+
+(** The number by which is divided. *)
+Definition number_in (c : cursor) (d : N) : option Z :=
+  match floats false [tt] (seek file c d) with Some ([(_, z)], _) => Some z | _ => None end.
+
+Definition over_in (c : cursor) (over : option N) : option (option Z) :=
+  match over with
+  | None => Some None
+  | Some d => match number_in c d with Some z => Some (Some z) | None => None end
+  end.
 
 Definition node_units (c : cursor) (n : node) : option (list cunit * cursor) :=
   let at_ x := nth x ts nowhere in
   match n with
   | Bytes ch h w => Some (map CPixel (seq 0 (ch * h * w)), c)
   | Divide x d =>
-      match floats false (upto (channels (at_ x))) (seek file c d) with
-      | Some (ys, _) => Some (concat (both (fun js y => map (fun j => CQuotient j (snd y)) js) (planes (at_ x)) ys), c)
+      match number_in c d with
+      | Some z => Some (map (fun j => CLinear [(one, j)] [] (Some z)) (all_keys (at_ x)), c)
       | None => None
       end
-  | Conv x weights_at bias_at outputs groups rows cols stride_y stride_x top left h w =>
-      let t := at_ x in let per := Nat.div (channels t) groups in
-      if N.of_nat per * N.of_nat rows * N.of_nat cols <? most then
-        let l := seek file c weights_at in let os := upto outputs in
-        match channels_in (spots per rows cols) os l, floats true os (seek file (weights_at, l) bias_at) with
-        | Some (cs, _), Some (bs, _) =>
-            let make := outputs_of (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width t))
-              (N.of_nat stride_y) (N.of_nat stride_x) (N.of_nat top) (N.of_nat left)
-              (N.of_nat (Nat.div outputs groups)) (N.of_nat per) (upto h) (upto w) in
-            Some (concat (both make cs bs), (weights_at, l))
-        | _, _ => None
+  | Conv x over others k =>
+      let t := at_ x in let per := Nat.div (channels t) (w_groups k) in
+      (* a sum is divided as a whole, or not at all *)
+      let whole := match over, others with None, _ | _, [] => true | _, _ => false end in
+      if (N.of_nat per * N.of_nat (w_rows k) * N.of_nat (w_cols k) +
+        N.of_nat (length others) <? most) && whole then
+        let l := seek file c (weights_at k) in let os := upto (w_outputs k) in
+        match over_in c over, channels_in (spots per (w_rows k) (w_cols k)) os l,
+              floats true os (seek file (weights_at k, l) (bias_at k)) with
+        | Some z, Some (cs, _), Some (bs, _) =>
+            let make := outputs_of z (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width t))
+              (N.of_nat (w_stride_y k)) (N.of_nat (w_stride_x k)) (N.of_nat (w_top k)) (N.of_nat
+                (w_left k))
+              (N.of_nat (Nat.div (w_outputs k) (w_groups k))) (N.of_nat per) (upto (w_height k))
+                (upto (w_width k)) in
+            Some (with_tensors (concat (both make cs bs)) (map (fun y => first (at_ y)) others),
+              (weights_at k, l))
+        | _, _, _ => None
         end
       else None
-  | Average x => if N.of_nat (area (at_ x)) <=? most then Some (map CMean (planes (at_ x)), c) else None
+  | Average x =>
+      let n := area (at_ x) in
+      if N.of_nat n <=? most
+      then Some (map (fun js => CLinear (map (pair one) js) []
+        (Some (Z.of_nat n * one)%Z)) (planes (at_ x)), c) else None
   | Curve x => Some (map CSilu (all_keys (at_ x)), c)
   | Squash x => Some (map CSigmoid (all_keys (at_ x)), c)
-  | Times x s =>
+  | Gated x s =>
       let scales := keys_from (first (at_ s)) (channels (at_ x)) in
       Some (concat (both (fun js k => map (fun j => CGate j k) js) (planes (at_ x)) scales), c)
-  | Plus x y => Some (both CAdd (all_keys (at_ x)) (keys_from (first (at_ y)) (units_of (at_ x))), c)
+  | Plus xs =>
+      if N.of_nat (length xs) <=? most
+      then Some (with_tensors (map (fun _ =>
+        CLinear [] [] None) (seq 0 (units_of (at_ (hd 0%nat xs)))))
+                   (map (fun x => first (at_ x)) xs), c) else None
   end.
 
 Fixpoint nodes_units (c : cursor) (ns : list node) : option (list (list cunit)) :=

@@ -10,7 +10,8 @@
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Uint63.
 From Lastbit Require Import Statement operations.Convolution network.Near.
 From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import onnx.File onnx.Placement onnx.Units onnx.Reading onnx.Outputs.
+From Lastbit Require Import onnx.File onnx.Placement onnx.Units onnx.Reading onnx.Outputs
+  onnx.Added.
 Import ListNotations.
 Open Scope nat_scope.
 
@@ -31,43 +32,122 @@ Proof.
   - apply Forall_forall. intros o Ho. now apply H.
 Qed.
 
+(** The number by which is divided. *)
+Lemma number_read c d z : stands file (fst c) (snd c) -> number_in file c d = Some z ->
+  float_at file d 0 = Numbers.real z.
+Proof.
+  intros St H. unfold number_in in H.
+  destruct (floats false [tt] (seek file c d)) as [[ys rest]|] eqn:F; [|discriminate].
+  destruct (floats_read file (fun _ => 0) false d [tt] (seek file c d) ys rest 0) as (_ & ->
+    & X); [|reflexivity|exact F|].
+  { rewrite N.add_0_r. now apply seek_stands. }
+  cbn in H. injection H as <-. apply exact_real. apply (X eq_refl tt). now left.
+Qed.
+
+Lemma over_read c over z : stands file (fst c) (snd c) -> over_in file c over = Some z ->
+  over_of file over = divisor z.
+Proof.
+  intros St H. destruct over as [d|]; cbn [over_in] in H.
+  - destruct (number_in file c d) as [y|] eqn:E; [|discriminate]. injection H as <-.
+    cbn [over_of divisor].
+    now rewrite (number_read c d y St E).
+  - injection H as <-. reflexivity.
+Qed.
+
+Lemma few_at n o : terms_of o <= n -> (Z.of_nat n <= most_terms)%Z -> few o.
+Proof. unfold few. lia. Qed.
+
 Lemma node_ok c n us c' : stands file (fst c) (snd c) -> node_units file ts c n = Some (us, c') ->
   stands file (fst c') (snd c') /\ computed (units_of_node file ts n) us.
 Proof.
-  intros St H.
-  destruct n as [ch h w|x d|x weights_at bias_at outputs groups rows cols stride_y stride_x top left h w|x|x|x|x s|x y];
+  intros St H. destruct n as [ch h w|x d|x over others k|x|x|x|x s|xs];
     cbn [node_units units_of_node] in *.
   - injection H as <- <-. split; [exact St|]. apply computed_plain; [now rewrite map_map|].
     intros o Ho. apply in_map_iff in Ho. now destruct Ho as (p & <- & _).
-  - destruct (floats false _ _) as [[ys l']|] eqn:F; [|discriminate]. injection H as <- <-. split; [exact St|].
-    destruct (upto_read file false c d _ ys l' St F) as [-> X]. specialize (X eq_refl). set (t := nth x ts nowhere) in *.
-    rewrite planes_are, both_map, <- flat_map_concat_map. apply computed_plain.
-    + rewrite map_flat, each_planes. apply flat_ext. intros o Ho. apply in_seq in Ho. rewrite !map_map. apply map_ext. intros i.
-      cbn [denote snd]. rewrite num_key, <- exact_real by (apply X; lia). reflexivity.
-    + intros u Hu. apply in_flat_map in Hu. destruct Hu as (o & _ & Hu). apply in_map_iff in Hu.
-      now destruct Hu as (j & <- & _).
-  - set (t := nth x ts nowhere) in *.
-    destruct (N.ltb_spec (N.of_nat (channels t / groups) * N.of_nat rows * N.of_nat cols) most) as [L|]; [|discriminate].
-    set (l := seek file c weights_at) in *. assert (Sl : stands file weights_at l) by now apply seek_stands.
+  - destruct (number_in file c d) as [z|] eqn:F; [|discriminate]. injection H as <- <-.
+    split; [exact St|].
+    unfold all_keys. rewrite keys_from_are, map_map. apply computed_plain.
+    + unfold each. rewrite map_map. apply map_ext. intros i. cbn [denote divisor over_of].
+      unfold weighted, entries. cbn [map fst snd].
+      now rewrite num_key, real_one, <- (number_read c d z St F).
+    + intros u Hu. apply in_map_iff in Hu. now destruct Hu as (j & <- & _).
+  - set (t := nth x ts nowhere) in *. destruct (_ && _)%bool eqn:L; [|discriminate].
+    apply andb_prop in L. destruct L as [L1 L2].
+    apply N.ltb_lt in L1. set (l := seek file c (weights_at k)) in *.
+    assert (Sl : stands file (weights_at k) l) by now apply seek_stands.
+    destruct (over_in file c over) as [z|] eqn:Z0; [|discriminate].
+    rewrite (over_read c over z St Z0).
     destruct (channels_in _ _ l) as [[cs l1]|] eqn:C; [|discriminate].
-    destruct (floats true _ _) as [[bs l2]|] eqn:F; [|discriminate].
+    destruct (floats true _ _) as [[bs l2]|] eqn:Fb; [|discriminate].
     injection H as <- <-. split; [exact Sl|].
-    destruct (channels_read file (spot_index rows cols) (spots (channels t / groups) rows cols) weights_at)
+    set (per := channels t / w_groups k) in *.
+    destruct (channels_read file (spot_index (w_rows k) (w_cols k)) (spots per (w_rows k) (w_cols
+      k)) (weights_at k))
       with (3 := C) as [-> X].
     { now rewrite spots_length, spots_index. }
     { now rewrite N.add_0_r. }
-    destruct (upto_read file true (weights_at, l) bias_at _ bs l2 Sl F) as [-> _].
-    rewrite both_map, <- flat_map_concat_map. eexists. split; [|split].
-    2: { apply full_near. intros o s Ho Hs. apply X; [lia|exact Hs]. }
-    + rewrite map_flat. apply flat_ext. intros o _. apply make_strip.
-    + apply Forall_flat_map, Forall_forall. intros o _. apply make_few. rewrite map_length, spots_length.
+    destruct (upto_read file true (weights_at k, l) (bias_at k) _ bs l2 Sl Fb) as [-> _].
+    rewrite both_map, <- flat_map_concat_map.
+    set (full := fun o => outputs_of z (N.of_nat (first t)) (N.of_nat (height t)) (N.of_nat (width
+      t))
+      (N.of_nat (w_stride_y k)) (N.of_nat (w_stride_x k)) (N.of_nat (w_top k)) (N.of_nat (w_left k))
+      (N.of_nat (w_outputs k / w_groups k)) (N.of_nat per) (upto (w_height k)) (upto (w_width k))
+      (N.of_nat o, map (fun s => (s, above (units_at file (weights_at k) (o * length (spots per
+        (w_rows k) (w_cols k)) +
+        spot_index (w_rows k) (w_cols k) s)))) (spots per (w_rows k) (w_cols k)))
+      (N.of_nat o, above (units_at file (bias_at k) o))).
+    assert (Fn : Forall2 (near (Numbers.real 1)) (convolution t (kernel_at file per k) (w_height k)
+      (w_width k) (divisor z) (fun _ => []))
+      (map denote (flat_map full (seq 0 (w_outputs k))))).
+    { apply full_near. intros o s Ho Hs. apply X; [lia|exact Hs]. }
+    assert (Fl : length (flat_map full (seq 0 (w_outputs k))) =
+      w_outputs k * w_height k * w_width k).
+    { rewrite <- (map_length denote), <- (pairs_length _ _ _ Fn). unfold convolution. now rewrite
+        map_length, seq_length. }
+    assert (Ff : Forall (fun u => terms_of u <= S (per * w_rows k * w_cols k)) (flat_map full (seq
+      0 (w_outputs k)))).
+    { apply Forall_flat_map, Forall_forall. intros o _. eapply Forall_impl;
+        [|apply make_few]. cbv beta. intros u Hu.
+      now rewrite map_length, spots_length in Hu. }
+    exists (with_tensors (flat_map full (seq 0 (w_outputs k))) (map (fun y =>
+      first (nth y ts nowhere)) others)). split; [|split].
+    + rewrite with_tensors_strip. f_equal. rewrite map_flat. apply flat_ext. intros o _.
+      apply make_strip.
+    + rewrite convolution_extra. change (Convolution.outputs (kernel_at file per k))
+        with (w_outputs k).
+      rewrite <- Fl.
+      set (g := fun n => output t (kernel_at file per k) (divisor z) []
+        (n / (w_height k * w_width k))
+        (n / w_width k mod w_height k) (n mod w_width k)).
+      assert (G : convolution t (kernel_at file per k) (w_height k) (w_width k) (divisor z) (fun _
+        => []) =
+        map g (seq 0 (length (flat_map full (seq 0 (w_outputs k)))))) by (rewrite Fl; reflexivity).
+      rewrite G in Fn |- *. rewrite both_index. destruct others as [|y others].
+      * rewrite (map_ext _ g) by (intros; apply extra_nothing). exact Fn.
+      * destruct over as [d|]; [discriminate|]. injection Z0 as <-.
+        assert (W := with_tensors_near (Numbers.real 1) (map (fun y =>
+          first (nth y ts nowhere)) (y :: others)) g _ Fn).
+        refine (eq_ind _ (fun l => Forall2 _ l _) (W _) _ _).
+        -- apply Forall_flat_map, Forall_forall. intros o _. apply make_linear.
+        -- apply map_ext. intros n. now rewrite map_map.
+    + assert (W := with_tensors_few (map (fun y => first (nth y ts nowhere)) others) _ _ Ff).
+      rewrite map_length in W.
+      apply Forall_impl with (2 := W). intros u Hu. apply few_at with (1 := Hu).
       unfold most, most_terms in *. lia.
   - destruct (N.leb_spec (N.of_nat (area (nth x ts nowhere))) most) as [L|]; [|discriminate]. injection H as <- <-.
     split; [exact St|].
     set (t := nth x ts nowhere) in *. rewrite planes_are, map_map. apply computed_plain.
-    + rewrite map_map. apply map_ext. intros o. cbn [denote]. rewrite map_map. f_equal. apply map_ext. intros i. apply num_key.
-    + intros u Hu. apply in_map_iff in Hu. destruct Hu as (o & <- & _). split; [reflexivity|]. unfold few, terms_of.
-      rewrite map_length, seq_length. unfold most, most_terms in *. lia.
+    + rewrite map_map. apply map_ext. intros o. cbn [denote divisor map]. f_equal.
+      unfold weighted, entries. rewrite !map_map.
+      rewrite INR_IZR_INZ. replace (IZR (Z.of_nat (area t)))
+        with (Numbers.real (Z.of_nat (area t) * one)).
+      * apply map_ext. intros i. cbn [fst snd]. now rewrite num_key, real_one.
+      * unfold Numbers.real. rewrite mult_IZR, one_is. field.
+    + intros u Hu. apply in_map_iff in Hu. destruct Hu as (o & <- & _). split.
+      * cbn [strip]. f_equal. induction (map _ (seq 0 (area t))) as [|j l IH]; [reflexivity|]. cbn.
+        now rewrite IH.
+      * apply few_at with (area t); [|unfold most, most_terms in *; lia]. cbn [terms_of length].
+        rewrite !map_length, seq_length. lia.
   - injection H as <- <-. split; [exact St|]. unfold all_keys. rewrite keys_from_are, map_map. apply computed_plain.
     + unfold each. rewrite map_map. apply map_ext. intros i. cbn [denote]. now rewrite num_key.
     + intros u Hu. apply in_map_iff in Hu. now destruct Hu as (o & <- & _).
@@ -80,9 +160,24 @@ Proof.
       now rewrite !num_key.
     + intros u Hu. apply in_flat_map in Hu. destruct Hu as (o & _ & Hu). apply in_map_iff in Hu.
       now destruct Hu as (j & <- & _).
-  - injection H as <- <-. split; [exact St|]. unfold all_keys. rewrite !keys_from_are, both_map. apply computed_plain.
-    + rewrite map_map. apply map_ext. intros i. cbn [denote]. now rewrite !num_key.
-    + intros u Hu. apply in_map_iff in Hu. now destruct Hu as (o & <- & _).
+  - destruct (N.leb_spec (N.of_nat (length xs)) most) as [L|]; [|discriminate].
+    injection H as <- <-. split; [exact St|].
+    set (n := units_of (nth (hd 0 xs) ts nowhere)).
+    set (us := map (fun _ => CLinear [] [] None) (seq 0 n)).
+    assert (Lu : length us = n) by (unfold us; now rewrite map_length, seq_length).
+    exists (with_tensors us (map (fun x => first (nth x ts nowhere)) xs)). split; [|split].
+    + rewrite with_tensors_strip. f_equal. unfold us. rewrite map_map. reflexivity.
+    + assert (W := with_tensors_near (Numbers.real 1) (map (fun x =>
+        first (nth x ts nowhere)) xs) (fun _ => Sum [] []) us).
+      rewrite Lu in W. refine (eq_ind _ (fun l => Forall2 _ l _) (W _ _) _ _).
+      * unfold us. rewrite map_map. apply Forall2_map. intros i _. constructor.
+      * unfold us. apply Forall_map, Forall_forall. intros i _. eexists. eexists. reflexivity.
+      * apply map_ext. intros i. cbn [extra app]. now rewrite map_map.
+    + assert (W := with_tensors_few (map (fun x => first (nth x ts nowhere)) xs) 0 us).
+      rewrite map_length in W.
+      apply Forall_impl with (2 := W ltac:(unfold us; apply Forall_map, Forall_forall; intros i _;
+        cbn; lia)).
+      intros u Hu. apply few_at with (1 := Hu). unfold most, most_terms in *. lia.
 Qed.
 
 Lemma nodes_ok ns : forall c uss, stands file (fst c) (snd c) -> nodes_units file ts c ns = Some uss ->

@@ -9,7 +9,7 @@
     A division may be a product with the rounded reciprocal; subnormal operands may be read as 0; what is rounded may as well be exact,
     so a fused multiply-add is covered. The square root is taken to be within [u] and [eta] of the exact root of what it reads.
     All numbers are finite: overflow is not treated. Neither is an approximate reciprocal square root.
-    With the sum before it, and folded: BatchNormSums.v. Rests on Perturbed.v. Stands behind [Norm.extra] of lastbit_check. *)
+    With the sum before it, and folded: BatchNormSums.v. Rests on Perturbed.v. Stands behind [batch_norm] in affine.py. *)
 
 From Coq Require Import Reals Lra Lia.
 From Lastbit Require Import Statement binary32.Terms operations.Perturbed.

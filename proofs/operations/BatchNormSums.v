@@ -12,11 +12,13 @@
     not folded, because the sum that is rounded is without mean and beta: nine of the 11.
 
     Not covered: overflow. That a sum stays in range is a premise ([in_range]), and numbers are finite ones. Terms that are exactly 0
-    may be left out ([sum_without_zeros]). [T'] is the checker's number by [charge_sorted].
+    ([zs]) do not count. [T'] is the checker's number by [charge_sorted].
     Rests on BatchNorm.v and Changed.v. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
-From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Sums binary32.Layers binary32.Changed.
+From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
+  binary32.Additions.
+From Lastbit Require Import binary32.Sums binary32.Layers binary32.Changed.
 From Lastbit Require Import operations.Perturbed operations.BatchNorm.
 Import ListNotations.
 Open Scope R_scope.
@@ -43,19 +45,19 @@ Definition magnitudes : list R := map (fun p => Rabs (g * (fst p * snd p))) ws +
 Lemma total_magnitudes : total magnitudes = heavy (size terms).
 Proof.
   unfold magnitudes, terms, heavy, mass. fold g. rewrite size_app, total_app.
-  change (size [Constant b]) with (Rabs b + 0). cbn [total fold_right].
+  rewrite size_constant. cbn [total fold_right].
   assert (E : total (map (fun p => Rabs (g * (fst p * snd p))) ws) = Rabs g * size (map (fun p => Product (fst p) (snd p)) ws)).
-  { unfold size. clear b. induction ws as [|[w x] l IH]; [simpl; ring|]. cbn [map total fold_right fst snd].
-    change (fold_right Rplus 0) with total. rewrite IH, Rabs_mult. unfold magnitude. cbn [exact]. ring. }
+  { unfold size. rewrite map_map, <- total_map_scale. apply total_map_ext. intros p _.
+    now rewrite magnitude_product, <- Rabs_mult. }
   rewrite E. ring.
 Qed.
 
 Lemma exactly_sum : exactly (exact_sum terms) = total (map (fun p => g * (fst p * snd p)) ws) + exactly b.
 Proof.
-  unfold exactly, normalised, terms. fold g. rewrite exact_sum_app. change (exact_sum [Constant b]) with (b + 0).
+  unfold exactly, normalised, terms. fold g. rewrite exact_sum_app, exact_sum_constant.
   assert (E : g * exact_sum (map (fun p => Product (fst p) (snd p)) ws) = total (map (fun p => g * (fst p * snd p)) ws)).
-  { unfold exact_sum. clear b. induction ws as [|[w x] l IH]; [simpl; ring|]. cbn [map total fold_right fst snd exact].
-    change (fold_right Rplus 0) with total. rewrite <- IH. ring. }
+  { unfold exact_sum. rewrite map_map, <- total_map_scale. apply total_map_ext. intros p _.
+    now rewrite exact_product. }
   rewrite <- E. ring.
 Qed.
 
@@ -89,19 +91,21 @@ Qed.
 
 Definition underflow_after : R := 2 * (eta * (Rabs g * flushes terms) + tiny (2 * size terms + Rabs mean + flushes terms)).
 
-Theorem normalised_after y z : sum terms (Finite y) -> in_range terms -> norm y z ->
+(** [zs] are terms that are exactly 0: padding, and weights that are 0. *)
+Theorem normalised_after zs y z : all_vanish zs -> sum (zs ++ terms) (Finite y) ->
+  in_range 1 1 (zs ++ terms) -> norm y z ->
   Rabs (z - exactly (exact_sum terms)) <= charge (length ws) (worst c f bs) (total bs) + underflow_after.
 Proof.
-  intros Hs Hr Hz. set (n := length ws). destruct worst_room as [T0 [W0 W1]]. fold n in W1.
+  intros Hzs Hs Hr Hz. set (n := length ws). destruct worst_room as [T0 [W0 W1]]. fold n in W1.
   assert (Hu := u_pos). assert (He := eta_pos). assert (Sz := exact_sum_size terms). assert (Z0 := size_pos terms).
   assert (A0 := Rabs_pos (exact_sum terms)). assert (G0 := Rabs_pos g). assert (Mm := Rabs_pos mean). assert (Bb := Rabs_pos beta).
   assert (Tm := total_le _ _ Hbs). rewrite total_magnitudes in Tm. unfold heavy, mass in Tm. fold g in Tm.
   assert (Gs : 0 <= Rabs g * size terms) by (apply Rmult_le_pos; lra).
   assert (Gm : 0 <= Rabs g * Rabs mean) by (apply Rmult_le_pos; lra).
-  assert (Ge := in_range_error terms y Hs Hr (n + 2) ltac:(rewrite terms_length; unfold n; lia)).
+  assert (Ge := in_range_error zs terms y Hzs Hs Hr (n + 2) ltac:(rewrite terms_length; unfold n;
+    lia)).
   set (S := exact_sum terms) in *. set (Wc := worst (cap terms) (Rabs S) (map magnitude terms)) in *.
-  assert (F0 : 0 <= flushes terms).
-  { unfold flushes. generalize (flush_pos terms) (pos_INR (length terms)). lra. }
+  assert (F0 := flushes_pos terms).
   set (fl := flushes terms) in *. set (E := (1 + u) ^ (n + 2) * (u * (Wc + size terms) + eta * fl)) in *.
   assert (Nm : nonneg (map magnitude terms)).
   { apply Forall_forall. intros r Hx. apply in_map_iff in Hx. destruct Hx as (t & <- & _). apply magnitude_pos. }
@@ -125,9 +129,9 @@ Proof.
       apply worst_mono; [|exact Tf|].
       + unfold cap. fold S. lra.
       + unfold magnitudes, terms. rewrite !map_app, !map_map. apply Forall2_app.
-        * clear -G0. induction ws as [|[w x] l IH]; constructor; [|exact IH]. cbn [fst snd]. unfold magnitude. cbn [exact].
-          rewrite (Rabs_mult g). lra.
-        * constructor; [|constructor]. unfold heavy, mass. fold g. unfold magnitude. cbn [exact]. lra.
+        * clear -G0. induction ws as [|[w x] l IH]; constructor; [|exact IH]. cbn [fst snd].
+          rewrite magnitude_product, (Rabs_mult g). lra.
+        * constructor; [|constructor]. unfold heavy, mass. fold g. rewrite magnitude_constant. lra.
     - apply Rle_trans with (1 := worst_whole c f (Rabs g * Rabs mean + Rabs beta) magnitudes ltac:(lra)).
       assert (Q := worst_le c f f _ _ (Rle_refl f) Hbs). lra. }
   assert (GE : Rabs g * E <= (1 + u) ^ (n + 2) * (u * (worst c f bs + 2 * total bs)) + (1 + u) ^ (n + 2) * (eta * (Rabs g * fl))).
@@ -168,9 +172,10 @@ Qed.
 (** ** Folded: weights times the factor, rounded, and the normalised bias, beforehand *)
 
 (** Each weight with a factor of its own, if it likes. *)
-Definition folds (w w' : R) : Prop := exists q, factor_is gamma var eps q /\ operation Rmult w q w'.
+Definition rescaled (w w' : R) : Prop := exists q, factor_is gamma var eps q /\
+  operation Rmult w q w'.
 
-Lemma folds_about w w' : folds w w' -> about 7 (Rabs g * Rabs w) (tiny (Rabs w)) (g * w) w'.
+Lemma rescaled_about w w' : rescaled w w' -> about 7 (Rabs g * Rabs w) (tiny (Rabs w)) (g * w) w'.
 Proof.
   intros (q & Hq & H). assert (Kf := about_factor gamma var eps Hvar Heps q Hq). assert (He := eta_pos).
   assert (I := inverse_pos var eps Hvar Heps). assert (G := Rabs_pos gamma). assert (Hw := Rabs_pos w).
@@ -187,9 +192,9 @@ Definition moved (p : R * R) : R :=
   ((1 + u) ^ 7 - 1) * Rabs (g * (fst p * snd p)) + (1 + u) ^ 7 * (tiny (Rabs (fst p)) * Rabs (snd p)).
 Definition moved_bias : R := ((1 + u) ^ 7 - 1) * heavy (Rabs b) + (1 + u) ^ 7 * tiny (Rabs b + Rabs mean).
 
-Lemma folds_moved w w' x : folds w w' -> Rabs (w' * x - g * (w * x)) <= moved (w, x).
+Lemma rescaled_moved w w' x : rescaled w w' -> Rabs (w' * x - g * (w * x)) <= moved (w, x).
 Proof.
-  intros H. destruct (folds_about w w' H) as (_ & _ & K). unfold moved. cbn [fst snd].
+  intros H. destruct (rescaled_about w w' H) as (_ & _ & K). unfold moved. cbn [fst snd].
   replace (w' * x - g * (w * x)) with ((w' - g * w) * x) by ring. rewrite Rabs_mult.
   apply Rle_trans with ((((1 + u) ^ 7 - 1) * (Rabs g * Rabs w) + (1 + u) ^ 7 * tiny (Rabs w)) * Rabs x).
   - apply Rmult_le_compat_r; [apply Rabs_pos|exact K].
@@ -210,12 +215,14 @@ Definition underflow_weights : R :=
 Definition folded_terms (ws' : list R) (b' : R) : list term :=
   map (fun p => Product (fst p) (snd p)) (combine ws' (map snd ws)) ++ [Constant b'].
 
-Theorem normalised_folded ws' b' v : Forall2 (fun p w' => folds (fst p) w') ws ws' -> norm b b' ->
-  sum (folded_terms ws' b') (Finite v) -> in_range (folded_terms ws' b') ->
+Theorem normalised_folded ws' b' zs v : Forall2 (fun p w' => rescaled (fst p) w') ws ws' ->
+  norm b b' ->
+  all_vanish zs -> sum (zs ++ folded_terms ws' b') (Finite v) ->
+    in_range 1 1 (zs ++ folded_terms ws' b') ->
   Rabs (v - exactly (exact_sum terms)) <=
   charge (length ws) (worst c f bs) (total bs) + 3 * underflow_weights + 2 * (eta * flushes (folded_terms ws' b')).
 Proof.
-  intros Hw Hb Hs Hr. set (n := length ws). destruct worst_room as [T0 [W0 W1]]. fold n in W1.
+  intros Hw Hb Hzs Hs Hr. set (n := length ws). destruct worst_room as [T0 [W0 W1]]. fold n in W1.
   assert (Hu := u_pos). assert (He := eta_pos). destruct (bias_moved b' Hb) as [B1 B2].
   assert (P7 := pow_1u 7). assert (S7 := seven).
   (* the terms, one by one *)
@@ -226,16 +233,19 @@ Proof.
     Rabs (exact_sum (ps (combine ws' (map snd ws))) - total (map (fun p => g * (fst p * snd p)) ws)) <= total (map moved ws)).
   { clear -Hw Hvar Heps. unfold n, ps. induction Hw as [|[w x] w' l l' H _ (I1 & I2 & I3)].
     - split; [reflexivity|]. split; [constructor|]. unfold exact_sum. simpl. rewrite Rminus_0_r, Rabs_R0. lra.
-    - cbn [map combine fst snd length] in *. assert (K := folds_moved w w' x H). split; [now rewrite I1|]. split.
-      + constructor; [|exact I2]. cbn [fst snd]. unfold magnitude. cbn [exact].
+    - cbn [map combine fst snd length] in *. assert (K := rescaled_moved w w' x H).
+      split; [now rewrite I1|]. split.
+      + constructor; [|exact I2]. cbn [fst snd]. rewrite magnitude_product.
         replace (w' * x) with ((w' * x - g * (w * x)) + g * (w * x)) by ring. apply Rle_trans with (1 := Rabs_triang _ _). lra.
-      + unfold exact_sum in *. cbn [map total fold_right exact fst snd]. change (fold_right Rplus 0) with total.
+      + unfold exact_sum in *. cbn [map total fold_right fst snd]. rewrite exact_product.
+        change (fold_right Rplus 0) with total.
         match goal with |- Rabs (?a + ?b - (?d + ?e)) <= _ => replace (a + b - (d + e)) with ((a - d) + (b - e)) by ring end.
         apply Rle_trans with (1 := Rabs_triang _ _). lra. }
   destruct Tw as (L & Fm & Ex). set (l' := folded_terms ws' b') in *.
   assert (Ll : length l' = S n) by (unfold l', folded_terms; rewrite app_length, map_length, L; simpl; lia).
   assert (Fl : Forall2 Rle (map magnitude l') larger).
-  { unfold l', folded_terms, larger. rewrite map_app. apply Forall2_app; [exact Fm|]. constructor; [|constructor]. exact B2. }
+  { unfold l', folded_terms, larger. rewrite map_app. apply Forall2_app; [exact Fm|].
+    constructor; [now rewrite magnitude_constant|constructor]. }
   (* all changes together *)
   assert (V0 : 0 <= underflow_weights).
   { unfold underflow_weights. apply Rplus_le_le_0_compat; [|apply tiny_pos; generalize (Rabs_pos b) (Rabs_pos mean); lra].
@@ -246,21 +256,17 @@ Proof.
   { unfold D0, magnitudes, underflow_weights, moved_bias. rewrite total_app. cbn [total fold_right].
     assert (E : total (map moved ws) = ((1 + u) ^ 7 - 1) * total (map (fun p => Rabs (g * (fst p * snd p))) ws) +
       (1 + u) ^ 7 * total (map (fun p => tiny (Rabs (fst p)) * Rabs (snd p)) ws)).
-    { clear. induction ws as [|p l IH]; [simpl; ring|]. cbn [map total fold_right] in *. change (fold_right Rplus 0) with total in *.
-      rewrite IH. unfold moved. ring. }
+    { unfold moved. now rewrite total_map_plus, !total_map_scale. }
     rewrite E. ring. }
   assert (Tl : total larger = total magnitudes + D0).
   { rewrite <- Tmv. unfold larger, magnitudes. rewrite !total_app. cbn [total fold_right].
-    assert (E : total (map (fun p => Rabs (g * (fst p * snd p)) + moved p) ws) =
-      total (map (fun p => Rabs (g * (fst p * snd p))) ws) + total (map moved ws)).
-    { clear. induction ws as [|p l IH]; [simpl; ring|]. cbn [map total fold_right] in *. change (fold_right Rplus 0) with total in *.
-      rewrite IH. ring. }
-    rewrite E. ring. }
+    rewrite total_map_plus. ring. }
   assert (Fg : Forall2 Rle magnitudes larger).
   { assert (M0 : 0 <= moved_bias) by (apply Rle_trans with (2 := B1), Rabs_pos).
     unfold magnitudes, larger. apply Forall2_app; [|constructor; [lra|constructor]].
     clear -Hw Hvar Heps. induction Hw as [|[w x] w' l k H _ IH]; constructor; [|exact IH].
-    assert (K := folds_moved w w' x H). generalize (Rabs_pos (w' * x - g * (w * x))). cbn [fst snd]. lra. }
+    assert (K := rescaled_moved w w' x H). generalize (Rabs_pos (w' * x - g * (w * x))).
+    cbn [fst snd]. lra. }
   assert (Tm := total_le _ _ Hbs). assert (Tm0 := total_pos _ magnitudes_pos).
   set (V := underflow_weights) in *. set (D := ((1 + u) ^ 7 - 1) * total bs + 2 * V).
   assert (HD : 0 <= D0 <= D).
@@ -269,8 +275,9 @@ Proof.
       by (split; [apply Rmult_le_pos|apply Rmult_le_compat_l]; lra).
     assert (0 <= (1 + u) ^ 7 * V <= 2 * V) by (split; [apply Rmult_le_pos|apply Rmult_le_compat_r]; lra). split; lra. }
   assert (X : Rabs (exact_sum l' - exactly (exact_sum terms)) <= D).
-  { rewrite exactly_sum. unfold l', folded_terms. rewrite exact_sum_app. fold ps in Ex. change (exact_sum [Constant b']) with (b' + 0).
-    match goal with |- Rabs (?a + (b' + 0) - (?d + ?e)) <= _ => replace (a + (b' + 0) - (d + e)) with ((a - d) + (b' - e)) by ring end.
+  { rewrite exactly_sum. unfold l', folded_terms. rewrite exact_sum_app, exact_sum_constant.
+    match goal with |- Rabs (?a + b' - (?d + ?e)) <= _ =>
+      replace (a + b' - (d + e)) with ((a - d) + (b' - e)) by ring end.
     apply Rle_trans with (1 := Rabs_triang _ _). unfold ps in Ex. lra. }
   assert (Xf : Rabs (exact_sum l') <= f + D).
   { replace (exact_sum l') with ((exact_sum l' - exactly (exact_sum terms)) + exactly (exact_sum terms)) by ring.
@@ -283,12 +290,11 @@ Proof.
     assert (Q := worst_le c f f _ _ (Rle_refl f) Hbs).
     assert (Lm : length magnitudes = (n + 1)%nat) by (unfold magnitudes; rewrite app_length, map_length; reflexivity).
     rewrite Lm in K. lra. }
-  assert (Ge := in_range_error l' v Hs Hr (n + 2) ltac:(rewrite Ll; lia)).
+  assert (Ge := in_range_error zs l' v Hzs Hs Hr (n + 2) ltac:(rewrite Ll; lia)).
   assert (Ch := charge_folded n (n + 2) (worst c f bs) (total bs) V ltac:(lia) Hn T0 V0 (conj W0 W1)). fold D in Ch. cbv zeta in Ch.
   assert (Hn2 : INR (n + 2) * u <= INR (n + 12) * u) by (apply Rmult_le_compat_r; [lra|apply le_INR; lia]).
   fold n in Hn. destruct (power_near (n + 2) (n + 2) ltac:(lia) ltac:(lra)) as [_ P2]. assert (P1 := pow_1u (n + 2)).
-  assert (F0 : 0 <= eta * flushes l').
-  { apply Rmult_le_pos; [lra|]. unfold flushes. generalize (flush_pos l') (pos_INR (length l')). lra. }
+  assert (F0 : 0 <= eta * flushes l') by (apply Rmult_le_pos; [lra|apply flushes_pos]).
   assert (K1 : (1 + u) ^ (n + 2) * (eta * flushes l') <= 2 * (eta * flushes l')) by (apply Rmult_le_compat_r; lra).
   assert (K2 : (1 + u) ^ (n + 2) * (u * (worst (cap l') (Rabs (exact_sum l')) (map magnitude l') + size l')) <=
                (1 + u) ^ (n + 2) * (u * (worst c f bs + INR (n + 1) * D + (total bs + D)))).

@@ -29,7 +29,8 @@ Lemma computes_operation f a b r : computes f (Finite a) (Finite b) (Finite r) -
   (forall a' b', reads a a' -> reads b b' -> Rabs (f a' b') <= largest) -> operation f a b r.
 Proof.
   intros H Hl. destruct (H a b eq_refl eq_refl) as (a' & b' & Ha & Hb & Hr).
-  destruct (Hr (Hl _ _ Ha Hb)) as (p & Hp & K). exists a', b'. repeat split; [exact Ha|exact Hb|].
+  destruct (rounds_error _ _ Hr (Hl _ _ Ha Hb)) as (p & Hp & K). exists a', b'.
+  repeat split; [exact Ha|exact Hb|].
   injection Hp as ->. exact K.
 Qed.
 

@@ -21,11 +21,11 @@ Proof. exact (check_sound _ _ accepted). Qed.
 
 (** The same with the number written out. *)
 Theorem small_number : always_finite (network_of (expand layers)) /\
-  last_bit_bound (network_of (expand layers)) 0.0006243.
+  last_bit_bound (network_of (expand layers)) 0.000525.
 Proof.
   destruct small_bound as [F B]. split; [exact F|]. intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
   apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
-  assert (H : Z.leb (c_upper certificate * 10000000) (6243 * one) = true) by (vm_cast_no_check (eq_refl true)).
+  assert (H : Z.leb (c_upper certificate * 1000000) (525 * one) = true) by (vm_cast_no_check (eq_refl true)).
   apply Z.leb_le, IZR_le in H. rewrite !mult_IZR, one_is in H. unfold real. lra.
 Qed.
 

@@ -95,19 +95,12 @@ Proof.
     unfold num. lia. }
   apply (valid_sound _ (annotation_of net d) r); [|exact Hr|].
   - apply (near_valid (real 1) (network_of_file file ns) (network_of net)); try assumption.
-    + intros k ws bs Hk. apply units_nth in Hk. destruct Hk as [Hk Eo]. assert (Hu := unit_is _ _ Hk).
-      split; [|cbn [rest annotation_of]; apply real_le, (Re k _ Hu);
-        destruct (Annotation.unit_at net k); try discriminate; eauto].
-      assert (Fk := Fa' k _ Hu).
-      destruct (Annotation.unit_at net k) as [p|zs cs|j c|js|j|j|i j|i j] eqn:Un; try discriminate.
-      injection Eo as -> ->. assert (Bo : r_box (row_nat d k) = false).
-      { destruct (r_box (row_nat d k)) eqn:Bx; [|reflexivity]. now apply (f_box _ _ _ _ _ Fk) in Bx. }
-      cbn [Bound.kept Bound.offset annotation_of]. unfold kept_at, kept_of. rewrite Un, Bo.
-      cbn [offset_of core_of]. rewrite zsum_real.
-      apply linear_affine. intros j Hj. unfold entries in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
-      destruct Hj as (x & <- & Hx). apply (f_reads _ _ _ _ _ Fk). apply in_map_iff. now exists x.
-    + intros k Hk. rewrite Len in Hk. cbn [err annotation_of]. apply real_pos.
-      exact (f_err_pos _ _ _ _ _ (Fa' k _ (unit_is _ _ Hk))).
+    intros k ws b Hk v x Hv Hx. apply units_nth in Hk. destruct Hk as [Hk Eo].
+    assert (Hu := unit_is _ _ Hk).
+    assert (Fk := Fa' k _ Hu). rewrite Eo.
+    apply (values_room net d Fa' k Hk); [|now apply Re|exact Hv|exact Hx].
+    destruct (r_box (row_nat d k)) eqn:Bx; [|reflexivity]. apply (f_box _ _ _ _ _ Fk) in Bx.
+    destruct (Annotation.unit_at net k); discriminate.
   - rewrite F3. now rewrite map_length.
 Qed.
 End File.

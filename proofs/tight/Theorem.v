@@ -8,7 +8,7 @@
 
     Rests on Decided.v, Onnx.v and Sha256.v. *)
 
-From Coq Require Import Reals Lra Lia List ZArith String Uint63.
+From Coq Require Import Reals Lra Lia List ZArith String.
 From Lastbit Require Import Statement hash.Sha256 hash.Hexadecimal operations.Convolution.
 From Lastbit Require Import checker.Program checker.Numbers onnx.File onnx.Placement onnx.Onnx onnx.Units.
 From Lastbit Require Import tight.Decided tight.Data.
@@ -28,8 +28,8 @@ Theorem is_sound : sound nodes = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
 
 (** What a difference of two logits, and what a probability may change by, in units of 2^-100. *)
-Definition bound : Z := 12126 * one / 10000.
-Definition upper : Z := 2943 * one / 10000.
+Definition bound : Z := 13405 * one / 10000.
+Definition upper : Z := 3232 * one / 10000.
 
 Theorem is_bounded : within file nodes flags ratio boundary bound = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
@@ -40,24 +40,24 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 Definition tight_network : network := network_of_file file nodes.
 
 (** The file, and the network that it holds: every value of every allowed execution is finite, and the
-    last bit of no pixel of any image changes a probability by more than 0.2943. *)
+    last bit of no pixel of any image changes a probability by more than this. *)
 Theorem tight :
   (hexadecimal (sha256 file) = model_sha256 /\ read file = Some nodes) /\
-  always_finite tight_network /\ last_bit_bound tight_network 0.2943.
+  always_finite tight_network /\ last_bit_bound tight_network 0.3232.
 Proof.
   split; [exact (conj named is_read)|].
   destruct (decided file nodes flags ratio boundary bound upper is_sound is_bounded) as [F B];
     [now apply Z.leb_le|apply Z.leb_le; exact is_below|].
   split; [exact F|]. intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
   apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
-  assert (H := Z.mul_div_le (2943 * one) 10000 eq_refl). fold upper in H. apply IZR_le in H. rewrite !mult_IZR, one_is in H.
+  assert (H := Z.mul_div_le (3232 * one) 10000 eq_refl). fold upper in H. apply IZR_le in H. rewrite !mult_IZR, one_is in H.
   unfold real. lra.
 Qed.
 
 Check tight.
 Print Assumptions tight.
 
-(** The SHA-256; bytes of the file, pixels, units, operators. *)
+(** The SHA-256; bytes of the file, pixels, units, operators, classes. *)
 Eval vm_compute in model_sha256.
 Definition units_held : N := fold_right N.add 0%N (map (fun t => N.of_nat (units_of t)) (layout nodes)).
-Eval vm_compute in (Sha256.size file, image_pixels nodes, units_held, List.length nodes).
+Eval vm_compute in (Sha256.size file, image_pixels nodes, units_held, List.length nodes, List.length (logit_keys nodes)).

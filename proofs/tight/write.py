@@ -18,10 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lastbit.errors import ModelError
+from lastbit.graph import Affine, Input, Linear, Network, Silu, read_onnx
 from lastbit_check.certificate import hints_of, load, read_bytes
-from lastbit_check.check import Pass
-from lastbit_check.network import Node, normal_form
-from lastbit_check.onnxfile import read
+from lastbit_check.check import network_in
+from lastbit_check.derive.derivation import derive
+from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT
 from lastbit_check.verdict import Rejected, Unreadable
 
 HERE = Path(__file__).resolve().parent
@@ -56,37 +58,36 @@ class Given(NamedTuple):
         return "\n".join([*lines, f"boundary {self.boundary}", f"ratio {self.ratio}", ""])
 
 
-def given(model: bytes, certificate: Path) -> Given:
+def given(model: Path, certificate: Path) -> Given:
     """What Coq is told, from a certificate."""
-    nodes, hints = normal_form(read(model))[:-1], hints_of(load(certificate))
+    network, hints = read_onnx(model), hints_of(load(certificate))
     if not hints.bases:
-        early = frozenset({early_silu(nodes)})
+        early = frozenset({early_silu(network)})
         hints = replace(hints, bases=early, boxes=early)
+    nodes = network.nodes[:-1]
     flags = [(node.name in hints.bases, node.name in hints.boxes) for node in nodes]
     first = [base for base, _ in flags].index(True) + 1
-    walk = Pass(model, hints)
-    for node in nodes[:first]:
-        walk.forms[node.name], _ = walk.forward(node)
-    radius = walk.forms[nodes[first - 1].name].radius.n
-    share = np.max(radius[..., 1:], axis=3) / np.maximum(radius[..., 0], 1)
+    derived = derive(network_in(read_bytes(model)), LAST_BIT, hints)
+    values, *moves = (np.ldexp(x.n, -x.e) for x in derived.radius)
+    share = np.max(moves[EXECUTIONS.index(ANY_TWO)], axis=1) / np.maximum(values[:, 0], 2.0**-90)
     # 2 % more than here: Coq rounds otherwise, and refuses a base that moves by more
     ratio = math.ceil(2**20 * 1.02 * float(np.max(share)))
     return Given(flags, sum(math.prod(node.shape) for node in nodes[:first]), ratio)
 
 
-def early_silu(nodes: list[Node]) -> str:
+def early_silu(network: Network) -> str:
     """The last SiLU through which all paths lead, before the first node that is no layer.
 
     A certificate without bases tells pixels apart to the end; Coq does so up to the first base.
     """
-    found = ""
+    nodes, found = network.nodes, ""
     for k, node in enumerate(nodes):
-        if node.op not in ("input", "affine", "linear", "silu"):
+        if not isinstance(node, Input | Affine | Linear | Silu):
             break
-        if node.op == "silu":
+        if isinstance(node, Silu):
             found = node.name
         readers = [other for other in nodes if node.name in other.inputs]
-        if readers != nodes[k + 1 : k + 2]:
+        if readers != [*nodes[k + 1 : k + 2]]:
             break
     if not found:
         sys.exit("proofs/tight/write.py: no SiLU through which all paths from the image lead")
@@ -97,8 +98,8 @@ def main(model: Path, certificate: Path, folder: Path) -> None:
     """Write Data.v and flags.txt into ``folder``."""
     try:
         data = read_bytes(model)
-        told = given(data, certificate)
-    except (Unreadable, Rejected) as error:
+        told = given(model, certificate)
+    except (ModelError, Unreadable, Rejected) as error:
         sys.exit(f"proofs/tight/write.py: {error}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "Data.v").write_text(LITERALS(data) + told.literals())

@@ -7,11 +7,11 @@
       network of the file is [sound], [absorbing], and all of it [behind] that convolution;
     - [one_pattern]: data that are the bits of IEEE 754 binary32 meet what is asked of patterns.
 
-    Rests on Stem.v. Stands behind [absorbs] of bytes.py. *)
+    Rests on Stem.v. Stands behind [absorbs] of byte_tables.py. *)
 
 From Coq Require Import Reals Lra Lia List ZArith Arith Bool Uint63.
 From Flocq Require Import IEEE754.Binary IEEE754.Bits.
-From Lastbit Require Import Statement operations.Convolution binary32.Rounding.
+From Lastbit Require Import Statement operations.Convolution binary32.Rounding binary32.Ieee.
 From Lastbit Require Import zero.Absorb onnx.File onnx.Placement zero.Stem.
 Import ListNotations.
 Open Scope R_scope.

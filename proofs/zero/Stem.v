@@ -1,12 +1,13 @@
 (** * A first convolution that lets no last bit through
 
     - [absorbing]: decides that a network begins with bytes, their division by 255, and a convolution
-      each of whose channels has one weight that is not 0, and absorbs: 256 bytes for each channel;
+      that takes in that division, and each of whose channels has one weight that is not 0, and
+      absorbs: 256 bytes for each channel;
     - [stem_value]: then every execution whose convolution is stored in binary32 computes, at each of
       its units, one positive number, which depends on [v p / 2] for one pixel [p], or on nothing;
     - [stem_same]: images that differ in the last bit of one pixel leave the same numbers.
 
-    Rests on Absorb.v and Placement.v. Stands behind [tables] and [absorb.bytes] of bytes.py. *)
+    Rests on Absorb.v and Placement.v. Stands behind [tables] and [absorb.bytes] of byte_tables.py. *)
 
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Permutation Uint63.
 From Lastbit Require Import Statement Totals binary32.Terms operations.Convolution.
@@ -34,9 +35,12 @@ Definition channel_absorbs (file : list int) (weights_at bias_at : N) (per rows 
 
 Definition absorbing (file : list int) (ns : list node) : bool :=
   match ns with
-  | Bytes c h w :: Divide 0 d :: Conv 1 weights_at bias_at outputs groups rows cols _ _ _ _ _ _ :: _ =>
-      forallb (fun ch => units_at file d ch =? 255 * 2 ^ 149)%Z (seq 0 c) &&
-      forallb (channel_absorbs file weights_at bias_at (c / groups) rows cols) (seq 0 outputs)
+  | Bytes c h w :: Divide 0 _ :: Conv 0 (Some d) [] k :: _ =>
+      let per := Nat.div c (w_groups k) in
+      (units_at file d 0 =? 255 * 2 ^ 149)%Z && (N.of_nat per * N.of_nat (w_rows k) * N.of_nat
+        (w_cols k) <=? 2 ^ 18)%N &&
+      forallb (channel_absorbs file (weights_at k) (bias_at k) per (w_rows k) (w_cols k)) (seq 0
+        (w_outputs k))
   | _ => false
   end.
 
@@ -68,51 +72,60 @@ Lemma ulps_0 : ulps 0 = 0. Proof. unfold ulps. lra. Qed.
 
 Section Stem.
 Variable file : list int.
-Variables (c h w : nat) (d weights_at bias_at : N).
-Variables (outputs groups rows cols stride_y stride_x top left oh ow : nat) (rest : list node).
+Variables (c h w : nat) (d' d : N) (win : window) (rest : list node).
 
-Let per : nat := (c / groups)%nat.
-Let conv : node := Conv 1 weights_at bias_at outputs groups rows cols stride_y stride_x top left oh ow.
-Let ns : list node := Bytes c h w :: Divide 0 d :: conv :: rest.
-Let t1 : tensor := {| first := c * h * w; channels := c; height := h; width := w |}.
-Let k : kernel := kernel_at file per weights_at bias_at outputs groups rows cols stride_y stride_x top left.
+Notation rows := (w_rows win).
+Notation cols := (w_cols win).
+Notation outputs := (w_outputs win).
+Notation oh := (w_height win).
+Notation ow := (w_width win).
+Let per : nat := (c / w_groups win)%nat.
+Let conv : node := Conv 0 (Some d) [] win.
+Let ns : list node := Bytes c h w :: Divide 0 d' :: conv :: rest.
+Let t0 : tensor := {| first := 0; channels := c; height := h; width := w |}.
+Let k : kernel := kernel_at file per win.
 
 Lemma layout_head : exists new, layout ns =
-  {| first := 0; channels := c; height := h; width := w |} :: t1 ::
+  t0 :: {| first := c * h * w; channels := c; height := h; width := w |} ::
   {| first := c * h * w + c * h * w; channels := outputs; height := oh; width := ow |} :: new.
 Proof.
   unfold layout, ns, conv. cbn [place tensor_of nth app]. unfold at_place, units_of. cbn [channels height width first]. rewrite !Nat.add_0_r.
   edestruct place_app as (new & -> & _). now exists new.
 Qed.
 
-Lemma tensor_1 : tensor_at ns 1 = t1. Proof. unfold tensor_at. destruct layout_head as (new & ->). reflexivity. Qed.
+Lemma tensor_0 : tensor_at ns 0 = t0. Proof. unfold tensor_at. destruct layout_head as (new & ->).
+reflexivity. Qed.
 Lemma tensor_2 : units_of (tensor_at ns 2) = (outputs * oh * ow)%nat.
 Proof. unfold tensor_at. destruct layout_head as (new & ->). reflexivity. Qed.
 
 (** The terms of one output: its one tap, if that lies in the image, and what is 0. *)
-Lemma one_tap o y x : channel_absorbs file weights_at bias_at per rows cols o = true ->
-  exists W i a b z, absorbs W (units_at file bias_at o) = true /\ weights k o i a b = ulps W /\
-    Forall (fun wj => fst wj = 0) z /\ Permutation (taps t1 k o y x) (z ++ tap t1 k o y x i a b).
+Lemma one_tap o y x : channel_absorbs file (weights_at win) (bias_at win) per rows cols o = true ->
+  exists W i a b z, absorbs W (units_at file (bias_at win) o) = true /\
+    weights k o i a b = ulps W /\
+    Forall (fun wj => fst wj = 0) z /\ Permutation (taps t0 k o y x) (z ++ tap t0 k o y x i a b).
 Proof.
   unfold channel_absorbs. set (keep := fun ix => _). destruct (filter keep _) as [|[[i a] b] [|? ?]] eqn:E; try discriminate.
-  intros A. exists (weight_units file weights_at per rows cols o (i, a, b)), i, a, b.
+  intros A. exists (weight_units file (weights_at win) per rows cols o (i, a, b)), i, a, b.
   assert (I : In (i, a, b) (filter keep (triples per rows cols))) by (rewrite E; now left).
   apply filter_In in I. destruct I as [I _]. apply triples_in in I. destruct I as (Hi & Ha & Hb).
   assert (Z : forall i' a' b', (i' < per)%nat -> (a' < rows)%nat -> (b' < cols)%nat -> (i', a', b') <> (i, a, b) ->
-    Forall (fun wj => fst wj = 0) (tap t1 k o y x i' a' b')).
+    Forall (fun wj => fst wj = 0) (tap t0 k o y x i' a' b')).
   { intros i' a' b' Hi' Ha' Hb' N. unfold tap. destruct (inside _ _ _ _); constructor; [|constructor]. 
     destruct (keep (i', a', b')) eqn:K.
     - exfalso. assert (J : In (i', a', b') (filter keep (triples per rows cols))) by (apply filter_In; split; [now apply in_triples|exact K]).
       rewrite E in J. destruct J as [J|[]]. congruence.
     - unfold keep in K. apply negb_false_iff, Z.eqb_eq in K. cbn [weight_units] in K.
-      change (ulps (units_at file weights_at (((o * per + i') * rows + a') * cols + b')) = 0). now rewrite K, ulps_0. }
-  destruct (flat_one (fun i' => flat_map (fun a' => flat_map (tap t1 k o y x i' a') (seq 0 cols)) (seq 0 rows)) (fun wj => fst wj = 0) per i Hi)
+      change (ulps (units_at file (weights_at win) (((o * per + i') * rows + a') * cols + b')) =
+        0). now rewrite K, ulps_0. }
+  destruct (flat_one (fun i' => flat_map (fun a' =>
+    flat_map (tap t0 k o y x i' a') (seq 0 cols)) (seq 0 rows)) (fun wj => fst wj = 0) per i Hi)
     as (z1 & F1 & P1).
   { intros i' Hi' N. apply Forall_flat_map, Forall_forall. intros a' Ha'. apply in_seq in Ha'.
     apply Forall_flat_map, Forall_forall. intros b' Hb'. apply in_seq in Hb'. apply Z; try lia. congruence. }
-  destruct (flat_one (fun a' => flat_map (tap t1 k o y x i a') (seq 0 cols)) (fun wj => fst wj = 0) rows a Ha) as (z2 & F2 & P2).
+  destruct (flat_one (fun a' => flat_map (tap t0 k o y x i a') (seq 0 cols)) (fun wj =>
+    fst wj = 0) rows a Ha) as (z2 & F2 & P2).
   { intros a' Ha' N. apply Forall_flat_map, Forall_forall. intros b' Hb'. apply in_seq in Hb'. apply Z; try lia. congruence. }
-  destruct (flat_one (tap t1 k o y x i a) (fun wj => fst wj = 0) cols b Hb) as (z3 & F3 & P3).
+  destruct (flat_one (tap t0 k o y x i a) (fun wj => fst wj = 0) cols b Hb) as (z3 & F3 & P3).
   { intros b' Hb' N. apply Z; try lia. congruence. }
   exists (z1 ++ z2 ++ z3). split; [exact A|]. split; [reflexivity|]. split; [repeat (apply Forall_app; split); assumption|].
   apply perm_trans with (1 := P1). rewrite <- !app_assoc. apply Permutation_app_head.
@@ -126,26 +139,44 @@ Hypothesis Hs : sound ns = true.
 
 Let net : network := network_of_file file ns.
 
-Lemma image_divided v x p s : image v -> execution net v x p -> (s < c * h * w)%nat ->
-  exists r, x (c * h * w + s)%nat = Finite r /\ Rabs (r - IZR (v s) / 255) <= 3 * u.
+Lemma image_read v x p s : image v -> execution net v x p -> (s < c * h * w)%nat ->
+  x s = Finite (IZR (v s)).
 Proof.
-  intros Hv [Hx _] L. apply andb_true_iff in Ha. destruct Ha as [Hd _]. destruct layout_head as (new & El).
-  assert (E0 : x s = Finite (IZR (v s))).
-  { assert (K := unit_at file ns Hs 0 (Bytes c h w) s (Pixel s) eq_refl). unfold tensor_at in K. rewrite El in K.
-    apply (Hx s (Pixel s)), K. cbn [units_of_node]. rewrite nth_error_map, (nth_error_nth' _ 0%nat) by (now rewrite seq_length).
-    now rewrite seq_nth. }
-  assert (E1 : divides (x s) (Finite 255) (x (c * h * w + s)%nat)).
-  { set (t0 := {| first := 0; channels := c; height := h; width := w |}) in El.
-    assert (K := unit_at file ns Hs 1 (Divide 0 d) s (Quotient s (float_at file d (s / area t0))) eq_refl). unfold tensor_at in K.
-    rewrite El in K. assert (F : float_at file d (s / area t0) = 255).
-    { rewrite forallb_forall in Hd. assert (C : In (s / area t0)%nat (seq 0 c)).
-      { apply in_seq. split; [lia|]. apply (channel_in t0). exact L. }
-      apply Hd, Z.eqb_eq in C. unfold float_at, ulps. rewrite C, mult_IZR.
-      change (IZR (2 ^ 149)) with (Flocq.Core.Raux.bpow Flocq.Core.Zaux.radix2 149). rewrite Rmult_assoc, <- Flocq.Core.Raux.bpow_plus. simpl. lra. }
-    rewrite F in K. refine (proj1 (Hx (c * h * w + s)%nat (Quotient s 255) (K _))). cbn [units_of_node nth]. unfold each.
-    rewrite nth_error_map, (nth_error_nth' _ 0%nat) by (now rewrite seq_length). rewrite seq_nth by exact L.
-    change (Some (Quotient s (float_at file d (s / area t0))) = Some (Quotient s 255)). now rewrite F. }
-  rewrite E0 in E1. exact (quotient_near (v s) _ (Hv s) E1).
+  intros Hv [Hx _] L. destruct layout_head as (new & El).
+  assert (K := unit_at file ns Hs 0 (Bytes c h w) s (Pixel s) eq_refl). unfold tensor_at in K.
+  rewrite El in K.
+  apply (Hx s (Pixel s)), K. cbn [units_of_node].
+  rewrite nth_error_map, (nth_error_nth' _ 0%nat) by (now rewrite seq_length).
+  now rewrite seq_nth.
+Qed.
+
+Lemma divided_by : over_of file (Some d) = [Over 255].
+Proof.
+  assert (H := Ha). unfold absorbing, ns, conv in H. rewrite !andb_true_iff, Z.eqb_eq in H.
+  destruct H as [[H _] _].
+  cbn [over_of]. unfold float_at, ulps. rewrite H, mult_IZR.
+  change (IZR (2 ^ 149)) with (Flocq.Core.Raux.bpow Flocq.Core.Zaux.radix2 149).
+  rewrite Rmult_assoc, <- Flocq.Core.Raux.bpow_plus.
+  do 2 f_equal. simpl. lra.
+Qed.
+
+Lemma few_taps o y x : INR (length (taps t0 k o y x)) <= 2 ^ 18.
+Proof.
+  assert (H := Ha). unfold absorbing, ns, conv in H. rewrite !andb_true_iff, N.leb_le in H.
+  destruct H as [[_ H] _].
+  assert (L : (length (taps t0 k o y x) <= per * rows * cols)%nat).
+  { assert (G : forall A (f : nat -> list A) m n, (forall i, length (f i) <= m)%nat ->
+      (length (flat_map f (seq 0 n)) <= n * m)%nat).
+    { intros A f m n Hf. induction n as [|n IH]; [apply le_n
+        |]. rewrite seq_S, flat_map_app, app_length. cbn [flat_map].
+      rewrite app_nil_r. generalize (Hf (0 + n)%nat). lia. }
+    unfold taps. change (Convolution.inputs t0 k) with per. change (Convolution.rows k) with rows.
+    change (Convolution.cols k) with cols.
+    rewrite <- Nat.mul_assoc. apply G. intros i. apply G. intros a.
+    apply Nat.le_trans with (cols * 1)%nat; [apply G; intros b; unfold tap;
+      destruct (inside _ _ _ _); cbn; lia|lia]. }
+  fold per in H. apply Rle_trans with (IZR (2 ^ 18)); [|simpl; lra]. rewrite INR_IZR_INZ.
+  apply IZR_le. lia.
 Qed.
 
 (** The byte that a unit depends on. *)
@@ -155,53 +186,65 @@ Theorem stem_value n : In n (tensor_units ns 2) -> exists W B source, forall v x
   image v -> execution net v x p -> stored ns 2 x ->
   x n = Finite (ulps (remains W B (read_byte v source / 2))) /\ 0 < ulps (remains W B (read_byte v source / 2)).
 Proof.
-  intros Hn. assert (Hc := Ha). apply andb_true_iff in Hc. destruct Hc as [_ Hc]. rewrite forallb_forall in Hc.
+  intros Hn. assert (Hc := Ha). unfold absorbing, ns, conv in Hc.
+  rewrite !andb_true_iff, forallb_forall in Hc. destruct Hc as [_ Hc].
   assert (In_n := Hn). unfold tensor_units in Hn. apply in_seq in Hn. fold (tensor_at ns 2) in Hn. rewrite tensor_2 in Hn.
   set (r := (n - first (tensor_at ns 2))%nat). assert (Lr : (r < outputs * oh * ow)%nat) by (unfold r; lia).
   set (o := (r / (oh * ow))%nat). set (yy := (r / ow mod oh)%nat). set (xx := (r mod ow)%nat).
   assert (Lo : (o < outputs)%nat).
   { unfold o. apply Nat.div_lt_upper_bound; [|lia]. intros Z. rewrite <- Nat.mul_assoc, Z in Lr. lia. }
-  assert (U : nth_error (units_of_node file (layout ns) conv) r = Some (output t1 k o yy xx)).
-  { unfold conv. cbn [units_of_node]. fold (tensor_at ns 1). rewrite tensor_1. unfold convolution.
+  assert (U : nth_error (units_of_node file (layout ns) conv) r = Some (output t0 k [Over 255] []
+    o yy xx)).
+  { unfold conv. cbn [units_of_node]. fold (tensor_at ns 0). rewrite tensor_0,
+      divided_by. unfold convolution.
     rewrite nth_error_map, (nth_error_nth' _ 0%nat) by (rewrite seq_length; exact Lr). rewrite seq_nth by exact Lr. reflexivity. }
   assert (Un := unit_at file ns Hs 2 conv r _ eq_refl U).
   replace (first (tensor_at ns 2) + r)%nat with n in Un by (unfold r; lia).
-  assert (Ops : forall j, In j (map snd (taps t1 k o yy xx)) -> exists s, (s < c * h * w)%nat /\ j = (c * h * w + s)%nat).
-  { intros j Hj. destruct (operands_placed file ns Hs 2 conv r _ j eq_refl U Hj) as (i & [<-|[]] & Wi).
-    unfold within in Wi. rewrite tensor_1 in Wi. exists (j - c * h * w)%nat. unfold units_of in Wi. cbn in Wi. lia. }
+  assert (Ops : forall j, In j (map snd (taps t0 k o yy xx)) -> (j < c * h * w)%nat).
+  { intros j Hj. destruct (operands_placed file ns Hs 2 conv r _ j eq_refl U) as (i & [<-|[]] & Wi).
+    - cbn [operands output]. rewrite map_app. apply in_or_app. left. unfold weighted.
+      now rewrite map_map.
+    - unfold within in Wi. rewrite tensor_0 in Wi. unfold units_of in Wi. cbn in Wi. lia. }
   destruct (one_tap o yy xx (Hc o ltac:(apply in_seq; lia))) as (W & i & a & b & z & Ab & Ew & Fz & P).
-  assert (Sum : forall v x p, image v -> execution net v x p -> exists rr,
-    (forall s, (s < c * h * w)%nat -> Rabs (rr (c * h * w + s)%nat - IZR (v s) / 255) <= 3 * u) /\
-    all_vanish (products z rr) /\
-    sum (products (taps t1 k o yy xx) rr ++ [Constant (ulps (units_at file bias_at o))]) (x n)).
-  { intros v x p Hv Hx. exists (fun j => match x j with Finite q => q | Overflow => 0 end). split; [|split].
-    - intros s Ls. destruct (image_divided v x p s Hv Hx Ls) as (q & -> & Q). exact Q.
-    - apply Forall_map. apply Forall_impl with (2 := Fz). intros [w' j] E. cbn in E. unfold vanishes. cbn. rewrite E. ring.
-    - apply (proj1 Hx n _ Un). intros j Hj. destruct (Ops j Hj) as (s & Ls & ->).
-      destruct (image_divided v x p s Hv Hx Ls) as (q & -> & _). reflexivity. }
-  exists W, (units_at file bias_at o). unfold tap in P. destruct (inside _ _ _ _) eqn:I.
+  set (bias := ulps (units_at file (bias_at win) o)).
+  set (term_for := fun (v : nat -> Z) (wj : R * nat) => tap_of (fst wj) (IZR (v (snd wj)))).
+  assert (S : forall v x p, image v -> execution net v x p ->
+    sum (map (term_for v) (taps t0 k o yy xx) ++ [([], bias)]) (x n)).
+  { intros v x p Hv Hx. assert (K := proj1 Hx n _ Un (fun j =>
+      IZR (v j))). unfold terms, weighted, added, constants in K.
+    cbn [map] in K. rewrite app_nil_r, !map_map in K. apply K. intros j Hj.
+    apply (image_read v x p j Hv Hx), Ops. exact Hj. }
+  assert (Iz : forall v, image v -> Forall idle (map (term_for v) z)).
+  { intros v Hv. apply Forall_map. apply Forall_impl with (2 := Fz). intros [w' j]
+      E. cbn in E. subst w'.
+    exists (IZR (v j)). split; [reflexivity|]. destruct (Hv j) as [V0 V1]. apply IZR_le in V0, V1.
+    rewrite Rabs_pos_eq; lra. }
+  assert (Nz : forall v, INR (length (map (term_for v) z)) <= 2 ^ 18).
+  { intros v. apply Rle_trans with (2 := few_taps o yy xx). apply le_INR. rewrite map_length,
+      (Permutation_length P), app_length. lia. }
+  exists W, (units_at file (bias_at win) o). unfold tap in P. destruct (inside _ _ _ _) eqn:I.
   - set (j := position _ _ _ _) in P. rewrite Ew in P.
-    assert (Hj : In j (map snd (taps t1 k o yy xx))).
-    { apply in_map_iff. exists (ulps W, j). split; [reflexivity|]. apply Permutation_in with (1 := Permutation_sym P).
-      apply in_or_app. right. now left. }
-    destruct (Ops j Hj) as (s & Ls & Ej). exists (Some s). intros v x p Hv Hx St. cbn [read_byte].
-    destruct (Sum v x p Hv Hx) as (rr & N & V & S).
-    apply (absorbed W (units_at file bias_at o) (v s) (rr j) (products z rr) _ (x n) Ab (Hv s)) with (4 := S); [|exact V| |].
-    + rewrite Ej. now apply N.
-    + apply perm_trans with (products (z ++ [(ulps W, j)]) rr ++ [Constant (ulps (units_at file bias_at o))]).
-      * apply Permutation_app_tail. unfold products. now apply Permutation_map.
-      * unfold products. rewrite map_app, <- app_assoc. apply Permutation_refl.
+    exists (Some j). intros v x p Hv Hx St. cbn [read_byte].
+    apply (absorbed W (units_at file (bias_at win) o) (v j) (map (term_for v) z) _ (x n) Ab (Hv j)
+      (Iz v Hv) (Nz v)) with (2 := S v x p Hv Hx).
+    + fold bias. apply perm_trans with (map (term_for v) (z ++ [(ulps W, j)]) ++ [([], bias)]).
+      * apply Permutation_app_tail. now apply Permutation_map.
+      * rewrite map_app, <- app_assoc. apply Permutation_refl.
     + intros q Eq. exact (St n q In_n Eq).
   - rewrite app_nil_r in P. exists None. intros v x p Hv Hx St. cbn [read_byte].
-    destruct (Sum v x p Hv Hx) as (rr & N & V & S).
-    assert (S' : sum ([Product (ulps W) 0] ++ (products (taps t1 k o yy xx) rr ++ [Constant (ulps (units_at file bias_at o))])) (x n)).
-    { apply sum_more_zeros with (x n); [|exact S|].
-      - constructor; [|constructor]. unfold vanishes. cbn. ring.
-      - intros q Eq. exists q. split; [apply reads_refl|exact Eq]. }
-    apply (absorbed W (units_at file bias_at o) 0 0 (products z rr) _ (x n) Ab ltac:(lia)) with (4 := S'); [|exact V| |].
-    + replace (0 - 0 / 255) with 0 by field. rewrite Rabs_R0. generalize u_pos. lra.
-    + cbn [app]. apply perm_trans with (Product (ulps W) 0 :: (products z rr ++ [Constant (ulps (units_at file bias_at o))])).
-      * apply perm_skip, Permutation_app_tail. unfold products. now apply Permutation_map.
+    assert (S' : sum ([tap_of (ulps W) 0]
+      ++ (map (term_for v) (taps t0 k o yy xx) ++ [([], bias)])) (x n)).
+    { apply sum_adds with (Finite 0) (x n); [|exact (S v x p Hv Hx)|].
+      - apply sum_zeros. constructor; [|constructor]. split; [rewrite exact_tap; field|].
+        intros [E|[E|[]]]; [discriminate|]. injection E. lra.
+      - intros p0 q [= <-] Eq. exists 0, q. split; [apply reads_refl|]. split; [apply reads_refl|].
+        rewrite Rplus_0_l, Eq.
+        split; [apply rounds_exact|]. split; [easy|]. now intros ->. }
+    apply (absorbed W (units_at file (bias_at win) o) 0 (map (term_for v) z) _ (x n) Ab ltac:(lia)
+      (Iz v Hv) (Nz v)) with (2 := S').
+    + fold bias. cbn [app]. apply perm_trans with (tap_of (ulps W) 0 :: (map (term_for v) z ++
+        [([], bias)])).
+      * apply perm_skip, Permutation_app_tail. now apply Permutation_map.
       * apply Permutation_cons_app. apply Permutation_refl.
     + intros q Eq. exact (St n q In_n Eq).
 Qed.
@@ -239,6 +282,7 @@ Theorem absorbed_same file ns v v' q x x' p p' n : sound ns = true -> absorbing 
   execution (network_of_file file ns) v x p -> execution (network_of_file file ns) v' x' p' ->
   stored ns 2 x -> stored ns 2 x' -> exists r, 0 < r /\ x n = Finite r /\ x' n = Finite r.
 Proof.
-  intros Hs Ha. destruct ns as [|[c h w| | | | | | |] [|[|[|x0] d| | | | | |] [|[| |[|[|x1]]| | | | |] rest]]]; try discriminate Ha.
+  intros Hs Ha. destruct ns as [|[c h w| | | | | | |] [|[|[|x0] d'| | | | | |] [|[| |[|x1] [d|] [
+    |y others] k| | | | |] rest]]]; try discriminate Ha.
   intros Hn Hv N Hx Hx' St St'. eapply stem_same; eassumption.
 Qed.

@@ -7,7 +7,7 @@
 
     Rests on Programs.v, Onnx.v and Sha256.v. *)
 
-From Coq Require Import Reals List ZArith Arith Bool String Uint63.
+From Coq Require Import Reals List ZArith Arith Bool String.
 From Lastbit Require Import Statement hash.Sha256 hash.Hexadecimal operations.Convolution.
 From Lastbit Require Import zero.Absorb onnx.File onnx.Placement zero.Stem zero.Programs onnx.Onnx zero.Data.
 Import ListNotations.
@@ -62,6 +62,7 @@ Qed.
 Check zero.
 Print Assumptions zero.
 
-(** The SHA-256; bytes of the file; pixels; units of the tensor conv_stem; operators. *)
+(** The SHA-256; bytes of the file; pixels; units of the tensor conv_stem; operators; classes. *)
 Eval vm_compute in model_sha256.
-Eval vm_compute in (Sha256.size file, units_of (nth 0 (layout nodes) nowhere), List.length stem, List.length nodes).
+Eval vm_compute in (Sha256.size file, units_of (nth 0 (layout nodes) nowhere), List.length stem, List.length nodes,
+  List.length (logits zero_network)).

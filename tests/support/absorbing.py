@@ -43,7 +43,6 @@ def absorber(
     b, count = OnnxBuilder(), len(taps)
     image = b.input_bytes((1, side, side))
     x = b.div(image, 255, "pixels") if step else b.affine(image, "mul", np.float32(1 / 255))
-    pixels = x
     kernel = np.zeros((count, 1, 3, 3))
     for channel, tap in enumerate(taps):
         kernel[channel, 0, *tap] = weight
@@ -64,7 +63,8 @@ def absorber(
     x = b.conv(x, np.random.default_rng(1).normal(size=(3, count, 1, 1)), np.zeros(3), name="mix")
     x = b.mean(x)
     if around:
-        x = b.add(x, b.conv(b.mean(pixels), np.ones((3, 1, 1, 1)), np.zeros(3)))
+        way = b.conv(b.mean(image), np.ones((3, 1, 1, 1)), np.zeros(3))
+        x = b.add(b.silu(x), b.silu(way))
     b.softmax(b.dense(x, np.random.default_rng(2).normal(size=(3, 3)), np.zeros(3), "logits"))
     return b.to_bytes()
 
