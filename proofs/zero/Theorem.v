@@ -65,4 +65,4 @@ Print Assumptions zero.
 (** The SHA-256; bytes of the file; pixels; units of the tensor conv_stem; operators; classes. *)
 Eval vm_compute in model_sha256.
 Eval vm_compute in (Sha256.size file, units_of (nth 0 (layout nodes) nowhere), List.length stem, List.length nodes,
-  List.length (logits zero_network)).
+  List.length (tensor_units nodes (Nat.pred (List.length nodes)))).
