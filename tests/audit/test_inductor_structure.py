@@ -106,7 +106,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     return audited(residual(), tmp_path_factory.mktemp("residual"))
 
 
-def aten(subject: Audited) -> tuple[torch.fx.Graph, list[torch.Tensor]]:
+def aten(subject: Audited) -> tuple[Any, list[Any]]:
     """The graph that inductor is given, and what its placeholders are: no code is generated."""
     from torch._dynamo.backends.common import aot_autograd
     from torch._inductor.decomposition import select_decomp_table
@@ -122,7 +122,7 @@ def aten(subject: Audited) -> tuple[torch.fx.Graph, list[torch.Tensor]]:
                 node.replace_all_uses_with(node.args[0])
                 module.graph.erase_node(node)
 
-        def run(*given: torch.Tensor) -> Any:
+        def run(*given: Any) -> Any:
             found.append((module.graph, [*given]))
             return module(*given)
 
@@ -136,7 +136,7 @@ def aten(subject: Audited) -> tuple[torch.fx.Graph, list[torch.Tensor]]:
     return found[0]
 
 
-def traced(subject: Audited, graph: torch.fx.Graph, given: list[torch.Tensor]) -> Tracing:
+def traced(subject: Audited, graph: Any, given: list[Any]) -> Tracing:
     from lastbit.audit.structure.fx_graph import traced_fx
 
     tracing = Tracing(subject.subject.structures.expected)
@@ -144,7 +144,7 @@ def traced(subject: Audited, graph: torch.fx.Graph, given: list[torch.Tensor]) -
     return tracing
 
 
-def target(graph: torch.fx.Graph, name: str, which: int = 0) -> torch.fx.Node:
+def target(graph: Any, name: str, which: int = 0) -> Any:
     return [n for n in graph.nodes if name in str(n.target)][which]
 
 

@@ -140,6 +140,7 @@ class Tracing:
             return _multiplied(self._joined(what, value, size, (x, y)), x, y)
         for operand in (x, y):
             self._has_to_be_a_node(what, operand)
+            self.moved += bool(operand.multiple)
         found = self._joined(what, value, size, (x, y), product=True)
         if not found.node:
             self.refuse(what, f"a product of {_named(x)} and {_named(y)}")
@@ -251,7 +252,7 @@ def _multiplied(found: Traced, x: Traced, y: Traced) -> Traced:
         return found
     other = y if x.constant else x
     name = other.node or other.multiple
-    return replace(found, multiple=name, lacking=True) if name else found
+    return replace(found, multiple=name)
 
 
 def _named(x: Traced) -> str:
