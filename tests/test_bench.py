@@ -18,6 +18,8 @@ from soundness.harness import built
 from soundness.small import certified
 from support.networks import RandomNetwork
 
+pytestmark = pytest.mark.slow
+
 BENCH = Path(__file__).parent.parent / "bench"
 
 

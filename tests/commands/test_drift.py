@@ -14,6 +14,8 @@ from lastbit.cli import main
 from lastbit.graph import OnnxBuilder
 from soundness.small import model as small_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

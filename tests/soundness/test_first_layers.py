@@ -24,6 +24,8 @@ from soundness.curved import SIDE, based, two_curved_layers
 from soundness.harness import Subject, assault, built, subject_of
 from soundness.programs import ways
 
+pytestmark = pytest.mark.slow
+
 
 def separable(subject: Subject, executions: str) -> Fraction:
     """What follows without the exact form of the first layers."""

@@ -22,6 +22,8 @@ from soundness.mutants.campaign import Judge, difference, library
 from soundness.mutants.meaning import MEANING, attributed, described
 from soundness.mutants.mutate import FIELDS, Change, Spoiler, encoded, rebuilt
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("LASTBIT_MUTANTS", "100000"))
 SIZE = 1000  # of a file of which a round makes 100 mutants; fewer of a larger one
 

@@ -21,6 +21,8 @@ from lastbit.training import Recipe, Trained, train
 from lastbit.training.checkpoint import CHECKPOINT_FILE, load, save
 from training.small import random_mnist, small_recipe
 
+pytestmark = pytest.mark.slow
+
 TIGHT = small_recipe("tight")
 TRAINING, TEST = random_mnist(40, 0), random_mnist(10, 1)
 STEPS = 2
