@@ -14,6 +14,8 @@ TORCH ?= torch==2.13.0
 COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
 OCAML_PACKAGES := ocaml-nox
 CHECKER := build/checker
+# Tests run side by side, one process a core.
+SPREAD ?= --numprocesses auto --dist worksteal
 
 .PHONY: help prove test quick lint format proofs coqchk theorem theorem-small theorem-zero checker clean
 
@@ -35,11 +37,11 @@ prove: $(VENV)/.core
 	$(BIN)/lastbit prove
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 # What is not marked as slow.
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
