@@ -15,11 +15,12 @@ COQ_PACKAGES := coq libcoq-flocq libcoq-interval libcoq-coquelicot
 OCAML_PACKAGES := ocaml-nox
 CHECKER := build/checker
 
-.PHONY: help prove test lint format proofs coqchk theorem theorem-small theorem-zero checker clean
+.PHONY: help prove test quick lint format proofs coqchk theorem theorem-small theorem-zero checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
 	@echo 'make test    every test'
+	@echo 'make quick   the tests that are not slow, in under three minutes'
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
@@ -35,6 +36,10 @@ prove: $(VENV)/.core
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What is not marked as slow.
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

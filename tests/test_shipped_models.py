@@ -15,6 +15,8 @@ from lastbit.witness.replay import replay
 from lastbit.witness.runtimes import OnnxRuntime
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 
+pytestmark = pytest.mark.slow
+
 MODELS = shipped_models()
 
 

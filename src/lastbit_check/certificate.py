@@ -101,7 +101,8 @@ def load(path: Path) -> Manifest:
     with reading(f"{path} is not a certificate"):
         fields: Any = _json(read_bytes(path).decode())
     right = isinstance(fields, dict) and cast("Manifest", fields).get("format") == FORMAT
-    readable(right, f"{path} is not a certificate of format {FORMAT}")
+    message = f"{path} is not a certificate of format {FORMAT}"
+    readable(right, f"{message}; `lastbit prove` makes one of its model")
     return parse(cast("Manifest", fields))
 
 

@@ -10,7 +10,7 @@ from lastbit_check.files.declared import check_declared, image_shape
 from lastbit_check.files.operators import legal
 from lastbit_check.network import Network, Node, Sum
 from lastbit_check.onnxfile import OnnxGraph, Tensor
-from lastbit_check.operators import RULES
+from lastbit_check.operators import FORMS, RULES
 from lastbit_check.operators.reading import Reader
 from lastbit_check.verdict import at, reading, require
 
@@ -18,8 +18,9 @@ from lastbit_check.verdict import at, reading, require
 def network_of(graph: OnnxGraph) -> Network:
     """The normal form. Raises Rejected (rules model.*) for what is not covered."""
     name, (batch, *shape) = graph.image.name, image_shape(graph.image)
-    image, reader = Node(name, "input", (), (shape[0], shape[1], shape[2])), Reader(RULES)
-    elements = legal(graph)
+    image = Node(name, "input", (), (shape[0], shape[1], shape[2]))
+    reader = Reader(RULES, batch)
+    elements = legal(graph, FORMS)
     for label, made in {image.name: image, **graph.constants}.items():
         reader.keep(label, made)
     for o in graph.operators:

@@ -1,4 +1,4 @@
-"""What a sum's rounding is charged (docs/bound.md, section 4), part by part, so that it can be less.
+"""What a sum's rounding is charged (docs/bound.md, section 4), part by part, to be made less.
 
 `rounding` is the checker's rule. `weaker` is the formula of the document with something left out;
 with nothing left out the two agree (test_sums.py), so that what is tested is needed in the rule.

@@ -7,7 +7,7 @@ assumption; SiLU is its product with z, rounded. What is left to search for is z
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mpmath
 import numpy as np
@@ -127,7 +127,7 @@ class Pair(NamedTuple):
             return float(abs(values[0] - values[1] - (values[2] - values[3])))
 
 
-def _function(name: str, z: mpmath.mpf) -> mpmath.mpf:
+def _function(name: str, z: Any) -> Any:
     s = 1 / (1 + mpmath.exp(-z))
     return s if name == "sigmoid" else z * s
 

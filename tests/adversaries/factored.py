@@ -1,9 +1,9 @@
 """Sums whose terms have factors: every tree, and every place where a factor may be applied.
 
-A group of terms has one factor, as the terms of a convolution that is multiplied by a constant have.
-It may be folded into their weights, or be applied to any partial sum of them, or to the whole; a
-divisor may be one, or its rounded reciprocal may multiply. Terms of other groups may have been added
-by then only if these have what they lack. Binary32, to nearest; numbers are fractions.
+A group of terms has one factor, as the terms of a convolution have that is multiplied by a
+constant. It may be folded into their weights, or be applied to any partial sum of them, or to the
+whole; a divisor may be one, or its rounded reciprocal may multiply. Terms of other groups may have
+been added by then only if these have what they lack. Binary32, to nearest; numbers are fractions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def rounded(values: Iterable[Fraction]) -> Numbers:
 class Group:
     """Products of weights and values, or constants where there are no values, times a factor.
 
-    ``moved``: the factor is that of the values; they were stored without it, each a binary32 number.
+    ``moved``: the factor is that of the values, which were stored without it as binary32 numbers.
     """
 
     weights: tuple[float, ...]

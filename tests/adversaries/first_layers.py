@@ -3,9 +3,9 @@
 A network is pixels / 255, convolution, SiLU, depthwise convolution, SiLU, then a dense layer; the
 second SiLU is the base. `Small.values` is its function on real numbers, in float64.
 
-One program runs both images of a pair: a unit of the first convolution that the pixel does not reach
-is off by as much in both runs, one that it reaches may be off upwards in one and downwards in the
-other.
+One program runs both images of a pair: a unit of the first convolution that the pixel does not
+reach is off by as much in both runs, one that it reaches may be off upwards in one and downwards in
+the other.
 """
 
 from __future__ import annotations
@@ -119,7 +119,11 @@ class Small:
         return layers.change(Fix(a.reshape(-1, 1), 0), pixel, layers.everywhere)
 
     def hostile(
-        self, images: Array, unit: tuple[int, int, int], sign: int, back: Array | None = None
+        self,
+        images: Array,
+        unit: tuple[int, int, int],
+        sign: int,
+        back: NDArray[np.bool_] | None = None,
     ) -> Array:
         """A unit of the second SiLU (N,) if every operation errs by all that is allowed.
 
@@ -251,7 +255,7 @@ def share_of_difference(small: Small, pixel: tuple[int, int], images: Array) -> 
     for unit in np.ndindex(*allowed.shape):
         if not allowed[unit]:
             continue
-        elsewhere = ~small.reached(unit[0], pixel)
+        elsewhere = np.logical_not(small.reached(unit[0], pixel))
         for sign, common in itertools.product((1, -1), (1, -1)):
             runs = [small.hostile(v, unit, way, elsewhere & (way != common))
                     for v, way in ((others, sign), (images, -sign))]  # fmt: skip

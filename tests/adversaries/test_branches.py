@@ -31,6 +31,8 @@ from lastbit_check.refine.first_layers import LEAF
 from soundness.curved import based, two_curved_layers
 from soundness.harness import built
 
+pytestmark = pytest.mark.slow
+
 PLACES = [(0, 0), (1, 2)]
 
 

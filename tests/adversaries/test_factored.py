@@ -1,4 +1,4 @@
-"""Factors, wherever a runtime applies them: no tree and no folding exceeds what they are charged."""
+"""Factors, wherever a runtime applies them: no tree and no folding exceeds their charge."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_without_the_roundings_of_factors_a_search_exceeds_it() -> None:
 def test_a_factor_is_charged_for_every_part_and_constant() -> None:
     """Of several that are scaled one alone does not do."""
     x = CASES["a factor"].groups[0]
-    twice = Factored((x, replace(x, values=(x.values[0] * 2,)), Group((x.factor,), None, x.factor)))
+    assert x.values is not None
+    double = replace(x, values=(x.values[0] * 2,))
+    twice = Factored((x, double, Group((x.factor,), None, x.factor)))
     assert twice.share() <= 1
     layer = twice.layer
     one, other = layer.parts

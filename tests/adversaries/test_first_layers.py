@@ -34,6 +34,8 @@ from lastbit_check.derive.changes import APART, EXACT
 from lastbit_check.refine import first_layers as rules
 from soundness.programs import Both, ways
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(

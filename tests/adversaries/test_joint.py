@@ -107,7 +107,7 @@ def forms_that_are_alike_count_once(patch: Patch) -> None:
     gathered = together.gathered
 
     def weaker(terms: Forms, widths: Any) -> tuple[Any, Any, Fraction]:
-        forms, gains, rest = gathered(terms, widths)
+        forms, _, rest = gathered(terms, widths)
         each = [one for weighed, _ in terms for one in weighed if one[0].n.any()]
         alone = [gathered([([one], Fraction(0))], widths) for one in each]
         found = {row.tobytes(): gain for b, g, _ in alone for row, gain in zip(b, g, strict=True)}

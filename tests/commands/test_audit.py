@@ -1,6 +1,7 @@
 """`lastbit audit`: what it prints and writes, and that a runtime that breaks a rule is named."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 from lastbit.audit import audit as library, page as pages, whole
 from lastbit.audit.exhaustive import SEGMENT, exhaustive
 from lastbit.audit.functions import Implementation
+from lastbit.audit.structure.runtimes import onnx_structure
+from lastbit.audit.telling import KINDS
+from lastbit.audit.told import Told, told
 from lastbit.cli import main
 from lastbit.float32 import correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
 from soundness.small import model as small_model
+from support.audited import audited, chosen, residual
 
 
 @pytest.fixture
@@ -33,30 +38,53 @@ def listed(*extra: Implementation) -> tuple[list[Implementation], dict[str, str]
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of our functions, and the reference executor: an audit of a second."""
+    """Two of our functions, two executions, ONNX Runtime's graphs: an audit of a second."""
     monkeypatch.setattr(library, "implementations", lambda compiled: listed())
+    monkeypatch.setattr(library, "tell", lambda per_kind, progress: [])
     everything = whole.executions
 
-    def slow_ones(*arguments, **options):
-        found, missing = everything(*arguments, **options)
-        return [e for e in found if e.slow], missing
+    def some(subject, *, compiled: bool, device: str):
+        found, missing = everything(subject, compiled=False, device=device)
+        return chosen(found, "largest first", "optimised, fused"), missing
 
-    monkeypatch.setattr(whole, "executions", slow_ones)
+    def graphs(found, network, *, compiled: bool):
+        return [onnx_structure(found, level) for level in ("off", "all")], {}
+
+    monkeypatch.setattr(whole, "executions", some)
+    monkeypatch.setattr(whole, "structures", graphs)
 
 
+@pytest.fixture
+def told_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One network made to tell."""
+    one = next(kind for kind in KINDS if kind.name == "biases")
+    monkeypatch.setattr(library, "tell", lambda per_kind, progress: [told(one, 2)])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("told_one")
 def test_a_quick_audit_of_everything_installed(
-    model: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    model = audited(residual(), tmp_path).path
     assert main(["audit", str(model), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["verdict"], found["failures"], found["exhaustive"]) == ("met", [], False)
     assert {row["function"] for row in found["functions"]} == {"sigmoid", "silu", "exp"}
     assert all(row["meets"] and row["share"]["far"] <= 1 for row in found["functions"])
-    caught = [row for row in found["executions"] if not row["within"]]
-    assert [row["setting"] for row in caught] == ["bfloat16 autocast"]
+    caught = {row["setting"] for row in found["executions"] if not row["within"]}
+    assert "bfloat16 autocast" in caught
     assert all(row["share"] <= 1 and row["outside"] == 0 for row in found["executions"]
                if row["covered"])  # fmt: skip
+    assert not caught & {row["setting"] for row in found["executions"] if row["covered"]}
     assert "6 constant" in found["images"]
+    levels = [g["setting"] for g in found["graphs"] if g["runtime"].startswith("onnxruntime")]
+    assert levels == ["off", "basic", "extended", "layout", "all (its default)"]
+    assert all(not g["not_allowed"] and set(g["rewritings"]) >= {"sum", "scale", "hide"}
+               for g in found["graphs"])  # fmt: skip
+    (one,) = found["told"]
+    assert one["name"] == "biases 2"
+    assert all(one["attained"][name] <= upper for name, upper in one["upper"].items())
 
 
 @pytest.mark.usefixtures("few")
@@ -67,7 +95,7 @@ def test_the_page_is_the_same_each_time(
         assert main(["audit", str(model), "--out", str(tmp_path / name)]) == 0
     text = (tmp_path / "a.md").read_text()
     assert text == (tmp_path / "b.md").read_text()
-    assert text.count("\n## ") == 3
+    assert text.count("\n## ") == 5
     assert "| exp | exp-relative-2^-20 | 16 u exp(x), + 2^-126 |" in text
     assert "4 u, near 2 u" in text
     assert "* Not run: theirs: not installed." in text
@@ -75,7 +103,7 @@ def test_the_page_is_the_same_each_time(
     assert "verdict: met; written to" in capsys.readouterr().out
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     tables = {line.count(" | ") for line in rows}
-    assert len(tables) <= 4
+    assert len(tables) <= 5
 
 
 @pytest.mark.usefixtures("few")
@@ -113,8 +141,8 @@ def test_an_execution_that_is_not_as_expected_is_named(
 
             def spoil(images):
                 values = dict(run(images))
-                name = next(iter(values))
-                return {**values, name: values[name] * np.float32(1 + 2.0**-18)}
+                name = [*values][-1]
+                return {**values, name: values[name] * np.float32(1 + 2.0**-9)}
 
             return spoil if covered else run
 
@@ -158,12 +186,39 @@ def test_a_full_audit_goes_on_where_it_was_interrupted(
     assert "lastbit audit --full" in out.read_text()
 
 
+@pytest.mark.usefixtures("few")
+def test_a_graph_that_is_not_allowed_is_named_and_the_code_is_1(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that matches nothing, one in which what two read is computed twice, one that exceeds."""
+
+    def graphs(found, network, *, compiled: bool):
+        one = onnx_structure(found, "off")
+        broken = replace(one, broken=("Winograd (y): no operator that is known here",))
+        return [broken, replace(one, unequal=("x is computed in two kernels",))], {}
+
+    exceeded = Told("biases 9", b"", {}, {}, {}, ("biases 9: hasty 4 attains 1, more than 0.1",))
+    monkeypatch.setattr(whole, "structures", graphs)
+    monkeypatch.setattr(library, "tell", lambda per_kind, progress: [exceeded])
+    assert main(["audit", str(model), "--json", "--out", str(tmp_path / "p.md")]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["failures"]) == 3
+    for said in ("Winograd (y)", "x is computed in two kernels", "hasty 4 attains 1"):
+        assert any(said in failure for failure in found["failures"])
+        assert said in (tmp_path / "p.md").read_text()
+    text = (tmp_path / "p.md").read_text()
+    assert "**matches no allowed rewriting**" in text
+    assert "**computed-once does not hold**" in text
+    assert "**exceeded**" in text
+
+
 def test_a_model_without_bounds_is_not_decided(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from commands.test_prove import small
 
     monkeypatch.setattr(library, "implementations", lambda compiled: listed())
+    monkeypatch.setattr(library, "tell", lambda per_kind, progress: [])
     model = small(tmp_path / "net.onnx", scale=1e12, layers=4)
     assert main(["audit", str(model), "--json"]) == 3
     found = json.loads(capsys.readouterr().out)

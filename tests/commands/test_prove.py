@@ -21,6 +21,8 @@ from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from soundness.curved import based, two_curved_layers
 from support.absorbing import absorber
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {
     "verdict", "model", "accuracy", "branches", "lower", "upper", "ratio", "assumptions",
     "certificate", "claims", "methods", "refused", "check", "seconds",

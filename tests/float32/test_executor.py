@@ -7,8 +7,8 @@ import pytest
 
 from lastbit.errors import UsageError
 from lastbit.float32 import ORDERS, execute, execute_float64
-from lastbit.float32.patches import grouped_weight, patches
 from lastbit.graph import Linear, Network, OnnxBuilder, read_onnx
+from lastbit.operators.linear import grouped_weight, patches
 from support.networks import random_images, random_network, without_batch_norm
 
 ALL_ORDERS = [*ORDERS, "random:0"]
@@ -54,7 +54,6 @@ def test_every_linear_node_is_within_its_bound(tmp_path: Path, seed: int, advers
 def test_all_forms_agree_with_float64_on_ordinary_weights(tmp_path: Path, seed: int):
     network = random_network(tmp_path, seed)[1]
     forms = [
-        {"fold_batch_norm": True},
         {"batch_norm_form": "scaled"},
         {"flush_to_zero": True},
         *({"order": order} for order in ALL_ORDERS),

@@ -13,6 +13,7 @@ from lastbit.float32 import execute_float64
 from lastbit.graph import (
     Add,
     Affine,
+    BatchNorm,
     Gate,
     Linear,
     Mean,
@@ -115,24 +116,26 @@ def test_normal_form_of_a_network_with_everything(tmp_path: Path):
     path = save(tmp_path, nodes, {"one": ones})
     network = read_onnx(path)
     assert [node.name for node in network] == [
-        *("image", "x", "bn", "act", "squeezed", "s", "gated", "sum", "m", "logits", "p")
+        *("image", "x", "c", "bn", "act", "squeezed", "s", "gated", "sum", "m", "logits", "p")
     ]
     assert kinds(network)[1:] == [
-        *("Affine", "Linear", "Silu", "Mean", "Sigmoid", "Gate", "Add", "Mean", "Linear"),
-        "Softmax",
+        *("Affine", "Linear", "BatchNorm", "Silu", "Mean", "Sigmoid", "Gate", "Add", "Mean"),
+        *("Linear", "Softmax"),
     ]
-    linear = network["bn"]
-    assert isinstance(linear, Linear)
-    assert linear.bn is not None
-    assert linear.bn.epsilon == np.float32(0.001)
-    assert linear.inputs == ("x",)
+    bn = network["bn"]
+    assert isinstance(bn, BatchNorm)
+    assert bn.epsilon == np.float32(0.001)
+    assert bn.inputs == ("c",)
+    assert [node.name for node in network.normal.nodes] == [
+        *("image", "x", "bn", "act", "squeezed", "s", "gated", "sum", "m", "logits", "p")
+    ]
     gate = network["gated"]
     assert isinstance(gate, Gate)
     assert gate.inputs == ("act", "s")
     assert network.logits == "logits"
     assert network.classes == 3
     assert network.output == "p"
-    assert [node.shape for node in network][:4] == [(1, 5, 6), (1, 5, 6), (2, 5, 6), (2, 5, 6)]
+    assert [node.shape for node in network][:5] == [*[(1, 5, 6)] * 2, *[(2, 5, 6)] * 3]
     agrees_with_onnxruntime(path, network)
 
 
@@ -205,18 +208,18 @@ VARIANTS: dict[str, tuple[list[Node], dict[str, Any], list[str]]] = {
          ("BatchNormalization", ["s", "g", "b", "b", "g"], "n", {}),
          ("GlobalAveragePool", ["n"], "m", {}), *END],
         {"g": f32([0.5, 2]), "b": f32([1, -1])},
-        ["Sigmoid", "Linear", "Mean", "Linear", "Softmax"],
+        ["Sigmoid", "BatchNorm", "Mean", "Linear", "Softmax"],
     ),
     "batch norm of a convolution that is used twice": (
         [*HEAD, ("BatchNormalization", ["c", "g", "b", "b", "g"], "n", {}),
          ("Add", ["c", "n"], "a", {}), ("GlobalAveragePool", ["a"], "m", {}), *END],
         {"g": f32([0.5, 2]), "b": f32([1, -1])},
-        ["Linear", "Add", "Mean", "Linear", "Softmax"],
+        ["Linear", "BatchNorm", "Add", "Mean", "Linear", "Softmax"],
     ),
     "sigmoid used twice is a node of its own": (
         [*HEAD, POOL, ("Sigmoid", ["m"], "s", {}), ("Mul", ["m", "s"], "g", {}),
          ("Add", ["g", "s"], "a", {}), ("Flatten", ["a"], "flat", {}), *END[1:]],
-        {}, ["Mean", "Sigmoid", "Gate", "Add", "Linear", "Softmax"],
+        {}, ["Mean", "Sigmoid", "Silu", "Add", "Linear", "Softmax"],
     ),
     "convolution by auto_pad VALID": (
         [*HEAD[:2], ("Conv", ["x", "W"], "c", {"auto_pad": "VALID"}), POOL, *END],

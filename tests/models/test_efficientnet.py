@@ -8,7 +8,7 @@ import pytest
 
 from lastbit.errors import ModelError, OutputError
 from lastbit.float32 import execute, execute_float64
-from lastbit.graph import Add, Gate, Linear, Network, Silu, read_onnx
+from lastbit.graph import Add, BatchNorm, Gate, Linear, Network, Silu, read_onnx
 from lastbit.models.efficientnet import BLOCKS, random_state, state_shapes
 from lastbit.models.export import export_efficientnet, folded, on_grid
 from lastbit.witness.runtimes import OnnxRuntime
@@ -81,7 +81,7 @@ def test_export_is_timms_network(reference, model: Path, images: np.ndarray):
     each weight once: 2^-24 relative in each of some 80 layers.
     """
     network = read_onnx(model)
-    has_batch_norm = any(isinstance(node, Linear) and node.bn for node in network)
+    has_batch_norm = any(isinstance(node, BatchNorm) for node in network)
     bound = 1e-10 if has_batch_norm else 80 * 2.0**-24
     expected = timm_probabilities(reference, images)
     for image, theirs in zip(images, expected, strict=True):
@@ -118,7 +118,7 @@ def test_normal_form(model: Path):
 
 
 def test_export_is_deterministic(model: Path, tmp_path: Path):
-    fold = not any(isinstance(node, Linear) and node.bn for node in read_onnx(model))
+    fold = not any(isinstance(node, BatchNorm) for node in read_onnx(model))
     again = export_efficientnet(random_state(0), tmp_path / "again.onnx", fold_batch_norm=fold)
     assert again.read_bytes() == model.read_bytes()
 

@@ -22,6 +22,8 @@ from lastbit_check.certificate import Hints
 from lastbit_check.check import proved
 from lastbit_check.question import ANY_TWO, LAST_BIT
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CHECKER = ROOT / "build/checker/lastbit-coq-check"
 NARROWER, WIDER = 0.99, 1.01  # how far the two bounds may be apart

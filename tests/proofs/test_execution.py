@@ -22,7 +22,10 @@ from lastbit_check.certificate import Hints
 from support.executions import CHECKER, ONE, Execution, answers, held, record
 from support.networks import RandomNetwork
 
-pytestmark = pytest.mark.skipif(not CHECKER.exists(), reason="make checker was not run")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHECKER.exists(), reason="make checker was not run"),
+]
 
 EVERY_ORDER = (*ORDERS, "random:3", "random:8")
 KINDS = ("Input", "Affine", "Linear", "Silu", "Sigmoid", "Gate", "Add", "Mean")

@@ -26,6 +26,8 @@ from lastbit.hints import hints_for
 from lastbit_check.question import ANY_TWO
 from support.theorems import PROOFS, Trial
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 WRITE = runpy.run_path(str(PROOFS / "tight/write.py"))
 SMALL = runpy.run_path(str(PROOFS / "small/write.py"))

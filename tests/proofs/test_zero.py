@@ -17,6 +17,8 @@ import pytest
 from support.absorbing import BIAS, REFUSED, SPACING, absorber
 from support.theorems import PROOFS, Trial
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "models/zero/model.onnx"
 

@@ -181,8 +181,8 @@ def assault(subject: Subject, seed: int, rounds: int = 1) -> None:
                 subject.check_values(values)
                 subject.check_roundings(values)
             for pair in runs:
-                subject.check_pair(*pair, place, SAME_PROGRAM)
-                subject.check_pair(*pair, place, ANY_TWO)
+                subject.check_pair(pair[0], pair[1], place, SAME_PROGRAM)
+                subject.check_pair(pair[0], pair[1], place, ANY_TWO)
             subject.check_pair(runs[0][0], runs[1][1], place, ANY_TWO)
             subject.check_pair(runs[1][0], runs[0][1], place, ANY_TWO)
 

@@ -92,7 +92,6 @@ def written(seed: int) -> Iterator[Way]:
         for order in (*ORDERS, f"random:{random.integers(99)}"):
             yield {
                 "order": order,
-                "fold_batch_norm": bool(random.random() < 0.5),
                 "batch_norm_form": str(random.choice(["centred", "scaled"])),
                 **functions(random),
             }

@@ -384,7 +384,7 @@ def test_the_certificate_claims_0_and_names_what_it_assumes(
         ("absorbed", None, "certificate.fields"),
         (
             "assumptions",
-            dict.fromkeys(EXECUTIONS, [*assumptions(ANY_TWO)]),
+            {executions: [*assumptions(ANY_TWO)] for executions in EXECUTIONS},
             "certificate.assumptions",
         ),
     ],

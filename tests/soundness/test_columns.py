@@ -118,8 +118,10 @@ def test_what_is_summed_is_no_less_than_the_columns_make(
     exact = {"base": np.eye(27)}
     for node in after:
         cores = frame.cores[node.name]
-        exact[node.name] = sum(np.ldexp(core.w.toarray(), -core.e) @ exact[core.source]
-                               for core in cores)  # fmt: skip
+        found_here = [
+            np.ldexp(csr_array(core.w).toarray(), -core.e) @ exact[core.source] for core in cores
+        ]
+        exact[node.name] = np.sum(found_here, axis=0)
         for k, x in enumerate(radius):
             true = np.abs(exact[node.name]) @ real(x)
             spread, slack = found[node.name][k]

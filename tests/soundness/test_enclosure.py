@@ -35,7 +35,7 @@ def silu_slope(z: Real) -> Real:
 
 
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
-    found = enclosure.enclosed(name, lo, hi)
+    found = enclosure.enclosed(TABULATED[name], lo, hi)
     low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in found)
     return low, high
 
@@ -46,6 +46,12 @@ CURVES: list[tuple[str, Curve, list[float]]] = [
     ("silu", silu, [-1.2784645427610738]),
     ("silu'", silu_slope, [-2.399357280520545, 2.399357280520545, 0.0]),
 ]
+TABULATED = {
+    "sigmoid": enclosure.SIGMOID,
+    "sigmoid'": enclosure.SIGMOID_SLOPE,
+    "silu": enclosure.SILU,
+    "silu'": enclosure.SILU_SLOPE,
+}
 BITS = 24
 
 

@@ -19,7 +19,9 @@ from lastbit_check.arithmetic.exact import (
     common,
     from_float,
     heaviest_row,
+    least,
     matmul_up,
+    most,
     times,
     total,
 )
@@ -172,3 +174,21 @@ def test_from_float(values: list[float]) -> None:
 
 def test_units_shrink() -> None:
     assert all(unit(a) > unit(b) for a, b in pairwise(range(-3, 4)))
+
+
+@pytest.mark.parametrize("e", [0, 24, 600])
+def test_the_smaller_and_the_larger_of_two_grids_however_far_apart(e: int) -> None:
+    """Upper bounds of both, exact but where float64 cannot hold both numbers on one grid."""
+    random = np.random.default_rng(e)
+    for far in (0, 30, 899, 901, 2000):
+        for zeros in (False, True):
+            x = Fix(np.trunc(random.normal(size=20) * 2.0**40), e)
+            y = Fix(np.trunc(random.normal(size=20) * 2.0**40) * (not zeros), e + far)
+            for first, second in ((x, y), (y, x)):
+                low, high = least(first, second), most(first, second)
+                assert np.all(np.isfinite(low.n)) and np.all(np.isfinite(high.n))
+                for k in range(20):
+                    pair = [Fraction(int(v.n[k])) / Fraction(2) ** v.e for v in (x, y)]
+                    found = [Fraction(int(v.n[k])) / Fraction(2) ** v.e for v in (low, high)]
+                    excess = [found[0] - min(pair), found[1] - max(pair)]
+                    assert all(0 <= v <= (far > 900) * Fraction(2) ** -low.e for v in excess)

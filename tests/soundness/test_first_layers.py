@@ -24,6 +24,8 @@ from soundness.curved import SIDE, based, two_curved_layers
 from soundness.harness import Subject, assault, built, subject_of
 from soundness.programs import ways
 
+pytestmark = pytest.mark.slow
+
 
 def separable(subject: Subject, executions: str) -> Fraction:
     """What follows without the exact form of the first layers."""
@@ -163,5 +165,6 @@ def test_how_far_an_execution_is_off_and_how_far_that_differs_between_two(
         image = random.integers(0, 256, (1, SIDE, SIDE), dtype=np.uint8)
         place, way = int(random.integers(SIDE * SIDE)), next(some)
         pair = image, flipped(image, place)
-        exact = [execute_float64(network, v)[1] for v in pair]
-        subject.check_errors(*(subject.run(v, way) for v in pair), *exact, place)
+        one, two = (subject.run(v, way) for v in pair)
+        exact, moved = (execute_float64(network, v)[1] for v in pair)
+        subject.check_errors(one, two, exact, moved, place)

@@ -26,6 +26,8 @@ from soundness.harness import NearlyLinear, Subject, built, random_hints, subjec
 from support.networks import RandomNetwork
 from support.planted import plant
 
+pytestmark = pytest.mark.slow
+
 ALIKE = 1 + Fraction(1, 2**30)  # what a grid of 34 bits, and one of 40, may cost
 
 

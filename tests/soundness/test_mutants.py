@@ -15,11 +15,14 @@ import pytest
 from lastbit_check.files import operators, protobuf, schema
 from lastbit_check.files.operators import legal
 from lastbit_check.onnxfile import read
+from lastbit_check.operators import FORMS
 from lastbit_check.verdict import Rejected
 from soundness.mutants.bases import bases, header, square
 from soundness.mutants.campaign import Judge, difference, library
 from soundness.mutants.meaning import MEANING, attributed, described
 from soundness.mutants.mutate import FIELDS, Change, Spoiler, encoded, rebuilt
+
+pytestmark = pytest.mark.slow
 
 COUNT = int(os.environ.get("LASTBIT_MUTANTS", "100000"))
 SIZE = 1000  # of a file of which a round makes 100 mutants; fewer of a larger one
@@ -67,7 +70,7 @@ def test_headers_of_shipped_models_are_read_alike(name: str) -> None:
         model, _ = library(data)
         try:
             graph = read(data)
-            legal(graph)
+            legal(graph, FORMS)
         except Rejected:
             continue
         accepted += 1
@@ -97,9 +100,9 @@ def endless(changes: list[tuple[Change, float]]) -> Iterator[bytes]:
 
 def any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number other than 0 is a yes."""
-    form = operators.FORMS["ReduceMean"][13]
+    form = FORMS["ReduceMean"][13]
     wrong = form._replace(attributes={**form.attributes, "keepdims": operators.INTEGER})
-    monkeypatch.setitem(operators.FORMS["ReduceMean"], 13, wrong)
+    monkeypatch.setitem(FORMS["ReduceMean"], 13, wrong)
 
 
 def long_tags(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ from lastbit_check.operators import curves, products
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from support.planted import CLOSE, FAMILIES, Planted, plant
 
+pytestmark = pytest.mark.slow
+
 EACH = 40
 """Networks of each family; 5 * 40 in all."""
 

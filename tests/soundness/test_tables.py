@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import defs
 
-from lastbit_check.files.operators import FORMS, OPSETS
+from lastbit_check.files.operators import OPSETS
 from lastbit_check.files.protobuf import INT32, Field, Message
 from lastbit_check.files.schema import MODEL
-from lastbit_check.operators import RULES
+from lastbit_check.operators import FORMS, RULES
 
 ALONE = {
     "Cast": {"round_mode"},  # of float8 only

@@ -19,6 +19,8 @@ from lastbit_check.check import proved
 from lastbit_check.question import EXECUTIONS
 from soundness.small import Fields, certified, changed, fields_of, leaves, put, verdict
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 FILES = ("certificate.json", "model.onnx")
 

@@ -76,9 +76,10 @@ def test_the_epsilon_of_batch_norm(tmp_path: Path, epsilon: float) -> None:
     b.softmax(b.dense(b.mean(x), [[1.0, -1.0], [-1.0, 2.0]]))
     subject = subject_of(*built(b, tmp_path), hints=NO_HINTS)
     for image in (WHITE, BLACK):
-        for fold in (False, True):
-            subject.check_values(subject.run(image, {"fold_batch_norm": fold}))
-            subject.check_values(subject.run(image, {"seed": int(fold)}))
+        for form in ("centred", "scaled"):
+            subject.check_values(subject.run(image, {"batch_norm_form": form}))
+        for seed in range(4):
+            subject.check_values(subject.run(image, {"seed": seed}))
     assault(subject, 0)
 
 
@@ -213,7 +214,7 @@ def check_both(subject: Subject, image: np.ndarray, place: int = 0) -> None:
     for way in ({}, {"seed": 0}):
         pair = [subject.run(v, way) for v in (image, flipped(image, place))]
         for executions in EXECUTIONS:
-            subject.check_pair(*pair, place, executions)
+            subject.check_pair(pair[0], pair[1], place, executions)
 
 
 def test_silu_steeper_than_one(tmp_path: Path) -> None:

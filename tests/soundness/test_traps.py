@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lastbit.graph import OnnxBuilder
-from lastbit.graph.network import AffineKind
+from lastbit.operators.affine import AffineKind
 from lastbit_check.certificate import Hints
 from lastbit_check.question import EXECUTIONS
 from lastbit_check.verdict import Rejected

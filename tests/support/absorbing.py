@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lastbit.graph import OnnxBuilder
-from lastbit.graph.network import AffineKind
+from lastbit.operators.affine import AffineKind
 
 SPACING = 2.0**-51
 BIAS = 2.0**-28 + SPACING

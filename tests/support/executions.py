@@ -16,7 +16,6 @@ import numpy as np
 from lastbit.certificate.coq import GRID, on_grid, plain
 from lastbit.float32 import correctly_rounded_exp, execute
 from lastbit.float32.functions import Function
-from lastbit.float32.patches import grouped_weight, patches
 from lastbit.graph import (
     Add,
     Affine,
@@ -28,6 +27,7 @@ from lastbit.graph import (
     Node,
     Shape,
 )
+from lastbit.operators.linear import grouped_weight, patches
 from lastbit_check.certificate import Hints
 
 CHECKER = Path(__file__).resolve().parents[2] / "build/checker/lastbit-coq-check"

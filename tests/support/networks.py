@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.graph import Linear, Network, OnnxBuilder, read_onnx
+from lastbit.graph import BatchNorm, Network, OnnxBuilder, read_onnx
 
 
 class RandomNetwork:
@@ -130,5 +130,10 @@ def random_images(network: Network, seed: int, count: int = 3) -> NDArray[np.uin
 
 def without_batch_norm(network: Network) -> Network:
     """The same network with every batch norm left out."""
-    nodes = tuple(replace(node, bn=None) if isinstance(node, Linear) else node for node in network)
-    return replace(network, nodes=nodes)
+    read: dict[str, str] = {node.name: node.x for node in network if isinstance(node, BatchNorm)}
+    nodes = (
+        replace(node, inputs=tuple(read.get(name, name) for name in node.inputs))
+        for node in network
+        if not isinstance(node, BatchNorm)
+    )
+    return replace(network, nodes=tuple(nodes), form=None)

@@ -22,6 +22,8 @@ from lastbit.training.network import LiveNetwork, SqueezeExcite
 from lastbit.training.recipe import Recipe
 from training.small import random_images, random_network, small_recipe
 
+pytestmark = pytest.mark.slow
+
 TIGHT = small_recipe("tight")
 PLAIN = small_recipe("plain")
 FOLDING = pytest.mark.parametrize("fold", [False, True], ids=["batch norm", "folded"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lastbit.graph import BatchNorm, Input, Linear, Network, read_onnx
+from lastbit.graph import BatchNorm, Input, Linear, Network, Node, read_onnx
 from lastbit.models.efficientnet import random_state
 from lastbit.models.export import export_efficientnet
 from lastbit.witness.pruning import prune
@@ -19,23 +19,26 @@ def with_dead_channels(network: Network, seed: int) -> Network:
     """Some outputs and some inputs of linear nodes set to zero, batch norm included."""
     random = np.random.default_rng(seed)
 
-    def deadened(node: Linear) -> Linear:
-        out = random.random(len(node.weight)) < 0.4
+    dead: dict[str, np.ndarray] = {}
+
+    def deadened(node: Node) -> Node:
+        if isinstance(node, BatchNorm) and node.x in dead:
+            out = dead[node.x]
+            mean, beta = node.mean.copy(), node.beta.copy()
+            mean[out] = 0
+            beta[out] = 0
+            return replace(node, mean=mean, beta=beta)
+        if not isinstance(node, Linear):
+            return node
+        out = dead[node.name] = random.random(len(node.weight)) < 0.4
         read = random.random(node.weight.shape[1]) < 0.2
         weight, bias = node.weight.copy(), node.bias.copy()
         weight[out] = 0
         weight[:, read] = 0
         bias[out] = 0
-        bn = node.bn
-        if bn is not None:
-            mean, beta = bn.mean.copy(), bn.beta.copy()
-            mean[out] = 0
-            beta[out] = 0
-            bn = BatchNorm(bn.gamma, beta, mean, bn.variance, bn.epsilon)
-        return replace(node, weight=weight, bias=bias, bn=bn)
+        return replace(node, weight=weight, bias=bias)
 
-    nodes = [deadened(node) if isinstance(node, Linear) else node for node in network]
-    return replace(network, nodes=tuple(nodes))
+    return replace(network, nodes=tuple(map(deadened, network)), form=None)
 
 
 def assert_same(network: Network, images: np.ndarray) -> int:

@@ -13,6 +13,8 @@ from lastbit.witness.runtimes import OnnxRuntime
 from lastbit.witness.search import search
 from support.networks import random_network
 
+pytestmark = pytest.mark.slow
+
 
 def two_pixels(path: Path, seed: int) -> Path:
     """A network on 1 x 2 images with bumps: SiLUs with large weights, of both signs."""

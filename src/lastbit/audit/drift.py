@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from lastbit.audit.whole import audit_images
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
 from lastbit.hints import hints_for
+from lastbit.hints.parts import parts_of
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import derived_drift
 from lastbit.witness.replay import distance
-from lastbit_check.derive.conclude import Claim
+from lastbit_check.derive.conclude import Balance, Claim
+from lastbit_check.question import ANY_TWO
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -41,11 +44,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Drift:
-    """What is proved (`derived`, or `refused` with the rule), and what was observed."""
+    """What is proved (`derived`, its `parts`, or `refused` by a rule), and what was observed."""
 
     name: str
     sha256: str
     derived: Claim | None
+    parts: Mapping[str, Fraction]
     refused: Rejected | None
     observed: Observed
     images: str
@@ -75,10 +79,11 @@ def measure_drift(
     """
     network = read_onnx(files.model)
     images, described = audit_images(files, network, test_images)
-    derived, refused = None, None
+    derived, refused, parts = None, None, dict[str, Fraction]()
     try:
         hints, progressing = hints_for(network), counted(progress, "bounding the drift")
-        derived = derived_drift(files.model.read_bytes(), hints, progressing)[1]
+        derivation, derived = derived_drift(files.model.read_bytes(), hints, progressing)
+        parts = parts_of(Balance(derivation, ANY_TWO), derived)
     except Rejected as error:
         refused = error
     except Unreadable as error:
@@ -88,12 +93,13 @@ def measure_drift(
     found: dict[str, np.ndarray] = {}
     for k, execution in enumerate(covered):
         progress("executions", k, len(covered))
-        parts = [values[network.output] for _, values in run_in_batches(execution, images)]
-        found[execution.name] = np.concatenate(parts).reshape(len(images), -1)
+        runs = [values[network.output] for _, values in run_in_batches(execution, images)]
+        found[execution.name] = np.concatenate(runs).reshape(len(images), -1)
     progress("executions", len(covered), len(covered))
     if not all(np.all(np.isfinite(p)) for p in found.values()):
         raise ModelError("a runtime returns no number", where=str(files.model))
-    return Drift(files.name, network.sha256, derived, refused, observed(found), described, missing)
+    seen = observed(found)
+    return Drift(files.name, network.sha256, derived, parts, refused, seen, described, missing)
 
 
 def observed(found: Mapping[str, np.ndarray]) -> Observed:

@@ -139,7 +139,7 @@ def _reference(subject: Subject) -> list[Execution]:
     ways: dict[str, dict[str, Any]] = {
         "forward": {},
         "pairwise": {"order": "pairwise", "batch_norm_form": "scaled"},
-        "largest first": {"order": "worst_first", "fold_batch_norm": True},
+        "largest first": {"order": "worst_first"},
         "random tree, flush-to-zero": {"order": "random:1", "flush_to_zero": True},
     }
     written = [

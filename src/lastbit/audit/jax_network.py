@@ -12,20 +12,7 @@ import numpy as np
 
 from lastbit.audit.nodes import Values
 from lastbit.audit.onnx_values import Run
-from lastbit.graph import (
-    Add,
-    Affine,
-    ByteArray,
-    Gate,
-    Input,
-    Linear,
-    Mean,
-    Network,
-    Node,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
+from lastbit.graph import Add, Affine, ByteArray, Gate, Input, Network, Silu
 
 
 def jax_run(network: Network, *, precision: str | None = None, seen: bool = True) -> Run:
@@ -78,55 +65,6 @@ def computed(jax: Any, network: Network, images: Any, precision: str | None) -> 
     """Every node's value, by name."""
     found: dict[str, Any] = {}
     for node in network:
-        found[node.name] = _value(jax, node, found, images, precision)
+        sources = [images] if isinstance(node, Input) else [found[name] for name in node.inputs]
+        found[node.name] = node.jax(jax, precision, *sources)
     return found
-
-
-def _value(jax: Any, node: Node, found: dict[str, Any], images: Any, precision: str | None) -> Any:
-    match node:
-        case Input():
-            return images
-        case Affine():
-            x, constant = found[node.x], node.constant[:, None, None]
-            apply = {
-                "div": jax.numpy.divide,
-                "mul": jax.numpy.multiply,
-                "add": jax.numpy.add,
-                "sub": jax.numpy.subtract,
-            }
-            return apply[node.kind](x, constant)
-        case Linear():
-            return _linear(jax, node, found[node.x], precision)
-        case Sigmoid():
-            return jax.nn.sigmoid(found[node.x])
-        case Silu():
-            return jax.nn.silu(found[node.x])
-        case Gate():
-            return found[node.x] * found[node.s]
-        case Add():
-            return found[node.x] + found[node.y]
-        case Mean():
-            return found[node.x].mean((2, 3), keepdims=True)
-        case Softmax():
-            return jax.nn.softmax(found[node.x], axis=1)
-
-
-def _linear(jax: Any, node: Linear, x: Any, precision: str | None) -> Any:
-    top, left, bottom, right = node.pads
-    y = jax.lax.conv_general_dilated(
-        x,
-        node.weight,
-        node.strides,
-        ((top, bottom), (left, right)),
-        feature_group_count=node.group,
-        precision=precision,
-    )
-    if node.bias.any():
-        y = y + node.bias[:, None, None]
-    if node.bn is None:
-        return y
-    gamma, beta, mean, variance = (
-        v[:, None, None] for v in (node.bn.gamma, node.bn.beta, node.bn.mean, node.bn.variance)
-    )
-    deviation = jax.numpy.sqrt(variance + np.float32(node.bn.epsilon))
-    return (y - mean) / deviation * gamma + beta

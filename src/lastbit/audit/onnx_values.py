@@ -34,6 +34,7 @@ CPU: Providers = ("CPUExecutionProvider",)
 Run = Callable[[ByteArray], Values]
 """Images (N, C, H, W), bytes, to the values of the visible nodes."""
 
+MANY = 10**9
 _NAMES = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
           "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
 
@@ -112,18 +113,22 @@ class Fused:
 
 
 def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
-    """Make all tensors that are nodes outputs of an optimised model."""
-    expected, block = trace.tracing.expected, 0
-    shown = dict[str, Shown]()
+    """Make all tensors that are nodes outputs of an optimised model.
+
+    Of several that are one node, but for factors that are still to come, the last of these.
+    """
+    expected = trace.tracing.expected
+    shown, least = dict[str, Shown](), dict[str, int]()
     for name in (output for node in optimised.graph.node for output in node.output):
         found = trace.tensors.get(name)
         node = expected.network.by_name.get(found.node) if found is not None else None
-        if found is None or node is None or node.name in shown:
+        if found is None or node is None or found.missing >= least.get(node.name, MANY):
             continue
         missing = expected.options.get(node.name, [()])[found.missing]
         scale = product(missing, node.shape[0]).astype(np.float64).tolist() if missing else ()
         block = trace.block if name in trace.blocked else 0
         shown[node.name] = Shown(node.name, name, node.shape, block, tuple(scale))
+        least[node.name] = found.missing
     proto = onnx.ModelProto()
     proto.CopyFrom(optimised)
     _shown(proto, [one.tensor for one in shown.values()])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, from_float
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Exact, Node, Part, exact, growth, product
 from lastbit_check.operators.kinds import Setting
 from lastbit_check.operators.layers import products
@@ -31,6 +32,7 @@ from lastbit_check.operators.sums import sum_underflow
 Float64Array = NDArray[np.float64]
 ROUND = 2.0**-53
 UP = 1 + 2.0**-40
+DOWN = 1 - 2.0**-36
 TINY = 2.0**-800
 UNKNOWN = 2.0**-48
 """Twice what a factor that is not known exactly may be off, relatively."""
@@ -81,7 +83,13 @@ class SumInFloat64:
         constants = [exact(c.value) * product(c.factors, node.shape[0]) for c in node.sum.constants]
         none: Exact = exact(np.zeros(node.shape[0], np.float32))
         self.bias = self._units(sum(constants, none))
-        self.bias_size = self._units(sum(map(abs, constants), none)) * UP
+        sizes = [self._units(abs(c)) for c in constants]
+        self.bias_size = sum(sizes, self._units(none)) * UP
+        rounds = np.repeat(layer.constant_roundings, math.prod(node.shape[1:]), axis=0)
+        magnitudes = np.concatenate([self._units(none), *sizes], axis=1)
+        counts = np.zeros_like(magnitudes)
+        counts[:, 1 : 1 + rounds.shape[1]] = rounds
+        self._constants = magnitudes, np.sum(magnitudes * counts, axis=1)
         terms = np.max([np.diff(w.indptr).max() for w in self.weights])
         self.rate = (int(terms) + len(constants) + 16) * ROUND * UP
         self.rate += 0.0 if all(known) else UNKNOWN
@@ -113,18 +121,35 @@ class SumInFloat64:
     def allowed(self, xs: Sequence[Known], whole: Float64Array, image: int) -> Float64Array:
         """What one execution of an image may be off (units,): the checker's rule.
 
-        ``whole`` (units, N) are upper bounds of the magnitudes of the exact sums.
+        ``whole`` (units, N) are upper bounds of the magnitudes of the exact sums. The formula is
+        that of `Layer.rounding`, for the exact weights and these values: as all of it is positive,
+        float64 evaluates it within 2 n roundings for n terms, and more than these are taken off.
         """
-        if not all(np.all(np.isfinite(x.reach[:, image])) for x in xs):
+        reaches = [x.reach[:, image] for x in xs]
+        if not all(np.all(np.isfinite(x)) for x in reaches):
             return np.full(self.bias.shape[0], np.inf)  # and so is the error
-        reaches = [
-            _above(x.reach[:, image]).reshape(*shape, 1)
-            for x, shape in zip(xs, self.sources, strict=True)
-        ]
-        full = _above(whole[:, image]).reshape(*self.node.shape, 1)
-        bound = real(self.layer.rounding(reaches, full)).ravel()
-        tops = (x.largest() * before for x, before in zip(reaches, self.before, strict=True))
-        return (bound + real(sum_underflow(self.layer, max(tops)))) * (2 - UP)
+        m, own = self._terms(reaches)
+        largest, count = np.cumsum(-np.sort(-m, axis=1), axis=1), np.count_nonzero(m, axis=1)
+        mass, rank = largest[:, -1], np.arange(1.0, m.shape[1] + 1)
+        full = np.minimum(mass, whole[:, image])
+        partial = np.minimum(largest, (mass + full)[:, None] / 2)
+        sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
+        sums += np.where(count > 1, full, 0.0) + own
+        later = mass * (self.layer.steps**2 * _U * (1 + 2.0**-8))
+        top = max(Fraction(float(x.max())) * g for x, g in zip(reaches, self.before, strict=True))
+        return ((sums + later) * _U + real(sum_underflow(self.layer, top))) * DOWN
+
+    def _terms(self, reaches: Sequence[Float64Array]) -> tuple[Float64Array, Float64Array]:
+        """The magnitudes of every unit's terms (units, terms), and those times own roundings."""
+        columns, own = [self._constants[0]], self._constants[1]
+        for part, size, x in zip(self.layer.parts, self.sizes, reaches, strict=True):
+            data, each = size.data * x[size.indices], np.diff(size.indptr)
+            m = np.zeros((len(each), np.max(each, initial=0)))
+            m[np.arange(m.shape[1]) < each[:, None]] = data
+            columns.append(m)
+            counted = csr_array((data * part.roundings, size.indices, size.indptr), size.shape)
+            own = own + counted @ np.ones(size.shape[1])
+        return np.concatenate(columns, axis=1), own
 
     def least(self, xs: Sequence[Known], whole: Float64Array) -> Float64Array:
         """A lower bound of `allowed` (units, N), without sorting.
@@ -139,20 +164,20 @@ class SumInFloat64:
         steps = np.clip(np.floor(n * cap / np.where(m > 0, m, 1.0)), 1.0, np.maximum(n - 1, 1.0))
         below = (steps * (steps + 1) / 2 - 1) * m / n
         partial = np.maximum(below, 0.0) + np.maximum(n - 1 - steps, 0.0) * cap
-        return (np.where(n > 2, partial, 0.0) + full) * (_U / UP**2)
+        return (np.where(n > 2, partial, 0.0) + full) * (_U * DOWN**2)
 
     def _counts(self, xs: Sequence[Known]) -> Float64Array:
         """How many terms of a unit are not 0 (units, N) or (units, 1); 1 if none is."""
         found = self._constants_counted
-        for w, pattern, x in zip(self.weights, self._patterns, xs, strict=True):
+        for pattern, x in zip(self._patterns, xs, strict=True):
             there = x.reach > 0
-            each = np.diff(w.indptr)[:, None]
-            found = found + (each if np.all(there) else pattern @ there.astype(np.float64))
+            every = np.all(there)
+            found = found + pattern @ (np.ones((len(there), 1)) if every else there)
         return np.maximum(found, 1.0)
 
     @cached_property
     def _patterns(self) -> list[csr_array]:
-        return [csr_array((np.ones_like(w.data), w.indices, w.indptr), w.shape)
+        return [csr_array(((w.data != 0).astype(np.float64), w.indices, w.indptr), w.shape)
                 for w in self.weights]  # fmt: skip
 
     @cached_property
@@ -182,12 +207,6 @@ def _weights(part: Part, node: Node, source: Node) -> csr_array:
     made = products(part, node.shape, source.shape)
     made.data = folded.ravel()[made.data.astype(np.intp)]
     return made
-
-
-def _above(x: Float64Array) -> Fix:
-    """Numbers >= 0 from above, on a grid of 40 bits; 0 stays 0."""
-    near, inexact = from_float(np.where(x > 0, np.nextafter(x, np.inf), 0.0), 40)
-    return Fix(near.n + inexact, near.e) if near.n.any() else Fix(near.n, ZERO_GRID)
 
 
 def real(x: Fix) -> Float64Array:

@@ -205,10 +205,54 @@ def _sprinkled(b: OnnxBuilder, x: str, channels: int, dice: Dice) -> str:
     return x
 
 
+def _extremes(dice: Dice, factor: float, bias: float) -> OnnxBuilder:
+    """Very large and very small factors: what is proved finite has to be, wherever they are moved.
+
+    ``level`` is about the binary logarithm of the values.
+    """
+    b, channels = OnnxBuilder(), int(dice.choice([4, 16]))
+    level, x = 0, _start(b)
+    x = b.conv(x, _normal(dice, channels, 1, 3, 3), padding=1)
+    for _ in range(int(dice.integers(2, 6))):
+        step = int(np.clip(dice.integers(-50, 51), -90 - level, 90 - level))
+        match int(dice.integers(4)):
+            case 0:
+                x, level = _scaled_by(b, x, step, channels, dice), level + step
+            case 1:
+                kernel = int(dice.choice([1, 3]))
+                weight = _normal(dice, channels, channels, kernel, kernel, scale=2.0**step)
+                x, level = b.conv(x, weight, padding=kernel // 2), level + step
+            case 2:
+                x, level = b.silu(x), level if level > -10 else level - 1
+            case _:
+                weight = _normal(dice, channels, channels, 1, 1, scale=2.0 ** (step - level))
+                s = b.conv(b.mean(x), weight)
+                if dice.random() < 0.5:
+                    s = _scaled_by(b, b.silu(s), -step, channels, dice)
+                    step = 0 if step > -10 else -1
+                x, level = b.gate(x, s), level + step
+                level = min(max(level, -120), 120)
+    x = b.conv(x, _normal(dice, channels, channels, 1, 1, scale=2.0**-level))
+    return _end(b, x, channels, dice, factor, bias)
+
+
+def _scaled_by(b: OnnxBuilder, x: str, step: int, channels: int, dice: Dice) -> str:
+    """Times about 2^step, by one number or by one a channel, in one step or in two."""
+    first = int(dice.integers(-40, 41)) if dice.random() < 0.3 else step
+    for power in (first, step - first) if first != step else (step,):
+        c = dice.uniform(1, 2, None if dice.random() < 0.6 else channels)
+        if dice.random() < 0.5:
+            x = b.affine(x, "mul", np.float32(c * 2.0**power))
+        else:
+            x = b.affine(x, "div", np.float32(c * 2.0**-power))
+    return x
+
+
 KINDS = (
     Kind("cancelling", _cancelling),
     Kind("biases", _biases),
     Kind("factors", _factors),
     Kind("twice", _twice),
     Kind("anywhere", _anywhere),
+    Kind("extremes", _extremes),
 )

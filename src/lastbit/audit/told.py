@@ -34,6 +34,8 @@ from lastbit_check.verdict import Rejected
 
 CHANGE = 1.0
 """Of a difference of two logits, the bound for any two executions after scaling: tanh(1/4)."""
+MOST = 2.0**60
+"""The largest factor of the last layer."""
 BASES = 10
 """So many of the last nodes are tried as bases, one by one."""
 
@@ -197,7 +199,7 @@ def _scaled(kind: Kind, seed: int, path: Path) -> tuple[ByteArray, Derived]:
         change = float(chosen.claims[ANY_TWO].logits)
         if change == 0 or 0.5 < change / CHANGE < 2:
             break
-        factor *= CHANGE / change
+        factor = min(factor * CHANGE / change, MOST)
     assert centre is not None
     assert chosen is not None
     return centre, chosen

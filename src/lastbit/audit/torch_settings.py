@@ -74,7 +74,8 @@ def _without_nnpack() -> Iterator[None]:
 @contextmanager
 def _bfloat16_inside() -> Iterator[None]:
     """Numbers in float32, products of theirs in bfloat16: what some set for speed."""
-    settings: Any = vars(torch.backends.mkldnn)["conv"]
+    backend: Any = torch.backends.mkldnn
+    settings = backend.conv
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:

@@ -22,6 +22,8 @@ from lastbit_check.derive.derivation import derive
 from lastbit_check.question import ONE_IMAGE
 from lastbit_check.verdict import Rejected, Unreadable
 
+FEW_IMAGES, MANY_IMAGES = 8, 64
+"""So many test images, by default and in a full audit."""
 SLOW_IMAGES = 8
 """So many images for an execution that is slow: the last ones, which are the hardest."""
 
@@ -99,7 +101,7 @@ def audit_network(
 
     Args:
         files: the model; its stored witness is among the images if there is one.
-        full: with 256 test images instead of 8, and others in proportion.
+        full: with `MANY_IMAGES` test images, and others in proportion.
         compiled: also by torch.compile.
         device: "cuda" for a GPU.
         progress: told about each stage.
@@ -108,7 +110,7 @@ def audit_network(
         ModelError: the model cannot be read or is not covered, or a runtime fails.
     """
     network = read_onnx(files.model)
-    images, described = audit_images(files, network, 256 if full else 8)
+    images, described = audit_images(files, network, MANY_IMAGES if full else FEW_IMAGES)
     try:
         observe = counted(progress, "deriving ranges")
         subject = subject_of(files.model, network)

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.errors import ModelError
-from lastbit.graph.network import (
+from lastbit.graph import (
     Add,
     Affine,
+    BatchNorm,
     Gate,
     Input,
     Linear,
@@ -159,6 +160,8 @@ def _sums(network: Network) -> dict[str, Sum]:
     readers = [name for node in network for name in node.inputs]
     made: dict[str, Sum] = {}
     for node in network:
+        if isinstance(node, BatchNorm):
+            raise ModelError("the Coq checker has no batch norm", where=node.name, fix="fold it")
         for x in node.inputs:
             _moved(node, network[x], shared=readers.count(x) > 1)
         if isinstance(node, Affine | Linear | Mean | Add):
@@ -213,10 +216,6 @@ def _total(
             sign = -1.0 if node.kind == "sub" else 1.0
             return replace(before, constants=_numbers(sign * node.constant.astype(np.float64)))
         case Linear():
-            if node.bn is not None:
-                raise ModelError(
-                    "the Coq checker has no batch norm", where=node.name, fix="fold it"
-                )
             over, x = _divided(taken.get(node.x), number[node.x])
             outputs, _, rows, cols = node.weight.shape
             kernel = (_numbers(node.weight), _numbers(node.bias), outputs, node.group, rows,

@@ -51,6 +51,7 @@ def _payload(found: Drift) -> dict[str, Any]:
         "model": {"name": found.name, "sha256": found.sha256},
         "bound": ceil_float(derived.upper) if derived else None,
         "logits": _finite(ceil_float(derived.logits)) if derived else None,
+        "parts": {name: ceil_float(part) for name, part in found.parts.items()},
         "observed": {
             "value": seen.value,
             "between": list(seen.between),
@@ -74,6 +75,8 @@ def _view(found: Drift) -> RenderableType:
     head.add_row("model", escape(f"{found.name}  {found.sha256}"))
     if found.derived:
         head.add_row("bound", f"{ceil_float(found.derived.upper):.6g}")
+        parts = {k.replace("_", " "): v for k, v in found.parts.items()}
+        head.add_row("  made of", ", ".join(f"{k} {ceil_float(v):.3g}" for k, v in parts.items()))
     else:
         head.add_row("no bound", escape(str(found.refused)))
     seen = found.observed

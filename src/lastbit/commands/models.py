@@ -13,19 +13,18 @@ from lastbit.models.summary import summarise
 def models(as_json: JsonOption = False) -> Result:
     """List the shipped models: SHA-256, accuracy, and the bracket L <= Q <= U."""
     rows = [_row(files) for files in shipped_models()]
-    names = ("model", "SHA-256", "accuracy", "certified", "NLL", "L", "U", "U/L", "U/L any two")
-    table = Table(*names, box=None)
+    names = ("model", "SHA-256", "accuracy", "certified", "L", "U", "U/L", "any two")
+    table = Table(*names, box=None, caption="U/L for one program, and for any two executions")
     for row in rows:
         table.add_row(
             escape(row["name"]),
-            row["sha256"][:16],
+            row["sha256"][:12],
             _cell(row["accuracy"]["test"], ".2%"),
             _cell(row["accuracy"]["certified"], ".2%"),
-            _cell(row["accuracy"]["nll"], ".4f"),
             _cell(row["lower"], ".6f"),
             _cell(row["upper"], ".6f"),
-            _cell(row["ratio"], ".2f"),
-            _cell(row["any-two"]["ratio"], ".2f"),
+            _ratio(row),
+            _ratio(row["any-two"]),
         )
     view = table if rows else escape(f"No models in {shipped_folder()}.")
     return Result({"models": rows}, view, as_json)
@@ -51,6 +50,12 @@ def _row(files: ModelFiles) -> dict[str, Any]:
             "ratio": summary.apart_ratio,
         },
     }
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    """U/L; none where U = 1, which says nothing, unless L = 1 as well."""
+    vacuous = row["upper"] is not None and row["upper"] >= 1 and row["ratio"] != 1
+    return "-" if vacuous else _cell(row["ratio"], ".3f")
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -1,7 +1,7 @@
 """The rounding model as code: one network, executed in every way that the statement allows."""
 
 from lastbit.float32.executor import (
-    BatchNormForm as BatchNormForm,
+    Execution as Execution,
     execute as execute,
     execute_float64 as execute_float64,
 )

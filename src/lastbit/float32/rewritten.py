@@ -111,19 +111,17 @@ class _Execution:
         return self._added(node, parts, constants)
 
     def gate(self, node: Node) -> Float32Array:
-        """Factors that were moved from what it reads are applied to the product, or before."""
-        a = self.arithmetic
-        x, s = (self.stored[name] for name in node.inputs)
+        """Factors that were moved from what it reads: to the product, or to either operand."""
+        operands = [self.stored[name] for name in node.inputs]
         later: tuple[Factor, ...] = ()
-        found = list[Float32Array]()
-        for name, v in zip(node.inputs, (x, s), strict=True):
-            factors = self.moved.get(name, ())
-            if self.random.random() < 0.5:
+        for k, name in enumerate(node.inputs):
+            factors, dice = self.moved.get(name, ()), self.random.random()
+            if dice < 0.4:
                 later += factors
-                found.append(v)
             else:
-                found.append(self._scaled(v, factors))
-        return self._scaled(a.multiply(found[0], found[1]), later)
+                taker = k if dice < 0.7 else 1 - k
+                operands[taker] = self._scaled(operands[taker], factors)
+        return self._scaled(self.arithmetic.multiply(*operands), later)
 
     def _may_move(self, node: Node) -> bool:
         readers = self.network.readers[node.name]

@@ -8,20 +8,20 @@ from lastbit.graph.inputs import (
     neighbours as neighbours,
 )
 from lastbit.graph.narrow import narrowed as narrowed
-from lastbit.graph.network import (
+from lastbit.graph.network import Network as Network
+from lastbit.graph.onnx_reader import read_onnx as read_onnx
+from lastbit.operators import (
     Add as Add,
     Affine as Affine,
     BatchNorm as BatchNorm,
-    Float32Array as Float32Array,
+    Curve as Curve,
     Gate as Gate,
     Input as Input,
     Linear as Linear,
     Mean as Mean,
-    Network as Network,
     Node as Node,
-    Shape as Shape,
     Sigmoid as Sigmoid,
     Silu as Silu,
     Softmax as Softmax,
 )
-from lastbit.graph.onnx_reader import read_onnx as read_onnx
+from lastbit.operators.base import Float32Array as Float32Array, Shape as Shape

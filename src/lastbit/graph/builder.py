@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lastbit.files import write_whole
-from lastbit.graph.network import AffineKind, Shape
+from lastbit.operators.affine import AffineKind
+from lastbit.operators.base import Shape
 
 _OPERATORS: dict[AffineKind, str] = {"div": "Div", "mul": "Mul", "add": "Add", "sub": "Sub"}
 
@@ -41,7 +42,7 @@ class OnnxBuilder:
     def input_bytes(self, shape: Shape, name: str = "image") -> str:
         """The image, uint8 [N, C, H, W], and its Cast to float32."""
         self._input = (name, shape)
-        return self._add("Cast", [name], f"{name}.float", to=TensorProto.FLOAT)
+        return self.operator("Cast", [name], f"{name}.float", to=TensorProto.FLOAT)
 
     def affine(self, x: str, kind: AffineKind, constant: ArrayLike, name: str = "") -> str:
         """Compute x / c, x * c, x + c or x - c, with a scalar c or one c per channel."""
@@ -49,7 +50,9 @@ class OnnxBuilder:
         values = np.asarray(constant, np.float32)
         if values.ndim == 1 and x not in self._flat:
             values = values[:, None, None]
-        return self._add(_OPERATORS[kind], [x, self._constant(f"{name}.constant", values)], name)
+        return self.operator(
+            _OPERATORS[kind], [x, self._constant(f"{name}.constant", values)], name
+        )
 
     def div(self, x: str, constant: ArrayLike, name: str = "") -> str:
         """Divide by a scalar, or by one number per channel."""
@@ -74,7 +77,7 @@ class OnnxBuilder:
         inputs = [x, self._constant(f"{name}.weight", weight)]
         if bias is not None:
             inputs.append(self._constant(f"{name}.bias", bias))
-        return self._add(
+        return self.operator(
             "Conv", inputs, name, kernel_shape=kernel, strides=strides, pads=pads, group=group
         )
 
@@ -93,35 +96,35 @@ class OnnxBuilder:
         name = name or self._fresh("bn")
         parts = {"weight": gamma, "bias": beta, "running_mean": mean, "running_var": variance}
         inputs = [x, *(self._constant(f"{name}.{key}", value) for key, value in parts.items())]
-        return self._add("BatchNormalization", inputs, name, epsilon=epsilon)
+        return self.operator("BatchNormalization", inputs, name, epsilon=epsilon)
 
     def silu(self, x: str, name: str = "") -> str:
         """Multiply x by its own Sigmoid."""
         name = name or self._fresh("silu")
-        return self._add("Mul", [x, self.sigmoid(x, f"{name}.sigmoid")], name)
+        return self.operator("Mul", [x, self.sigmoid(x, f"{name}.sigmoid")], name)
 
     def sigmoid(self, x: str, name: str = "") -> str:
         """Apply Sigmoid."""
-        return self._add("Sigmoid", [x], name or self._fresh("sigmoid"))
+        return self.operator("Sigmoid", [x], name or self._fresh("sigmoid"))
 
     def gate(self, x: str, s: str, name: str = "") -> str:
         """Multiply x by s, which is (C, 1, 1)."""
-        return self._add("Mul", [x, s], name or self._fresh("gate"))
+        return self.operator("Mul", [x, s], name or self._fresh("gate"))
 
     def add(self, x: str, y: str, name: str = "") -> str:
         """Add two values of one shape."""
-        return self._add("Add", [x, y], name or self._fresh("add"))
+        return self.operator("Add", [x, y], name or self._fresh("add"))
 
     def mean(self, x: str, name: str = "", *, reduce: bool = False) -> str:
         """Mean over the image, by GlobalAveragePool or, with `reduce`, by ReduceMean."""
         name = name or self._fresh("mean")
         if reduce:
-            return self._add("ReduceMean", [x], name, axes=[2, 3], keepdims=1)
-        return self._add("GlobalAveragePool", [x], name)
+            return self.operator("ReduceMean", [x], name, axes=[2, 3], keepdims=1)
+        return self.operator("GlobalAveragePool", [x], name)
 
     def flatten(self, x: str, name: str = "") -> str:
         """(C, 1, 1) as a vector; `dense` does it where needed."""
-        return self._add("Flatten", [x], name or self._fresh("flatten"), axis=1)
+        return self.operator("Flatten", [x], name or self._fresh("flatten"), axis=1)
 
     def dense(
         self, x: str, weight: ArrayLike, bias: ArrayLike | None = None, name: str = ""
@@ -134,12 +137,12 @@ class OnnxBuilder:
         inputs = [x, self._constant(f"{name}.weight", weight)]
         if bias is not None:
             inputs.append(self._constant(f"{name}.bias", bias))
-        return self._add("Gemm", inputs, name, transB=1)
+        return self.operator("Gemm", inputs, name, transB=1)
 
     def softmax(self, x: str, name: str = "probabilities") -> str:
         """Softmax over the result of a dense layer; the output of the model."""
         self._output = (name, self._width)
-        return self._add("Softmax", [x], name, axis=1)
+        return self.operator("Softmax", [x], name, axis=1)
 
     def model(self) -> ModelProto:
         """The finished model."""
@@ -179,7 +182,8 @@ class OnnxBuilder:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def _add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+    def operator(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Any operator of ONNX's, by its name."""
         if operator in ("Flatten", "Gemm") or inputs[0] in self._flat:
             self._flat.add(output)
         self._nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lastbit.errors import UsageError
-from lastbit.graph.network import Shape
+from lastbit.operators.base import Shape
 
 ByteArray = NDArray[np.uint8]
 

@@ -11,28 +11,13 @@ all of these are finite, so are the others.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lastbit.graph.builder import OnnxBuilder
-from lastbit.graph.network import (
-    Add,
-    Affine,
-    BatchNorm,
-    Gate,
-    Input,
-    Linear,
-    Mean,
-    Network,
-    Node,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
+from lastbit.graph.network import Network
+from lastbit.operators import Linear
+from lastbit.operators.base import Channels, Float64Array
 
 QUIET = 2.0**20  # largest magnitude
-Float64Array = NDArray[np.float64]
-Kept = NDArray[np.bool_]
-"""(C,): which channels of a node are kept."""
 
 
 def narrowed(network: Network) -> bytes | None:
@@ -42,16 +27,17 @@ def narrowed(network: Network) -> bytes | None:
     ones keep all their channels.
     """
     last = network[network.logits]
-    if not isinstance(last, Linear) or last.bn or last.group > 1 or last.weight.shape[2:] != (1, 1):
+    if not isinstance(last, Linear) or not last.dense:
         return None
     kept = kept_channels(network)
     b, names = OnnxBuilder(), dict[str, str]()
     for node in network:
-        names[node.name] = _written(b, node, kept, names, dense=node is last)
+        sources = (names[name] for name in node.inputs)
+        names[node.name] = node.restricted(kept[node.name], kept).write(b, *sources)
     return b.to_bytes()
 
 
-def kept_channels(network: Network) -> dict[str, Kept]:
+def kept_channels(network: Network) -> dict[str, Channels]:
     """Which channels of each node are read, or not quiet.
 
     What a node does channel by channel has the channels of what it reads.
@@ -63,7 +49,7 @@ def kept_channels(network: Network) -> dict[str, Kept]:
     while before < (before := sum(int(v.sum()) for v in kept.values())):
         for node in reversed(network.nodes):
             own = kept[node.name]
-            if isinstance(node, Linear) and not _depthwise(node):
+            if isinstance(node, Linear) and not node.depthwise:
                 kept[node.x] |= _read_by(node, own)
                 continue
             for name in node.inputs:
@@ -74,80 +60,28 @@ def kept_channels(network: Network) -> dict[str, Kept]:
 
 
 def _sizes(network: Network) -> dict[str, Float64Array]:
-    """Largest magnitude (C,) of quiet channels, but for underflow; infinite or NaN for others."""
+    """Largest magnitude (C,) of quiet channels, but for underflow; infinite for others."""
     found: dict[str, Float64Array] = {}
     for node in network:
-        match node:
-            case Linear(bn=None) if not _grouped(node):
-                silent = ~node.weight.any(axis=(1, 2, 3)) & (node.bias == 0)
-                size = np.where(silent, 0.0, np.inf)
-            case Silu() | Mean():
-                size = found[node.x]
-            case Sigmoid():
-                size = np.where(found[node.x] <= QUIET, 1.0, np.inf)
-            case Gate():
-                with np.errstate(invalid="ignore"):
-                    size = found[node.x] * found[node.s]
-            case Add():
-                size = found[node.x] + found[node.y]
-            case _:
-                size = np.full(node.shape[0], np.inf)
+        size = np.full(node.shape[0], np.inf)
+        if isinstance(node, Linear) and (node.group == 1 or node.depthwise):
+            silent = ~node.weight.any(axis=(1, 2, 3)) & (node.bias == 0)
+            size[silent] = 0.0
+        elif node.channelwise and node.inputs:
+            sizes = [found[name][:, None, None] for name in node.inputs]
+            quiet = np.all([x <= QUIET for x in sizes], axis=0).ravel()
+            boxes = ((-np.minimum(x, QUIET), np.minimum(x, QUIET)) for x in sizes)
+            low, high = node.box(*boxes)
+            size[quiet] = np.maximum(np.abs(low), np.abs(high)).ravel()[quiet]
         found[node.name] = size
     return found
 
 
-def _grouped(node: Linear) -> bool:
-    return node.group > 1 and not _depthwise(node)
-
-
-def _depthwise(node: Linear) -> bool:
-    return node.group == len(node.weight) > 1 and node.weight.shape[1] == 1
-
-
-def _read_by(node: Linear, own: Kept) -> Kept:
+def _read_by(node: Linear, own: Channels) -> Channels:
     """Which channels of its input a layer reads for its outputs ``own``."""
-    if _grouped(node):
+    if node.group > 1:
         return np.ones(node.group * node.weight.shape[1], np.bool_)
     read = np.asarray(node.weight[own].any(axis=(0, 2, 3)))
     if not read.any():
         read[0] = True  # something has to be there
     return read
-
-
-def _written(
-    b: OnnxBuilder, node: Node, kept: dict[str, Kept], names: dict[str, str], *, dense: bool
-) -> str:
-    own, sources = kept[node.name], [names[name] for name in node.inputs]
-    match node:
-        case Input():
-            return b.input_bytes(node.shape, node.name)
-        case Affine():
-            return b.affine(sources[0], node.kind, node.constant[own], node.name)
-        case Linear():
-            weight, bias = node.weight[own], node.bias[own]
-            if node.group == 1:
-                weight = weight[:, kept[node.x]]
-            if dense:
-                return b.dense(sources[0], weight[:, :, 0, 0], bias, node.name)
-            group = len(weight) if _depthwise(node) else node.group
-            name = f"{node.name}.sum" if node.bn else node.name
-            x = b.conv(sources[0], weight, bias, stride=node.strides, padding=node.pads,
-                       group=group, name=name)  # fmt: skip
-            return _normed(b, x, node.bn, own, node.name) if node.bn else x
-        case Silu():
-            return b.silu(sources[0], node.name)
-        case Sigmoid():
-            return b.sigmoid(sources[0], node.name)
-        case Gate():
-            return b.gate(sources[0], sources[1], node.name)
-        case Add():
-            return b.add(sources[0], sources[1], node.name)
-        case Mean():
-            return b.mean(sources[0], node.name)
-        case Softmax():
-            return b.softmax(sources[0], node.name)
-
-
-def _normed(b: OnnxBuilder, x: str, bn: BatchNorm, own: Kept, name: str) -> str:
-    parts = (v[own] for v in (bn.gamma, bn.beta, bn.mean, bn.variance))
-    return b.batch_norm(x, *parts, epsilon=bn.epsilon, name=name)

@@ -63,12 +63,25 @@ def parse(path: Path) -> tuple[ModelProto, bytes]:
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
-        what = "truncated or damaged" if content.startswith(_FIRST_BYTE) else "not an ONNX file"
+        what = "not an ONNX file"
+        if content.startswith(_FIRST_BYTE):
+            what = f"truncated or damaged{_named(content)}"
         raise ModelError(what, where=str(path), fix=fix) from error
     if not model.ir_version or not model.graph.node:
         what = "truncated: it has no graph" if model.ir_version else "not an ONNX file"
         raise ModelError(what, where=str(path), fix=fix)
     return model, content
+
+
+def _named(content: bytes) -> str:
+    """The rule by which the checker refuses what the ONNX library cannot parse."""
+    try:
+        read(content)
+    except Rejected as error:
+        return f" (rule {error.rule}: {error.message})"
+    except Unreadable:
+        pass
+    return ""
 
 
 def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
@@ -96,12 +109,13 @@ def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
 
 
 @contextmanager
-def one_reading(path: Path) -> Iterator[None]:
+def one_reading(path: Path, operator: str = "") -> Iterator[None]:
     """What the checker refuses in this block is a ModelError that names its rule."""
     try:
         yield
     except Rejected as error:
-        node = f", node {error.node!r}" if error.node else ""
+        name = error.node or operator
+        node = f", node {name!r}" if name else ""
         raise ModelError(
             f"rule {error.rule}: {error.message}",
             where=f"{path}{node}",

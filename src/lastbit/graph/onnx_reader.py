@@ -1,19 +1,18 @@
-"""From an ONNX file to the normal form.
+"""From an ONNX file to a network, by the checker's own reader.
 
-Three passes: `names` of everything that is the same value under another name (Identity, Cast,
-Flatten, ...) and how often each value is used; a table from operator to the function that turns it
-into a node, which also joins what belongs together (convolution and batch norm, x * sigmoid(x));
-and the end of the graph. What is unsupported is collected, and reported all at once.
+The checker reads the operators, one after the other, and says of each whether it is covered; what
+is not is collected, and reported all at once. What it accepts becomes a node each
+(`lastbit.operators`). The ONNX library looks at the file first, because it says in more words what
+is wrong with one that no program reads.
 """
 
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto
 
 from lastbit.errors import ModelError, UnsupportedOperatorError
-from lastbit.graph.network import Input, Network, Shape, Softmax
-from lastbit.graph.onnx_building import Building, LostError, UnsupportedError, Value
+from lastbit.graph.network import Network
 from lastbit.graph.onnx_file import (
     OnnxFile,
     check_nodes,
@@ -22,13 +21,19 @@ from lastbit.graph.onnx_file import (
     parse,
     read_onnx_file,
 )
-from lastbit.graph.onnx_operators import ALIASES, OPERATORS
-from lastbit_check.files.declared import check_declared
-from lastbit_check.files.operators import legal
+from lastbit.operators import READERS, Input, Node, Read
+from lastbit.operators.base import Shape, Source
+from lastbit_check.files.declared import image_shape
+from lastbit_check.network import Node as NormalNode
+from lastbit_check.onnxfile import Operator
+from lastbit_check.operators import RULES
+from lastbit_check.operators.reading import Reader
+from lastbit_check.reading import network_of
+from lastbit_check.verdict import Rejected, Unreadable, reading
 
 
 def read_onnx(path: str | Path) -> Network:
-    """The network of an ONNX file, in normal form.
+    """The network of an ONNX file.
 
     The file has one input, uint8 [N, C, H, W] with N symbolic or 1, and one output, the result of
     a Softmax over the classes.
@@ -36,7 +41,7 @@ def read_onnx(path: str | Path) -> Network:
     Raises:
         ModelError: the file is not a valid ONNX model of that kind, its weights are not finite, or
             two readers may understand it differently (the rules of docs/certificate.md).
-        UnsupportedOperatorError: all operators that have no place in the normal form.
+        UnsupportedOperatorError: all operators that the checker has no rule for.
     """
     path = Path(path)
     model, content = parse(path)
@@ -47,29 +52,93 @@ def read_onnx(path: str | Path) -> Network:
         if unknown:  # they are what has to be changed first
             raise _unsupported(unknown, path) from error
         raise
-    building = _building(file)
+    name, shape = _image_input(file)
     if unknown:
         check_nodes(
             file, [index for index in range(len(file.model.graph.node)) if index not in unknown]
         )
     else:
         check_validity(file)
-    try:
-        nodes_unsupported = _build(building)
-    except ModelError:
-        # With unknown operators the file was not checked; they are what the reader must hear of.
-        if not unknown:
-            raise
-        nodes_unsupported = {}
-    unsupported = unknown | nodes_unsupported
+    found = _Reading(file, name, shape)
+    unsupported = unknown | found.unsupported
     if unsupported:
         raise _unsupported(unsupported, path)
-    _check_meaning(building)
-    return _finish(building)
+    _check_output(found, file)
+    with one_reading(path):
+        form = network_of(file.graph)
+    nodes = tuple(found.needed())
+    return Network(nodes, shape, nodes[-1].name, file.sha256, form)
 
 
+NOT_COVERED = ("model.operator", "model.graph", "model.shape")
 Listed = dict[int, tuple[str, str]]
 """Operators and names of nodes, by position."""
+
+
+class _Reading:
+    """Every operator that the checker covers as a node, and what it does not cover."""
+
+    def __init__(self, file: OnnxFile, image: str, shape: Shape) -> None:
+        self.path = file.path
+        self.nodes: dict[str, Node] = {image: Input(image, shape, ())}
+        self.unsupported: Listed = {}
+        self.lost = set[str]()
+        self.reader = Reader(RULES, image_shape(file.graph.image)[0])
+        for name, made in {
+            image: NormalNode(image, "input", (), shape),
+            **file.graph.constants,
+        }.items():
+            self.reader.keep(name, made)
+        for index, operator in enumerate(file.graph.operators):
+            self._read(index, operator, file.model.graph.node[index])
+
+    def _read(self, index: int, o: Operator, node: NodeProto) -> None:
+        if o.op not in RULES:
+            self.lost.update(node.output)
+            return
+        try:
+            with reading(f"operator {o.name!r} of the ONNX file is malformed"):
+                self.reader.read(o)
+        except Rejected as error:
+            self.lost.update(node.output)
+            if error.rule == "model.graph" and self.lost.intersection(o.inputs):
+                return
+            if error.rule not in NOT_COVERED:
+                with one_reading(self.path, _node_name(node, index)):
+                    raise
+            self.unsupported[index] = (f"{o.op} {error.message}", _node_name(node, index))
+            return
+        except Unreadable as error:
+            raise ModelError(str(error), where=str(self.path)) from error
+        made = self.reader.values[o.name]
+        if o.op in READERS and isinstance(made, NormalNode):
+            self.nodes[o.name] = READERS[o.op](Read(o, tuple(self._sources(o)), made, self.reader))
+
+    def _sources(self, o: Operator) -> Iterator[Source]:
+        for name in o.inputs:
+            value = self.reader.values[name]
+            if isinstance(value, NormalNode):
+                yield Source(value.name, value.shape)
+
+    def needed(self) -> Iterator[Node]:
+        """What the answer depends on: a sigmoid that only makes a SiLU is a part of that."""
+        wanted = {[*self.nodes][-1]}
+        for node in reversed(self.nodes.values()):
+            if node.name in wanted:
+                wanted.update(node.inputs)
+        return (node for node in self.nodes.values() if node.name in wanted)
+
+
+def _check_output(found: _Reading, file: OnnxFile) -> None:
+    output = file.graph.output_name
+    where = f"{file.path}, output {output!r}"
+    value = found.reader.values.get(output)
+    if not isinstance(value, NormalNode) or value.op != "softmax":
+        raise ModelError(
+            "the model does not end in a Softmax",
+            where=where,
+            fix="export the model with its Softmax: the statement is about probabilities",
+        )
 
 
 def _unsupported(found: Listed, path: Path) -> UnsupportedOperatorError:
@@ -82,51 +151,18 @@ def _node_name(node: NodeProto, index: int) -> str:
 
 
 def _unknown_operators(model: ModelProto) -> Listed:
-    """Every operator outside the tables."""
-    known = ALIASES | OPERATORS.keys() | {"Constant"}
+    """Every operator outside the table."""
     found: Listed = {}
     for index, node in enumerate(model.graph.node):
         if node.domain not in ("", "ai.onnx"):
             found[index] = (f"{node.domain}.{node.op_type}", _node_name(node, index))
-        elif node.op_type not in known:
+        elif node.op_type not in RULES:
             found[index] = (node.op_type, _node_name(node, index))
     return found
 
 
-def _check_meaning(b: Building) -> None:
-    """Operands, attributes and declared shapes have one meaning, or the checker refuses them."""
-    batch = None if b.batch_is_symbolic else 1
-    shapes = {name: (batch, *value.dims) for name, value in b.values.items()}
-    with one_reading(b.file.path):
-        check_declared(b.file.graph.declared, legal(b.file.graph), shapes)
-
-
-def _building(file: OnnxFile) -> Building:
-    name, shape, symbolic = _image_input(file)
-    return Building(
-        file=file,
-        nodes={name: Input(name, shape)},
-        values={name: Value(name, shape, is_bytes=True)},
-        uses=_uses(file),
-        batch_is_symbolic=symbolic,
-    )
-
-
-def _uses(file: OnnxFile) -> Counter[str]:
-    """How many operators read each value, whatever name they read it under."""
-    same_as: dict[str, str] = {}
-    uses: Counter[str] = Counter()
-    for node in file.model.graph.node:
-        if node.op_type in ALIASES and node.input and node.output:
-            same_as[node.output[0]] = same_as.get(node.input[0], node.input[0])
-        else:
-            uses.update(same_as.get(name, name) for name in node.input)
-    uses.update(same_as.get(output.name, output.name) for output in file.model.graph.output)
-    return uses
-
-
-def _image_input(file: OnnxFile) -> tuple[str, Shape, bool]:
-    """Name and (C, H, W) of the one input, and whether its batch axis is symbolic."""
+def _image_input(file: OnnxFile) -> tuple[str, Shape]:
+    """Name and (C, H, W) of the one input."""
     name, element, dims = file.graph.image
     fix = "export a model that reads uint8 [N, C, H, W] and divides by 255 itself"
     where = f"{file.path}, input {name!r}"
@@ -138,7 +174,7 @@ def _image_input(file: OnnxFile) -> tuple[str, Shape, bool]:
     _, channels, height, width = sizes
     if not (channels and height and width):
         raise ModelError(f"the input has shape {_shown(sizes)}", where=where, fix=fix)
-    return name, (channels, height, width), sizes[0] is None
+    return name, (channels, height, width)
 
 
 def _shown(dims: list[int | None]) -> str:
@@ -149,48 +185,3 @@ def _type_name(number: int | None) -> str:
     if number and number not in TensorProto.DataType.values():
         return f"of the unknown type {number}"
     return TensorProto.DataType.Name(number).lower() if number else "no tensor"
-
-
-def _build(building: Building) -> Listed:
-    """Fill `building.nodes`; return what is unsupported in its place, by position."""
-    unsupported: Listed = {}
-    for index, node in enumerate(building.file.model.graph.node):
-        if node.op_type == "Constant":
-            continue
-        convert = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if convert is None:
-            building.lost.update(node.output)
-            continue
-        try:
-            convert(building, node)
-        except LostError:
-            building.lost.update(node.output)
-        except UnsupportedError as reason:
-            unsupported[index] = (f"{node.op_type} {reason}", _node_name(node, index))
-            building.lost.update(node.output)
-    return unsupported
-
-
-def _finish(building: Building) -> Network:
-    file = building.file
-    output = file.model.graph.output[0].name
-    where = f"{file.path}, output {output!r}"
-    last = building.nodes[building.values[output].node] if output in building.values else None
-    if not isinstance(last, Softmax):
-        raise ModelError(
-            "the model does not end in a Softmax",
-            where=where,
-            fix="export the model with its Softmax: the statement is about probabilities",
-        )
-    if last.shape[0] < 2:
-        raise ModelError("the Softmax has fewer than two classes", where=where)
-    read = {name for node in building.nodes.values() for name in node.inputs}
-    unused = [name for name in building.nodes if name not in read and name != last.name]
-    if unused or last.name in read:
-        raise ModelError(
-            f"computed but never used: {', '.join(unused)}" if unused else "Softmax is not last",
-            where=str(file.path),
-            fix="remove what the output does not depend on",
-        )
-    nodes = tuple(building.nodes.values())
-    return Network(nodes, nodes[0].shape, last.name, file.sha256)

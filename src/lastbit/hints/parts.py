@@ -38,6 +38,11 @@ def divided(derived: Derived, executions: str) -> Division:
     return Division(_parts(balance, claim, nodes, none=absorbed), nodes)
 
 
+def parts_of(balance: Balance, claim: Claim) -> dict[str, Fraction]:
+    """The parts of a claim that no layer absorbs."""
+    return _parts(balance, claim, losses(balance, claim), none=False)
+
+
 def losses(balance: Balance, claim: Claim) -> Losses:
     """What each node adds to the bound of the worst pair and place, by kind."""
     d, (*pair, place) = balance.derivation, claim.worst

@@ -14,19 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastbit.float32.executor import execute_float64
-from lastbit.graph.network import (
-    Add,
-    Affine,
-    Gate,
-    Input,
-    Linear,
-    Mean,
-    Network,
-    Sigmoid,
-    Silu,
-    Softmax,
-)
-from lastbit.hints.linear import Float64Array, LinearMap
+from lastbit.graph.network import Network
+from lastbit.operators import Add, BatchNorm, Curve, Linear, Silu
+from lastbit.operators.base import Box, Float64Array
 from lastbit_check.certificate import MOST_SLOPE_BITS, SLOPE_BITS, Hints
 
 NEARLY_STRAIGHT = 2.0**-5
@@ -56,7 +46,7 @@ class Plan:
 def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     """Choose a plan from a few executions on random bytes and from boxes of the first layers."""
     peaks = _sampled(network, samples, seed)
-    curved = [n for n in network if isinstance(n, Silu | Sigmoid)]
+    curved = [n for n in network if isinstance(n, Curve)]
     straight = {n.name for n in curved if peaks[n.x][0] <= NEARLY_STRAIGHT}
     names = [n.name for n in network]
     silus = [n for n in curved if isinstance(n, Silu)]
@@ -71,18 +61,12 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
         boxes |= {n.name for n in curved}
     boxed = _boxes(network)
     slopes: dict[str, Float64Array] = {}
-    for node in network:
-        match node:
-            case Silu() if node.name in straight and base:
-                slopes[node.name] = np.full(node.shape[0], 0.5)
-            case Silu():
-                slopes[node.name] = _middle_slope(*boxed[node.x])
-            case Sigmoid():
-                slopes[node.name] = np.full(node.shape[0], 0.25)
-            case Gate():
-                slopes[node.name] = peaks[node.s][1]
-            case _:
-                pass
+    for node in network.nodes[1:]:
+        line = node.name in straight and bool(base)
+        mean = peaks[node.inputs[-1]][1]
+        slope = node.slope(boxed[node.x], mean, straight=line)
+        if slope is not None:
+            slopes[node.name] = slope
     return Plan(slopes, frozenset(boxes), _bases(network, base))
 
 
@@ -113,9 +97,10 @@ def _bases(network: Network, first: str) -> frozenset[str]:
     names = [n.name for n in network]
     later = network.nodes[names.index(first) + 1 :]
     shapes = {n.name: n.shape for n in network}
-    wide = [n for n in later if isinstance(n, Linear) and n.shape[0] >= shapes[n.x][0]]
-    pointwise = [n for n in wide if n.weight.shape[2:] == (1, 1)]
-    return frozenset({first, *(n.x for n in pointwise if isinstance(network[n.x], Linear | Add))})
+    layers = [n for n in later if isinstance(n, Linear) and n.weight.shape[2:] == (1, 1)]
+    wide = [n for n in layers if n.shape[0] >= shapes[n.x][0]]
+    sums = {n.name for n in network if isinstance(n, Linear | BatchNorm | Add)}
+    return frozenset({first, *(n.x for n in wide if n.x in sums)})
 
 
 def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float, Float64Array]]:
@@ -136,62 +121,9 @@ def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float
     return {name: (peaks[name], sums[name]) for name in peaks}
 
 
-def _boxes(network: Network) -> dict[str, tuple[Float64Array, Float64Array]]:
-    """Interval by interval, per channel: lower and upper bounds (C,), wide after a few layers."""
-    found: dict[str, tuple[Float64Array, Float64Array]] = {}
-    shapes = {node.name: node.shape for node in network}
+def _boxes(network: Network) -> dict[str, Box]:
+    """Interval by interval: lower and upper bounds (C, H, W), wide after a few layers."""
+    found: dict[str, Box] = {}
     for node in network:
-        match node:
-            case Input():
-                low, high = np.zeros(node.shape), np.full(node.shape, 255.0)
-            case Affine() | Linear() | Mean():
-                low, high = _linear_box(LinearMap(node, shapes[node.x]), *found[node.x])
-            case Silu():
-                low, high = _silu_box(*found[node.x])
-            case Sigmoid():
-                low, high = np.zeros(node.shape), np.ones(node.shape)
-            case Gate():
-                low, high = (np.minimum(found[node.x][0], 0.0), np.maximum(found[node.x][1], 0.0))
-            case Add():
-                low = found[node.x][0] + found[node.y][0]
-                high = found[node.x][1] + found[node.y][1]
-            case Softmax():
-                continue
-        found[node.name] = (low, high)
+        found[node.name] = node.box(*(found[name] for name in node.inputs))
     return found
-
-
-def _linear_box(
-    layer: LinearMap, low: Float64Array, high: Float64Array
-) -> tuple[Float64Array, Float64Array]:
-    centre = layer(((low + high) / 2)[..., None])[..., 0] + layer.bias[:, None, None]
-    radius = layer(((high - low) / 2)[..., None], absolute=True)[..., 0]
-    return centre - radius, centre + radius
-
-
-def silu(z: Float64Array) -> Float64Array:
-    """z / (1 + exp(-z)), without overflow."""
-    return z * 0.5 * (1.0 + np.tanh(z / 2))
-
-
-def silu_slope(z: Float64Array) -> Float64Array:
-    """The derivative of silu."""
-    s = 0.5 * (1.0 + np.tanh(z / 2))
-    return s * (1.0 + z * (1.0 - s))
-
-
-def _silu_box(low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
-    least = np.minimum(silu(low), silu(high))
-    return (np.where((low < -1.2785) & (high > -1.2784), -0.27847, least),
-            np.maximum(silu(low), silu(high)))  # fmt: skip
-
-
-def _middle_slope(low: Float64Array, high: Float64Array) -> Float64Array:
-    """Per channel the middle of the slopes of silu over the channel's box (C,)."""
-    lo, hi = low.min(axis=(1, 2)), high.max(axis=(1, 2))
-    points = lo + (hi - lo) * np.linspace(0.0, 1.0, 513)[:, None]
-    slopes = silu_slope(points)
-    least, most = slopes.min(axis=0), slopes.max(axis=0)
-    least = np.where((lo < -2.4) & (hi > -2.4), -0.09984, least)
-    most = np.where((lo < 2.4) & (hi > 2.4), 1.09984, most)
-    return (least + most) / 2

@@ -218,9 +218,6 @@ TIGHT = Recipe(
     weight_bits=20,
     logit_scale=2.0,
     copies=("blocks.[1-6].*.conv_pw", "blocks.4.0.*", "blocks.6.0.*", "conv_head"),
-    terms_of=(("blocks.0.0.conv_pw", 32), ("blocks.1.0.conv_pwl", 24), ("*.[1-9].conv_pwl", 3)),
-    unshifted=("*.[1-9].conv_pwl",),
-    fold_pixels=True,
 )
 
 PLAIN = dataclasses.replace(
@@ -252,9 +249,6 @@ PLAIN = dataclasses.replace(
     weight_bits=24,
     logit_scale=1.0,
     copies=(),
-    terms_of=(),
-    unshifted=(),
-    fold_pixels=False,
 )
 
 # The network of `tight`, so sure of itself that one pair of images has probabilities 0 and 1.
@@ -278,8 +272,6 @@ ZERO = dataclasses.replace(
     live_blocks=4,
     copies=("blocks.1.1.conv_pw", "blocks.2.0.conv_pw"),
     live_terms=(4, 9, 16),
-    terms_of=(),
-    unshifted=(),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE, ZERO)}

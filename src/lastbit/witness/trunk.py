@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lastbit.graph import Affine, Input, Linear, Network, Node, Sigmoid, Silu
+from lastbit.graph import Curve, Input, Linear, Network, Node
 from lastbit.witness.starts import fresh
 from lastbit.witness.torch_network import TorchNetwork
 
@@ -44,14 +44,12 @@ def _cuts(network: Network) -> list[int]:
     place = {node.name: k for k, node in enumerate(network)}
     cuts: list[int] = []
     for k, node in enumerate(network.nodes[:-2]):
-        if k and (not isinstance(node, _LOCAL) or node.inputs != (network.nodes[k - 1].name,)):
+        local = node.convolution is not None or isinstance(node, Curve)
+        if k and (not local or node.inputs != (network.nodes[k - 1].name,)):
             break
         if all(place[name] >= k for later in network.nodes[k + 1 :] for name in later.inputs):
             cuts.append(k)
     return cuts
-
-
-_LOCAL = (Affine, Linear, Silu, Sigmoid)
 
 
 def _folded(network: Network, cut: int, values: dict[str, torch.Tensor]) -> Network | None:
@@ -78,19 +76,16 @@ def _folded(network: Network, cut: int, values: dict[str, torch.Tensor]) -> Netw
     dense = Linear(
         network.logits,
         (classes, 1, 1),
-        node.name,
+        (node.name,),
         weight.reshape(classes, *node.shape).float().numpy(),
         bias.float().numpy(),
-        (1, 1),
-        (0, 0, 0, 0),
-        1,
-        None,
     )
-    return replace(network, nodes=(*network.nodes[: cut + 1], dense, softmax))
+    return replace(network, nodes=(*network.nodes[: cut + 1], dense, softmax), form=None)
 
 
 def _after(network: Network, cut: int) -> Network:
     """What comes after a node, as a network that reads that node's value."""
     node: Node = network.nodes[cut]
-    first = Input(node.name, node.shape)
-    return replace(network, nodes=(first, *network.nodes[cut + 1 :]), input_shape=node.shape)
+    first = Input(node.name, node.shape, ())
+    nodes = (first, *network.nodes[cut + 1 :])
+    return replace(network, nodes=nodes, input_shape=node.shape, form=None)

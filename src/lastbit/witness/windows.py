@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lastbit.graph import Affine, ByteArray, Input, Linear, Network, Node, Silu
-from lastbit.hints.linear import LinearMap
+from lastbit.graph import ByteArray, Input, Linear, Network, Node
+from lastbit.operators.base import Convolution
 from lastbit.witness.scoring import IntArray
 
 
@@ -55,9 +55,10 @@ class Axis:
 
 def _step(node: Node, axis: int) -> tuple[int, int, int]:
     """Kernel, stride and padding before the value."""
-    if isinstance(node, Linear):
-        return node.weight.shape[2 + axis], node.strides[axis], node.pads[axis]
-    return 1, 1, 0
+    layer = node.convolution
+    if layer is None:
+        return 1, 1, 0
+    return layer.weight.shape[2 + axis], layer.strides[axis], layer.pads[axis]
 
 
 class Windows:
@@ -85,17 +86,7 @@ class Windows:
             (self.rows.inside(k).to(dtype), self.cols.inside(k).to(dtype))
             for k in range(len(chain))
         ]
-        shapes = {node.name: node.shape for node in chain}
-        self._layers: list[tuple[Tensor, Tensor] | None] = []
-        for node in chain:
-            layer = None
-            if isinstance(node, (Affine, Linear)):
-                folded = LinearMap(node, shapes[node.x])
-                layer = (
-                    torch.from_numpy(np.ascontiguousarray(folded.weight)).to(dtype),
-                    torch.from_numpy(np.ascontiguousarray(folded.bias)).to(dtype),
-                )
-            self._layers.append(layer)
+        self._layers = [_layer(node.convolution, dtype) for node in chain]
         self._dense = self._dense_windows(torch.from_numpy(dense.weight.copy()).to(dtype))
 
     def _dense_windows(self, weight: Tensor) -> Tensor:
@@ -131,12 +122,10 @@ class Windows:
         x = patches[:, None]
         for k, (node, layer) in enumerate(zip(self._chain, self._layers, strict=True)):
             if layer is not None:
-                strides = node.strides if isinstance(node, Linear) else (1, 1)
-                x = functional.conv2d(x, *layer, strides, 0, 1, _groups(node))
-            elif isinstance(node, Silu):
-                x = functional.silu(x)
+                weight, bias, like = layer
+                x = functional.conv2d(x, weight, bias, like.strides, 0, 1, like.groups)
             elif not isinstance(node, Input):
-                x = torch.sigmoid(x)
+                x = node.torch((), x)
             x = x.unflatten(0, (2, -1)) * self._mask(k, row, col)[None, :, None]
             x = x.flatten(0, 1)
         return x
@@ -175,5 +164,11 @@ class Windows:
         return rows[row][:, :, None] * cols[col][:, None, :]
 
 
-def _groups(node: Node) -> int:
-    return node.group if isinstance(node, Linear) else node.shape[0]
+def _layer(
+    like: Convolution | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Convolution] | None:
+    """A linear map's weights and bias as tensors, beside it."""
+    if like is None:
+        return None
+    weight, bias = (torch.from_numpy(v).to(dtype) for v in (like.weight, like.bias))
+    return weight, bias, like

@@ -7,13 +7,15 @@ values to arrays; between grid points monotonicity is used:
     sigma increases; sigma' increases on (-inf, 0] and decreases on [0, inf);
     silu decreases on (-inf, a], increases on [a, inf), a = -1.2784...;
     silu' decreases on (-inf, -b], increases on [-b, b], decreases on [b, inf), b = 2.3993...;
-    near 0 each is within a multiple of |z| of its value there (NEAR).
+    near 0 each is within a multiple of |z| of its value there.
 
 (silu'' = sigma'(z) (2 - z tanh(z/2)) vanishes where z tanh(z/2) = 2, and |silu''| <= 1/2. The
 slope of sigma is at most 1/4, that of sigma' less than 1/8, and silu(z) = z sigma(z).)
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache
@@ -30,15 +32,24 @@ END = 24 * STEP  # the tables cover [-24, 24]
 FINE = 96  # bits of a sigmoid's value, before it is put into a table
 Exact = NDArray[Any]  # of Python integers
 Bounds = tuple[Exact, Exact]
-# Values that a function may come near from the first of two points k/64 to the second: where it
-# turns, and its limit on its monotone tail beyond the table.
-EXTREMES = {
-    "sigmoid": [(-END, -END, 0.0), (END, END, 1.0)],
-    "sigmoid'": [(-END, -END, 0.0), (0, 0, 0.25), (END, END, 0.0)],
-    "silu": [(-END, -END, 0.0), (-82, -81, -0.27847), (END, END, math.inf)],
-    "silu'": [(-END, -END, 0.0), (-154, -153, -0.09984), (153, 154, 1.09984), (END, END, 1.0)],
-}
-NEAR = {"sigmoid": (0.5, 0.25), "sigmoid'": (0.25, 0.125), "silu": (0.0, 1.0), "silu'": (0.5, 0.5)}
+Table = tuple[Ints, Ints]
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """A function by its values at the points k/64, and by what it does between and beyond.
+
+    ``values`` are lower and upper integers in units of 2^-BITS, for |k| <= END. ``extremes`` are
+    (k, j, y): y is what it may come near from the point k/64 to j/64, where it turns, or on its
+    monotone tail beyond the table; an infinite one stands for y <= z. Everywhere it is within
+    ``near[1]`` |z| of ``near[0]``.
+    """
+
+    values: Callable[[], Table]
+    extremes: tuple[tuple[int, int, float], ...]
+    near: tuple[float, float]
+
+
 DIGITS, SURE = 60, Fraction(1, 10**50)  # of exp, and its relative error for |x| <= 2^20
 
 
@@ -59,7 +70,7 @@ def tanh_upper(x: Fraction) -> Fraction:
 
 
 @cache
-def tables() -> dict[str, tuple[Ints, Ints]]:
+def tables() -> dict[str, Table]:
     """Lower and upper integer tables (unit 2^-BITS) at the points k/64, |k| <= END.
 
     With s = sigma(z): silu(z) = z s, sigma'(z) = s (1 - s) and silu'(z) = s (1 + z (1 - s)). In
@@ -87,29 +98,49 @@ def _product(a: Bounds, b: Bounds) -> Bounds:
     return np.minimum.reduce(corners), np.maximum.reduce(corners)
 
 
-def _table(bounds: Bounds, e: int) -> tuple[Ints, Ints]:
+def _table(bounds: Bounds, e: int) -> Table:
     """Integers in units of 2^-e as integers of 2^-BITS, rounded outwards."""
     low, high = bounds
     unit = 2 ** (e - BITS)
     return (low // unit).astype(np.float64), (-(-high // unit)).astype(np.float64)
 
 
-def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
-    """Enclosure of a tabulated function on [lo, hi], elementwise: its ends, its EXTREMES between.
+SIGMOID = Tabulated(
+    lambda: tables()["sigmoid"], ((-END, -END, 0.0), (END, END, 1.0)), near=(0.5, 0.25)
+)
+SIGMOID_SLOPE = Tabulated(
+    lambda: tables()["sigmoid'"],
+    ((-END, -END, 0.0), (0, 0, 0.25), (END, END, 0.0)),
+    near=(0.25, 0.125),
+)
+SILU = Tabulated(
+    lambda: tables()["silu"],
+    ((-END, -END, 0.0), (-82, -81, -0.27847), (END, END, math.inf)),
+    near=(0.0, 1.0),
+)
+SILU_SLOPE = Tabulated(
+    lambda: tables()["silu'"],
+    ((-END, -END, 0.0), (-154, -153, -0.09984), (153, 154, 1.09984), (END, END, 1.0)),
+    near=(0.5, 0.5),
+)
+
+
+def enclosed(f: Tabulated, lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+    """Enclosure of a tabulated function on [lo, hi], elementwise: its ends, its extremes between.
 
     The ends are the last table point <= lo and the first one >= hi, clipped to the table. (ldexp is
     exact at these magnitudes.)
     """
     low = np.clip(np.floor(np.ldexp(lo.n, 6 - lo.e)), -END, END)
     high = np.clip(np.ceil(np.ldexp(hi.n, 6 - hi.e)), -END, END)
-    (down, up), i, j = tables()[name], (low + END).astype(np.intp), (high + END).astype(np.intp)
+    (down, up), i, j = f.values(), (low + END).astype(np.intp), (high + END).astype(np.intp)
     least, most = np.minimum(down[i], down[j]), np.maximum(up[i], up[j])
-    for first, last, value in EXTREMES[name]:
+    for first, last, value in f.extremes:
         met, bound = (low <= last) & (high >= first), value * 2**BITS
         least = np.where(met, np.minimum(least, np.floor(bound)), least)
         most = np.where(met, np.maximum(most, np.ceil(bound)), most)
-    most = np.where(most < math.inf, most, np.ceil(np.ldexp(hi.n, BITS - hi.e)))  # silu(z) <= z
-    at_zero, rate = (value * 2.0**BITS for value in NEAR[name])
+    most = np.where(most < math.inf, most, np.ceil(np.ldexp(hi.n, BITS - hi.e)))  # y <= z
+    at_zero, rate = (value * 2.0**BITS for value in f.near)
     away = np.maximum(np.abs(np.ldexp(lo.n, -lo.e)), np.abs(np.ldexp(hi.n, -hi.e)))
     away = np.ceil(rate * away)
     return Fix(np.maximum(least, at_zero - away), BITS), Fix(np.minimum(most, at_zero + away), BITS)

@@ -22,6 +22,7 @@ from lastbit_check.verdict import require
 Ints = NDArray[np.float64]
 Matrix = Ints | csr_array | csc_array | dia_array  # with which columns are multiplied
 LIMIT = 2**53
+FAR = 900  # a number below 2^53 times 2^FAR is one of float64
 ZERO_GRID = 100  # exponent given to an array that is exactly 0: it coarsens no sum
 
 
@@ -106,14 +107,23 @@ def beside(first: Fix, rest: Fix) -> Fix:
 
 
 def least(a: Fix, b: Fix) -> Fix:
-    """Elementwise minimum, exact: no number of the result is larger than it was on its own grid."""
-    e = max(a.e, b.e)
-    return Fix(np.minimum(np.ldexp(a.n, e - a.e), np.ldexp(b.n, e - b.e)), e)
+    """Elementwise minimum; rounded up where the grids are too far apart for float64, else exact."""
+    x, y = _on_one_grid(a, b)
+    return Fix(np.minimum(x.n, y.n), x.e)
 
 
 def most(a: Fix, b: Fix) -> Fix:
-    """Elementwise maximum, exact."""
-    return -least(-a, -b)
+    """Elementwise maximum, likewise."""
+    x, y = _on_one_grid(a, b)
+    return Fix(np.maximum(x.n, y.n), x.e)
+
+
+def _on_one_grid(a: Fix, b: Fix) -> tuple[Fix, Fix]:
+    if abs(a.e - b.e) > FAR:
+        e = common(a, b)
+        return a.at(e), b.at(e)
+    e = max(a.e, b.e)
+    return Fix(np.ldexp(a.n, e - a.e), e), Fix(np.ldexp(b.n, e - b.e), e)
 
 
 def heaviest_row(w: Matrix) -> int:

@@ -1,20 +1,23 @@
 """Operators: how each is read, and what each kind of node does to what is known of values.
 
-RULES holds a rule of reading for every operator of the file format, KINDS what a node of the normal
-form computes. What is missing in either is rejected by its name.
+A module of OPERATORS may say, by the operator's name in the file format, how it is read (RULES) and
+what it may be given (FORMS); by the name of a kind of node what that computes (KINDS). What is
+missing is rejected by its name.
 """
 
+from types import ModuleType
+
+from lastbit_check.files.operators import Form
 from lastbit_check.operators import affine, curves, linear, products, renaming, softmax, sums
 from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
-RULES: dict[str, Rule] = {
-    **affine.RULES,
-    **curves.RULES,
-    **linear.RULES,
-    **products.RULES,
-    **renaming.RULES,
-    **softmax.RULES,
-}
+OPERATORS: tuple[ModuleType, ...] = (affine, curves, linear, products, renaming, softmax, sums)
+RULES: dict[str, Rule] = {}
+FORMS: dict[str, dict[int, Form]] = {}
+KINDS: dict[str, Kind] = {}
 
-KINDS: dict[str, Kind] = {**curves.KINDS, **products.KINDS, **sums.KINDS}
+for operator in OPERATORS:
+    RULES.update(getattr(operator, "RULES", {}))
+    FORMS.update(getattr(operator, "FORMS", {}))
+    KINDS.update(getattr(operator, "KINDS", {}))

@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check.arithmetic.binary32 import ETA, power_of_two
+from lastbit_check.files.operators import BINARY, FLAG, F, Form, finite as finite_number
 from lastbit_check.network import F32, Constant, Exact, Factor, Node, exact
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.reading import Reader, Rule, copy_of, summed, taken_in
@@ -45,10 +46,14 @@ def _factor(value: Exact, roundings: int) -> Factor:
 def constant(reader: Reader, o: Operator, x: Node) -> Node:
     """Add, Sub, Mul and Div of a node and a constant."""
     first = isinstance(reader.values[o.inputs[0]], np.ndarray)
-    require(not first or o.op in ("Mul", "Add"), "model.operator", f"constant {o.op} x")
+    require(
+        not first or o.op in ("Mul", "Add"),
+        "model.operator",
+        "of a constant and a tensor, in this order",
+    )
     given, full = reader.floats(o.inputs[not first]), (1, x.shape[0], 1, 1)[: x.rank]
     shapes = ((), (1,), (1,) * x.rank, full, full[1:])
-    require(given.shape in shapes, "model.shape", "constant's shape")
+    require(given.shape in shapes, "model.shape", f"with a constant of shape {given.shape}")
     values = np.broadcast_to(given.reshape(-1), x.shape[:1]).astype(np.float32)
     if o.op in ("Mul", "Div"):
         factor = multiplied_by(values) if o.op == "Mul" else divided_by(values)
@@ -59,10 +64,12 @@ def constant(reader: Reader, o: Operator, x: Node) -> Node:
 def batch_norm(reader: Reader, o: Operator, x: Node) -> Node:
     """gamma (x - mean) / sqrt(variance + epsilon) + beta."""
     gamma, beta, mean, var = (reader.floats(name) for name in o.inputs[1:])
-    fits = all(v.shape == x.shape[:1] for v in (gamma, beta, mean, var)) and np.all(var >= 0)
+    fits = all(v.shape == x.shape[:1] for v in (gamma, beta, mean, var))
+    require(fits, "model.shape", "with parameters of another shape")
+    require(not o.attribute("training_mode", 0), "model.operator", "in training mode")
     epsilon = o.attribute("epsilon", float(np.float32(1e-5)))
-    right = 2.0**-100 <= epsilon < math.inf and not o.attribute("training_mode", 0)
-    require(fits and right, "model.shape", "batch norm parameters")
+    right = 2.0**-100 <= epsilon < math.inf and np.all(var >= 0)
+    require(right, "model.shape", "with a negative variance, or an epsilon that is too small")
     roots = np.array([_root(v + Fraction(epsilon)) for v in exact(var)], object)
     factors = [_factor(exact(gamma), 1), _factor(1 / roots, 1)]
     both = Factor(
@@ -76,7 +83,7 @@ def batch_norm(reader: Reader, o: Operator, x: Node) -> Node:
 
 def add(_: Reader, o: Operator, x: Node, y: Node) -> Node:
     """The sum of two nodes."""
-    require(x.shape == y.shape, "model.shape", "terms do not match")
+    require(x.shape == y.shape, "model.shape", f"of shapes {x.shape} and {y.shape}")
     return summed(o, copy_of(x).plus(copy_of(y)), x)
 
 
@@ -99,4 +106,12 @@ RULES = {
     **dict.fromkeys(("Div", "Sub"), Rule({1: constant}, (2,))),
     "Add": Rule({1: constant, 2: add}, (2,)),
     "BatchNormalization": Rule({1: batch_norm}, (5,)),
+}
+NORM = {"epsilon": finite_number, "momentum": finite_number}
+FORMS = {
+    **{key: {13: BINARY} for key in ("Add", "Div", "Sub")},
+    "BatchNormalization": {
+        13: Form((F,) * 5, 5, NORM),
+        14: Form((F,) * 5, 5, {**NORM, "training_mode": FLAG}),
+    },
 }

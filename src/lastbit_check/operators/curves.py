@@ -8,16 +8,25 @@ sigmoid(z)| <= 4u and |computed silu(z) - silu(z)| <= 6u|z| + 2^-126; half of ei
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import diags_array
 
 from lastbit_check.arithmetic.binary32 import UNIT_BITS, underflow
-from lastbit_check.arithmetic.enclosure import enclosed
+from lastbit_check.arithmetic.enclosure import (
+    SIGMOID,
+    SIGMOID_SLOPE,
+    SILU,
+    SILU_SLOPE,
+    enclosed,
+)
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints, least, most, times, total
+from lastbit_check.files.operators import UNARY
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.forms import Bound, Change, Made, Value, line, reduced
@@ -29,15 +38,20 @@ NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
 ERROR_AT_ZERO = Fraction(1, 16)
 
 
+Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
+"""Of a function on [lo, hi], elementwise."""
+
+
 @dataclass(frozen=True)
 class CurveKind:
-    """A curve f by the name of its table.
+    """A curve f by what encloses its values, and its slopes, on an interval.
 
     ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
     |f''| by 2^-turn.
     """
 
-    name: str
+    values: Enclosure
+    slopes: Enclosure
     error: Fraction
     grows: bool
     at_zero: Fix
@@ -51,19 +65,19 @@ class CurveKind:
         size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
         noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
         if setting.boxed:
-            return Made(*_box(enclosed(self.name, lo, hi)), noise)
+            return Made(*_box(self.values(lo, hi)), noise)
         hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
-        rest = times(deviation(m, *enclosed(f"{self.name}'", *hull)), z.magnitude)
+        rest = times(deviation(m, *self.slopes(*hull)), z.magnitude)
         return Made(*bent(z, m, self.at_zero, rest), noise)
 
     def change(self, setting: Setting, sources: list[Value], moves: list[Bound]) -> Change:
         """Slopes on the range: both runs are in it. None changes by more than the box's width."""
         (z,), (move,) = sources, moves
         lo, hi = z.interval
-        slopes = enclosed(f"{self.name}'", lo, hi)
+        slopes = self.slopes(lo, hi)
         bend = times(deviation(setting.slope, *slopes), move.radius)
         if setting.boxed:
-            low, high = enclosed(self.name, lo, hi)
+            low, high = self.values(lo, hi)
             steepest = times(most(-slopes[0], slopes[1]), move.radius)
             return Change(least(steepest, total(high, -low)), bend)
         carried = times(setting.slope.abs(), move.error, bits=(21, 31))
@@ -75,7 +89,7 @@ class CurveKind:
         With |z - Z| <= off and mean slopes s of f from Z to z, s' from Z' to z', that is
         s' ((z' - Z') - (z - Z)) + (s' - s) (z - Z), and |s' - s| <= max |f''| times ``moves``.
         """
-        slopes = enclosed(f"{self.name}'", *z.interval)
+        slopes = self.slopes(*z.interval)
         twist = times(moves, off)
         twist = Fix(twist.n, twist.e + self.turn)
         bend = total(times(deviation(setting.slope, *slopes), errors.radius), twist)
@@ -140,6 +154,21 @@ def _sigmoid(_: Reader, o: Operator, x: Node) -> Node:
 _HALF: Ints = np.array([2.0**39])
 RULES = {"Sigmoid": Rule({1: _sigmoid})}
 KINDS = {
-    "silu": CurveKind("silu", SILU_ERROR, True, Fix(np.zeros(1), ZERO_GRID), 1),
-    "sigmoid": CurveKind("sigmoid", SIGMOID_ERROR, False, Fix(_HALF, 40), 3),
+    "silu": CurveKind(
+        partial(enclosed, SILU),
+        partial(enclosed, SILU_SLOPE),
+        SILU_ERROR,
+        True,
+        Fix(np.zeros(1), ZERO_GRID),
+        1,
+    ),
+    "sigmoid": CurveKind(
+        partial(enclosed, SIGMOID),
+        partial(enclosed, SIGMOID_SLOPE),
+        SIGMOID_ERROR,
+        False,
+        Fix(_HALF, 40),
+        3,
+    ),
 }
+FORMS = {"Sigmoid": {13: UNARY}}

@@ -8,6 +8,7 @@ import numpy as np
 
 from lastbit_check.arithmetic.binary32 import finite, rounding, underflow
 from lastbit_check.arithmetic.exact import Fix, times, total
+from lastbit_check.files.operators import BINARY
 from lastbit_check.network import Node, growth
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import constant
@@ -24,21 +25,25 @@ def product(_: Reader, o: Operator, a: Node, b: Node) -> Node:
         if s.op == "sigmoid" and s.inputs == (x.name,):
             return made(o, "silu", x)
     x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
-    require(s.shape == (x.shape[0], 1, 1), "model.shape", "factors do not match")
+    right = s.shape == (x.shape[0], 1, 1)
+    require(right, "model.shape", f"of shapes {a.shape} and {b.shape}")
     return made(o, "gate", x, s, trailing=x.trailing + s.trailing)
 
 
 class GateKind:
     """x s, core s0 x: x's' - xs = s0 D_x + (s - s0) D_x + x' D_s.
 
-    Factors of x and of s may be applied to their product: each may round once more there.
+    Factors of x and of s may be applied to their product, or to the other one of them before: each
+    may round once more there.
     """
 
     hinted = frozenset({"slopes", "together"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         x, s = sources
-        largest = growth(setting.node.trailing) * (x.largest * s.largest + 1)
+        # a factor may be applied to the product, or to either operand before
+        most = max(x.largest * s.largest + 1, x.largest, s.largest)
+        largest = growth(setting.node.trailing) * most
         finite(largest)
         weight, lost = gate_roundings(setting.node, x.largest, s)
         away = deviation(setting.slope, *s.interval)
@@ -68,3 +73,4 @@ def gate_roundings(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
 
 RULES = {"Mul": Rule({1: constant, 2: product}, (2,))}
 KINDS = {"gate": GateKind()}
+FORMS = {"Mul": {13: BINARY}}

@@ -31,26 +31,30 @@ class Reader:
     """The values that operators have made, by the tensor's name: nodes, or constants.
 
     A renaming operator makes the node that it reads. ``reads`` says which nodes the operator of
-    each other one does.
+    each other one does. ``batch`` is the number of images, if it is said.
     """
 
     rules: dict[str, Rule]
+    batch: int | None = None
     values: dict[str, Node | Tensor] = field(default_factory=dict[str, Node | Tensor])
     reads: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def read(self, o: Operator) -> None:
         """One more operator."""
-        require(o.name not in {"", *self.values}, "model.graph", "no new name")
+        require(o.name, "model.graph", "with no output, or several")
+        require(o.name not in self.values, "model.graph", "no new name")
         require(o.op in self.rules, "model.operator", f"operator {o.op} has no rule")
         rule = self.rules[o.op]
-        require(len(o.inputs) in rule.inputs, "model.operator", "number of inputs")
-        other = [name for name, v in rule.only.items() if o.attributes.get(name, v) != v]
-        require(not other, "model.operator", f"the value of {other}")
+        require(len(o.inputs) in rule.inputs, "model.operator", f"of {len(o.inputs)} inputs")
+        given = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
+        other = [f"{name} {v}" for name, v in given.items() if v != rule.only[name]]
+        require(not other, "model.operator", f"with {', '.join(other)}")
         variable = [name for name in o.inputs if not isinstance(self.values.get(name), np.ndarray)]
         sources = [self.node(name) for name in variable]
         require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
         ranks = {x.rank for x in sources}
-        require(len(ranks) < 2 and ranks <= {*rule.ranks}, "model.shape", "the rank of an input")
+        fits = len(ranks) < 2 and ranks <= {*rule.ranks}
+        require(fits, "model.shape", f"of tensors of {sorted(ranks)} axes")
         made = rule.make[len(sources)](self, o, *sources)
         self.keep(o.name, made)
         if isinstance(made, Node) and made.name == o.name:

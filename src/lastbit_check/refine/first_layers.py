@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.arithmetic.enclosure import BITS, enclosed
+from lastbit_check.arithmetic.enclosure import BITS, SILU_SLOPE, enclosed
 from lastbit_check.arithmetic.exact import Fix, Ints
 from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Node, product
@@ -68,7 +68,7 @@ class FirstLayers:
         found, value = Slopes(), self.question.between(low, high)
         for node in self.nodes[1:]:
             if node.op == "silu":
-                found.append(enclosed("silu'", *value.interval))
+                found.append(enclosed(SILU_SLOPE, *value.interval))
             none = nothing(Fix(np.zeros((*node.shape, 1)), 0))
             made = KINDS[node.op].value(self.settings[node.name], [value], none)
             value = made.value(none)

@@ -31,8 +31,7 @@ def _values(network: Network, images: Images) -> dict[str, Float64]:
     values = {network.input.name: images.astype(np.float64)}
     for node in network.computed[1:]:
         sources = [values[name] for name in node.inputs]
-        make = _added if node.sum else SIMPLE[node.op]
-        values[node.name] = make(node, sources) if node.sum else make(*sources)
+        values[node.name] = _added(node, sources) if node.sum else SIMPLE[node.op](*sources)
     return values
 
 

@@ -13,7 +13,7 @@ from lastbit.audit.reference import reference
 from lastbit.audit.sums import TINY, Float64Array, Known
 from lastbit.graph import ByteArray
 from lastbit_check.derive.frame import Frame
-from lastbit_check.network import Factor, Network, Node, product
+from lastbit_check.network import Exact, Factor, Network, Node, exact, product
 
 MOST_SETS = 32
 EVALUATED = 2.0**-44
@@ -174,15 +174,26 @@ def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) 
 
 
 def _names(found: Expected, name: str) -> list[str]:
-    """What a node may stand for: itself, or what it is only a multiple of."""
+    """What a node may stand for: itself, or what it is only a multiple of.
+
+    Constants that cancel are folded to 0, which nobody adds.
+    """
     node, listed = found.network.by_name[name], [name]
-    while node.sum is not None and len(node.sum.parts) == 1 and not node.sum.constants:
+    while node.sum is not None and len(node.sum.parts) == 1 and not _adds(node):
         (part,) = node.sum.parts
         if not part.copies or len(part.factors) > len(node.trailing):
             break
         listed.append(part.source)
         node = found.network.by_name[part.source]
     return listed
+
+
+def _adds(node: Node) -> bool:
+    """Whether the constants of a sum add up to something."""
+    assert node.sum is not None
+    none: Exact = exact(np.zeros(node.shape[0], np.float32))
+    each = [exact(c.value) * product(c.factors, node.shape[0]) for c in node.sum.constants]
+    return bool(np.any(sum(each, none) != 0))
 
 
 def _shaped(node: Node, values: Float64Array) -> Float64Array:

@@ -142,7 +142,8 @@ def _convolution(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any
         t.refuse(what, "dilations, or pads that are chosen")
 
     def summed(x: Any, weight: Any, rest: list[Any]) -> Any:
-        y = convolved(x, weight, **how)
+        missing = how["groups"] * weight.shape[1] - x.shape[1]  # of a block that is filled up
+        y = convolved(np.pad(x, ((0, 0), (0, missing), (0, 0), (0, 0))), weight, **how)
         for term in rest:
             term = term[:, None, None] if term.ndim == 1 else term
             channels = min(y.shape[1], term.shape[-3])  # of blocks, some may be padding

@@ -113,13 +113,13 @@ def structures(
         network: the same, operator by operator.
         compiled: also what inductor makes of it, which takes minutes.
     """
-    listed = [_onnx(found, level) for level in LEVELS]
+    listed = [onnx_structure(found, level) for level in LEVELS]
     missing: dict[str, str] = {}
     if importlib.util.find_spec("jax") is None:
         missing["jax, its program"] = "not installed (extra `jax`)"
     else:
         try:
-            listed += [_xla(some, network) for some in (found, found.of_one())]
+            listed += [xla_structure(some, network) for some in (found, found.of_one())]
         except (AttributeError, ImportError) as error:
             missing["jax, its program"] = f"this JAX does not give it away: {error}"
     if importlib.util.find_spec("torch") is None:
@@ -135,7 +135,8 @@ def structures(
     return listed, missing
 
 
-def _onnx(found: OnnxStructures, level: Level) -> Structure:
+def onnx_structure(found: OnnxStructures, level: Level) -> Structure:
+    """ONNX Runtime's optimised model at some level, matched."""
     proto, trace = found.traced(level)
     nodes = proto.graph.node
     hidden = sum(
@@ -152,7 +153,8 @@ def _onnx(found: OnnxStructures, level: Level) -> Structure:
     )
 
 
-def _xla(found: OnnxStructures, network: Network) -> Structure:
+def xla_structure(found: OnnxStructures, network: Network) -> Structure:
+    """XLA's optimised program for so many images, matched."""
     from lastbit.audit.jax_network import jax_text
     from lastbit.audit.structure.hlo_graph import traced_hlo
     from lastbit.audit.structure.hlo_text import parsed

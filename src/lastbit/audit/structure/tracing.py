@@ -46,6 +46,7 @@ class Traced:
         made: the operations that made it of its atoms, as text.
         lacking: whether some atom of it lacked a factor that was moved from it.
         weights: those of convolutions that made it, (O, I / groups, kh, kw), as they were folded.
+        multiple: the node that it is but for constants that multiply it, "" if none.
     """
 
     value: Float64Array
@@ -57,6 +58,7 @@ class Traced:
     made: str = ""
     lacking: bool = False
     weights: tuple[Float64Array, ...] = ()
+    multiple: str = ""
 
     @property
     def constant(self) -> bool:
@@ -120,6 +122,9 @@ class Tracing:
         size = (sizes or apply)([x.size for x in xs])
         found = self._joined(what, value, size, xs, settle=False)
         if weights is not None:
+            for x in xs:
+                if x.curve:
+                    self.refuse(what, f"a layer of {_named(x)}")
             found = replace(found, weights=(*found.weights, weights))
         return self._settled(what, found, padded=padded)
 
@@ -132,9 +137,10 @@ class Tracing:
         """The product of two tensors that broadcast to each other."""
         value, size = x.value * y.value, x.size * y.size
         if x.constant or y.constant or x.curve or y.curve:
-            return self._joined(what, value, size, (x, y))
+            return _multiplied(self._joined(what, value, size, (x, y)), x, y)
         for operand in (x, y):
             self._has_to_be_a_node(what, operand)
+            self.moved += bool(operand.multiple)
         found = self._joined(what, value, size, (x, y), product=True)
         if not found.node:
             self.refuse(what, f"a product of {_named(x)} and {_named(y)}")
@@ -142,11 +148,13 @@ class Tracing:
 
     def divided(self, what: str, x: Traced, y: Traced) -> Traced:
         """A quotient: by a constant, or inside of a curve."""
-        if not y.constant and not y.curve:
-            self.refuse(what, f"a division by {_named(y)}")
         with np.errstate(divide="ignore", invalid="ignore"):
             value, size = x.value / y.value, x.size / np.abs(y.value)
-        return self._joined(what, value, size, (x, y))
+        found = self._joined(what, value, size, (x, y))
+        # where a sigmoid is 1 to the bit, the sum that divides in it was taken for it
+        if not y.constant and not y.curve and not (y.node and found.node == y.node):
+            self.refuse(what, f"a division by {_named(y)}")
+        return _multiplied(found, x, y)
 
     def curved(self, what: str, apply: Callable[[Float64Array], Float64Array], x: Traced
                ) -> Traced:  # fmt: skip
@@ -226,7 +234,8 @@ class Tracing:
         return None
 
     def _has_to_be_a_node(self, what: str, x: Traced) -> None:
-        if not x.node and not x.curve:
+        """A factor of one operand may have been moved to the other one."""
+        if not x.node and not x.curve and not x.multiple:
             self.refuse(what, f"it reads {_named(x)}")
 
 
@@ -235,6 +244,15 @@ def constant_key(values: NDArray[np.generic]) -> bytes:
     x = np.abs(np.asarray(values, np.float32).ravel())
     x = np.sort(x[(x != 0) & np.isfinite(x)])
     return b"" if x.size == 1 and x[0] == 1 else x.tobytes()
+
+
+def _multiplied(found: Traced, x: Traced, y: Traced) -> Traced:
+    """A product or quotient, of which one operand may be a constant, the other (nearly) a node."""
+    if found.node or x.constant == y.constant:
+        return found
+    other = y if x.constant else x
+    name = other.node or other.multiple
+    return replace(found, multiple=name)
 
 
 def _named(x: Traced) -> str:

@@ -1,0 +1,191 @@
+"""What an operator can say of itself: a node of a network, as the file writes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit_check.network import Node as NormalNode, Shape as Shape
+from lastbit_check.onnxfile import Operator
+from lastbit_check.operators.reading import Reader
+
+if TYPE_CHECKING:
+    from lastbit.graph.builder import OnnxBuilder
+
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+Channels = NDArray[np.bool_]
+"""(C,): some of the channels of a value."""
+Box = tuple[Float64Array, Float64Array]
+"""The least and the largest value (C, H, W)."""
+BatchNormForm = Literal["centred", "scaled"]
+"""centred: (y - mean) / sqrt(variance + epsilon) * gamma + beta, from left to right.
+scaled: y * f + (beta - mean * f) with f = gamma / sqrt(variance + epsilon)."""
+
+
+class Machine(Protocol):
+    """One way to execute in binary32: each method is one operation, but for the sum's many."""
+
+    @property
+    def batch_norm_form(self) -> BatchNormForm: ...
+
+    def flush(self, x: Float32Array, /) -> Float32Array: ...
+    def add(self, x: Float32Array, y: Float32Array, /) -> Float32Array: ...
+    def subtract(self, x: Float32Array, y: Float32Array, /) -> Float32Array: ...
+    def multiply(self, x: Float32Array, y: Float32Array, /) -> Float32Array: ...
+    def divide(self, x: Float32Array, y: Float32Array, /) -> Float32Array: ...
+    def sqrt(self, x: Float32Array, /) -> Float32Array: ...
+    def sigmoid(self, x: Float32Array, /) -> Float32Array: ...
+    def exp(self, x: Float32Array, /) -> Float32Array: ...
+
+    def sum(self, terms: Float32Array, /) -> Float32Array:
+        """Over axis 0, in the order of this execution."""
+        ...
+
+
+class Convolution(NamedTuple):
+    """A linear map over the places of a kernel, and a bias, as float64 has them.
+
+    ``weight`` (O, I / groups, kh, kw), ``bias`` (O,), strides (rows, columns), pads (top, left,
+    bottom, right).
+    """
+
+    weight: Float64Array
+    bias: Float64Array
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Node(ABC):
+    """One operator. It is named after the tensor that it writes.
+
+    Attributes:
+        shape: (C, H, W) of its value; the batch axis of the file is dropped, a vector is (C, 1, 1).
+        inputs: the nodes that it reads.
+    """
+
+    name: str
+    shape: Shape
+    inputs: tuple[str, ...]
+
+    @property
+    def x(self) -> str:
+        """The first node that is read."""
+        return self.inputs[0]
+
+    @property
+    def arrays(self) -> tuple[Float32Array, ...]:
+        """Its constants, in the order in which `torch` takes them."""
+        return ()
+
+    @property
+    def channelwise(self) -> bool:
+        """Whether a channel depends on the same channel of its inputs, and on no other."""
+        return True
+
+    @property
+    def convolution(self) -> Convolution | None:
+        """What it is as one linear map over the places of a kernel, if it is that."""
+        return None
+
+    @abstractmethod
+    def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
+        """Its value (C, H, W), operation by operation."""
+
+    @abstractmethod
+    def float64(self, *xs: Float64Array) -> Float64Array:
+        """Its value (C, H, W), as accurately as NumPy has it."""
+
+    @abstractmethod
+    def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
+        """Its value (N, C, H, W) in PyTorch, as a program of PyTorch's would compute it."""
+
+    @abstractmethod
+    def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
+        """Likewise in JAX; ``precision`` is that of convolutions."""
+
+    @abstractmethod
+    def box(self, *boxes: Box) -> Box:
+        """Between what its values are if those that it reads are between these; for hints."""
+
+    @abstractmethod
+    def write(self, b: OnnxBuilder, *sources: str) -> str:
+        """Add it to a file, with its name; returns the tensor that it writes."""
+
+    def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array | None:
+        """The slope (C,) of its linear core, if it needs one.
+
+        Args:
+            read: what the first of its inputs may be.
+            mean: of its last input over sampled images (C,).
+            straight: it stays close to a line.
+        """
+        return None
+
+    def restricted(self, own: Channels, read: Mapping[str, Channels]) -> Self:
+        """With some of its channels only, of inputs with some of theirs."""
+        return replace(self, shape=(int(own.sum()), *self.shape[1:]))
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(Node):
+    """A function of each number by itself."""
+
+
+class Source(NamedTuple):
+    """What an operator reads: a node here, as the file sees its value."""
+
+    name: str
+    shape: Shape
+
+
+class Read(NamedTuple):
+    """An operator that the checker has read.
+
+    Attributes:
+        operator: as it is in the file.
+        sources: what it reads, but for constants.
+        made: what it makes in the checker's normal form.
+        reader: the checker's, which has the constants.
+    """
+
+    operator: Operator
+    sources: tuple[Source, ...]
+    made: NormalNode
+    reader: Reader
+
+    @property
+    def name(self) -> str:
+        return self.operator.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(source.name for source in self.sources)
+
+    def floats(self, index: int) -> Float32Array:
+        """The constant that operand number ``index`` is, read-only."""
+        return frozen(self.reader.floats(self.operator.inputs[index]))
+
+
+def frozen(array: Float32Array) -> Float32Array:
+    """A read-only copy."""
+    copy = np.array(array, np.float32)
+    copy.setflags(write=False)
+    return copy
+
+
+def on_channels(values: Float32Array) -> Float32Array:
+    """Numbers (C,) beside values (C, H, W)."""
+    return values[:, None, None]
+
+
+def wide(values: Float32Array) -> Float64Array:
+    """Likewise, in float64."""
+    return values.astype(np.float64)[:, None, None]

@@ -1,0 +1,200 @@
+"""Convolutions, dense layers and means: sums over the places of a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lastbit.operators.base import (
+    Box,
+    Channels,
+    Convolution,
+    Float32Array,
+    Float64Array,
+    Machine,
+    Node,
+    Read,
+    frozen,
+    on_channels,
+    wide,
+)
+
+if TYPE_CHECKING:
+    from lastbit.graph.builder import OnnxBuilder
+
+Real = TypeVar("Real", bound=np.floating)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Linear(Node):
+    """Convolution or dense layer (a 1x1 convolution on (C, 1, 1)).
+
+    `weight` is (O, I / group, kh, kw), `bias` (O,) (zeros if the file has none), `strides` (rows,
+    columns), `pads` (top, left, bottom, right).
+    """
+
+    weight: Float32Array
+    bias: Float32Array
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    group: int = 1
+    dense: bool = False
+
+    @property
+    def arrays(self) -> tuple[Float32Array, ...]:
+        return self.weight, self.bias
+
+    @property
+    def channelwise(self) -> bool:
+        return False
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each output reads one input channel of its own."""
+        return self.group == len(self.weight) > 1 and self.weight.shape[1] == 1
+
+    @property
+    def convolution(self) -> Convolution:
+        weight, bias = (v.astype(np.float64) for v in self.arrays)
+        return Convolution(weight, bias, self.strides, self.pads, self.group)
+
+    def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
+        weight = grouped_weight(self)
+        columns = patches(xs[0], self)
+        # (terms, group, channels of a group, positions), the bias as the last term
+        products = machine.multiply(
+            weight.transpose(2, 0, 1)[..., None], columns.swapaxes(0, 1)[:, :, None]
+        )
+        last = self.bias.reshape(1, *weight.shape[:2], 1)
+        last = np.broadcast_to(last, (1, *products.shape[1:]))
+        return machine.sum(np.concatenate([products, last])).reshape(self.shape)
+
+    def float64(self, *xs: Float64Array) -> Float64Array:
+        weight = grouped_weight(self).astype(np.float64)
+        return (weight @ patches(xs[0], self)).reshape(self.shape) + wide(self.bias)
+
+    def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
+        from torch.nn import functional
+
+        (weight, bias), x = constants, xs[0]
+        top, left, bottom, right = self.pads
+        if (top, left) == (bottom, right):
+            return functional.conv2d(x, weight, bias, self.strides, (top, left), 1, self.group)
+        x = functional.pad(x, (left, right, top, bottom))
+        return functional.conv2d(x, weight, bias, self.strides, 0, 1, self.group)
+
+    def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
+        top, left, bottom, right = self.pads
+        y = jax.lax.conv_general_dilated(
+            xs[0],
+            self.weight,
+            self.strides,
+            ((top, bottom), (left, right)),
+            feature_group_count=self.group,
+            precision=precision,
+        )
+        return y + on_channels(self.bias) if self.bias.any() else y
+
+    def box(self, *boxes: Box) -> Box:
+        low, high = boxes[0]
+        magnitudes = replace(self, weight=np.abs(self.weight), bias=np.zeros_like(self.bias))
+        centre, radius = self.float64((low + high) / 2), magnitudes.float64((high - low) / 2)
+        return centre - radius, centre + radius
+
+    def write(self, b: OnnxBuilder, *sources: str) -> str:
+        if self.dense:
+            return b.dense(sources[0], self.weight[:, :, 0, 0], self.bias, self.name)
+        return b.conv(sources[0], self.weight, self.bias, stride=self.strides, padding=self.pads,
+                      group=self.group, name=self.name)  # fmt: skip
+
+    def restricted(self, own: Channels, read: Mapping[str, Channels]) -> Self:
+        weight, group, kept = self.weight[own], self.group, read[self.x]
+        if group == 1:
+            weight = weight[:, kept]
+        else:
+            group = int(kept.reshape(self.group, -1).any(1).sum())
+        like = super().restricted(own, read)
+        return replace(like, weight=frozen(weight), bias=frozen(self.bias[own]), group=group)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mean(Node):
+    """Mean over both image axes: (C, H, W) to (C, 1, 1)."""
+
+    def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
+        count = np.full((xs[0].shape[0],), xs[0][0].size, np.float32)
+        total = machine.sum(xs[0].reshape(len(count), -1).T)
+        return machine.divide(total, count)[:, None, None]
+
+    def float64(self, *xs: Float64Array) -> Float64Array:
+        return xs[0].mean(axis=(1, 2), keepdims=True)
+
+    def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
+        return xs[0].mean((2, 3), keepdim=True)
+
+    def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
+        return xs[0].mean((2, 3), keepdims=True)
+
+    def box(self, *boxes: Box) -> Box:
+        low, high = boxes[0]
+        return self.float64(low), self.float64(high)
+
+    def write(self, b: OnnxBuilder, *sources: str) -> str:
+        return b.mean(sources[0], self.name)
+
+
+def patches(x: NDArray[Real], node: Linear) -> NDArray[Real]:
+    """What each output reads: x (C, H, W) to (group, terms, outputs of one channel).
+
+    The terms come in the order (channel, row, column) of the weights. Padding is an exact zero.
+    """
+    top, left, bottom, right = node.pads
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right)))
+    kernel = node.weight.shape[2:]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
+    windows = windows[:, :: node.strides[0], :: node.strides[1]]
+    columns = windows.transpose(0, 3, 4, 1, 2)
+    terms = node.weight.shape[1] * kernel[0] * kernel[1]
+    return np.ascontiguousarray(columns).reshape(node.group, terms, -1)
+
+
+def grouped_weight(node: Linear) -> Float32Array:
+    """The weights as (group, output channels of a group, terms)."""
+    outputs = len(node.weight)
+    return node.weight.reshape(node.group, outputs // node.group, -1)
+
+
+def read_linear(r: Read) -> Node:
+    """Conv, Gemm and MatMul. The checker has seen that strides and shapes fit."""
+    o, weight = r.operator, r.floats(1)
+    dense = o.op != "Conv"
+    if dense:
+        matrix = weight if o.attribute("transB", 0) else weight.T
+        weight = frozen(matrix[:, :, None, None])
+    outputs = len(weight)
+    bias = r.floats(2) if len(o.inputs) > 2 else np.zeros(outputs, np.float32)
+    down, across = o.attribute("strides", [1, 1])
+    top, left, bottom, right = o.attribute("pads", [0, 0, 0, 0])
+    group = o.attribute("group", 1)
+    return Linear(r.name, r.made.shape, r.names, weight, frozen(bias.reshape(-1)), (down, across),
+                  (top, left, bottom, right), group, dense)  # fmt: skip
+
+
+def read_mean(r: Read) -> Node:
+    """GlobalAveragePool, and ReduceMean over both axes of the image."""
+    return Mean(r.name, r.made.shape, r.names)
+
+
+READERS = {
+    "Conv": read_linear,
+    "Gemm": read_linear,
+    "GlobalAveragePool": read_mean,
+    "MatMul": read_linear,
+    "ReduceMean": read_mean,
+}

@@ -1,0 +1,60 @@
+"""Mul of two values: a SiLU, where one is the sigmoid of the other, or a gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from lastbit.operators.affine import read_affine
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.curves import Silu
+
+if TYPE_CHECKING:
+    from lastbit.graph.builder import OnnxBuilder
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Gate(Node):
+    """x * s with x (C, H, W) and s (C, 1, 1), repeated over the image."""
+
+    @property
+    def s(self) -> str:
+        """The second node that is read."""
+        return self.inputs[1]
+
+    def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
+        return machine.multiply(*xs)
+
+    def float64(self, *xs: Float64Array) -> Float64Array:
+        return xs[0] * xs[1]
+
+    def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
+        return xs[0] * xs[1]
+
+    def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
+        return xs[0] * xs[1]
+
+    def box(self, *boxes: Box) -> Box:
+        ends = [x * s for x in boxes[0] for s in boxes[1]]
+        return np.minimum.reduce(ends), np.maximum.reduce(ends)
+
+    def write(self, b: OnnxBuilder, *sources: str) -> str:
+        return b.gate(sources[0], sources[1], self.name)
+
+    def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
+        return mean
+
+
+def read_product(r: Read) -> Node:
+    """Mul: by a constant, SiLU, or gate; the checker says which, and which input is which."""
+    if len(r.sources) == 1:
+        return read_affine(r)
+    kind = Silu if r.made.op == "silu" else Gate
+    return kind(r.name, r.made.shape, r.made.inputs)
+
+
+READERS = {"Mul": read_product}
