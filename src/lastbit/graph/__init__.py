@@ -1,6 +1,5 @@
 """The network as data, its readers and writers, and its inputs."""
 
-from lastbit.graph.builder import OnnxBuilder as OnnxBuilder
 from lastbit.graph.inputs import (
     ByteArray as ByteArray,
     as_batch as as_batch,
@@ -25,3 +24,4 @@ from lastbit.operators import (
     Softmax as Softmax,
 )
 from lastbit.operators.base import Float32Array as Float32Array, Shape as Shape
+from lastbit.operators.builder import OnnxBuilder as OnnxBuilder

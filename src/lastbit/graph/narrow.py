@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lastbit.graph.builder import OnnxBuilder
 from lastbit.graph.network import Network
 from lastbit.operators import Linear
 from lastbit.operators.base import Channels, Float64Array
+from lastbit.operators.builder import OnnxBuilder
 
 QUIET = 2.0**20  # largest magnitude
 

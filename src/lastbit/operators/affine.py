@@ -23,7 +23,7 @@ from lastbit.operators.base import (
 )
 
 if TYPE_CHECKING:
-    from lastbit.graph.builder import OnnxBuilder
+    from lastbit.operators.builder import OnnxBuilder
 
 AffineKind = Literal["div", "mul", "add", "sub"]
 KINDS: dict[str, AffineKind] = {"Div": "div", "Mul": "mul", "Add": "add", "Sub": "sub"}

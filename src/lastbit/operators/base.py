@@ -15,7 +15,7 @@ from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.reading import Reader
 
 if TYPE_CHECKING:
-    from lastbit.graph.builder import OnnxBuilder
+    from lastbit.operators.builder import OnnxBuilder
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ import numpy as np
 from lastbit.operators.base import Box, Curve, Float32Array, Float64Array, Machine, Node, Read
 
 if TYPE_CHECKING:
-    from lastbit.graph.builder import OnnxBuilder
+    from lastbit.operators.builder import OnnxBuilder
 
 
 @final

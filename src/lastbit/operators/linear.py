@@ -24,7 +24,7 @@ from lastbit.operators.base import (
 )
 
 if TYPE_CHECKING:
-    from lastbit.graph.builder import OnnxBuilder
+    from lastbit.operators.builder import OnnxBuilder
 
 Real = TypeVar("Real", bound=np.floating)
 

@@ -13,7 +13,7 @@ from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Nod
 from lastbit.operators.curves import Silu
 
 if TYPE_CHECKING:
-    from lastbit.graph.builder import OnnxBuilder
+    from lastbit.operators.builder import OnnxBuilder
 
 
 @final
