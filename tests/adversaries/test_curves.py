@@ -84,6 +84,6 @@ def test_without_what_the_move_turns_it_is_exceeded(
 ) -> None:
     """What both runs are off by is felt as far as their slopes differ."""
     kind = KINDS[function]
-    assert isinstance(kind, rules.CurveKind)
+    assert isinstance(kind, rules.CurveKind) and kind.turn is not None
     monkeypatch.setitem(KINDS, function, replace(kind, turn=kind.turn + 3))
     assert max(curves.worst_apart(function, pair, k) for k, pair in enumerate(curves.PAIRS)) > 1

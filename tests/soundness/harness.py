@@ -21,6 +21,7 @@ from lastbit_check.check import Derived, proved
 from lastbit_check.derive.changes import APART, EXACT, first_changes
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Network as NormalForm
+from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound
 from lastbit_check.question import ANY_TWO, LAST_BIT, SAME_PROGRAM
 from soundness.attacks import attacks, flipped
@@ -32,7 +33,7 @@ from support.networks import RandomNetwork
 def random_hints(network: NormalForm, seed: int) -> Hints:
     """Hints that no one would choose: any slopes, boxes and bases."""
     random = np.random.default_rng(seed)
-    curved = [n for n in network.nodes if n.op in ("silu", "sigmoid", "gate")]
+    curved = [n for n in network.computed[1:] if "slopes" in KINDS[n.op].hinted]
     slopes = {
         n.name: random.integers(-(2**20), 2**21, n.shape[0], dtype=np.int64).tolist()
         for n in curved

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 
@@ -69,8 +70,11 @@ def allowed(
             return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
 
 
-def allowed_anywhere(function: FunctionName, reach: Float64Array) -> Float64Array:
-    """The error that is assumed at most of sigmoid or SiLU, read where |z| <= reach."""
+def allowed_anywhere(curve: str, reach: Float64Array) -> Float64Array:
+    """The error that is assumed at most of a curve, read where |z| <= reach; "" is an exact one."""
+    if not curve:
+        return np.full_like(reach, ETA)
+    function = cast("FunctionName", curve)
     near, far = (
         allowed(function, reach, reference(function, reach), near=near) for near in (True, False)
     )

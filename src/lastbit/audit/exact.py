@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.audit.reference import FunctionName, reference
+from lastbit.audit.reference import FunctionName, Reference, reference
 from lastbit.audit.sums import ROUND, TINY, UP, Float64Array, Known, SumInFloat64
+from lastbit.operators import CURVES, float64_of
 from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Node
-
-CURVES: dict[str, FunctionName] = {"silu": "silu", "sigmoid": "sigmoid"}
-_SLOPE = {"silu": 1.1, "sigmoid": 0.25}
 
 
 class ExactNodes:
@@ -33,9 +32,8 @@ class ExactNodes:
         match node.op:
             case "sum":
                 return self.sums[node.name](xs)
-            case "silu" | "sigmoid":
-                true = reference(CURVES[node.op], x.value)
-                slope = _SLOPE[node.op]
+            case name if name in CURVES:
+                true, slope = true_curve(node, x.value), float(CURVES[name].steepest) * UP
                 return Known(true.value, true.error + slope * x.error, slope * x.allowance)
             case "gate":
                 return product_of(node, x, xs[1])
@@ -48,6 +46,15 @@ class ExactNodes:
                     for v in (x.error, x.allowance)
                 )
                 return Known(value, (value * 2.0**-40 + error) * UP + TINY, allowance)
+
+
+def true_curve(node: Node, z: Float64Array) -> Reference:
+    """A curve's values, and by how much they may be off."""
+    curve = CURVES[node.op]
+    if curve.function:
+        return reference(cast("FunctionName", curve.function), z)
+    value = float64_of(curve)(z)
+    return Reference(value, np.zeros_like(value))
 
 
 def product_of(node: Node, x: Known, s: Known) -> Known:

@@ -31,9 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.audit.assumptions import allowed_anywhere
-from lastbit.audit.exact import CURVES, ExactNodes, columns, spread
+from lastbit.audit.exact import ExactNodes, columns, spread
 from lastbit.audit.sums import UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
+from lastbit.operators import CURVES
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.derive.conclude import softmax_error
 from lastbit_check.derive.derivation import Derivation
@@ -137,9 +138,9 @@ class NetworkJudge:
                 whole = (np.abs(exact.value) + exact.off) * UP
                 made = self.nodes.sums[node.name]
                 return np.stack([made.allowed(xs, whole, k) for k in images], axis=1)
-            case "silu" | "sigmoid":
+            case name if name in CURVES:
                 z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
-                return allowed_anywhere(CURVES[node.op], np.abs(z) + off)
+                return allowed_anywhere(CURVES[name].function, np.abs(z) + off)
             case "gate":
                 s = xs[1].reach
                 weight, _ = gate_roundings(node, Fraction(1), _value(1.0))

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from lastbit.float32.executor import Execution
 from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.float32.rounding import Arithmetic
 from lastbit.float32.sums import Order, ordered_sum
 from lastbit.graph import ByteArray, Float32Array, as_batch
+from lastbit.operators import CURVES
 from lastbit_check.network import Constant, Factor, Network, Node, Part, product
 from lastbit_check.operators.layers import products
 
@@ -86,10 +88,9 @@ class _Execution:
                 return pixels
             case "sum":
                 return self.sum(node)
-            case "sigmoid":
-                return a.flush(self.sigmoid(a.flush(x[0])))
-            case "silu":
-                return a.multiply(x[0], a.flush(self.sigmoid(a.flush(x[0]))))
+            case name if name in CURVES:
+                machine = Execution(a.flush_to_zero, sigmoid=self.sigmoid, exp=self.exp)
+                return CURVES[name](node.name, node.shape, node.inputs).float32(machine, x[0])
             case "gate":
                 return self.gate(node)
             case _:

@@ -47,7 +47,8 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     """Choose a plan from a few executions on random bytes and from boxes of the first layers."""
     peaks = _sampled(network, samples, seed)
     curved = [n for n in network if isinstance(n, Curve)]
-    straight = {n.name for n in curved if peaks[n.x][0] <= NEARLY_STRAIGHT}
+    small = {n.name for n in curved if peaks[n.x][0] <= NEARLY_STRAIGHT}
+    straight = small - {n.name for n in curved if n.bends_at_zero}
     names = [n.name for n in network]
     silus = [n for n in curved if isinstance(n, Silu)]
     bent = [n.name for n in silus if n.shape[1] * n.shape[2] > 1 and n.name not in straight]

@@ -17,6 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from lastbit.operators import CURVES
 from lastbit_check.arithmetic.exact import Fix, Ints, heaviest_row
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Node, Part, Shape
@@ -26,8 +27,6 @@ from lastbit_check.verdict import Rejected
 
 MARGIN = 1 + 2.0**-10
 """The integer factorisation needs room; a singular value is enlarged by this factor."""
-STEEPEST = Fraction(109984, 100000)
-"""No slope of silu is steeper; none of the sigmoid is steeper than 1/4."""
 FARTHEST = Fraction(2) ** 129
 """No difference of two logits changes by more, because computed values are finite."""
 
@@ -63,10 +62,10 @@ class Norms:
                 pairs = [sum((s * v for s, v in zip(gains, of, strict=True)), Fraction(0))
                          for of in (sizes, changes)]  # fmt: skip
                 return pairs[0] + offset, pairs[1]
-            case "silu":
-                return sizes[0], STEEPEST * changes[0]
-            case "sigmoid":
-                return root(Fraction(units)), changes[0] / 4
+            case name if name in CURVES:
+                curve = CURVES[name]
+                size = sizes[0] if curve.grows else root(Fraction(units))
+                return size, curve.steepest * changes[0]
             case _:  # a gate: x's' - xs = s' D_x + x D_s
                 values = [self.derivation.values[name] for name in node.inputs]
                 reach, factor = (value.magnitude.largest() for value in values)

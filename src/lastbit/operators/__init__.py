@@ -1,24 +1,33 @@
 """Operators: what each can say of itself, as the file writes it (lastbit_check has its rules).
 
-READERS has, for every operator of the file format that computes, the function that makes a node of
-it. What only renames a value, for the checker too, makes none.
+A module of OPERATORS says, by the operator's name in the file format, how a node is made of it
+(READERS), and by the name of a curve in the checker's normal form which node it is (CURVES). What
+only renames a value, for the checker too, makes none.
 """
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
-from lastbit.operators import affine, curves, linear, products, softmax
+from lastbit.operators import affine, curves, linear, products, relu, softmax
 from lastbit.operators.affine import Add as Add, Affine as Affine, BatchNorm as BatchNorm
-from lastbit.operators.base import Curve as Curve, Node as Node, Read as Read
+from lastbit.operators.base import Curve as Curve, Float64Array, Node as Node, Read as Read
 from lastbit.operators.curves import Sigmoid as Sigmoid, Silu as Silu
 from lastbit.operators.image import Input as Input
 from lastbit.operators.linear import Linear as Linear, Mean as Mean
 from lastbit.operators.products import Gate as Gate
 from lastbit.operators.softmax import Softmax as Softmax
 
+OPERATORS: tuple[ModuleType, ...] = (affine, curves, linear, products, relu, softmax)
 READERS: Mapping[str, Callable[[Read], Node]] = {
-    **affine.READERS,
-    **curves.READERS,
-    **linear.READERS,
-    **products.READERS,
-    **softmax.READERS,
+    name: read for operator in OPERATORS for name, read in operator.READERS.items()
 }
+CURVES: Mapping[str, type[Curve]] = {
+    name: curve for operator in OPERATORS for name, curve in getattr(operator, "CURVES", {}).items()
+}
+NAMED: Mapping[str, type[Curve]] = {curve.onnx: curve for curve in CURVES.values() if curve.onnx}
+"""The curves that are one operator of the file format, by its name."""
+
+
+def float64_of(curve: type[Curve]) -> Callable[[Float64Array], Float64Array]:
+    """The function that a curve is, number by number."""
+    return curve("", (0, 0, 0), ()).float64

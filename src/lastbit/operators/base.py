@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,23 @@ class Node(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Curve(Node):
-    """A function of each number by itself."""
+    """A function of each number by itself.
+
+    Attributes:
+        function: the name under which the audit knows what is assumed of it; "" if it is exact.
+        steepest: no slope of it is larger.
+        grows: it is no larger than its argument; else no larger than 1.
+        bends_at_zero: it is far from any line however close to 0 its arguments stay.
+        onnx: its name among the operators of the file format; "" if it has none.
+        aten: its name among PyTorch's.
+    """
+
+    function: ClassVar[str]
+    steepest: ClassVar[Fraction]
+    grows: ClassVar[bool]
+    onnx: ClassVar[str]
+    aten: ClassVar[str]
+    bends_at_zero: ClassVar[bool] = False
 
 
 class Source(NamedTuple):

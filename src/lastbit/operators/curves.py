@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Sigmoid(Curve):
     """1 / (1 + exp(-x))."""
+
+    function = "sigmoid"
+    steepest = Fraction(1, 4)
+    grows = False
+    onnx = "Sigmoid"
+    aten = "sigmoid.default"
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
         return machine.flush(machine.sigmoid(machine.flush(xs[0])))
@@ -45,6 +52,12 @@ class Sigmoid(Curve):
 @dataclass(frozen=True, eq=False)
 class Silu(Curve):
     """x * sigmoid(x), by two operations."""
+
+    function = "silu"
+    steepest = Fraction(109984, 100000)
+    grows = True
+    onnx = ""
+    aten = "silu.default"
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
         return machine.multiply(xs[0], machine.flush(machine.sigmoid(machine.flush(xs[0]))))
@@ -99,3 +112,4 @@ def read_sigmoid(r: Read) -> Node:
 
 
 READERS = {"Sigmoid": read_sigmoid}
+CURVES = {"sigmoid": Sigmoid, "silu": Silu}

@@ -8,11 +8,22 @@ missing is rejected by its name.
 from types import ModuleType
 
 from lastbit_check.files.operators import Form
-from lastbit_check.operators import affine, curves, linear, products, renaming, softmax, sums
+from lastbit_check.operators import (
+    affine,
+    curves,
+    linear,
+    products,
+    relu,
+    renaming,
+    softmax,
+    sums,
+)
 from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
-OPERATORS: tuple[ModuleType, ...] = (affine, curves, linear, products, renaming, softmax, sums)
+OPERATORS: tuple[ModuleType, ...] = (
+    *(affine, curves, linear, products, relu, renaming, softmax, sums),
+)
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}
 KINDS: dict[str, Kind] = {}

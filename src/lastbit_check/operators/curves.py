@@ -47,7 +47,7 @@ class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
     ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
-    |f''| by 2^-turn.
+    |f''| by 2^-turn; None where there is a kink.
     """
 
     values: Enclosure
@@ -55,7 +55,7 @@ class CurveKind:
     error: Fraction
     grows: bool
     at_zero: Fix
-    turn: int
+    turn: int | None
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
@@ -87,11 +87,15 @@ class CurveKind:
         """How the errors of two runs differ: f(z') - f(Z') - (f(z) - f(Z)), Z in real arithmetic.
 
         With |z - Z| <= off and mean slopes s of f from Z to z, s' from Z' to z', that is
-        s' ((z' - Z') - (z - Z)) + (s' - s) (z - Z), and |s' - s| <= max |f''| times ``moves``.
+        s' ((z' - Z') - (z - Z)) + (s' - s) (z - Z), and |s' - s| <= max |f''| times ``moves``, or
+        what any two slopes differ by.
         """
         slopes = self.slopes(*z.interval)
-        twist = times(moves, off)
-        twist = Fix(twist.n, twist.e + self.turn)
+        if self.turn is None:
+            twist = times(total(slopes[1], -slopes[0]), off)
+        else:
+            twist = times(moves, off)
+            twist = Fix(twist.n, twist.e + self.turn)
         bend = total(times(deviation(setting.slope, *slopes), errors.radius), twist)
         if setting.boxed:
             steepest = most(-slopes[0], slopes[1])

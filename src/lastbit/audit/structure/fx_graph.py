@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from lastbit.audit.structure.kernels import convolved, sigmoid, softmax
+from lastbit.audit.structure.kernels import convolved, softmax
 from lastbit.audit.structure.tracing import Traced, Tracing
+from lastbit.operators import CURVES, float64_of
 
 Arguments = Sequence[Any]
 
@@ -188,8 +189,7 @@ RULES: dict[str, tuple[Callable[..., Any], bool]] = {
     "mul.Tensor": (_times, False),
     "div.Tensor": (_divided, False),
     "neg.default": (_curve(np.negative), False),
-    "sigmoid.default": (_curve(sigmoid), False),
-    "silu.default": (_curve(lambda z: z * sigmoid(z)), False),
+    **{curve.aten: (_curve(float64_of(curve)), False) for curve in CURVES.values()},
     "exp.default": (_curve(np.exp), False),
     "sqrt.default": (_curve(np.sqrt), False),
     "rsqrt.default": (_curve(lambda v: 1 / np.sqrt(v)), False),

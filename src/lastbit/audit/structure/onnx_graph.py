@@ -17,11 +17,12 @@ from lastbit.audit.structure.kernels import (
     softmax,
 )
 from lastbit.audit.structure.tracing import Traced, Tracing
+from lastbit.operators import NAMED, float64_of
 
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
 COPIES = ("Cast", "Identity", "Dropout", "ReorderInput", "ReorderOutput")
-ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Sigmoid", "QuickGelu", "Sum")
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum")
 
 
 @dataclass
@@ -73,7 +74,7 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
     xs = [found.tensors[name] for name in node.input if name]
     blocked = any(name in found.blocked for name in node.input)
     if (node.domain == NCHWC and node.op_type != "ReorderOutput") or (
-        blocked and node.op_type in ELEMENTWISE
+        blocked and (node.op_type in ELEMENTWISE or node.op_type in CURVED)
     ):
         found.blocked.add(node.output[0])
     elif blocked and node.op_type != "ReorderOutput":
@@ -87,10 +88,10 @@ def _activated(t: Tracing, what: str, made: Traced, options: dict[str, Any]) -> 
     name = options.get("activation", b"").decode()
     if not name:
         return [made]
-    if name != "Sigmoid":
+    if name not in CURVED:
         t.refuse(what, f"the activation {name}")
         return []
-    return [t.curved(f"{what} {name}", sigmoid, made)]
+    return [t.curved(f"{what} {name}", CURVED[name], made)]
 
 
 def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -194,8 +195,15 @@ def _mean(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> T
     return t.linear(what, lambda v: v[0].mean(axis=(2, 3), keepdims=keep), (x,))
 
 
-def _sigmoid(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
-    return t.curved(what, sigmoid, xs[0])
+CURVED = {name: float64_of(curve) for name, curve in NAMED.items()}
+"""The curves that are operators of the file format."""
+
+
+def _curve(name: str) -> Callable[..., Traced]:
+    def rule(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+        return t.curved(what, CURVED[name], xs[0])
+
+    return rule
 
 
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -231,7 +239,7 @@ RULES: dict[tuple[str, str], Callable[..., Traced]] = {
     ("", "GlobalAveragePool"): _mean,
     (NCHWC, "GlobalAveragePool"): _mean,
     ("", "ReduceMean"): _mean,
-    ("", "Sigmoid"): _sigmoid,
+    **{("", name): _curve(name) for name in CURVED},
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,
 }
