@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,30 +132,35 @@ def heaviest_row(w: Matrix) -> int:
     return int(np.max(abs(w).sum(axis=1), initial=0))
 
 
-def apply(w: Matrix, x: Fix, *, up: bool) -> Fix:
+def apply(w: Matrix, x: Fix, *, up: bool, where: Matrix | None = None) -> Fix:
     """w x for integers w and columns x, exact or off by at most one unit.
 
     An upper bound if ``up``, where both must be nonnegative. If the sums might reach 2^53, x is
     split into a high and a low part, both of whose images are exact, and the image of the low part
-    is rounded to nearest.
+    is rounded to nearest. With ``where``, zeros and ones (units, K), x is one column of which the
+    columns are parts, and w one row: what is multiplied first is not summed in vain.
     """
+
+    def image(n: Ints) -> Ints:
+        return cast("Ints", w @ n if where is None else (w * n.T) @ where)
+
     gain = heaviest_row(w)
     if up:
         x = x.fit(min(40, 105 - 2 * gain.bit_length()))  # as is required below
     bound = gain * peak(x.n)
     if bound < LIMIT:
-        return Fix(w @ x.n, x.e)
+        return Fix(image(x.n), x.e)
     h = bound.bit_length() - 51
     require(gain << (h - 1) < LIMIT, "precision", "a sum of products would exceed 2^53")
     high = np.rint(np.ldexp(x.n, -h))
     low = x.n - np.ldexp(high, h)
-    return Fix(w @ high + np.rint(np.ldexp(w @ low, -h)) + up, x.e - h)
+    return Fix(image(high) + np.rint(np.ldexp(image(low), -h)) + up, x.e - h)
 
 
-def matmul_up(a: Fix, b: Fix) -> Fix:
-    """Upper bound of the matrix product of nonnegative a (m, k) and b (k, n)."""
+def matmul_up(a: Fix, b: Fix, where: Matrix | None = None) -> Fix:
+    """Upper bound of the matrix product of nonnegative a (m, k) and b (k, n), as `apply` has it."""
     a = a.fit(28)
-    y = apply(a.n, b, up=True)
+    y = apply(a.n, b, up=True, where=where)
     return Fix(y.n, y.e + a.e)
 
 

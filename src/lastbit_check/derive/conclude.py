@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.enclosure import tanh_upper
-from lastbit_check.arithmetic.exact import Fix, total
+from lastbit_check.arithmetic.exact import Fix, Matrix, total
 from lastbit_check.derive.changes import APART, EXACT
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs, weighed
+from lastbit_check.derive.reach import Reach
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
 EXP_ERROR = Fraction(1, 2**20)
+
+
+SPARSE = 8  # a mask of fewer ones than one in so many is kept sparse
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,28 @@ class Balance:
         d, pair = self.derivation, self.derivation.ledger.pairs[row]
         found = dict[str, Fix]()
         for name in self._names:
-            noise = both_runs(d.values[name].noise)
-            mask = d.reach[name] if self.executions == SAME_PROGRAM else None
-            seen = noise if mask is None else Fix(noise.n * mask, noise.e)
-            found[name] = weighed(d.frame.duals[name], [pair], seen)
+            noise, mask = both_runs(d.values[name].noise), self._reach.get(name)
+            where = None
+            if mask is not None:
+                noise = Fix(noise.n * np.any(mask, axis=1, keepdims=True), noise.e)
+                sparse = self._sparse.get(name)
+                where = mask.astype(np.float64) if sparse is None else sparse
+            found[name] = weighed(d.frame.duals[name], [pair], noise, where)
         return found
+
+    @cached_property
+    def _reach(self) -> Mapping[str, Reach]:
+        """Whose roundings differ, if not everywhere."""
+        return self.derivation.reach if self.executions == SAME_PROGRAM else {}
+
+    @cached_property
+    def _sparse(self) -> dict[str, Matrix]:
+        """The same where it is sparse."""
+        return {
+            name: csr_array(mask.astype(np.float64))
+            for name, mask in self._reach.items()
+            if mask is not None and SPARSE * np.count_nonzero(mask) < mask.size
+        }
 
     def bound(self, row: int, place: int, exact: Fraction | None) -> Fraction:
         """Of the change of a difference of two logits; ``exact`` of the first layers, if known."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import Fix, matmul_up
+from lastbit_check.arithmetic.exact import Fix, Matrix, matmul_up
 from lastbit_check.derive.duals import Dual
 from lastbit_check.verdict import require
 
@@ -49,10 +49,12 @@ def pairs_of(classes: int) -> tuple[tuple[int, int], ...]:
     return tuple(itertools.combinations(range(classes), 2))
 
 
-def weighed(dual: Dual, pairs: Sequence[tuple[int, int]], x: Fix) -> Fix:
-    """|a_c - a_j| times x (units, K), for every pair."""
+def weighed(
+    dual: Dual, pairs: Sequence[tuple[int, int]], x: Fix, where: Matrix | None = None
+) -> Fix:
+    """|a_c - a_j| times x (units, K), for every pair; of one pair ``where`` says which units."""
     flat, (c, j) = dual.a.n.T, np.transpose(pairs)
-    return matmul_up(Fix(np.abs(flat[c] - flat[j]), dual.a.e), x)
+    return matmul_up(Fix(np.abs(flat[c] - flat[j]), dual.a.e), x, where)
 
 
 def both_runs(noise: Fix) -> Fix:

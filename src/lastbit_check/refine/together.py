@@ -27,6 +27,7 @@ from fractions import Fraction
 from typing import NamedTuple, cast
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
 from scipy.sparse import csr_array, hstack
 
 from lastbit_check.arithmetic.binary32 import half_roundings
@@ -197,13 +198,19 @@ def contracts(x: Ints) -> None:
     limit = float((unit - math.isqrt(rows * columns) - 1) ** 2)
     require(bool(np.max(np.sum(x * x, axis=1)) < limit), "norm.spectral", "a row is too long")
     one: Ints = np.eye(rows)
-    gap: Ints = limit * one - x @ x.T
+    gap: Ints = limit * one - gram(x)
     factor: Ints = 0 * one
     with suppress(np.linalg.LinAlgError):
         factor = np.rint(cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one)))
     short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
     require(short, "norm.spectral", "a factor is too large")
-    left: Ints = gap - factor @ factor.T
+    left: Ints = gap - gram(factor)
     own = np.sum(left * one, axis=1)
     others: Ints = np.sum(np.abs(left), axis=1) - np.abs(own)
     require(bool(np.all(own >= others * CLOSE)), "norm.spectral", "the norm may exceed 1")
+
+
+def gram(x: Ints) -> Ints:
+    """x x^T, of which BLAS computes one half."""
+    half: Ints = dsyrk(1.0, x.T, trans=True)
+    return half + np.triu(half, 1).T
