@@ -133,7 +133,7 @@ def test_layers_that_copy_are_written_as_powers_of_two(tmp_path: Path):
 
 def test_layers_without_a_bias_and_pixels_that_are_not_divided(tmp_path: Path):
     """A term less in each of these sums, and a rounding less of each pixel."""
-    recipe = small_recipe("tight")
+    recipe = small_recipe("tight", unshifted=("*.[1-9].conv_pwl",), fold_pixels=True)
     network = random_network(recipe, 2)
     written = read_onnx(exported(network, recipe, tmp_path, fold=True))
     linear = [node for node in written if isinstance(node, Linear) and ".se." not in node.name]
