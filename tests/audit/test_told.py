@@ -14,11 +14,13 @@ from lastbit.audit.programs import Program, programs
 from lastbit.audit.structure.runtimes import structures
 from lastbit.audit.telling import KINDS, Kind
 from lastbit.audit.told import Told, judged, pairs_around, tell, told
+from lastbit.float32.rewritten import execute_rewritten
 from lastbit.graph import OnnxBuilder, read_onnx
 from lastbit.hints import hints_for
 from lastbit_check.check import proved
 from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from lastbit_check.verdict import Rejected
+from support.audited import audited
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -220,3 +222,16 @@ def test_the_best_hints_are_chosen(subject) -> None:
     path, _, derived = subject
     usual = proved(path.read_bytes(), LAST_BIT, hints_for(read_onnx(path)))
     assert derived.claims[ANY_TWO].logits <= usual.claims[ANY_TWO].logits
+
+
+def test_a_factor_moved_to_a_node_that_has_factors_of_its_own_is_applied_once(
+    tmp_path: Path,
+) -> None:
+    """By the reference executor of rewritten graphs; its values are what the judge admits."""
+    subject = audited(BY_NAME["extremes"].network(5, 1.0), tmp_path)
+    images = subject.images(0, count=1)
+    for seed in range(24):
+        values = execute_rewritten(subject.form, images[0], seed=seed)
+        shown = {name: v[None] for name, v in values.items() if name != subject.form.input.name}
+        found = subject.findings(images, shown)
+        assert all(finding.holds for finding in found.values()), (seed, found)

@@ -101,7 +101,7 @@ class _Execution:
     def sum(self, node: Node) -> Float32Array:
         """The terms in pieces, and what they add up to."""
         assert node.sum is not None
-        parts, constants, last = node.sum.parts, node.sum.constants, node.trailing
+        parts, constants, last = node.sum.parts, node.sum.constants, _own(node)
         if last and self._may_move(node) and self.random.random() < 0.5:
             self.moved[node.name] = last
         elif last and self.random.random() < 0.5:  # the whole is multiplied, at last
@@ -193,6 +193,14 @@ class _Execution:
 
     def _order(self) -> Order:
         return self.order or f"random:{self.random.integers(2**31)}"
+
+
+def _own(node: Node) -> tuple[Factor, ...]:
+    """The trailing factors of a sum that are its own; what it copies has others, or lacks them."""
+    assert node.sum is not None
+    listed = [len(one.factors) for one in (*node.sum.parts, *node.sum.constants)]
+    count = min(len(node.trailing), *listed)
+    return node.trailing[len(node.trailing) - count :]
 
 
 def _gathered(
