@@ -22,7 +22,7 @@ SPREAD ?= --numprocesses auto --dist worksteal
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
 	@echo 'make test    every test'
-	@echo 'make quick   the tests that are not slow, in under three minutes'
+	@echo 'make quick   the tests that are not marked as slow'
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
