@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lastbit_check.files.declared import check_declared, image_shape
-from lastbit_check.files.operators import legal
+from lastbit_check.files.operators import Elements, legal
 from lastbit_check.network import Network, Node, Sum
 from lastbit_check.onnxfile import OnnxGraph, Tensor
 from lastbit_check.operators import FORMS, RULES
@@ -17,17 +17,28 @@ from lastbit_check.verdict import at, reading, require
 
 def network_of(graph: OnnxGraph) -> Network:
     """The normal form. Raises Rejected (rules model.*) for what is not covered."""
-    name, (batch, *shape) = graph.image.name, image_shape(graph.image)
-    image = Node(name, "input", (), (shape[0], shape[1], shape[2]))
-    reader = Reader(RULES, batch)
-    elements = legal(graph, FORMS)
-    for label, made in {image.name: image, **graph.constants}.items():
-        reader.keep(label, made)
+    reader, elements = reader_of(graph), legal(graph, FORMS)
     for o in graph.operators:
         with at(o.name), reading(f"operator {o.name!r} of the ONNX file is malformed"):
             reader.read(o)
-    check_declared(graph.declared, elements, {k: _dims(v, batch) for k, v in reader.values.items()})
-    last = reader.node(graph.output_name)
+    return form_of(graph, reader, elements)
+
+
+def reader_of(graph: OnnxGraph) -> Reader:
+    """A reader that has the input and the constants, and no operator yet."""
+    name, (batch, *shape) = graph.image.name, image_shape(graph.image)
+    image = Node(name, "input", (), (shape[0], shape[1], shape[2]))
+    reader = Reader(RULES, batch)
+    for label, made in {image.name: image, **graph.constants}.items():
+        reader.keep(label, made)
+    return reader
+
+
+def form_of(graph: OnnxGraph, reader: Reader, elements: Elements) -> Network:
+    """The normal form of what was read; ``elements`` are the element types of all values."""
+    sizes = {name: _dims(value, reader.batch) for name, value in reader.values.items()}
+    check_declared(graph.declared, elements, sizes)
+    image, last = reader.node(graph.image.name), reader.node(graph.output_name)
     nodes = joined(_distinct(reader), reader.reads, last.name)
     found = [n.name for n in nodes if n.op == "softmax" or {*last.inputs} & {*n.inputs}]
     right = found == [last.name] == [nodes[-1].name] and last.op == "softmax"

@@ -252,3 +252,22 @@ def test_a_copy_made_by_other_operations_is_named(subject: Audited) -> None:
         assert (structure.unequal == ()) is equal
         if not equal:
             assert "not always by the same operations" in structure.unequal[0]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_value_that_loses_its_places_and_gets_them_back_is_matched(
+    tmp_path: Path, level: Level
+) -> None:
+    """(N, C) as (N, C, 1, 1) again, by Unsqueeze and by Reshape, then a convolution."""
+    b = OnnxBuilder()
+    x = b.mean(b.conv(b.input_bytes((1, 4, 4)), np.ones((3, 1, 2, 2)) * 0.01, name="c"))
+    for axes, sizes in (("axes", [2, 3]), ("sizes", [0, 3, 1, 1])):
+        x = b.flatten(x, f"{axes}.flat")
+        b._constants.append(numpy_helper.from_array(np.array(sizes), axes))
+        x = b.operator("Unsqueeze" if axes == "axes" else "Reshape", [x, axes], f"{axes}.back")
+        b._flat.discard(x)
+        x = b.silu(b.conv(x, np.eye(3).reshape(3, 3, 1, 1), name=f"{axes}.conv"))
+    b.softmax(b.dense(x, np.eye(3)))
+    subject = audited(b, tmp_path)
+    found = onnx_structure(subject.subject.structures, level)
+    assert found.broken == found.unequal == ()

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lastbit.commands.terminal import JsonOption, Result
 from lastbit.models.shipped import ModelFiles, shipped_folder, shipped_models
-from lastbit.models.summary import summarise
+from lastbit.models.summary import says_nothing, summarise
 
 
 def models(as_json: JsonOption = False) -> Result:
@@ -53,9 +53,8 @@ def _row(files: ModelFiles) -> dict[str, Any]:
 
 
 def _ratio(row: dict[str, Any]) -> str:
-    """U/L; none where U = 1, which says nothing, unless L = 1 as well."""
-    vacuous = row["upper"] is not None and row["upper"] >= 1 and row["ratio"] != 1
-    return "-" if vacuous else _cell(row["ratio"], ".3f")
+    """U/L; none where U says nothing."""
+    return "-" if says_nothing(row["lower"], row["upper"]) else _cell(row["ratio"], ".3f")
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from lastbit.commands.terminal import JsonOption, Result, watched, write_message
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
-from lastbit.models.summary import ratio
+from lastbit.models.summary import ratio, says_nothing
 from lastbit_check.certificate import assumptions
 from lastbit_check.check import ceil_float
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
@@ -225,7 +225,7 @@ def _claim(head: dict[str, str], executions: str, data: dict[str, Any]) -> None:
     claim, lower = data["claims"][executions], data["lower"][executions]
     upper, found = claim["value"], data["ratio"][executions]
     head[executions] = f"U = {upper:.6g}"
-    if upper >= 1 and found != 1:
+    if says_nothing(lower, upper):
         head[executions] += ": this says nothing, no probability changes by more than 1"
         return
     if found is not None:

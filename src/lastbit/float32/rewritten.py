@@ -9,7 +9,7 @@ terms, a residual among them, are added by any tree. Every operation is one of b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -18,10 +18,9 @@ from scipy.sparse import csr_array
 
 from lastbit.float32.executor import Execution
 from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
-from lastbit.float32.rounding import Arithmetic
-from lastbit.float32.sums import Order, ordered_sum
+from lastbit.float32.sums import Order
 from lastbit.graph import ByteArray, Float32Array, as_batch
-from lastbit.operators import CURVES
+from lastbit.operators import CURVES, Softmax
 from lastbit_check.network import Constant, Factor, Network, Node, Part, product
 from lastbit_check.operators.layers import products
 
@@ -52,7 +51,8 @@ def execute_rewritten(
     """
     pixels = as_batch(image, network.input.shape)[0].astype(np.float32)
     random = np.random.default_rng(seed)
-    how = _Execution(network, Arithmetic(flush_to_zero), random, order, sigmoid, exp, {}, {})
+    machine = Execution(flush_to_zero, sigmoid=sigmoid, exp=exp)
+    how = _Rewritten(network, machine, random, order, {}, {})
     with np.errstate(all="ignore"):
         for node in network.nodes:
             how.stored[node.name] = how.value(node, pixels)
@@ -60,15 +60,13 @@ def execute_rewritten(
 
 
 @dataclass(frozen=True)
-class _Execution:
+class _Rewritten:
     """``stored`` are the numbers as they are kept; ``moved`` the factors that they lack."""
 
     network: Network
-    arithmetic: Arithmetic
+    machine: Execution
     random: np.random.Generator
     order: Order | None
-    sigmoid: Function
-    exp: Function
     stored: dict[str, Float32Array]
     moved: dict[str, tuple[Factor, ...]]
 
@@ -82,21 +80,18 @@ class _Execution:
         return found
 
     def value(self, node: Node, pixels: Float32Array) -> Float32Array:
-        a, x = self.arithmetic, [self.stored[name] for name in node.inputs]
         match node.op:
             case "input":
                 return pixels
             case "sum":
                 return self.sum(node)
-            case name if name in CURVES:
-                machine = Execution(a.flush_to_zero, sigmoid=self.sigmoid, exp=self.exp)
-                return CURVES[name](node.name, node.shape, node.inputs).float32(machine, x[0])
             case "gate":
                 return self.gate(node)
-            case _:
-                z = a.flush(x[0])
-                powers = a.flush(self.exp(a.subtract(z, np.max(z, keepdims=True))))
-                return a.divide(powers, ordered_sum(powers.reshape(-1, 1, 1), self._order(), a))
+            case name:
+                kind = CURVES.get(name, Softmax)
+                machine = self.machine if name in CURVES else self._in_some_order()
+                x = self.stored[node.inputs[0]]
+                return kind(node.name, node.shape, node.inputs).float32(machine, x)
 
     def sum(self, node: Node) -> Float32Array:
         """The terms in pieces, and what they add up to."""
@@ -122,7 +117,7 @@ class _Execution:
             else:
                 taker = k if dice < 0.7 else 1 - k
                 operands[taker] = self._scaled(operands[taker], factors)
-        return self._scaled(self.arithmetic.multiply(*operands), later)
+        return self._scaled(self.machine.multiply(*operands), later)
 
     def _may_move(self, node: Node) -> bool:
         readers = self.network.readers[node.name]
@@ -141,11 +136,11 @@ class _Execution:
         for constant in constants:
             values = self._scaled(constant.value[:, None, None], constant.factors)
             pieces.append(np.broadcast_to(values, node.shape).reshape(1, *node.shape))
-        return ordered_sum(np.concatenate(pieces), self._order(), self.arithmetic)
+        return self._in_some_order().sum(np.concatenate(pieces))
 
     def _part(self, node: Node, part: Part) -> Float32Array:
         """The terms of a part (terms, C, H, W): each by itself, or a few partial sums."""
-        a, dice, source = self.arithmetic, self.random.random(), self.stored[part.source]
+        dice, source = self.random.random(), self.stored[part.source]
         outs, per = part.weight.shape[:2]
         read = (np.arange(outs) * part.groups // outs * per)[:, None] + np.arange(per)
         moved = [(f._replace(value=f.value[read][..., None, None]))
@@ -153,20 +148,20 @@ class _Execution:
         weights, factors = self._scaled(part.weight, moved), part.factors
         if factors and dice < 0.5:
             weights = self._scaled(weights, factors)
-        terms = _gathered(products(part, node.shape, source.shape), weights, source, a)
+        made = products(part, node.shape, source.shape)
+        terms = _gathered(made, weights, source, self.machine)
         terms = terms.reshape(-1, *node.shape)
         if dice < 0.5 or not factors:
             return terms
         if dice < 0.75:
             return np.stack([self._scaled(term, factors) for term in terms])
         cut = int(self.random.integers(1, len(terms) + 1))
-        sums = [ordered_sum(some, self._order(), a) for some in (terms[:cut], terms[cut:])
-                if len(some)]  # fmt: skip
+        sums = [self._in_some_order().sum(some) for some in (terms[:cut], terms[cut:]) if len(some)]
         return np.stack([self._scaled(one, factors) for one in sums])
 
     def _scaled(self, x: Float32Array, factors: Sequence[Factor]) -> Float32Array:
         """x times factors, one after the other, or some of them folded before."""
-        a, left = self.arithmetic, list(factors)
+        a, left = self.machine, list(factors)
         while left:
             by, inverse = self._number(left.pop(0))
             if left and not inverse and self.random.random() < 0.5:
@@ -191,8 +186,9 @@ class _Execution:
             return near, False
         return (1 / value).astype(np.float64).astype(np.float32), True
 
-    def _order(self) -> Order:
-        return self.order or f"random:{self.random.integers(2**31)}"
+    def _in_some_order(self) -> Execution:
+        order = self.order or f"random:{self.random.integers(2**31)}"
+        return replace(self.machine, order=order)
 
 
 def _own(node: Node) -> tuple[Factor, ...]:
@@ -204,11 +200,13 @@ def _own(node: Node) -> tuple[Factor, ...]:
 
 
 def _gathered(
-    made: csr_array, weights: Float32Array, source: Float32Array, a: Arithmetic
+    made: csr_array, weights: Float32Array, source: Float32Array, machine: Execution
 ) -> Float32Array:
     """The products of every unit (terms, units), with zeros where it has fewer."""
     each = np.diff(made.indptr)
     terms = np.zeros((len(each), max(1, int(np.max(each)))), np.float32)
     x = source.ravel()[made.indices]
-    terms[np.arange(terms.shape[1]) < each[:, None]] = a.multiply(weights.ravel()[made.data], x)
+    terms[np.arange(terms.shape[1]) < each[:, None]] = machine.multiply(
+        weights.ravel()[made.data], x
+    )
     return terms.T

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from lastbit.errors import ModelError
 from lastbit_check.files.operators import OPSETS
-from lastbit_check.onnxfile import OnnxGraph, Operator, read
+from lastbit_check.onnxfile import OnnxGraph, Tensor, read
 from lastbit_check.verdict import Rejected, Unreadable
 
 _FIRST_BYTE = b"\x08"
@@ -32,14 +31,12 @@ class OnnxFile:
     Attributes:
         model: as the ONNX library reads it; not yet checked.
         graph: as the checker reads it.
-        constants: initializers and `Constant` nodes by tensor name.
         sha256: see `Network.sha256`.
     """
 
     path: Path
     model: ModelProto
     graph: OnnxGraph
-    constants: dict[str, NDArray[np.generic]]
     sha256: str
 
 
@@ -99,13 +96,9 @@ def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
             where=str(path),
             fix="export the model again with operator set 17",
         )
-    constants: dict[str, NDArray[np.generic]] = {
-        name: _finite(tensor, name, path) for name, tensor in graph.constants.items()
-    }
-    for operator in graph.operators:
-        if operator.op == "Constant":
-            constants[operator.name] = _constant_value(operator, path)
-    return OnnxFile(path, model, graph, constants, hashlib.sha256(content).hexdigest())
+    for name, tensor in graph.constants.items():
+        _finite(tensor, name, path)
+    return OnnxFile(path, model, graph, hashlib.sha256(content).hexdigest())
 
 
 @contextmanager
@@ -159,7 +152,7 @@ def _in_our_words(path: Path) -> Iterator[None]:
         raise ModelError(f"not a valid ONNX model: {said}", where=str(path)) from error
 
 
-def _finite(array: NDArray[np.generic], name: str, path: Path) -> NDArray[np.generic]:
+def _finite(array: Tensor, name: str, path: Path) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         kind = "NaN" if np.isnan(array).any() else "infinite"
         count = int(array.size - np.isfinite(array).sum())
@@ -168,14 +161,3 @@ def _finite(array: NDArray[np.generic], name: str, path: Path) -> NDArray[np.gen
             where=f"{path}, tensor {name!r}",
             fix="train or export the model again; nothing can be proved about such weights",
         )
-    return array
-
-
-def _constant_value(operator: Operator, path: Path) -> NDArray[np.generic]:
-    given = list(operator.attributes.values())
-    if len(given) != 1 or isinstance(given[0], str):
-        where = f"{path}, tensor {operator.name!r}"
-        raise ModelError("a Constant node has not one numeric value", where=where)
-    array = np.array(given[0])
-    array = array.astype(np.float32) if array.dtype.kind == "f" else array
-    return _finite(array, operator.name, path)

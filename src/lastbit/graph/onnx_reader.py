@@ -22,13 +22,12 @@ from lastbit.graph.onnx_file import (
     read_onnx_file,
 )
 from lastbit.operators import READERS, Input, Node, Read
-from lastbit.operators.base import Shape, Source
-from lastbit_check.files.declared import image_shape
+from lastbit.operators.base import Shape
+from lastbit_check.files.operators import legal
 from lastbit_check.network import Node as NormalNode
 from lastbit_check.onnxfile import Operator
-from lastbit_check.operators import RULES
-from lastbit_check.operators.reading import Reader
-from lastbit_check.reading import network_of
+from lastbit_check.operators import FORMS, RULES
+from lastbit_check.reading import form_of, reader_of
 from lastbit_check.verdict import Rejected, Unreadable, reading
 
 
@@ -65,7 +64,7 @@ def read_onnx(path: str | Path) -> Network:
         raise _unsupported(unsupported, path)
     _check_output(found, file)
     with one_reading(path):
-        form = network_of(file.graph)
+        form = form_of(file.graph, found.reader, legal(file.graph, FORMS))
     nodes = tuple(found.needed())
     return Network(nodes, shape, nodes[-1].name, file.sha256, form)
 
@@ -83,12 +82,7 @@ class _Reading:
         self.nodes: dict[str, Node] = {image: Input(image, shape, ())}
         self.unsupported: Listed = {}
         self.lost = set[str]()
-        self.reader = Reader(RULES, image_shape(file.graph.image)[0])
-        for name, made in {
-            image: NormalNode(image, "input", (), shape),
-            **file.graph.constants,
-        }.items():
-            self.reader.keep(name, made)
+        self.reader = reader_of(file.graph)
         for index, operator in enumerate(file.graph.operators):
             self._read(index, operator, file.model.graph.node[index])
 
@@ -112,13 +106,9 @@ class _Reading:
             raise ModelError(str(error), where=str(self.path)) from error
         made = self.reader.values[o.name]
         if o.op in READERS and isinstance(made, NormalNode):
-            self.nodes[o.name] = READERS[o.op](Read(o, tuple(self._sources(o)), made, self.reader))
-
-    def _sources(self, o: Operator) -> Iterator[Source]:
-        for name in o.inputs:
-            value = self.reader.values[name]
-            if isinstance(value, NormalNode):
-                yield Source(value.name, value.shape)
+            values = (self.reader.values[name] for name in o.inputs)
+            names = tuple(value.name for value in values if isinstance(value, NormalNode))
+            self.nodes[o.name] = READERS[o.op](Read(o, names, made, self.reader))
 
     def needed(self) -> Iterator[Node]:
         """What the answer depends on: a sigmoid that only makes a SiLU is a part of that."""

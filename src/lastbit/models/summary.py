@@ -50,6 +50,11 @@ def ratio(lower: float | None, upper: float | None) -> float | None:
     return upper / lower if lower > 0 else None
 
 
+def says_nothing(lower: float | None, upper: float | None) -> bool:
+    """Whether U = 1, more than which no probability can change, and L is not."""
+    return upper is not None and upper >= 1 and lower != upper
+
+
 def summarise(files: ModelFiles) -> Summary:
     """Read the figures of a model.
 

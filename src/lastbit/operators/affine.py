@@ -199,7 +199,7 @@ def _is_constant(r: Read, index: int) -> bool:
 
 def read_add(r: Read) -> Node:
     """Add, of two values or of a value and a constant."""
-    return Add(r.name, r.made.shape, r.names) if len(r.sources) == 2 else read_affine(r)
+    return Add(r.name, r.made.shape, r.names) if len(r.names) == 2 else read_affine(r)
 
 
 def read_batch_norm(r: Read) -> Node:

@@ -156,35 +156,24 @@ class Curve(Node):
     bends_at_zero: ClassVar[bool] = False
 
 
-class Source(NamedTuple):
-    """What an operator reads: a node here, as the file sees its value."""
-
-    name: str
-    shape: Shape
-
-
 class Read(NamedTuple):
     """An operator that the checker has read.
 
     Attributes:
         operator: as it is in the file.
-        sources: what it reads, but for constants.
+        names: the nodes that it reads, by their names here; constants are none.
         made: what it makes in the checker's normal form.
         reader: the checker's, which has the constants.
     """
 
     operator: Operator
-    sources: tuple[Source, ...]
+    names: tuple[str, ...]
     made: NormalNode
     reader: Reader
 
     @property
     def name(self) -> str:
         return self.operator.name
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(source.name for source in self.sources)
 
     def floats(self, index: int) -> Float32Array:
         """The constant that operand number ``index`` is, read-only."""

@@ -51,7 +51,7 @@ class Gate(Node):
 
 def read_product(r: Read) -> Node:
     """Mul: by a constant, SiLU, or gate; the checker says which, and which input is which."""
-    if len(r.sources) == 1:
+    if len(r.names) == 1:
         return read_affine(r)
     kind = Silu if r.made.op == "silu" else Gate
     return kind(r.name, r.made.shape, r.made.inputs)

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check.arithmetic.binary32 import ETA, power_of_two
-from lastbit_check.files.operators import BINARY, FLAG, F, Form, finite as finite_number
+from lastbit_check.files.operators import BINARY, FLAG, F, Form, finite
 from lastbit_check.network import F32, Constant, Exact, Factor, Node, exact
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.reading import Reader, Rule, copy_of, summed, taken_in
@@ -107,7 +107,7 @@ RULES = {
     "Add": Rule({1: constant, 2: add}, (2,)),
     "BatchNormalization": Rule({1: batch_norm}, (5,)),
 }
-NORM = {"epsilon": finite_number, "momentum": finite_number}
+NORM = {"epsilon": finite, "momentum": finite}
 FORMS = {
     **{key: {13: BINARY} for key in ("Add", "Div", "Sub")},
     "BatchNormalization": {

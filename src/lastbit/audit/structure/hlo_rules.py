@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lastbit.audit.structure.hlo_text import Instruction, numbers_in
-from lastbit.audit.structure.kernels import convolved, sigmoid
+from lastbit.audit.structure.kernels import convolved
 from lastbit.audit.structure.tracing import Traced
+from lastbit.operators import Sigmoid, float64_of
 
 if TYPE_CHECKING:
     from lastbit.audit.structure.hlo_graph import HloTrace
@@ -196,7 +197,7 @@ RULES: dict[str, Callable[..., Traced]] = {
     "divide": _divided,
     "maximum": _maximum,
     "exponential": _curve(np.exp),
-    "logistic": _curve(sigmoid),
+    "logistic": _curve(float64_of(Sigmoid)),
     "tanh": _curve(np.tanh),
     "sqrt": _curve(np.sqrt),
     "rsqrt": _curve(lambda v: 1 / np.sqrt(v)),

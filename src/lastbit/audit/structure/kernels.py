@@ -41,11 +41,6 @@ def convolved(
     return found
 
 
-def sigmoid(z: Float64Array) -> Float64Array:
-    """1 / (1 + exp(-z))."""
-    return 1.0 / (1.0 + np.exp(-z))
-
-
 def softmax(z: Float64Array, axis: int) -> Float64Array:
     """Exponentials of the differences from the largest, divided by their sum."""
     powers = np.exp(z - z.max(axis=axis, keepdims=True))

@@ -13,7 +13,6 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from lastbit.audit.structure.kernels import (
     convolved,
     filter_without_blocks,
-    sigmoid,
     softmax,
 )
 from lastbit.audit.structure.tracing import Traced, Tracing
@@ -102,11 +101,13 @@ def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> T
     return t.copied("", lambda v: v[:, :channels], xs[0]) if channels else xs[0]
 
 
-def _flat(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
-    """(N, C, 1, 1) as (N, C)."""
+def _reshaped(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    """Between (N, C, 1, 1) and (N, C)."""
     if xs[0].value[0].size != xs[0].value.shape[1]:
-        t.refuse(what, "a reshape other than to (N, C)")
-    return t.copied("", lambda v: v.reshape(len(v), -1), xs[0])
+        t.refuse(what, "a reshape other than between (N, C, 1, 1) and (N, C)")
+    spread = what.startswith("Unsqueeze") or (what.startswith("Reshape") and xs[1].value.size == 4)
+    places = (1, 1) if spread else ()
+    return t.copied("", lambda v: v.reshape(len(v), -1, *places), xs[0])
 
 
 def _transposed(t: Tracing, _: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -211,7 +212,7 @@ def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]
     scaled, alpha = xs[0], options.get("alpha", 1.702)
     if alpha != 1.0:
         scaled = t.times(what, scaled, t.constant(np.array(alpha)))
-    return t.times(what, xs[0], t.curved(what, sigmoid, scaled))
+    return t.times(what, xs[0], t.curved(what, CURVED["Sigmoid"], scaled))
 
 
 def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -221,7 +222,7 @@ def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -
 RULES: dict[tuple[str, str], Callable[..., Traced]] = {
     **{("", name): _copy for name in ("Cast", "Identity", "Dropout")},
     **{(NCHWC, name): _copy for name in ("ReorderInput", "ReorderOutput")},
-    **{("", name): _flat for name in ("Flatten", "Reshape", "Squeeze")},
+    **{("", name): _reshaped for name in ("Flatten", "Reshape", "Squeeze", "Unsqueeze")},
     ("", "Transpose"): _transposed,
     ("", "Add"): _added(1.0),
     ("", "Sub"): _added(-1.0),
