@@ -24,7 +24,7 @@ def test_bounds_hold_under_attack(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path) -> None:
-    elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.02)
+    elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.09)
 
 
 def test_rewritten_graphs_are_matched(tmp_path: Path) -> None:
