@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,10 +17,19 @@ import numpy as np
 
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
-from lastbit_check.question import ANY_TWO, EXECUTIONS, QUESTIONS, SAME_PROGRAM, Question
+from lastbit_check.question import (
+    ANY_TWO,
+    EXECUTIONS,
+    QUESTIONS,
+    SAME_PROGRAM,
+    STEPS,
+    Box,
+    Question,
+    Step,
+)
 from lastbit_check.verdict import Rejected, Unreadable, readable, reading, require
 
-FORMAT = "lastbit-certificate-5"
+FORMAT = "lastbit-certificate-6"
 ASSUMPTIONS = (
     "any-order-binary32",
     "computed-once",
@@ -34,9 +43,16 @@ ONE_PROGRAM = ("binary32-values", "deterministic")  # assumed as well of one pro
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 SLOPE_BITS, MOST_SLOPE_BITS = 20, 21
 ANY = "*"  # stands for every name of an object
+
+
+class Signed(float):
+    """In a form: a number that may be negative."""
+
+
 BOUND = {"upper": float, "logits": float}
+ASKED = {"name": str, "pixels": [{"op": str, "constants": [Signed]}], "box": [Signed]}
 FORM = {
-    "format": str, "model_sha256": str, "question": str, "assumptions": {ANY: [str]},
+    "format": str, "model_sha256": str, "question": ASKED, "assumptions": {ANY: [str]},
     "claim": {ANY_TWO: BOUND, SAME_PROGRAM: BOUND, "leaves": {ANY: [float]}},
     "slopes": {ANY: [int]}, "boxes": [str], "bases": [str], "absorbed": str, "witness": dict,
     "together": {ANY: {"executions": [str], "pair": [int], "nodes": [str], "rows": [float],
@@ -127,8 +143,7 @@ def parse(fields: dict[str, Any]) -> Manifest:
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
     right = read["assumptions"] == {name: assumptions(name) for name in EXECUTIONS}
     require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
-    asked = read["question"] in QUESTIONS
-    require(asked, "certificate.question", f"{read['question']!r} is none that is known")
+    question_of(read)
     return read
 
 
@@ -138,19 +153,39 @@ def assumptions(executions: str) -> tuple[str, ...]:
 
 
 def question_of(manifest: Manifest) -> Question:
-    """The question that it answers."""
-    return QUESTIONS[manifest["question"]]
+    """The question that it answers. Raises Rejected (rule certificate.question) for another one."""
+    said = manifest["question"]
+    require(said["name"] in QUESTIONS, "certificate.question", f"{said['name']!r} is not known")
+    pixels = tuple(Step(step["op"], (*step["constants"],)) for step in said["pixels"])
+    box = Box(*said["box"]) if len(said["box"]) == len(Box._fields) else None
+    numbers = [*said["box"], *(n for step in pixels for n in step.constants)]
+    single = all(float(np.float32(n)) == n for n in numbers)
+    right = single and {step.op for step in pixels} <= {*STEPS} and all(s.constants for s in pixels)
+    right = right and len(said["box"]) in (0, 2) and not (pixels and box)
+    right = right and (box is None or box.low < box.high)
+    require(right, "certificate.question", "steps or a box that are none of binary32")
+    return replace(QUESTIONS[said["name"]], pixels=pixels, box=box)
+
+
+def question_as_data(question: Question) -> Manifest:
+    """A question as it stands in a manifest."""
+    steps = [{"op": step.op, "constants": [n.hex() for n in step.constants]}
+             for step in question.pixels]  # fmt: skip
+    box = [n.hex() for n in question.box or ()]
+    return {"name": question.name, "pixels": steps, "box": box}
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
     """``value``, if it has the form (see FORM): numbers for their notation, tuples for lists."""
-    kind = str if form is float else form if isinstance(form, type) else type(form)
+    real = form in (float, Signed)
+    kind = str if real else form if isinstance(form, type) else type(form)
     require(type(value) is kind, "certificate.fields", f"{where} is of another type")
-    if form is float:
+    if real:
         with reading(where):
             number = float.fromhex(value)
-        right = 0 <= number < math.inf and value == number.hex() and value[0] != "-"
-        require(right, "certificate.fields", f"{where}: not finite, >= 0 and canonical")
+        right = -math.inf < number < math.inf and value == number.hex()
+        right = right and (value[0] != "-" or (form is Signed and number < 0))
+        require(right, "certificate.fields", f"{where}: not finite, of its sign, and canonical")
         return number
     if isinstance(form, list):
         return tuple(_formed(entry, form[0], where) for entry in value)

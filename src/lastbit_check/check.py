@@ -9,13 +9,14 @@ from fractions import Fraction
 from functools import cache
 from hashlib import sha256
 
+from lastbit_check.asked import asked
 from lastbit_check.certificate import Hints, Manifest, hints_of, question_of
 from lastbit_check.derive.conclude import Balance, Claim, Exactly, nothing_moves
 from lastbit_check.derive.derivation import Derivation, Observe, derive, ignore
 from lastbit_check.derive.ledger import difference
 from lastbit_check.network import Network
 from lastbit_check.onnxfile import read
-from lastbit_check.question import EXECUTIONS, SAME_PROGRAM, Question
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Question
 from lastbit_check.reading import network_of
 from lastbit_check.refine.byte_tables import absorbs
 from lastbit_check.refine.first_layers import FirstLayers, first_layers
@@ -40,7 +41,7 @@ class Derived:
 
 def proved(model: bytes, question: Question, hints: Hints, observe: Observe = ignore) -> Derived:
     """What the hints prove of an ONNX file. Raises Rejected with the rule that fails."""
-    return claimed(derive(network_of(read(model)), question, hints, observe))
+    return claimed(derive(network_in(model, question), question, hints, observe))
 
 
 def claimed(derivation: Derivation) -> Derived:
@@ -111,9 +112,9 @@ def claim_of(derived: Derived) -> dict[str, object]:
     return {**claims, "leaves": leaves}
 
 
-def network_in(model: bytes) -> Network:
-    """The normal form of an ONNX file."""
-    return network_of(read(model))
+def network_in(model: bytes, question: Question = LAST_BIT) -> Network:
+    """The normal form of an ONNX file, from the inputs of a question to probabilities."""
+    return network_of(asked(read(model), question))
 
 
 def ceil_float(x: Fraction) -> float:

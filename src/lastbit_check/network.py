@@ -9,6 +9,7 @@ of its last operator.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
+Units = NDArray[np.intp]
 Exact = Any  # an array of fractions
 
 
@@ -37,12 +39,23 @@ class Factor(NamedTuple):
     known: bool = True
 
 
+class View(NamedTuple):
+    """The numbers of a node in another shape, and another order.
+
+    ``order`` (units seen,) names the unit that stands in each place, -1 for a 0; None where the
+    order is the node's own.
+    """
+
+    shape: Shape
+    order: Units | None = None
+
+
 class Part(NamedTuple):
     """Products of weights and the values of one node: a convolution, or copies (``weight`` 1).
 
     ``weight`` (O, I / groups, kh, kw), its strides (down, across) and pads (top, left, bottom,
     right); then ``factors``. ``moved`` are the factors of what is read: they may be taken from it
-    and be applied here.
+    and be applied here. What is read is seen by a ``view``, if there is one.
     """
 
     source: str
@@ -53,10 +66,11 @@ class Part(NamedTuple):
     factors: tuple[Factor, ...] = ()
     moved: tuple[Factor, ...] = ()
     copies: bool = False
+    view: View | None = None
 
 
 class Constant(NamedTuple):
-    """Numbers (C,) that are added, times ``factors``."""
+    """Numbers (C,), or (C, H, W), that are added, times ``factors``."""
 
     value: F32
     factors: tuple[Factor, ...] = ()
@@ -81,19 +95,21 @@ class Sum(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """``op`` is the name of a kind (operators/): input, sum, silu, sigmoid, gate, softmax.
+    """``op`` is the name of a kind (operators/): input, sum, silu, sigmoid, gate, softmax, ...
 
-    ``rank`` is 4 for a tensor (N, C, H, W), 2 for (N, C), whose ``shape`` is (C, 1, 1).
-    ``trailing`` are the factors by which the whole value is multiplied last.
+    A vector (N, C) has the shape (C, 1, 1). ``trailing`` are the factors by which the whole value
+    is multiplied last. A node that is no sum reads its inputs by ``views``, where there are some;
+    ``window`` are the units of which it takes the largest.
     """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     shape: Shape
-    rank: int = 4
     sum: Sum | None = None
     trailing: tuple[Factor, ...] = ()
+    views: tuple[View | None, ...] = ()
+    window: Part | None = None
 
     @property
     def weighing(self) -> tuple[str, ...]:
@@ -150,6 +166,12 @@ def product(factors: Sequence[Factor], channels: int) -> Exact:
     for factor in factors:
         found = found * factor.value
     return found
+
+
+def made_of(constant: Constant, shape: Shape) -> Exact:
+    """A constant times its factors: a number for each channel (C,), or for each unit (units,)."""
+    repeats = math.prod(shape[1:]) if constant.value.ndim == 3 else 1
+    return exact(constant.value.ravel()) * product(constant.factors, shape[0]).repeat(repeats)
 
 
 def growth(factors: Sequence[Factor]) -> Fraction:

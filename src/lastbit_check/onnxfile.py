@@ -31,15 +31,23 @@ ORDERS = (
     *("Image.BitmapPixelFormat", "Image.ColorSpaceGamma", "Image.NominalPixelRange"),
 )
 MOST_AXES = 8
+BATCH = -(2**62)  # stands for the number of images, among sizes; no number of a file is this one
 
 
 class Operator(NamedTuple):
-    """One node of the ONNX graph; ``name`` is that of its only output, "" if there are more."""
+    """One node of the ONNX graph, and one of its outputs, whose ``name`` it has.
+
+    That is number ``output`` of ``outputs``; ``at`` is the node's place in the file, -1 if it is
+    in none.
+    """
 
     op: str
     inputs: tuple[str, ...]
     name: str
     attributes: dict[str, Attribute]
+    output: int = 0
+    outputs: int = 1
+    at: int = -1
 
     def attribute(self, name: str, default: A) -> A:
         """The attribute, which must be of the type of its default."""
@@ -94,7 +102,7 @@ def _opset(model: dict[str, Any]) -> int:
 def _graph(graph: dict[str, Any], opset: int) -> OnnxGraph:
     _metadata(graph)
     constants = [(tensor.get("name", ""), _tensor(tensor)) for tensor in graph["initializer"]]
-    operators = [_operator(node) for node in graph["node"]]
+    operators = [o for at, node in enumerate(graph["node"]) for o in _operators(node, at)]
     inputs, outputs = ([_declared(value) for value in graph[end]] for end in ("input", "output"))
     held = {name for name, _ in constants}
     default = [value.name for value in inputs if value.name in held]
@@ -124,16 +132,27 @@ def _declared(value: dict[str, Any]) -> Declared:
     return Declared(value.get("name", ""), tensor.get("elem_type"), dims)
 
 
-def _operator(node: dict[str, Any]) -> Operator:
+def _operators(node: dict[str, Any], at: int) -> list[Operator]:
+    """A node once for each of its outputs. The last of them, and of its inputs, may be left out."""
     _metadata(node)
-    op, outputs = node.get("op_type", ""), node["output"]
+    op = node.get("op_type", "")
     require(op, "file.missing", "an operator has no type")
     known = not node.get("domain") and not node.get("overload")
     require(known, "file.domain", f"operator {op} is not one of ONNX's own")
     attributes = {a.get("name", ""): _attribute(a) for a in node["attribute"]}
     distinct = len(attributes) == len(node["attribute"]) and "" not in attributes
     require(distinct, "file.attribute", f"an attribute of {op} stands twice, or has no name")
-    return Operator(op, tuple(node["input"]), outputs[0] if len(outputs) == 1 else "", attributes)
+    inputs, outputs = (_without_last(node[end]) for end in ("input", "output"))
+    count = len(outputs)
+    return [Operator(op, inputs, name, attributes, k, count, at)
+            for k, name in enumerate(outputs or ("",))]  # fmt: skip
+
+
+def _without_last(names: list[str]) -> tuple[str, ...]:
+    """Without the empty names at the end, which stand for nothing."""
+    while names and not names[-1]:
+        names = names[:-1]
+    return (*names,)
 
 
 def _attribute(attribute: dict[str, Any]) -> Attribute:
@@ -146,6 +165,8 @@ def _attribute(attribute: dict[str, Any]) -> Attribute:
     field, given = VALUES[kind], [f for f in VALUES.values() if attribute.get(f, []) != []]
     right = given == [field] or (given == [] and attribute.get(field) == [])
     require(right, "file.attribute", f"{name!r} has the values {given}, and is said to be {field}")
+    if field == "ints":
+        require(BATCH not in attribute[field], "file.attribute", f"{name!r}: {BATCH}")
     return _tensor(attribute["t"]) if field == "t" else attribute[field]
 
 
@@ -164,7 +185,9 @@ def _tensor(tensor: dict[str, Any]) -> Tensor:
     size = math.prod(dims)
     full = len(raw) == size * np.dtype(dtype).itemsize
     require(full, "file.tensor", f"tensor {name!r} has {len(raw)} bytes for {size} numbers")
-    return np.frombuffer(raw, dtype).reshape(dims)
+    values = np.frombuffer(raw, dtype).reshape(dims)
+    require(kind != INT64 or BATCH not in values, "file.tensor", f"tensor {name!r}: {BATCH}")
+    return values
 
 
 def _metadata(message: dict[str, Any]) -> None:

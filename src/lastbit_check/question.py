@@ -9,33 +9,59 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints, from_float, total
 from lastbit_check.network import Shape
 from lastbit_check.operators.forms import Bound, Value
 
 ANY_TWO, SAME_PROGRAM = "any-two", "same-program"
 EXECUTIONS = (ANY_TWO, SAME_PROGRAM)
 BYTES = 256
+SIGNIFICANT = 24  # bits of a binary32 number
+LEAST_EXPONENT = -149  # all are multiples of 2^LEAST_EXPONENT
+
+
+class Step(NamedTuple):
+    """One operation in binary32, with one constant or one for each channel: Div, Sub, Mul, Add."""
+
+    op: str
+    constants: tuple[float, ...]
+
+
+class Box(NamedTuple):
+    """Inputs are binary32 numbers from ``low`` to ``high``, which are two of them."""
+
+    low: float
+    high: float
+
+    @property
+    def step(self) -> Fraction:
+        """How far two of them are apart at most, if they differ in the last bit of their form."""
+        size, exponent = math.frexp(max(abs(self.low), abs(self.high)))
+        exponent -= size == 0.5
+        return Fraction(2) ** max(exponent - SIGNIFICANT, LEAST_EXPONENT)
 
 
 @dataclass(frozen=True)
 class Question:
     """All images of bytes; the byte of one place changes in its last bit, or none does.
 
-    ``step`` is how far it moves: 1, or 0 where both runs are on one image.
+    ``step`` is how far it moves: 1, or 0 where both runs are on one image. ``pixels`` are the steps
+    in which a pixel is made of a byte before the network reads it. With a ``box`` there are no
+    bytes: the network reads numbers of binary32, of which one moves in its own last bit.
     """
 
     name: str
     step: int
+    pixels: tuple[Step, ...] = ()
+    box: Box | None = None
 
     def image(self, shape: Shape) -> Value:
-        """Ranges of the input (C, H, W, 1): centre 127.5, radius 127.5. A byte does not round."""
-        wide = Fix(np.full((*shape, 1), BYTES - 1.0), 1)
-        none = Fix(np.zeros((*shape, 1)), ZERO_GRID)
-        return Value(wide, Bound(wide, none), none)
+        """Ranges of the input (C, H, W, 1). It does not round."""
+        return self.between(*self.whole(shape))
 
     def places(self, shape: Shape) -> int:
         """How many places there are."""
@@ -47,17 +73,27 @@ class Question:
         if self.step:
             columns[places, range(len(places))] = self.step
         columns = columns.reshape(*shape, -1)
-        return Bound(Fix(columns, 0), Fix(0 * columns, ZERO_GRID))
+        e = 1 - math.frexp(float(self.distance or 1))[1] if self.box else 0
+        return Bound(Fix(columns, e), Fix(0 * columns, ZERO_GRID))
 
     def whole(self, shape: Shape) -> tuple[Ints, Ints]:
         """The least and the largest number at every place."""
-        return np.zeros(shape), np.full(shape, BYTES - 1.0)
+        low, high = self.box or (0.0, BYTES - 1.0)
+        return np.full(shape, low), np.full(shape, high)
 
     def between(self, low: Ints, high: Ints) -> Value:
         """Ranges of inputs from ``low`` to ``high``, as `image` for all."""
         none = Fix(np.zeros((*low.shape, 1)), ZERO_GRID)
-        return Value(Fix((low + high)[..., None], 1), Bound(Fix((high - low)[..., None], 1), none),
-                     none)  # fmt: skip
+        if not self.box:
+            return Value(Fix((low + high)[..., None], 1),
+                         Bound(Fix((high - low)[..., None], 1), none), none)  # fmt: skip
+        ends = [from_float(end[..., None], SIGNIFICANT) for end in (low, high)]
+        (least, off), (most, more) = ends
+        c = total(Fix(least.n, least.e + 1), Fix(most.n, most.e + 1), up=False)
+        slack = Fix(np.full(c.n.shape, 2.0), c.e)
+        rounded = total(Fix(off, least.e), Fix(more, most.e))
+        wide = total(Fix(most.n, most.e + 1), Fix(-least.n, least.e + 1), slack, rounded)
+        return Value(c, Bound(wide, none), none)
 
     def splits_pair(self, threshold: int) -> bool:
         """Whether one of two inputs that differ at a place may be at most this, the other more."""
@@ -71,9 +107,10 @@ class Question:
     @property
     def distance(self) -> Fraction:
         """How far it moves, at most."""
-        return Fraction(self.step)
+        return self.box.step * self.step if self.box else Fraction(self.step)
 
 
 LAST_BIT = Question("last-bit", 1)
 ONE_IMAGE = Question("one-image", 0)
 QUESTIONS = {question.name: question for question in (LAST_BIT, ONE_IMAGE)}
+STEPS = ("Add", "Div", "Mul", "Sub")

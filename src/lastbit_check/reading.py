@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lastbit_check.files.declared import check_declared, image_shape
+from lastbit_check.files.declared import check_declared, image_sizes
 from lastbit_check.files.operators import Elements, legal
 from lastbit_check.network import Network, Node, Sum
 from lastbit_check.onnxfile import OnnxGraph, Tensor
 from lastbit_check.operators import FORMS, RULES
 from lastbit_check.operators.reading import Reader
+from lastbit_check.operators.seen import Seen, image_shape, of_node
 from lastbit_check.verdict import at, reading, require
 
 
@@ -26,10 +27,10 @@ def network_of(graph: OnnxGraph) -> Network:
 
 def reader_of(graph: OnnxGraph) -> Reader:
     """A reader that has the input and the constants, and no operator yet."""
-    name, (batch, *shape) = graph.image.name, image_shape(graph.image)
-    image = Node(name, "input", (), (shape[0], shape[1], shape[2]))
-    reader = Reader(RULES, batch)
-    for label, made in {image.name: image, **graph.constants}.items():
+    name, (batch, sizes) = graph.image.name, image_sizes(graph.image)
+    image = of_node(Node(name, "input", (), image_shape(sizes)), sizes)
+    reader = Reader(RULES, graph.opset, batch)
+    for label, made in {name: image, **graph.constants}.items():
         reader.keep(label, made)
     return reader
 
@@ -38,7 +39,7 @@ def form_of(graph: OnnxGraph, reader: Reader, elements: Elements) -> Network:
     """The normal form of what was read; ``elements`` are the element types of all values."""
     sizes = {name: _dims(value, reader.batch) for name, value in reader.values.items()}
     check_declared(graph.declared, elements, sizes)
-    image, last = reader.node(graph.image.name), reader.node(graph.output_name)
+    image, last = reader.seen(graph.image.name).node, reader.seen(graph.output_name).node
     nodes = joined(_distinct(reader), reader.reads, last.name)
     found = [n.name for n in nodes if n.op == "softmax" or {*last.inputs} & {*n.inputs}]
     right = found == [last.name] == [nodes[-1].name] and last.op == "softmax"
@@ -47,16 +48,14 @@ def form_of(graph: OnnxGraph, reader: Reader, elements: Elements) -> Network:
     return Network((*nodes,))
 
 
-def _dims(value: Node | Tensor, batch: int | None) -> tuple[int | None, ...]:
+def _dims(value: Seen | Tensor, batch: int | None) -> tuple[int | None, ...]:
     """The sizes of a tensor of the file, whose batch the normal form leaves out."""
-    if isinstance(value, Node):
-        return (batch, *value.shape[: value.rank - 1])
-    return value.shape
+    return (batch, *value.sizes) if isinstance(value, Seen) else value.shape
 
 
 def _distinct(reader: Reader) -> list[Node]:
     """Every node once, in file order: what only renames or reshapes makes none of its own."""
-    nodes = [made for made in reader.values.values() if isinstance(made, Node)]
+    nodes = [made.node for made in reader.values.values() if isinstance(made, Seen)]
     return [*{node.name: node for node in nodes}.values()]
 
 
@@ -74,7 +73,8 @@ def joined(nodes: list[Node], reads: Mapping[str, Sequence[str]], last: str) -> 
         joined_sum = Sum((), node.sum.constants)
         for part in node.sum.parts:
             inner = found[part.source].sum
-            if part.copies and inner is not None and read[part.source] == 1:
+            alone = read[part.source] == 1 and part.view is None
+            if part.copies and inner is not None and alone:
                 for factor in part.factors:
                     inner = inner.scaled(factor)
             else:

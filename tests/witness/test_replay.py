@@ -11,7 +11,14 @@ import torch
 
 from lastbit.errors import ModelError, UsageError
 from lastbit.float32 import execute_float64
-from lastbit.graph import ByteArray, Float32Array, OnnxBuilder, flip_last_bit, read_onnx
+from lastbit.graph import (
+    Float32Array,
+    ImageArray,
+    Model,
+    OnnxBuilder,
+    flip_last_bit,
+    read_onnx,
+)
 from lastbit.witness import measure, read_witness, replay, runtimes, write_witness
 from lastbit.witness.replay import distance
 from lastbit.witness.runtimes import THREADS, OnnxRuntime, PyTorch, Run, thread_settings
@@ -138,10 +145,10 @@ class Broken:
 
     name = "broken 0"
 
-    def load(self, model: str | Path) -> Run:
+    def load(self, model: Model) -> Run:
         return lambda images: np.full((len(images), 10), np.nan, np.float32)
 
-    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+    def probabilities(self, model: Model, images: ImageArray) -> Float32Array:
         return self.load(model)(images)
 
 

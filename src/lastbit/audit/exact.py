@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -25,6 +26,11 @@ class ExactNodes:
             for name, setting in frame.settings.items()
             if setting.layer is not None
         }
+        self.taps = {
+            name: setting.taps
+            for name, setting in frame.settings.items()
+            if setting.taps is not None
+        }
 
     def exact(self, node: Node, xs: list[Known]) -> Known:
         """The node's exact function of what it reads."""
@@ -32,6 +38,8 @@ class ExactNodes:
         match node.op:
             case "sum":
                 return self.sums[node.name](xs)
+            case "max":
+                return self._largest(node, x)
             case name if name in CURVES:
                 true, slope = true_curve(node, x.value), float(CURVES[name].steepest) * UP
                 return Known(true.value, true.error + slope * x.error, slope * x.allowance)
@@ -46,6 +54,20 @@ class ExactNodes:
                     for v in (x.error, x.allowance)
                 )
                 return Known(value, (value * 2.0**-40 + error) * UP + TINY, allowance)
+
+    def _largest(self, node: Node, x: Known) -> Known:
+        """The largest in each window; it is off by no more than the worst of them."""
+        taps = self.taps[node.name]
+        value, error, allowance = (np.broadcast_to(v, x.value.shape)[taps].max(axis=0)
+                                   for v in (x.value, x.error, x.allowance))  # fmt: skip
+        return Known(value, error, allowance)
+
+
+def operands(node: Node, known: Mapping[str, Known]) -> list[Known]:
+    """What a node reads, as it reads it."""
+    views = node.views or (None,) * len(node.inputs)
+    return [known[name] if view is None else known[name].seen(view)
+            for name, view in zip(node.inputs, views, strict=True)]  # fmt: skip
 
 
 def true_curve(node: Node, z: Float64Array) -> Reference:
@@ -67,9 +89,10 @@ def product_of(node: Node, x: Known, s: Known) -> Known:
 
 
 def spread(node: Node, s: Float64Array | float) -> Float64Array:
-    """One number a channel (C, N), at every place (units, N)."""
-    wide = np.broadcast_to(s, (node.shape[0], np.shape(s)[-1] if np.ndim(s) else 1))
-    return np.repeat(wide, math.prod(node.shape[1:]), axis=0)
+    """One number a channel (C, N), or one a unit, at every place (units, N)."""
+    rows = len(s) if isinstance(s, np.ndarray) else node.shape[0]
+    wide = np.broadcast_to(s, (rows, np.shape(s)[-1] if np.ndim(s) else 1))
+    return np.repeat(wide, math.prod(node.shape) // rows, axis=0)
 
 
 def columns(values: NDArray[np.generic]) -> Float64Array:

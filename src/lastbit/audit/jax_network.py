@@ -13,6 +13,7 @@ import numpy as np
 from lastbit.audit.nodes import Values
 from lastbit.audit.onnx_values import Run
 from lastbit.graph import Add, Affine, ByteArray, Gate, Input, Network, Silu
+from lastbit_check.network import View
 
 
 def jax_run(network: Network, *, precision: str | None = None, seen: bool = True) -> Run:
@@ -64,7 +65,14 @@ def jax_text(network: Network, batch: int) -> str:
 def computed(jax: Any, network: Network, images: Any, precision: str | None) -> dict[str, Any]:
     """Every node's value, by name."""
     found: dict[str, Any] = {}
+
+    def seen(x: Any, view: View) -> Any:
+        flat = x.reshape(len(x), -1)
+        if view.order is not None:
+            flat = jax.numpy.pad(flat, ((0, 0), (0, 1)))[:, view.order]
+        return flat.reshape(-1, *view.shape)
+
     for node in network:
-        sources = [images] if isinstance(node, Input) else [found[name] for name in node.inputs]
+        sources = [images] if isinstance(node, Input) else node.operands(found, seen)
         found[node.name] = node.jax(jax, precision, *sources)
     return found

@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.audit.assumptions import allowed_anywhere
-from lastbit.audit.exact import ExactNodes, columns, spread
-from lastbit.audit.sums import UP, Float64Array, Known, real
+from lastbit.audit.exact import ExactNodes, columns, operands, spread
+from lastbit.audit.sums import TINY, UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
 from lastbit.operators import CURVES
 from lastbit_check.arithmetic.exact import Fix
@@ -114,7 +114,7 @@ class NetworkJudge:
         found: dict[str, Finding] = {}
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             for node in nodes:
-                xs = [known[name] for name in node.inputs]
+                xs = operands(node, known)
                 exact = self.nodes.exact(node, xs)
                 if node.name not in values:
                     own = self._allowed(node, xs, exact, range(len(images)))
@@ -141,6 +141,8 @@ class NetworkJudge:
             case name if name in CURVES:
                 z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
                 return allowed_anywhere(CURVES[name].function, np.abs(z) + off)
+            case "max":
+                return np.full((exact.value.shape[0], len(images)), TINY)
             case "gate":
                 s = xs[1].reach
                 weight, _ = gate_roundings(node, Fraction(1), _value(1.0))

@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.network import Exact, Node, Part, exact, growth, product
+from lastbit_check.network import Exact, Node, Part, View, growth, made_of, product
 from lastbit_check.operators.kinds import Setting
 from lastbit_check.operators.layers import products
 from lastbit_check.operators.sums import sum_underflow
@@ -53,6 +53,14 @@ class Known:
     error: Float64Array | float = 0.0
     allowance: Float64Array | float = 0.0
 
+    def seen(self, view: View) -> Known:
+        """In another order; the shape is that of a list of units."""
+        if view.order is None:
+            return self
+        shape = self.value.shape
+        return Known(*(np.broadcast_to(v, shape)[view.order]
+                       for v in (self.value, self.error, self.allowance)))  # fmt: skip
+
     @property
     def off(self) -> Float64Array | float:
         """How far the value that the execution had may be from this one."""
@@ -80,13 +88,13 @@ class SumInFloat64:
         ]
         self.sizes = [abs(w) for w in self.weights]
         known = [f.known for part in (*node.sum.parts, *node.sum.constants) for f in part.factors]
-        constants = [exact(c.value) * product(c.factors, node.shape[0]) for c in node.sum.constants]
-        none: Exact = exact(np.zeros(node.shape[0], np.float32))
-        self.bias = self._units(sum(constants, none))
-        sizes = [self._units(abs(c)) for c in constants]
-        self.bias_size = sum(sizes, self._units(none)) * UP
-        rounds = np.repeat(layer.constant_roundings, math.prod(node.shape[1:]), axis=0)
-        magnitudes = np.concatenate([self._units(none), *sizes], axis=1)
+        constants = [self._units(made_of(c, node.shape)) for c in node.sum.constants]
+        none = np.zeros((math.prod(node.shape), 1), object)
+        self.bias = sum(constants, none).astype(np.float64)
+        sizes = [abs(c).astype(np.float64) for c in constants]
+        self.bias_size = sum(sizes, none.astype(np.float64)) * UP
+        rounds = layer.by_unit(layer.constant_roundings)
+        magnitudes = np.concatenate([none.astype(np.float64), *sizes], axis=1)
         counts = np.zeros_like(magnitudes)
         counts[:, 1 : 1 + rounds.shape[1]] = rounds
         self._constants = magnitudes, np.sum(magnitudes * counts, axis=1)
@@ -94,9 +102,8 @@ class SumInFloat64:
         self.rate = (int(terms) + len(constants) + 16) * ROUND * UP
         self.rate += 0.0 if all(known) else UNKNOWN
 
-    def _units(self, channels: Exact) -> Float64Array:
-        places = math.prod(self.node.shape[1:])
-        return np.repeat(channels.astype(np.float64), places)[:, None]
+    def _units(self, numbers: Exact) -> Exact:
+        return np.repeat(numbers, math.prod(self.node.shape) // len(numbers))[:, None]
 
     def __call__(self, xs: Sequence[Known]) -> Known:
         """The exact sum, and the magnitudes of all terms in it are `size`."""
@@ -183,8 +190,8 @@ class SumInFloat64:
     @cached_property
     def _constants_counted(self) -> Float64Array:
         """Constants that are not 0, for each unit (units, 1)."""
-        found = np.count_nonzero(self.layer.constants.n[:, 0, 0], axis=1).astype(np.float64)
-        return np.repeat(found, math.prod(self.node.shape[1:]))[:, None]
+        each = self.layer.by_unit(self.layer.constants.n)
+        return np.count_nonzero(each, axis=1).astype(np.float64)[:, None]
 
     def folded(self, xs: Sequence[Known]) -> Float64Array:
         """What the rounding of folded weights and constants alone may be (units, N).

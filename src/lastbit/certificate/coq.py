@@ -162,6 +162,9 @@ def _sums(network: Network) -> dict[str, Sum]:
     for node in network:
         if isinstance(node, BatchNorm):
             raise ModelError("the Coq checker has no batch norm", where=node.name, fix="fold it")
+        turned = isinstance(node, Affine) and (node.kind == "from" or node.constant.ndim > 1)
+        if turned or node.arranges:
+            raise ModelError("the Coq checker reads no tensor otherwise", where=node.name)
         for x in node.inputs:
             _moved(node, network[x], shared=readers.count(x) > 1)
         if isinstance(node, Affine | Linear | Mean | Add):

@@ -28,7 +28,7 @@ from lastbit_check.certificate import Hints, Tree
 from lastbit_check.check import Derived, claim_of, claimed, network_in
 from lastbit_check.derive.derivation import Derivation, derived
 from lastbit_check.derive.frame import frame_of
-from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Question
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def draft(
     hints: Hints,
     witness: Witness | None = None,
     *,
+    question: Question = LAST_BIT,
     branching: Branching = NO_BRANCHING,
     progress: Progress = silent,
 ) -> Draft:
@@ -61,9 +62,9 @@ def draft(
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
             exception names the rule and the node.
     """
-    network = network_in(model)
+    network = network_in(model, question)
     observe = counted(progress, "deriving the bound")
-    derivation = derived(frame_of(network, LAST_BIT, hints), observe)
+    derivation = derived(frame_of(network, question, hints), observe)
     claims = claimed(derivation).claims
     if 0 < claims[SAME_PROGRAM].upper < 1:
         trees = branched(derivation, claims, branching, progress=progress)
@@ -73,7 +74,7 @@ def draft(
     fields: dict[str, Any] = {
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "question": LAST_BIT.name,
+        "question": form.question_as_data(question),
         "assumptions": {name: [*form.assumptions(name)] for name in EXECUTIONS},
         "claim": _written(claim_of(found)),
         "slopes": {name: [*n] for name, n in sorted(hints.slopes.items())},

@@ -18,14 +18,14 @@ from lastbit.float32.functions import (
 )
 from lastbit.float32.rounding import Arithmetic
 from lastbit.float32.sums import Order, ordered_sum
-from lastbit.graph import ByteArray, Float32Array, Input, Network, as_batch
-from lastbit.operators.base import BatchNormForm
+from lastbit.graph import Float32Array, ImageArray, Input, Network, as_batch
+from lastbit.operators.base import BatchNormForm, seen
 
 
 @overload
 def execute(
     network: Network,
-    image: ByteArray,
+    image: ImageArray,
     *,
     order: Order = "forward",
     flush_to_zero: bool = False,
@@ -39,7 +39,7 @@ def execute(
 @overload
 def execute(
     network: Network,
-    image: ByteArray,
+    image: ImageArray,
     *,
     order: Order = "forward",
     flush_to_zero: bool = False,
@@ -52,7 +52,7 @@ def execute(
 
 def execute(
     network: Network,
-    image: ByteArray,
+    image: ImageArray,
     *,
     order: Order = "forward",
     flush_to_zero: bool = False,
@@ -67,7 +67,7 @@ def execute(
 
     Args:
         network: any.
-        image: bytes, (H, W) or (C, H, W).
+        image: bytes, (H, W) or (C, H, W); or what the network's question is about.
         order: in which each sum is carried out; the bias is the last term.
         flush_to_zero: subnormal operands and results become zero.
         batch_norm_form: how batch norm is executed.
@@ -85,12 +85,11 @@ def execute(
         sigmoid or correctly_rounded_sigmoid,
         exp or correctly_rounded_exp,
     )
-    pixels = as_batch(image, network.input_shape)[0].astype(np.float32)
+    pixels = as_batch(image, network.input_shape, network.question)[0].astype(np.float32)
     values: dict[str, Float32Array] = {}
     with np.errstate(all="ignore"):
         for node in network:
-            sources = [values[name] for name in node.inputs]
-            given = [pixels] if isinstance(node, Input) else sources
+            given = [pixels] if isinstance(node, Input) else node.operands(values, seen)
             values[node.name] = node.float32(machine, *given)
     probabilities = values[network.output].reshape(-1)
     return (probabilities, values) if keep else probabilities
@@ -110,7 +109,7 @@ class Execution(Arithmetic):
 
 
 def execute_float64(
-    network: Network, image: ByteArray, *, stored: bool = False
+    network: Network, image: ImageArray, *, stored: bool = False
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """As `execute(..., keep=True)`, in float64 and as accurately as NumPy does it.
 
@@ -118,10 +117,10 @@ def execute_float64(
     the statement allows: it speaks of "binary32 or wider".
     """
     values: dict[str, NDArray[np.float64]] = {}
-    pixels = as_batch(image, network.input_shape)[0].astype(np.float64)
+    pixels = as_batch(image, network.input_shape, network.question)[0].astype(np.float64)
     with np.errstate(over="ignore"):
         for node in network:
-            sources = [values[name] for name in node.inputs]
-            value = node.float64(*([pixels] if isinstance(node, Input) else sources))
+            given = [pixels] if isinstance(node, Input) else node.operands(values, seen)
+            value = node.float64(*given)
             values[node.name] = value.astype(np.float32).astype(np.float64) if stored else value
     return values[network.output].reshape(-1), values

@@ -19,10 +19,12 @@ from scipy.sparse import csr_array
 from lastbit.float32.executor import Execution
 from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.float32.sums import Order
-from lastbit.graph import ByteArray, Float32Array, as_batch
+from lastbit.graph import Float32Array, ImageArray, as_batch
 from lastbit.operators import CURVES, Softmax
+from lastbit.operators.base import on_channels, seen
 from lastbit_check.network import Constant, Factor, Network, Node, Part, product
-from lastbit_check.operators.layers import products
+from lastbit_check.operators.layers import products, taps_of
+from lastbit_check.question import LAST_BIT, Question
 
 Values = dict[str, NDArray[np.float64]]
 """(C, H, W) by node, exact: a node whose factors were moved has its value times these."""
@@ -30,9 +32,10 @@ Values = dict[str, NDArray[np.float64]]
 
 def execute_rewritten(
     network: Network,
-    image: ByteArray,
+    image: ImageArray,
     *,
     seed: int,
+    question: Question = LAST_BIT,
     order: Order | None = None,
     flush_to_zero: bool = False,
     sigmoid: Function = correctly_rounded_sigmoid,
@@ -42,14 +45,15 @@ def execute_rewritten(
 
     Args:
         network: in the checker's normal form.
-        image: bytes, (H, W) or (C, H, W).
+        image: bytes, (H, W) or (C, H, W); or numbers in the question's box.
+        question: what the inputs are.
         seed: of all dice but those of the image.
         order: of the terms of sums; by default a random tree, another for each node.
         flush_to_zero: subnormal operands and results become zero.
         sigmoid: in the place of the correctly rounded one.
         exp: likewise, inside softmax.
     """
-    pixels = as_batch(image, network.input.shape)[0].astype(np.float32)
+    pixels = as_batch(image, network.input.shape, question)[0].astype(np.float32)
     random = np.random.default_rng(seed)
     machine = Execution(flush_to_zero, sigmoid=sigmoid, exp=exp)
     how = _Rewritten(network, machine, random, order, {}, {})
@@ -87,6 +91,8 @@ class _Rewritten:
                 return self.sum(node)
             case "gate":
                 return self.gate(node)
+            case "max":
+                return self.largest(node)
             case name:
                 kind = CURVES.get(name, Softmax)
                 machine = self.machine if name in CURVES else self._in_some_order()
@@ -108,7 +114,7 @@ class _Rewritten:
 
     def gate(self, node: Node) -> Float32Array:
         """Factors that were moved from what it reads: to the product, or to either operand."""
-        operands = [self.stored[name] for name in node.inputs]
+        operands = self._operands(node)
         later: tuple[Factor, ...] = ()
         for k, name in enumerate(node.inputs):
             factors, dice = self.moved.get(name, ()), self.random.random()
@@ -119,9 +125,26 @@ class _Rewritten:
                 operands[taker] = self._scaled(operands[taker], factors)
         return self._scaled(self.machine.multiply(*operands), later)
 
+    def largest(self, node: Node) -> Float32Array:
+        """The largest number in each window."""
+        (x,) = self._operands(node)
+        taps = taps_of(node, {node.inputs[0]: x.shape})
+        assert taps is not None
+        return self.machine.flush(x.ravel()[taps].max(axis=0)).reshape(node.shape)
+
+    def _operands(self, node: Node) -> list[Float32Array]:
+        views = node.views or (None,) * len(node.inputs)
+        return [self.stored[name] if view is None else seen(self.stored[name], view)
+                for name, view in zip(node.inputs, views, strict=True)]  # fmt: skip
+
     def _may_move(self, node: Node) -> bool:
+        """Who reads it applies its factors; what sees its channels otherwise does not here."""
         readers = self.network.readers[node.name]
-        return all(reader.op in ("sum", "gate") for reader in readers)
+        views = [part.view for r in readers if r.sum for part in r.sum.parts
+                 if part.source == node.name]  # fmt: skip
+        views += [view for r in readers for view in r.views]
+        whole = all(view is None for view in views)
+        return whole and all(reader.op in ("sum", "gate") for reader in readers)
 
     def _without(self, node: Node, count: int) -> tuple[list[Part], list[Constant]]:
         assert node.sum is not None
@@ -134,7 +157,7 @@ class _Rewritten:
                constants: list[Constant] | tuple[Constant, ...]) -> Float32Array:  # fmt: skip
         pieces = [self._part(node, part) for part in parts]
         for constant in constants:
-            values = self._scaled(constant.value[:, None, None], constant.factors)
+            values = self._scaled(on_channels(constant.value), constant.factors)
             pieces.append(np.broadcast_to(values, node.shape).reshape(1, *node.shape))
         return self._in_some_order().sum(np.concatenate(pieces))
 

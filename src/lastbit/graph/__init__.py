@@ -1,10 +1,13 @@
 """The network as data, its readers and writers, and its inputs."""
 
+from lastbit.graph.asked import Asked as Asked, Model as Model, with_inputs as with_inputs
 from lastbit.graph.inputs import (
     ByteArray as ByteArray,
+    ImageArray as ImageArray,
     as_batch as as_batch,
     flip_last_bit as flip_last_bit,
     neighbours as neighbours,
+    pixels as pixels,
 )
 from lastbit.graph.narrow import narrowed as narrowed
 from lastbit.graph.network import Network as Network

@@ -32,7 +32,7 @@ def narrowed(network: Network) -> bytes | None:
     kept = kept_channels(network)
     b, names = OnnxBuilder(), dict[str, str]()
     for node in network:
-        sources = (names[name] for name in node.inputs)
+        sources = node.operands(names, b.seen)
         names[node.name] = node.restricted(kept[node.name], kept).write(b, *sources)
     return b.to_bytes()
 
@@ -49,6 +49,11 @@ def kept_channels(network: Network) -> dict[str, Channels]:
     while before < (before := sum(int(v.sum()) for v in kept.values())):
         for node in reversed(network.nodes):
             own = kept[node.name]
+            if node.arranges:
+                own[:] = True
+                for name in node.inputs:
+                    kept[name][:] = True
+                continue
             if isinstance(node, Linear) and not node.depthwise:
                 kept[node.x] |= _read_by(node, own)
                 continue
@@ -62,17 +67,20 @@ def kept_channels(network: Network) -> dict[str, Channels]:
 def _sizes(network: Network) -> dict[str, Float64Array]:
     """Largest magnitude (C,) of quiet channels, but for underflow; infinite for others."""
     found: dict[str, Float64Array] = {}
+    shapes = {node.name: node.shape for node in network}
     for node in network:
         size = np.full(node.shape[0], np.inf)
         if isinstance(node, Linear) and (node.group == 1 or node.depthwise):
             silent = ~node.weight.any(axis=(1, 2, 3)) & (node.bias == 0)
             size[silent] = 0.0
         elif node.channelwise and node.inputs:
-            sizes = [found[name][:, None, None] for name in node.inputs]
-            quiet = np.all([x <= QUIET for x in sizes], axis=0).ravel()
+            by_name = {name: found[name][:, None, None] for name in node.inputs}
+            quiet = np.all([x <= QUIET for x in by_name.values()], axis=0).ravel()
+            sizes = [np.broadcast_to(by_name[name], shapes[name]) for name in node.inputs]
             boxes = ((-np.minimum(x, QUIET), np.minimum(x, QUIET)) for x in sizes)
             low, high = node.box(*boxes)
-            size[quiet] = np.maximum(np.abs(low), np.abs(high)).ravel()[quiet]
+            largest = np.maximum(np.abs(low), np.abs(high)).reshape(len(size), -1).max(axis=1)
+            size[quiet] = largest[quiet]
         found[node.name] = size
     return found
 

@@ -11,6 +11,7 @@ from typing import final
 
 from lastbit.operators import Node
 from lastbit_check.network import Network as Normal, Shape
+from lastbit_check.question import LAST_BIT, Question
 
 
 @final
@@ -23,6 +24,8 @@ class Network:
         input_shape: (C, H, W) of the image.
         output: name of the last node.
         sha256: of the ONNX file, which is the model's name.
+        question: what its inputs are.
+        logits_out: the file ends with these; its softmax is the question's.
         form: the normal form, whose nodes are some of these by name; None for a network that was
             made of another one, and has no file.
     """
@@ -32,6 +35,8 @@ class Network:
     output: str
     sha256: str
     form: Normal | None = None
+    question: Question = LAST_BIT
+    logits_out: bool = False
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from onnx import ModelProto, NodeProto, TensorProto
 
 from lastbit.errors import ModelError, UnsupportedOperatorError
+from lastbit.graph.asked import Model, question_of
 from lastbit.graph.network import Network
 from lastbit.graph.onnx_file import (
     OnnxFile,
@@ -22,51 +23,56 @@ from lastbit.graph.onnx_file import (
     read_onnx_file,
 )
 from lastbit.operators import READERS, Input, Node, Read
-from lastbit.operators.base import Shape
+from lastbit_check.asked import asked as asked_of
 from lastbit_check.files.operators import legal
-from lastbit_check.network import Node as NormalNode
-from lastbit_check.onnxfile import Operator
+from lastbit_check.onnxfile import OnnxGraph, Operator
 from lastbit_check.operators import FORMS, RULES
+from lastbit_check.operators.seen import Seen
+from lastbit_check.question import Question
 from lastbit_check.reading import form_of, reader_of
 from lastbit_check.verdict import Rejected, Unreadable, reading
 
 
-def read_onnx(path: str | Path) -> Network:
-    """The network of an ONNX file.
+def read_onnx(path: Model) -> Network:
+    """The network of an ONNX file, from the inputs of a question to probabilities.
 
-    The file has one input, uint8 [N, C, H, W] with N symbolic or 1, and one output, the result of
-    a Softmax over the classes.
+    The file has one input, [N, ...] with N symbolic or 1, uint8 or float32, and one output:
+    probabilities, or logits, of which softmax is the question's.
 
     Raises:
         ModelError: the file is not a valid ONNX model of that kind, its weights are not finite, or
             two readers may understand it differently (the rules of docs/certificate.md).
         UnsupportedOperatorError: all operators that the checker has no rule for.
     """
-    path = Path(path)
-    model, content = parse(path)
+    where = Path(path)
+    model, content = parse(where)
     unknown = _unknown_operators(model)
     try:
-        file = read_onnx_file(path, model, content)
+        file = read_onnx_file(where, model, content)
     except ModelError as error:
         if unknown:  # they are what has to be changed first
-            raise _unsupported(unknown, path) from error
+            raise _unsupported(unknown, where) from error
         raise
-    name, shape = _image_input(file)
     if unknown:
         check_nodes(
             file, [index for index in range(len(file.model.graph.node)) if index not in unknown]
         )
     else:
         check_validity(file)
-    found = _Reading(file, name, shape)
+    question = question_of(path, file.graph)
+    _check_input(file, question)
+    with one_reading(where):
+        graph = asked_of(file.graph, question)
+        found = _Reading(file, graph)
     unsupported = unknown | found.unsupported
     if unsupported:
-        raise _unsupported(unsupported, path)
-    _check_output(found, file)
-    with one_reading(path):
-        form = form_of(file.graph, found.reader, legal(file.graph, FORMS))
+        raise _unsupported(unsupported, where)
+    _check_output(found, file, graph)
+    with one_reading(where):
+        form = form_of(graph, found.reader, legal(graph, FORMS))
     nodes = tuple(found.needed())
-    return Network(nodes, shape, nodes[-1].name, file.sha256, form)
+    logits_out = graph.output_name != file.graph.output_name
+    return Network(nodes, nodes[0].shape, nodes[-1].name, file.sha256, form, question, logits_out)
 
 
 NOT_COVERED = ("model.operator", "model.graph", "model.shape")
@@ -77,38 +83,40 @@ Listed = dict[int, tuple[str, str]]
 class _Reading:
     """Every operator that the checker covers as a node, and what it does not cover."""
 
-    def __init__(self, file: OnnxFile, image: str, shape: Shape) -> None:
-        self.path = file.path
-        self.nodes: dict[str, Node] = {image: Input(image, shape, ())}
+    def __init__(self, file: OnnxFile, graph: OnnxGraph) -> None:
+        self.path, self.of_file = file.path, file.model.graph.node
+        self.reader = reader_of(graph)
+        image = self.reader.seen(graph.image.name).node
+        self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, ())}
         self.unsupported: Listed = {}
         self.lost = set[str]()
-        self.reader = reader_of(file.graph)
-        for index, operator in enumerate(file.graph.operators):
-            self._read(index, operator, file.model.graph.node[index])
+        for operator in graph.operators:
+            self._read(operator)
 
-    def _read(self, index: int, o: Operator, node: NodeProto) -> None:
+    def _read(self, o: Operator) -> None:
+        label = o.name if o.at < 0 else _node_name(self.of_file[o.at], o.at)
         if o.op not in RULES:
-            self.lost.update(node.output)
+            self.lost.add(o.name)
             return
         try:
             with reading(f"operator {o.name!r} of the ONNX file is malformed"):
                 self.reader.read(o)
         except Rejected as error:
-            self.lost.update(node.output)
+            self.lost.add(o.name)
             if error.rule == "model.graph" and self.lost.intersection(o.inputs):
                 return
             if error.rule not in NOT_COVERED:
-                with one_reading(self.path, _node_name(node, index)):
+                with one_reading(self.path, label):
                     raise
-            self.unsupported[index] = (f"{o.op} {error.message}", _node_name(node, index))
+            self.unsupported[o.at] = (f"{o.op} {error.message}", label)
             return
         except Unreadable as error:
             raise ModelError(str(error), where=str(self.path)) from error
         made = self.reader.values[o.name]
-        if o.op in READERS and isinstance(made, NormalNode):
+        if o.op in READERS and isinstance(made, Seen) and made.node.name == o.name:
             values = (self.reader.values[name] for name in o.inputs)
-            names = tuple(value.name for value in values if isinstance(value, NormalNode))
-            self.nodes[o.name] = READERS[o.op](Read(o, names, made, self.reader))
+            sources = tuple(value for value in values if isinstance(value, Seen))
+            self.nodes[o.name] = READERS[o.op](Read(o, sources, made.node, self.reader))
 
     def needed(self) -> Iterator[Node]:
         """What the answer depends on: a sigmoid that only makes a SiLU is a part of that."""
@@ -119,15 +127,13 @@ class _Reading:
         return (node for node in self.nodes.values() if node.name in wanted)
 
 
-def _check_output(found: _Reading, file: OnnxFile) -> None:
-    output = file.graph.output_name
-    where = f"{file.path}, output {output!r}"
-    value = found.reader.values.get(output)
-    if not isinstance(value, NormalNode) or value.op != "softmax":
+def _check_output(found: _Reading, file: OnnxFile, graph: OnnxGraph) -> None:
+    value = found.reader.values.get(graph.output_name)
+    if not isinstance(value, Seen) or value.node.op != "softmax":
         raise ModelError(
-            "the model does not end in a Softmax",
-            where=where,
-            fix="export the model with its Softmax: the statement is about probabilities",
+            "the model returns neither probabilities by Softmax nor logits",
+            where=f"{file.path}, output {file.graph.output_name!r}",
+            fix="export the model with its logits, or with their Softmax",
         )
 
 
@@ -151,20 +157,25 @@ def _unknown_operators(model: ModelProto) -> Listed:
     return found
 
 
-def _image_input(file: OnnxFile) -> tuple[str, Shape]:
-    """Name and (C, H, W) of the one input."""
+def _check_input(file: OnnxFile, question: Question) -> None:
+    """In more words than the checker's: what the one input is, and what is said of it."""
     name, element, dims = file.graph.image
-    fix = "export a model that reads uint8 [N, C, H, W] and divides by 255 itself"
     where = f"{file.path}, input {name!r}"
-    if element != TensorProto.UINT8:
-        raise ModelError(f"the input is {_type_name(element)}, not uint8", where=where, fix=fix)
+    fix = "export a model that reads uint8 or float32 [N, ...], N symbolic or 1, other sizes fixed"
+    if element not in (TensorProto.UINT8, TensorProto.FLOAT):
+        raise ModelError(f"the input is {_type_name(element)}", where=where, fix=fix)
+    if element == TensorProto.UINT8 and (question.pixels or question.box):
+        raise ModelError(
+            "the model reads bytes, and makes its pixels of them itself",
+            where=where,
+            fix="leave --pixels and --box out",
+        )
+    if element == TensorProto.FLOAT and not (question.pixels or question.box):
+        fix = "say what they are: --pixels unit for bytes / 255, or --box LOW,HIGH"
+        raise ModelError("the model reads float32 numbers", where=where, fix=fix)
     sizes = [size if isinstance(size, int) else None for size in dims or ()]
-    if len(sizes) != 4 or sizes[0] not in (None, 1):
+    if len(sizes) < 2 or sizes[0] not in (None, 1) or None in sizes[1:]:
         raise ModelError(f"the input has shape {_shown(sizes)}", where=where, fix=fix)
-    _, channels, height, width = sizes
-    if not (channels and height and width):
-        raise ModelError(f"the input has shape {_shown(sizes)}", where=where, fix=fix)
-    return name, (channels, height, width)
 
 
 def _shown(dims: list[int | None]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from lastbit.float32.executor import execute_float64
 from lastbit.graph.network import Network
 from lastbit.operators import Add, BatchNorm, Curve, Linear, Silu
-from lastbit.operators.base import Box, Float64Array
+from lastbit.operators.base import Box, Float64Array, box_seen
 from lastbit_check.certificate import MOST_SLOPE_BITS, SLOPE_BITS, Hints
 
 NEARLY_STRAIGHT = 2.0**-5
@@ -65,7 +65,7 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     for node in network.nodes[1:]:
         line = node.name in straight and bool(base)
         mean = peaks[node.inputs[-1]][1]
-        slope = node.slope(boxed[node.x], mean, straight=line)
+        slope = node.slope(node.operands(boxed, box_seen)[0], mean, straight=line)
         if slope is not None:
             slopes[node.name] = slope
     return Plan(slopes, frozenset(boxes), _bases(network, base))
@@ -126,5 +126,5 @@ def _boxes(network: Network) -> dict[str, Box]:
     """Interval by interval: lower and upper bounds (C, H, W), wide after a few layers."""
     found: dict[str, Box] = {}
     for node in network:
-        found[node.name] = node.box(*(found[name] for name in node.inputs))
+        found[node.name] = node.box(*node.operands(found, box_seen))
     return found

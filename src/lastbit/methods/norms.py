@@ -57,6 +57,11 @@ class Norms:
             case "input":
                 most = self.derivation.values[node.name].magnitude.largest()
                 return most * root(Fraction(units)), self.question.distance
+            case "max":  # of each unit that is read, no more than so many windows take the change
+                taps = self.derivation.frame.settings[node.name].taps
+                assert taps is not None
+                often = root(Fraction(int(np.max(np.bincount(taps.ravel())))))
+                return often * sizes[0], often * changes[0]
             case "sum":
                 gains, offset = self._gains(node)
                 pairs = [sum((s * v for s, v in zip(gains, of, strict=True)), Fraction(0))
@@ -69,7 +74,10 @@ class Norms:
             case _:  # a gate: x's' - xs = s' D_x + x D_s
                 values = [self.derivation.values[name] for name in node.inputs]
                 reach, factor = (value.magnitude.largest() for value in values)
-                spread = root(Fraction(units, node.shape[0])) * reach * changes[1]
+                # of each factor, no more than so many units are multiplied by it
+                shown = [view.order for view in node.views if view and view.order is not None]
+                often = max((int(np.max(np.bincount(order))) for order in shown), default=1)
+                spread = root(Fraction(max(often, units // node.shape[0]))) * reach * changes[1]
                 return factor * sizes[0], factor * changes[0] + spread
 
     def _gains(self, node: Node) -> tuple[list[Fraction], Fraction]:
@@ -79,8 +87,8 @@ class Norms:
         shapes = {n.name: n.shape for n in self.derivation.frame.network.nodes}
         each = [gain(made, part, node.shape, shapes[part.source])
                 for made, part in zip(layer.parts, node.sum.parts, strict=True)]  # fmt: skip
-        pixels = root(Fraction(node.shape[1] * node.shape[2]))
-        return each, norm(Fix(np.abs(layer.bias.n) + 1, layer.bias.e)) * pixels
+        bias = layer.by_unit(layer.bias.n)
+        return each, norm(Fix(np.abs(bias) + 1, layer.bias.e))
 
 
 def rounded(x: Fraction) -> Fraction:
@@ -110,6 +118,10 @@ def gain(made: Products, part: Part, shape: Shape, source: Shape) -> Fraction:
     schur = rounded(root(Fraction(rows * columns)) * unit)
     if part.weight.shape[2:] != (1, 1) or part.groups != 1 or max(part.pads):
         return schur
+    if part.view:
+        source = part.view.shape
+        if part.view.order is not None:
+            return schur
     core = made.w[:: math.prod(shape[1:]), :: math.prod(source[1:])].toarray()
     s = float(np.linalg.norm(np.ldexp(core, -made.e), 2)) * MARGIN
     try:

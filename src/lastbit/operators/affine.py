@@ -17,24 +17,28 @@ from lastbit.operators.base import (
     Machine,
     Node,
     Read,
+    View,
     frozen,
     on_channels,
     wide,
 )
+from lastbit_check.operators.affine import by_channel
+from lastbit_check.operators.seen import Seen
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
 
-AffineKind = Literal["div", "mul", "add", "sub"]
+Views = tuple[View | None, ...]
+AffineKind = Literal["div", "mul", "add", "sub", "from"]
 KINDS: dict[str, AffineKind] = {"Div": "div", "Mul": "mul", "Add": "add", "Sub": "sub"}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Affine(Node):
-    """One rounded operation with a constant: x / d, x * f, x + t or x - t.
+    """One rounded operation with a constant: x / d, x * f, x + t, x - t or t - x.
 
-    `constant` is (C,); a scalar of the file is repeated.
+    `constant` is (C,), a scalar of the file is repeated; or (C, H, W).
     """
 
     kind: AffineKind
@@ -45,11 +49,14 @@ class Affine(Node):
         return (self.constant,)
 
     @property
-    def convolution(self) -> Convolution:
+    def convolution(self) -> Convolution | None:
         c = self.constant.astype(np.float64)
+        if c.ndim > 1 or self.arranges:
+            return None
         one, none = np.ones_like(c), np.zeros_like(c)
-        factor = {"div": one / c if self.kind == "div" else one, "mul": c}.get(self.kind, one)
-        shift = {"add": c, "sub": -c}.get(self.kind, none)
+        factors = {"div": one / c if self.kind == "div" else one, "mul": c, "from": -one}
+        factor = factors.get(self.kind, one)
+        shift = {"add": c, "sub": -c, "from": c}.get(self.kind, none)
         return Convolution(factor[:, None, None, None], shift, groups=len(c))
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
@@ -58,15 +65,16 @@ class Affine(Node):
             "mul": machine.multiply,
             "add": machine.add,
             "sub": machine.subtract,
+            "from": lambda x, t: machine.subtract(np.broadcast_to(t, x.shape), x),
         }
         return apply[self.kind](xs[0], on_channels(self.constant))
 
     def float64(self, *xs: Float64Array) -> Float64Array:
-        apply = {"div": np.divide, "mul": np.multiply, "add": np.add, "sub": np.subtract}
-        return apply[self.kind](xs[0], wide(self.constant))
+        return _applied(self.kind, xs[0], wide(self.constant))
 
     def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
-        return _applied(self.kind, xs[0], constants[0][:, None, None])
+        constant = constants[0] if self.constant.ndim > 1 else constants[0][:, None, None]
+        return _applied(self.kind, xs[0], constant)
 
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         return _applied(self.kind, xs[0], on_channels(self.constant))
@@ -93,6 +101,8 @@ def _applied(kind: AffineKind, x: Any, constant: Any) -> Any:
             return x + constant
         case "sub":
             return x - constant
+        case "from":
+            return constant - x
 
 
 @final
@@ -123,6 +133,31 @@ class Add(Node):
 
     def write(self, b: OnnxBuilder, *sources: str) -> str:
         return b.add(sources[0], sources[1], self.name)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subtract(Node):
+    """x - y, both of one shape."""
+
+    def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
+        return machine.subtract(*xs)
+
+    def float64(self, *xs: Float64Array) -> Float64Array:
+        return xs[0] - xs[1]
+
+    def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
+        return xs[0] - xs[1]
+
+    def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
+        return xs[0] - xs[1]
+
+    def box(self, *boxes: Box) -> Box:
+        (low, high), (least, most) = boxes
+        return low - most, high - least
+
+    def write(self, b: OnnxBuilder, *sources: str) -> str:
+        return b.operator("Sub", [*sources], self.name)
 
 
 @final
@@ -187,31 +222,52 @@ class BatchNorm(Node):
 
 
 def read_affine(r: Read) -> Node:
-    """Add, Sub, Mul and Div of a value and a constant."""
-    constant = r.floats(0 if _is_constant(r, 0) else 1)
-    values = np.broadcast_to(constant.reshape(-1), r.made.shape[:1])
-    return Affine(r.name, r.made.shape, r.names, KINDS[r.operator.op], frozen(values))
+    """Add, Sub, Mul and Div of a value and a constant, which stands beside each unit."""
+    (x,) = r.sources
+    first = isinstance(r.reader.values[r.operator.inputs[0]], np.ndarray)
+    kind = KINDS[r.operator.op]
+    kind = "from" if kind == "sub" and first else kind
+    values, views = _beside(r, x, r.floats(0 if first else 1))
+    return Affine(r.name, r.made.shape, r.names, kind, values, views=views)
 
 
-def _is_constant(r: Read, index: int) -> bool:
-    return isinstance(r.reader.values[r.operator.inputs[index]], np.ndarray)
+def _beside(r: Read, x: Seen, constant: Float32Array) -> tuple[Float32Array, Views]:
+    """A constant as it stands beside the node: (C,), or (C, H, W); or by a view of it, (units,)."""
+    values = x.inside(constant)
+    if r.made.shape != x.node.shape:
+        return frozen(values.ravel()), (View(r.made.shape),)
+    return frozen(values[:, 0, 0] if by_channel(values) else values), ()
 
 
 def read_add(r: Read) -> Node:
-    """Add, of two values or of a value and a constant."""
-    return Add(r.name, r.made.shape, r.names) if len(r.names) == 2 else read_affine(r)
+    """Add and Sub, of two values or of a value and a constant."""
+    if len(r.names) == 1:
+        return read_affine(r)
+    kind = Subtract if r.operator.op == "Sub" else Add
+    return kind(r.name, r.made.shape, r.names, views=r.views)
+
+
+def read_negative(r: Read) -> Node:
+    """Neg, which is 0 - x."""
+    constant = np.zeros(r.made.shape[:1], np.float32)
+    return Affine(r.name, r.made.shape, r.names, "from", frozen(constant))
 
 
 def read_batch_norm(r: Read) -> Node:
     """BatchNormalization in inference."""
     epsilon = float(np.float32(r.operator.attribute("epsilon", 1e-5)))
-    gamma, beta, mean, variance = map(r.floats, (1, 2, 3, 4))
-    return BatchNorm(r.name, r.made.shape, r.names, gamma, beta, mean, variance, epsilon)
+    (x,) = r.sources
+    axes = [1] * (len(x.sizes) - 1)
+    found = [_beside(r, x, r.floats(k).reshape(-1, *axes)) for k in (1, 2, 3, 4)]
+    gamma, beta, mean, variance = (values for values, _ in found)
+    return BatchNorm(r.name, r.made.shape, r.names, gamma, beta, mean, variance, epsilon,
+                     views=found[0][1])  # fmt: skip
 
 
 READERS = {
     "Add": read_add,
     "BatchNormalization": read_batch_norm,
     "Div": read_affine,
-    "Sub": read_affine,
+    "Neg": read_negative,
+    "Sub": read_add,
 }

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.network import Node as NormalNode, Shape as Shape
+from lastbit_check.network import Node as NormalNode, Part, Shape as Shape, View as View
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.reading import Reader
+from lastbit_check.operators.seen import Seen
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -27,6 +28,9 @@ Box = tuple[Float64Array, Float64Array]
 BatchNormForm = Literal["centred", "scaled"]
 """centred: (y - mean) / sqrt(variance + epsilon) * gamma + beta, from left to right.
 scaled: y * f + (beta - mean * f) with f = gamma / sqrt(variance + epsilon)."""
+
+
+Look = Callable[[Any, View], Any]
 
 
 class Machine(Protocol):
@@ -70,11 +74,13 @@ class Node(ABC):
     Attributes:
         shape: (C, H, W) of its value; the batch axis of the file is dropped, a vector is (C, 1, 1).
         inputs: the nodes that it reads.
+        views: in which shape and order it reads each; none if it reads all of them as they are.
     """
 
     name: str
     shape: Shape
     inputs: tuple[str, ...]
+    views: tuple[View | None, ...] = field(default=(), kw_only=True)
 
     @property
     def x(self) -> str:
@@ -89,7 +95,20 @@ class Node(ABC):
     @property
     def channelwise(self) -> bool:
         """Whether a channel depends on the same channel of its inputs, and on no other."""
-        return True
+        return not self.arranges
+
+    def operands(self, values: Mapping[str, Any], look: Look) -> list[Any]:
+        """What it reads, as it reads it; ``look`` sees a value by a view."""
+        views = self.views or (None,) * len(self.inputs)
+        return [
+            values[name] if view is None else look(values[name], view)
+            for name, view in zip(self.inputs, views, strict=True)
+        ]
+
+    @property
+    def arranges(self) -> bool:
+        """Whether it reads anything otherwise than as it is."""
+        return any(view is not None for view in self.views)
 
     @property
     def convolution(self) -> Convolution | None:
@@ -161,15 +180,32 @@ class Read(NamedTuple):
 
     Attributes:
         operator: as it is in the file.
-        names: the nodes that it reads, by their names here; constants are none.
+        sources: the tensors that it reads; constants are none.
         made: what it makes in the checker's normal form.
         reader: the checker's, which has the constants.
     """
 
     operator: Operator
-    names: tuple[str, ...]
+    sources: tuple[Seen, ...]
     made: NormalNode
     reader: Reader
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The nodes that are read."""
+        return tuple(source.node.name for source in self.sources)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Of a sum, what it reads."""
+        assert self.made.sum is not None
+        return self.made.sum.parts
+
+    @property
+    def views(self) -> tuple[View | None, ...]:
+        """How the parts of a sum are seen; none if all are as they are."""
+        views = tuple(part.view for part in self.parts)
+        return views if any(view is not None for view in views) else ()
 
     @property
     def name(self) -> str:
@@ -188,10 +224,24 @@ def frozen(array: Float32Array) -> Float32Array:
 
 
 def on_channels(values: Float32Array) -> Float32Array:
-    """Numbers (C,) beside values (C, H, W)."""
-    return values[:, None, None]
+    """Numbers (C,), or (C, H, W), beside values (C, H, W)."""
+    return values if values.ndim == 3 else values[:, None, None]
 
 
 def wide(values: Float32Array) -> Float64Array:
     """Likewise, in float64."""
-    return values.astype(np.float64)[:, None, None]
+    return on_channels(values).astype(np.float64)
+
+
+def seen(x: NDArray[Any], view: View) -> NDArray[Any]:
+    """A value (C, H, W) by a view."""
+    flat = x.ravel()
+    if view.order is not None:
+        flat = np.append(flat, np.zeros(1, flat.dtype))[view.order]
+    return flat.reshape(view.shape)
+
+
+def box_seen(box: Box, view: View) -> Box:
+    """A box of values by a view."""
+    low, high = (seen(end, view) for end in box)
+    return low, high

@@ -10,9 +10,15 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lastbit.files import write_whole
 from lastbit.operators.affine import AffineKind
-from lastbit.operators.base import Shape
+from lastbit.operators.base import Shape, View
 
-_OPERATORS: dict[AffineKind, str] = {"div": "Div", "mul": "Mul", "add": "Add", "sub": "Sub"}
+_OPERATORS: dict[AffineKind, str] = {
+    "div": "Div",
+    "mul": "Mul",
+    "add": "Add",
+    "sub": "Sub",
+    "from": "Sub",
+}
 
 
 class OnnxBuilder:
@@ -45,14 +51,13 @@ class OnnxBuilder:
         return self.operator("Cast", [name], f"{name}.float", to=TensorProto.FLOAT)
 
     def affine(self, x: str, kind: AffineKind, constant: ArrayLike, name: str = "") -> str:
-        """Compute x / c, x * c, x + c or x - c, with a scalar c or one c per channel."""
+        """Compute x / c, x * c, x + c, x - c or c - x, with a scalar c, or one per channel."""
         name = name or self._fresh(kind)
         values = np.asarray(constant, np.float32)
         if values.ndim == 1 and x not in self._flat:
             values = values[:, None, None]
-        return self.operator(
-            _OPERATORS[kind], [x, self._constant(f"{name}.constant", values)], name
-        )
+        operands = [x, self._constant(f"{name}.constant", values)]
+        return self.operator(_OPERATORS[kind], operands[:: -1 if kind == "from" else 1], name)
 
     def div(self, x: str, constant: ArrayLike, name: str = "") -> str:
         """Divide by a scalar, or by one number per channel."""
@@ -144,6 +149,19 @@ class OnnxBuilder:
         self._output = (name, self._width)
         return self.operator("Softmax", [x], name, axis=1)
 
+    def seen(self, x: str, view: View, name: str = "") -> str:
+        """A value by a view: in another shape, and order."""
+        name = name or self._fresh("seen")
+        if x not in self._flat:
+            x = self.operator("Flatten", [x], f"{name}.flat", axis=1)
+        if view.order is not None:
+            ends = self._numbers(f"{name}.ends", [0, 0, 0, 1])
+            padded = self.operator("Pad", [x, ends], f"{name}.padded")  # -1 is the last of these
+            places = self._numbers(f"{name}.places", view.order)
+            x = self.operator("Gather", [padded, places], f"{name}.places.seen", axis=1)
+        sizes = self._numbers(f"{name}.sizes", [0, *view.shape])
+        return self.operator("Reshape", [x, sizes], name)
+
     def model(self) -> ModelProto:
         """The finished model."""
         (source, shape), (output, classes) = self._input, self._output
@@ -182,9 +200,14 @@ class OnnxBuilder:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def _numbers(self, name: str, values: ArrayLike) -> str:
+        self._constants.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
+        return name
+
     def operator(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Any operator of ONNX's, by its name."""
-        if operator in ("Flatten", "Gemm") or inputs[0] in self._flat:
+        flat = inputs[0] in self._flat and operator != "Reshape"
+        if flat or operator in ("Flatten", "Gemm"):
             self._flat.add(output)
         self._nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
         return output

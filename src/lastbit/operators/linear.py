@@ -59,7 +59,9 @@ class Linear(Node):
         return self.group == len(self.weight) > 1 and self.weight.shape[1] == 1
 
     @property
-    def convolution(self) -> Convolution:
+    def convolution(self) -> Convolution | None:
+        if self.arranges:
+            return None
         weight, bias = (v.astype(np.float64) for v in self.arrays)
         return Convolution(weight, bias, self.strides, self.pads, self.group)
 
@@ -114,6 +116,8 @@ class Linear(Node):
 
     def restricted(self, own: Channels, read: Mapping[str, Channels]) -> Self:
         weight, group, kept = self.weight[own], self.group, read[self.x]
+        if self.arranges:  # what it reads keeps all of its channels
+            kept = np.ones(group * weight.shape[1], np.bool_)
         if group == 1:
             weight = weight[:, kept]
         else:
@@ -171,24 +175,21 @@ def grouped_weight(node: Linear) -> Float32Array:
 
 
 def read_linear(r: Read) -> Node:
-    """Conv, Gemm and MatMul. The checker has seen that strides and shapes fit."""
-    o, weight = r.operator, r.floats(1)
-    dense = o.op != "Conv"
-    if dense:
-        matrix = weight if o.attribute("transB", 0) else weight.T
-        weight = frozen(matrix[:, :, None, None])
-    outputs = len(weight)
-    bias = r.floats(2) if len(o.inputs) > 2 else np.zeros(outputs, np.float32)
-    down, across = o.attribute("strides", [1, 1])
-    top, left, bottom, right = o.attribute("pads", [0, 0, 0, 0])
-    group = o.attribute("group", 1)
-    return Linear(r.name, r.made.shape, r.names, weight, frozen(bias.reshape(-1)), (down, across),
-                  (top, left, bottom, right), group, dense)  # fmt: skip
+    """Conv, Gemm, MatMul and ReduceSum, as the checker has read them."""
+    (part,) = r.parts
+    assert r.made.sum is not None
+    constants = r.made.sum.constants
+    bias = constants[0].value if constants else np.zeros(len(part.weight), np.float32)
+    down, across = part.strides
+    top, left, bottom, right = part.pads
+    dense = r.operator.op in ("Gemm", "MatMul") and r.made.shape[1:] == (1, 1)
+    return Linear(r.name, r.made.shape, r.names, frozen(part.weight), frozen(bias), (down, across),
+                  (top, left, bottom, right), part.groups, dense, views=r.views)  # fmt: skip
 
 
 def read_mean(r: Read) -> Node:
-    """GlobalAveragePool, and ReduceMean over both axes of the image."""
-    return Mean(r.name, r.made.shape, r.names)
+    """GlobalAveragePool, and ReduceMean."""
+    return Mean(r.name, r.made.shape, r.names, views=r.views)
 
 
 READERS = {
@@ -197,4 +198,5 @@ READERS = {
     "GlobalAveragePool": read_mean,
     "MatMul": read_linear,
     "ReduceMean": read_mean,
+    "ReduceSum": read_linear,
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Gate(Node):
-    """x * s with x (C, H, W) and s (C, 1, 1), repeated over the image."""
+    """x * s with x (C, H, W) and s (C, 1, 1), repeated over the image, or (C, H, W)."""
 
     @property
     def s(self) -> str:
@@ -54,7 +54,7 @@ def read_product(r: Read) -> Node:
     if len(r.names) == 1:
         return read_affine(r)
     kind = Silu if r.made.op == "silu" else Gate
-    return kind(r.name, r.made.shape, r.made.inputs)
+    return kind(r.name, r.made.shape, r.made.inputs, views=r.made.views)
 
 
 READERS = {"Mul": read_product}

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from lastbit.graph import Input, Linear, Network, Node, Softmax
-from lastbit.operators.base import Channels
+from lastbit.operators.base import Channels, seen
 
 DRAWS = 4
 """A channel that is zero on so many random values is taken to be zero always."""
@@ -20,10 +20,14 @@ def prune(network: Network) -> Network:
     """The network without its dead channels; the input and the classes keep all of theirs."""
     live = _live_channels(network)
     for node in network:
-        if isinstance(node, (Input, Softmax)) or node.name == network.logits:
+        arranged = node.arranges and not isinstance(node, Linear)
+        if isinstance(node, (Input, Softmax)) or node.name == network.logits or arranged:
             live[node.name][:] = True
         elif not live[node.name].any():
             live[node.name][0] = True  # a value keeps at least one channel
+    for node in network:
+        for name in node.inputs if node.arranges else ():
+            live[name][:] = True
     _agree(network, live)
     nodes = tuple(node.restricted(live[node.name], live) for node in network)
     return replace(network, nodes=nodes, form=None)
@@ -37,11 +41,11 @@ def _zero_channels(network: Network) -> dict[str, Channels]:
     for node in network:
         zero[node.name] = np.full(node.shape[0], not isinstance(node, Input))
         for _ in range(DRAWS if node.inputs else 0):
-            values = (
-                random.normal(size=shapes[name]) * ~zero[name][:, None, None]
+            values = {
+                name: random.normal(size=shapes[name]) * ~zero[name][:, None, None]
                 for name in node.inputs
-            )
-            zero[node.name] &= ~node.float64(*values).any(axis=(1, 2))
+            }
+            zero[node.name] &= ~node.float64(*node.operands(values, seen)).any(axis=(1, 2))
     return zero
 
 
@@ -53,7 +57,7 @@ def _live_channels(network: Network) -> dict[str, Channels]:
     for node in reversed(network.nodes):
         wanted = read[node.name]
         wanted &= ~zero[node.name]
-        if isinstance(node, Linear):
+        if isinstance(node, Linear) and not node.arranges:
             weights = (node.weight != 0).any((2, 3)) & wanted[:, None]
             read[node.x] |= weights.reshape(node.group, -1, weights.shape[1]).any(1).reshape(-1)
         else:
@@ -68,7 +72,7 @@ def _agree(network: Network, live: dict[str, Channels]) -> None:
     while before != (before := sum(int(mask.sum()) for mask in live.values())):
         for node in network:
             if isinstance(node, Linear):
-                if node.group > 1:
+                if node.group > 1 and not node.arranges:
                     _agree_in_groups(node, live)
             elif node.channelwise:
                 _agree_one_by_one(node, live)

@@ -7,15 +7,26 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import onnx
 import onnxruntime
 
 import lastbit
 from lastbit.errors import ModelError
 from lastbit.float32 import execute
-from lastbit.graph import ByteArray, Float32Array, as_batch, read_onnx
+from lastbit.graph import (
+    Float32Array,
+    ImageArray,
+    Model,
+    Network,
+    as_batch,
+    pixels,
+    read_onnx,
+)
+from lastbit_check.asked import asked
+from lastbit_check.onnxfile import read
 
-Run = Callable[[ByteArray], Float32Array]
-"""Images (N, H, W) or (N, C, H, W), bytes, to class probabilities (N, classes)."""
+Run = Callable[[ImageArray], Float32Array]
+"""Images (N, H, W) or (N, C, H, W), as the question has them, to probabilities (N, classes)."""
 
 THREADS = (1, 2, 3, 4, 8)
 """Numbers of threads that a witness is measured at: sums are split among them, so orders differ."""
@@ -32,9 +43,9 @@ class Runtime(Protocol):
     @property
     def name(self) -> str: ...
 
-    def load(self, model: str | Path) -> Run: ...
+    def load(self, model: Model) -> Run: ...
 
-    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array: ...
+    def probabilities(self, model: Model, images: ImageArray) -> Float32Array: ...
 
 
 def runtimes() -> list[Runtime]:
@@ -80,40 +91,47 @@ class OnnxRuntime:
         plain = "" if self.optimise else " unoptimised"
         return f"onnxruntime {onnxruntime.__version__}{plain}"
 
-    def load(self, model: str | Path) -> Run:
-        """Start a session.
+    def load(self, model: Model) -> Run:
+        """Start a session, of the file as it is; its logits become probabilities outside of it.
 
         Raises:
-            ModelError: ONNX Runtime does not take the model.
+            ModelError: ONNX Runtime does not take the model, or the model cannot be read.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 4
         if not self.optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        network = read_onnx(model)
         try:
             session = onnxruntime.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
+                _ending_with_logits(model, network) or str(model),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # its exceptions have no common base of their own
             raise ModelError(
                 f"ONNX Runtime refuses the model: {error}", where=str(model)
             ) from error
         source = session.get_inputs()[0]
-        batch, *shape = source.shape
+        batch, *sizes = source.shape
         step = 1 if batch == 1 else _BATCH
 
-        def run(images: ByteArray) -> Float32Array:
-            pixels = as_batch(images, (shape[0], shape[1], shape[2]))
+        def run(images: ImageArray) -> Float32Array:
+            given = as_batch(images, network.input_shape, network.question)
+            if source.type == "tensor(float)":
+                given = pixels(given, network.question)
+            given = given.reshape(-1, *sizes)
             parts = [
-                np.asarray(session.run(None, {source.name: pixels[i : i + step]})[0])
-                for i in range(0, len(pixels), step)
+                np.asarray(session.run(None, {source.name: given[i : i + step]})[0])
+                for i in range(0, len(given), step)
             ]
-            return np.concatenate(parts).reshape(len(pixels), -1)
+            found = np.concatenate(parts).reshape(len(given), -1)
+            return softmax(found) if network.logits_out else found
 
         return run
 
-    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+    def probabilities(self, model: Model, images: ImageArray) -> Float32Array:
         return self.load(model)(images)
 
 
@@ -133,7 +151,7 @@ class PyTorch:
 
         return f"torch {torch.__version__}"
 
-    def load(self, model: str | Path) -> Run:
+    def load(self, model: Model) -> Run:
         import torch
 
         from lastbit.witness.torch_network import TorchNetwork
@@ -141,16 +159,37 @@ class PyTorch:
         graph = read_onnx(model)
         network = TorchNetwork(graph)
 
-        def run(images: ByteArray) -> Float32Array:
-            pixels = torch.from_numpy(as_batch(images, graph.input_shape)).float()
+        def run(images: ImageArray) -> Float32Array:
+            batch = as_batch(images, graph.input_shape, graph.question)
+            given = torch.from_numpy(batch).float()
             with _torch_threads(self.threads), torch.inference_mode():
-                parts = [network.probabilities(part) for part in pixels.split(_BATCH)]
+                parts = [network.probabilities(part) for part in given.split(_BATCH)]
             return torch.cat(parts).numpy()
 
         return run
 
-    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+    def probabilities(self, model: Model, images: ImageArray) -> Float32Array:
         return self.load(model)(images)
+
+
+def softmax(logits: Float32Array) -> Float32Array:
+    """Probabilities (N, classes), operation by operation in binary32."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _ending_with_logits(model: Model, network: Network) -> bytes | None:
+    """The file with its logits as output, where something else comes after them; else None."""
+    if not network.logits_out:
+        return None
+    proto = onnx.load(str(model))
+    (output,) = proto.graph.output
+    logits = asked(read(Path(model).read_bytes()), network.question).operators[-1].inputs[0]
+    if output.name == logits:
+        return None
+    proto.graph.output.remove(output)
+    proto.graph.output.append(onnx.helper.make_empty_tensor_value_info(logits))
+    return proto.SerializeToString()
 
 
 @contextmanager
@@ -180,15 +219,14 @@ class Reference:
         order = "" if self.order == "forward" else f" {self.order}"
         return f"lastbit-reference {lastbit.__version__}{order}"
 
-    def load(self, model: str | Path) -> Run:
+    def load(self, model: Model) -> Run:
         graph = read_onnx(model)
 
-        def run(images: ByteArray) -> Float32Array:
-            return np.stack(
-                [execute(graph, x, order=self.order) for x in as_batch(images, graph.input_shape)]
-            )
+        def run(images: ImageArray) -> Float32Array:
+            given = as_batch(images, graph.input_shape, graph.question)
+            return np.stack([execute(graph, x, order=self.order) for x in given])
 
         return run
 
-    def probabilities(self, model: str | Path, images: ByteArray) -> Float32Array:
+    def probabilities(self, model: Model, images: ImageArray) -> Float32Array:
         return self.load(model)(images)

@@ -6,6 +6,7 @@ Import this module only where PyTorch may be required.
 import torch
 
 from lastbit.graph import Input, Network
+from lastbit_check.network import View
 
 
 class TorchNetwork:
@@ -44,7 +45,7 @@ class TorchNetwork:
         values: dict[str, torch.Tensor] = {}
         for node in self.network:
             constants = self._constants[node.name]
-            sources = [values[name] for name in node.inputs]
+            sources = node.operands(values, seen)
             if any(constant.ndim == 4 for constant in constants):
                 sources = [self._laid_out(x) for x in sources]
             given = [images] if isinstance(node, Input) else sources
@@ -55,3 +56,12 @@ class TorchNetwork:
         if x.ndim < 4 or self._memory_format is torch.contiguous_format:
             return x
         return x.contiguous(memory_format=self._memory_format)
+
+
+def seen(x: torch.Tensor, view: View) -> torch.Tensor:
+    """Values (N, C, H, W) by a view."""
+    flat = x.flatten(1)
+    if view.order is not None:
+        order = torch.from_numpy(view.order).to(flat.device)
+        flat = torch.nn.functional.pad(flat, (0, 1))[:, order]
+    return flat.reshape(-1, *view.shape)

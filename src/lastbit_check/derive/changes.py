@@ -26,7 +26,7 @@ from lastbit_check.derive.reach import Reach, columns
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.curves import CurveKind
-from lastbit_check.operators.forms import Bound, Change, Value, nothing
+from lastbit_check.operators.forms import Bound, Change, Value, nothing, operands
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from lastbit_check.verdict import at
 
@@ -48,8 +48,7 @@ def changed(frame: Frame, node: Node, values: Mapping[str, Value], moves: Moves)
     if node.name in frame.given:
         moved = frame.given[node.name].moves.error
         return Change(moved, moved)
-    sources = [values[name] for name in node.inputs]
-    read = [moves[name] for name in node.inputs]
+    sources, read = operands(node, values), operands(node, moves)
     return KINDS[node.op].change(frame.settings[node.name], sources, read)
 
 

@@ -31,7 +31,7 @@ from lastbit_check.derive.frame import Frame, frame_of
 from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side, weighed
 from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
-from lastbit_check.operators.forms import Bound, Value, nothing
+from lastbit_check.operators.forms import Bound, Value, nothing, operands
 from lastbit_check.question import ANY_TWO, EXECUTIONS, Question
 from lastbit_check.verdict import at
 
@@ -206,7 +206,7 @@ def _value(frame: Frame, state: _State, node: Node) -> None:
         state.values[node.name] = frame.given[node.name].value
         state.reach[node.name] = None
         return
-    setting, sources = frame.settings[node.name], [state.values[name] for name in node.inputs]
+    setting, sources = frame.settings[node.name], operands(node, state.values)
     known = state.spreads.get(node.name)
     none = Spread(nothing(Fix(np.zeros((*node.shape, 1)), 0)), Fix(np.zeros(1), ZERO_GRID))
     spread, slack = known[0] if known else none

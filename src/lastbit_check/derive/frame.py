@@ -14,7 +14,7 @@ from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value
 from lastbit_check.operators.kinds import Core, Setting
-from lastbit_check.operators.layers import layer_of
+from lastbit_check.operators.layers import layer_of, taps_of
 from lastbit_check.question import Question
 from lastbit_check.verdict import require
 
@@ -86,6 +86,7 @@ def frame_of(
             layer_of(node, shapes) if node.sum else None,
             hints.slope(node),
             node.name in hints.boxes,
+            taps_of(node, shapes),
         )
         for node in network.computed[1:]
     }

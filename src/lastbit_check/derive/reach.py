@@ -61,6 +61,13 @@ def _joined(setting: Setting, before: list[Reach]) -> Reach:
         for part, mask in zip(setting.layer.parts, known, strict=True):
             found |= part.matrix(np.ones(part.w.data.size)) @ mask > 0
         return found
+    views = setting.node.views or (None,) * len(known)
+    known = [m if v is None or v.order is None else m[v.order]
+             for m, v in zip(known, views, strict=True)]  # fmt: skip
+    if setting.taps is not None:
+        for tap in setting.taps:
+            found |= known[0][tap]
+        return found
     for mask in known:
         found |= mask if len(mask) == units else np.repeat(mask, units // len(mask), axis=0)
     return found

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lastbit_check.onnxfile import UINT8, Declared
+from lastbit_check.onnxfile import Declared
 from lastbit_check.verdict import require
 
 Shapes = Mapping[str, tuple[int | None, ...]]
 """Sizes of values by name; None for the batch, if the file leaves that open."""
 
 
-def image_shape(image: Declared) -> tuple[int | None, int, int, int]:
-    """Batch and (C, H, W) of the input, bytes. Raises Rejected (rule model.input) otherwise."""
-    require(image.element == UINT8, "model.input", "the input is not a uint8 image")
+def image_sizes(image: Declared) -> tuple[int | None, tuple[int, ...]]:
+    """Batch and sizes of the input. Raises Rejected (rule model.input) if they are not known."""
     batch, *sizes = image.dims or (None,)
-    known = [size for size in sizes if isinstance(size, int)]
-    right = len(known) == len(sizes) == 3 and (batch == 1 or not isinstance(batch, int))
+    known = tuple(size for size in sizes if isinstance(size, int))
+    right = len(known) == len(sizes) > 0 and (batch == 1 or not isinstance(batch, int))
     require(right, "model.input", f"the image's dimensions {image.dims}")
-    return (1 if batch == 1 else None, known[0], known[1], known[2])
+    return (1 if batch == 1 else None), known
 
 
 def check_declared(

@@ -17,7 +17,8 @@ import numpy as np
 from lastbit_check.onnxfile import FLOAT, INT64, UINT8, Attribute, OnnxGraph, Operator, Tensor
 from lastbit_check.verdict import Rejected, at, require
 
-OPSETS = range(13, 26)
+OPSETS = range(7, 26)
+MOST_OPERANDS = 2**10
 MOST = 2**31 - 1
 Legal = Callable[[Attribute], bool]
 Elements = dict[str, int | None]
@@ -41,10 +42,8 @@ def finite(value: Attribute) -> bool:
 
 
 def axes(value: Attribute) -> bool:
-    """Axes of a value of four axes, each once."""
-    if not isinstance(value, list) or not all(AXIS(n) for n in value):
-        return False
-    return len({n % 4 for n in value}) == len(value)
+    """Axes, each once; which of them are the same depends on what they are axes of."""
+    return isinstance(value, list) and all(AXIS(n) for n in value) and len({*value}) == len(value)
 
 
 def text(*allowed: str) -> Legal:
@@ -65,7 +64,7 @@ class Form(NamedTuple):
     attributes: Mapping[str, Legal] = {}
 
 
-FLAG, AXIS, INTEGER = whole(0, 1), whole(-4, 3), whole(-(2**63), 2**63 - 1)
+FLAG, AXIS, INTEGER = whole(0, 1), whole(-8, 7), whole(-(2**63), 2**63 - 1)
 F, LISTED, BYTES_TOO = (FLOAT,), (INT64,), (FLOAT, UINT8)
 UNARY, BINARY = Form((F,), 1), Form((F, F), 2)
 Forms = Mapping[str, Mapping[int, Form]]
@@ -86,7 +85,9 @@ def legal(graph: OnnxGraph, table: Forms) -> Elements:
         if o.op in table:
             forms = table[o.op]
             with at(o.name):
-                form = forms[max(since for since in forms if since <= graph.opset)]
+                known = [since for since in forms if since <= graph.opset]
+                require(known, "model.opset", f"{o.op} of operator set {graph.opset}")
+                form = forms[max(known)]
                 _check(o, form, elements)
                 elements[o.name] = _made(o, elements, constants)
     return elements
@@ -108,19 +109,25 @@ def _made(o: Operator, elements: Elements, constants: dict[str, Tensor]) -> int 
     """The element type of what ``o`` makes. What has to fit each other does."""
     first = o.inputs[0] if o.inputs else ""
     match o.op:
-        case "Constant":
-            require(len(o.attributes) == 1, "model.attribute", f"values: {[*o.attributes]}")
-            constants[o.name] = np.array(next(iter(o.attributes.values())))
-            return _element(constants[o.name])
+        case "Constant" | "ConstantOfShape":
+            alone = o.op == "ConstantOfShape" or len(o.attributes) == 1
+            require(alone, "model.attribute", f"values: {[*o.attributes]}")
+            value = np.array(next(iter(o.attributes.values()), np.zeros(1, np.float32)))
+            if o.op == "Constant":
+                constants[o.name] = value
+            return _element(value)
         case "Cast":
-            return FLOAT
-        case "Conv":
+            to = o.attributes.get("to")
+            return to if isinstance(to, int) else None
+        case "Shape":
+            return INT64
+        case "Conv" | "AveragePool" | "MaxPool":
             automatic = o.attributes.get("auto_pad", "NOTSET") != "NOTSET"
             require(not (automatic and "pads" in o.attributes), "model.attribute", "pads twice")
         case "Identity" if first in constants:
             constants[o.name] = constants[first]
-        case "ReduceMean" | "Reshape" | "Squeeze" | "Unsqueeze" if len(o.inputs) > 1:
-            if o.inputs[1] in constants:
+        case "ReduceMean" | "ReduceSum" | "Reshape" | "Squeeze" | "Unsqueeze":
+            if len(o.inputs) > 1 and o.inputs[1] in constants:
                 _checknumbers(o, constants[o.inputs[1]])
         case _:
             pass

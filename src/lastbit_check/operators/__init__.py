@@ -10,8 +10,11 @@ from types import ModuleType
 from lastbit_check.files.operators import Form
 from lastbit_check.operators import (
     affine,
+    arranging,
+    constants,
     curves,
     linear,
+    pooling,
     products,
     relu,
     renaming,
@@ -22,7 +25,8 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, curves, linear, products, relu, renaming, softmax, sums),
+    *(affine, arranging, constants, curves, linear),
+    *(pooling, products, relu, renaming, softmax, sums),
 )
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}

@@ -7,15 +7,17 @@ only where nothing else reads it (`lastbit_check.reading`).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
 from lastbit_check.arithmetic.binary32 import ETA, power_of_two
-from lastbit_check.files.operators import BINARY, FLAG, F, Form, finite
-from lastbit_check.network import F32, Constant, Exact, Factor, Node, exact
+from lastbit_check.files.operators import BINARY, FLAG, UNARY, F, Form, finite, whole
+from lastbit_check.network import F32, Constant, Exact, Factor, Node, Sum, View, exact
 from lastbit_check.onnxfile import Operator
-from lastbit_check.operators.reading import Reader, Rule, copy_of, summed, taken_in
+from lastbit_check.operators.reading import Reader, Rule, copied, summed, taken_in
+from lastbit_check.operators.seen import Seen, larger
 from lastbit_check.verdict import require
 
 BATCH_NORM_ROUNDINGS = 10
@@ -43,30 +45,37 @@ def _factor(value: Exact, roundings: int) -> Factor:
     return Factor(value, counted, grows)
 
 
-def constant(reader: Reader, o: Operator, x: Node) -> Node:
-    """Add, Sub, Mul and Div of a node and a constant."""
+MINUS = Fraction(-1)
+
+
+def constant(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """Add, Sub, Mul and Div of a tensor and a constant."""
     first = isinstance(reader.values[o.inputs[0]], np.ndarray)
-    require(
-        not first or o.op in ("Mul", "Add"),
-        "model.operator",
-        "of a constant and a tensor, in this order",
-    )
-    given, full = reader.floats(o.inputs[not first]), (1, x.shape[0], 1, 1)[: x.rank]
-    shapes = ((), (1,), (1,) * x.rank, full, full[1:])
-    require(given.shape in shapes, "model.shape", f"with a constant of shape {given.shape}")
-    values = np.broadcast_to(given.reshape(-1), x.shape[:1]).astype(np.float32)
+    require(not first or o.op != "Div", "model.operator", "of a constant and a tensor")
+    values = x.inside(reader.floats(o.inputs[not first]))
     if o.op in ("Mul", "Div"):
-        factor = multiplied_by(values) if o.op == "Mul" else divided_by(values)
-        return _scaled(o, x, factor)
-    return _shifted(o, x, -values if o.op == "Sub" else values)
+        base, (by,) = _channels(x, values)
+        factor = multiplied_by(by) if o.op == "Mul" else divided_by(by)
+        return replace(x, node=_scaled(o, base, factor))
+    kept = values[:, 0, 0] if by_channel(values) else values
+    if o.op == "Sub" and first:
+        x = replace(x, node=_scaled(o, x.node, negative(x.node.shape[0])))
+    return replace(x, node=_shifted(o, x.node, -kept if o.op == "Sub" and not first else kept))
 
 
-def batch_norm(reader: Reader, o: Operator, x: Node) -> Node:
+def negate(_: Reader, o: Operator, x: Node) -> Node:
+    """The number with the other sign."""
+    return _scaled(o, x, negative(x.shape[0]))
+
+
+def batch_norm(reader: Reader, o: Operator, x: Seen) -> Seen:
     """gamma (x - mean) / sqrt(variance + epsilon) + beta."""
-    gamma, beta, mean, var = (reader.floats(name) for name in o.inputs[1:])
-    fits = all(v.shape == x.shape[:1] for v in (gamma, beta, mean, var))
+    given = [reader.floats(name) for name in o.inputs[1:]]
+    fits = all(v.shape == x.sizes[:1] for v in given)
     require(fits, "model.shape", "with parameters of another shape")
     require(not o.attribute("training_mode", 0), "model.operator", "in training mode")
+    beside = [x.inside(v.reshape(-1, *(1 for _ in x.sizes[1:]))) for v in given]
+    base, (gamma, beta, mean, var) = _channels(x, *beside)
     epsilon = o.attribute("epsilon", float(np.float32(1e-5)))
     right = 2.0**-100 <= epsilon < math.inf and np.all(var >= 0)
     require(right, "model.shape", "with a negative variance, or an epsilon that is too small")
@@ -78,13 +87,49 @@ def batch_norm(reader: Reader, o: Operator, x: Node) -> Node:
         factors[0].growth * factors[1].growth,
         known=False,
     )
-    return _shifted(o, _scaled(o, _shifted(o, x, -mean), both), beta)
+    return replace(x, node=_shifted(o, _scaled(o, _shifted(o, base, -mean), both), beta))
 
 
-def add(_: Reader, o: Operator, x: Node, y: Node) -> Node:
-    """The sum of two nodes."""
-    require(x.shape == y.shape, "model.shape", f"of shapes {x.shape} and {y.shape}")
-    return summed(o, copy_of(x).plus(copy_of(y)), x)
+def add(_: Reader, o: Operator, x: Seen, y: Seen) -> Seen:
+    """The sum of two tensors, or their difference."""
+    base = larger(x, y)[0]
+    channels = base.node.shape[0]
+    one, other = (copied(each.node, channels, view=base.beside(each)) for each in (x, y))
+    if o.op == "Sub":
+        other = other._replace(factors=(negative(channels),))
+    return replace(base, node=summed(o, Sum((one, other)), base.node))
+
+
+def negative(channels: int) -> Factor:
+    """The factor -1, which does not round."""
+    return _factor(np.array([MINUS] * channels, object), 1)
+
+
+def by_channel(values: F32) -> bool:
+    """Whether numbers (C, H, W) are the same in all places of a channel."""
+    return bool(np.all(values == values[:, :1, :1]))
+
+
+def _channels(x: Seen, *values: F32) -> tuple[Node, list[F32]]:
+    """A node of which the values (C, H, W) are one a channel, and these.
+
+    Where they differ by place, all of its units are channels.
+    """
+    if all(by_channel(v) for v in values):
+        return x.node, [v[:, 0, 0] for v in values]
+    return flat(x.node), [v.ravel() for v in values]
+
+
+def flat(x: Node) -> Node:
+    """A node, every unit of which is a channel: as it is read, not one of its own."""
+    shape = (math.prod(x.shape), 1, 1)
+    repeats = math.prod(x.shape[1:])
+    trailing = tuple(
+        f._replace(value=f.value.repeat(repeats), roundings=f.roundings.repeat(repeats))
+        for f in x.trailing
+    )
+    part = copied(x, shape[0], view=View(shape))
+    return replace(x, shape=shape, sum=Sum((part,)), trailing=trailing)
 
 
 def _scaled(o: Operator, x: Node, factor: Factor) -> Node:
@@ -103,15 +148,19 @@ def _root(x: Fraction) -> Fraction:
 
 
 RULES = {
-    **dict.fromkeys(("Div", "Sub"), Rule({1: constant}, (2,))),
     "Add": Rule({1: constant, 2: add}, (2,)),
     "BatchNormalization": Rule({1: batch_norm}, (5,)),
+    "Div": Rule({1: constant}, (2,)),
+    "Neg": Rule({1: negate}, by_number=True),
+    "Sub": Rule({1: constant, 2: add}, (2,)),
 }
 NORM = {"epsilon": finite, "momentum": finite}
 FORMS = {
-    **{key: {13: BINARY} for key in ("Add", "Div", "Sub")},
+    **{key: {7: BINARY} for key in ("Add", "Div", "Sub")},
     "BatchNormalization": {
-        13: Form((F,) * 5, 5, NORM),
+        7: Form((F,) * 5, 5, {**NORM, "spatial": whole(1, 1)}),
+        9: Form((F,) * 5, 5, NORM),
         14: Form((F,) * 5, 5, {**NORM, "training_mode": FLAG}),
     },
+    "Neg": {7: UNARY},
 }

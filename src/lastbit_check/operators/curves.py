@@ -65,7 +65,7 @@ class CurveKind:
         size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
         noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
         if setting.boxed:
-            return Made(*_box(self.values(lo, hi)), noise)
+            return Made(*boxed(self.values(lo, hi)), noise)
         hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
         rest = times(deviation(m, *self.slopes(*hull)), z.magnitude)
         return Made(*bent(z, m, self.at_zero, rest), noise)
@@ -143,7 +143,7 @@ def deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
     return most(total(hi, -m), total(m, -lo))
 
 
-def _box(interval: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
+def boxed(interval: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
     """The middle of an interval, and half its width: how a value depends on bases is forgotten."""
     lo, hi = interval
     middle = total(lo, hi, up=False)
@@ -156,7 +156,7 @@ def _sigmoid(_: Reader, o: Operator, x: Node) -> Node:
 
 
 _HALF: Ints = np.array([2.0**39])
-RULES = {"Sigmoid": Rule({1: _sigmoid})}
+RULES = {"Sigmoid": Rule({1: _sigmoid}, by_number=True)}
 KINDS = {
     "silu": CurveKind(
         partial(enclosed, SILU),
@@ -175,4 +175,4 @@ KINDS = {
         3,
     ),
 }
-FORMS = {"Sigmoid": {13: UNARY}}
+FORMS = {"Sigmoid": {7: UNARY}}

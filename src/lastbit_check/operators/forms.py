@@ -11,14 +11,15 @@ for each place of the input that may change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, total
-from lastbit_check.network import Node, growth
+from lastbit_check.network import Node, View, growth
 
 Before = tuple[Fraction, Fraction]
 """What bounds a value without its trailing factors: a number, and a factor on its magnitude."""
@@ -35,6 +36,10 @@ class Bound(NamedTuple):
         """Both together."""
         return total(self.error, self.spread)
 
+    def seen(self, view: View) -> Bound:
+        """In another shape and order."""
+        return Bound(*(_seen(x, view) for x in self))
+
 
 @dataclass(frozen=True)
 class Value:
@@ -47,6 +52,12 @@ class Value:
     bound: Bound
     noise: Fix
     before: Before = (Fraction(0), Fraction(1))
+
+    def seen(self, view: View) -> Value:
+        """In another shape and order."""
+        return Value(
+            _seen(self.c, view), self.bound.seen(view), _seen(self.noise, view), self.before
+        )
 
     @property
     def interval(self) -> tuple[Fix, Fix]:
@@ -64,6 +75,9 @@ class Value:
         """No number that may be read in the place of this one is larger."""
         size, factor = self.before
         return max(size, self.magnitude.largest() * factor)
+
+
+Operand = TypeVar("Operand", Value, Bound)
 
 
 class Made(NamedTuple):
@@ -108,6 +122,22 @@ def line(parts: list[Fix], carried: Fix, left: Fix) -> tuple[Fix, Fix]:
 def reduced(c: Fix) -> Fix:
     """Centres are kept to 30 bits, so that a product with a slope is exact."""
     return c.fit(30, up=False)
+
+
+def operands(node: Node, found: Mapping[str, Operand]) -> list[Operand]:
+    """What is known of a node's inputs, as it reads them."""
+    views = node.views or (None,) * len(node.inputs)
+    return [
+        found[name] if view is None else found[name].seen(view)
+        for name, view in zip(node.inputs, views, strict=True)
+    ]
+
+
+def _seen(x: Fix, view: View) -> Fix:
+    """(C, H, W, K) in another shape and order; every place of the view has a unit."""
+    flat = x.n.reshape(-1, x.n.shape[3])
+    flat = flat if view.order is None else flat[view.order]
+    return Fix(flat.reshape(*view.shape, -1), x.e)
 
 
 def nothing(like: Fix) -> Fix:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from lastbit_check.arithmetic.exact import Fix, Matrix
-from lastbit_check.network import Node
+from lastbit_check.network import Node, Units
 from lastbit_check.operators.forms import Bound, Change, Made, Value
 from lastbit_check.operators.layers import Layer
 
@@ -16,13 +16,14 @@ class Setting:
     """A node, the integer form of its sum if it is one, and what the hints say of it.
 
     ``slope`` (C, 1, 1, 1) is that of its linear core; a ``boxed`` node forgets how it depends on
-    the bases.
+    the bases. ``taps`` (places of a window, units) are the units in each window, if it has one.
     """
 
     node: Node
     layer: Layer | None
     slope: Fix
     boxed: bool
+    taps: Units | None = None
 
 
 class Core(NamedTuple):

@@ -10,7 +10,7 @@ underflow and overflow.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -40,8 +40,11 @@ from lastbit_check.network import (
     Part,
     Shape,
     Sum,
+    Units,
+    View,
     exact,
     growth,
+    made_of,
     product,
 )
 from lastbit_check.verdict import require
@@ -76,7 +79,10 @@ class Products:
 
 @dataclass(frozen=True)
 class Layer:
-    """All of a sum. Constants are (C, 1, 1, K), their roundings (C, K)."""
+    """All of a sum.
+
+    Constants are (C, 1, 1, K), their roundings (C, K); or (C, H, W, K) and (units, K).
+    """
 
     parts: tuple[Products, ...]
     bias: Fix  # (C, 1, 1, 1), within one unit of what the constants add up to
@@ -141,6 +147,12 @@ class Layer:
         n = np.ceil((sums + later) * u * (1 + 2.0**-40))
         return Fix(n.reshape(*self.shape, 1), e)
 
+    def by_unit(self, of_constants: Ints) -> Ints:
+        """Something that is said of each constant, unit by unit (units, K)."""
+        *kept, count = of_constants.shape
+        each = of_constants.reshape(math.prod(kept), count)
+        return np.repeat(each, math.prod(self.shape) // len(each), axis=0)
+
     def magnitudes(self, reaches: Sequence[Fix]) -> tuple[Ints, Ints, int]:
         """The terms' magnitudes (units, terms), those times their own roundings, the exponent."""
         steps, found = self.steps, list[Fix]()
@@ -151,9 +163,8 @@ class Layer:
             found.append(Fix(part.heavy.data * x.n[part.w.indices], x.e + part.e))
         e = min([common(self.constants, bits=49 - steps.bit_length()), *(v.e for v in found)])
         units = math.prod(self.shape)
-        repeats = units // self.shape[0]
-        constants = np.repeat(self.constants.at(e).n[:, 0, 0], repeats, axis=0)
-        own = np.sum(constants * np.repeat(self.constant_roundings, repeats, axis=0), axis=1)
+        constants = self.by_unit(self.constants.at(e).n)
+        own = np.sum(constants * self.by_unit(self.constant_roundings), axis=1)
         columns = [constants]
         for part, values in zip(self.parts, found, strict=True):
             each = np.diff(part.w.indptr)  # products of a unit
@@ -170,6 +181,8 @@ def products(part: Part, shape: Shape, source: Shape) -> csr_array:
 
     That is its place in the flattened weights, 0 included; weights that are 0 make no products.
     """
+    if part.view is not None:
+        return _seen(products(part._replace(view=None), shape, part.view.shape), part.view, source)
     numbers = np.flatnonzero(part.weight)
     out, inner, *tap = np.unravel_index(numbers, part.weight.shape)
     channel = inner + out * part.groups // len(part.weight) * part.weight.shape[1]
@@ -184,6 +197,31 @@ def products(part: Part, shape: Shape, source: Shape) -> csr_array:
     return csr_array((every[inside], places), (math.prod(shape), math.prod(source)))
 
 
+def _seen(made: csr_array, view: View, source: Shape) -> csr_array:
+    """The products with what a view shows: those with what it has no unit for are none."""
+    units = math.prod(source)
+    if view.order is None:
+        return made
+    read, unit = view.order[made.indices], np.repeat(np.arange(made.shape[0]), np.diff(made.indptr))
+    there = read >= 0
+    each = np.bincount(unit[there], minlength=made.shape[0])
+    ends = np.concatenate([[0], np.cumsum(each)])
+    return csr_array((made.data[there], read[there], ends), (made.shape[0], units))
+
+
+def taps_of(node: Node, shapes: Mapping[str, Shape]) -> Units | None:
+    """The units in each window (places of a window, units); of fewer, one of them again."""
+    if node.window is None:
+        return None
+    (view,) = node.views
+    made = products(node.window, node.shape, view.shape if view else shapes[node.inputs[0]])
+    counts, first = np.diff(made.indptr), made.indices[made.indptr[:-1]]
+    found = np.repeat(first[None].astype(np.intp), np.max(counts), axis=0)
+    unit = np.repeat(np.arange(len(counts)), counts)
+    found[np.arange(made.indices.size) - made.indptr[unit], unit] = made.indices
+    return found
+
+
 def layer_of(node: Node, shapes: dict[str, Shape]) -> Layer:
     """The integer form of a sum; ``shapes`` of what it reads."""
     assert node.sum is not None
@@ -191,7 +229,7 @@ def layer_of(node: Node, shapes: dict[str, Shape]) -> Layer:
     reach = _reach(what)
     require(reach < CEILING, "finite.values", "a folded constant may overflow", node.name)
     parts = tuple(_products_of(part, node, shapes[part.source]) for part in what.parts)
-    bias, sizes, roundings = _constants_of(what.constants, node.shape[0])
+    bias, sizes, roundings = _constants_of(what.constants, node.shape)
     largest = [np.max(np.count_nonzero(p.weight, axis=(1, 2, 3)), initial=0) for p in what.parts]
     terms = int(sum(largest)) + len(what.constants)
     layer = Layer(parts, bias, sizes, roundings, terms, reach, node.shape)
@@ -225,33 +263,39 @@ def _scale(factors: Sequence[Factor], channels: int) -> tuple[Ints, NDArray[np.b
     return factor, (exact(factor) == scale) & all(f.known for f in factors)
 
 
-def _constants_of(constants: Sequence[Constant], channels: int) -> tuple[Fix, Fix, Ints]:
-    """What they add up to, rounded down; their magnitudes, rounded up, to 40 bits; roundings."""
+def _constants_of(constants: Sequence[Constant], shape: Shape) -> tuple[Fix, Fix, Ints]:
+    """What they add up to, rounded down; their magnitudes, rounded up, to 40 bits; roundings.
+
+    One for each channel, or for each unit where one of them is.
+    """
+    by_unit = any(c.value.ndim == 3 for c in constants)
+    rows, repeats = (math.prod(shape), math.prod(shape[1:])) if by_unit else (shape[0], 1)
+    kept = (*shape, -1) if by_unit else (rows, 1, 1, -1)
     if len(constants) == 1 and not constants[0].factors:
-        return _one_constant(constants[0].value.astype(np.float64))
-    each: list[Exact] = [exact(c.value) * product(c.factors, channels) for c in constants]
-    none: Exact = np.zeros(channels, object)
+        bias, sizes = _one_constant(constants[0].value.ravel().astype(np.float64))
+        return bias.reshape(*kept), sizes.reshape(*kept), np.zeros((rows, 1))
+    made: list[Exact] = [made_of(c, shape) for c in constants]
+    each = [v.repeat(rows // len(v)) for v in made]
+    none: Exact = np.zeros(rows, object)
     added, magnitudes = none, none
-    for values in each:
-        added, magnitudes = added + values, magnitudes + abs(values)
+    for terms in each:
+        added, magnitudes = added + terms, magnitudes + abs(terms)
     e = grid(float(max(magnitudes)), 40)
     unit = Fraction(2) ** e
     bias = (added * unit // 1).astype(np.float64)
     sizes = [(-(-abs(v) * unit // 1)).astype(np.float64) for v in each]
-    rounds: Ints = np.zeros((channels, len(constants)))
+    rounds: Ints = np.zeros((rows, len(constants)))
     for k, constant in enumerate(constants):
         for factor in constant.factors:
-            rounds[:, k] += factor.roundings
-    most = np.stack([np.zeros(channels), *sizes], axis=1)[:, 1:]
-    return Fix(bias.reshape(-1, 1, 1, 1), e), Fix(most, e).reshape(channels, 1, 1, -1), rounds
+            rounds[:, k] += factor.roundings.repeat(repeats)
+    most = np.stack([np.zeros(rows), *sizes], axis=1)[:, 1:]
+    return Fix(bias, e).reshape(*kept[:3], 1), Fix(most, e).reshape(*kept), rounds
 
 
-def _one_constant(value: Ints) -> tuple[Fix, Fix, Ints]:
+def _one_constant(value: Ints) -> tuple[Fix, Fix]:
     """The same of one that nothing multiplies: it has 24 bits, and float64 is exact."""
     e = grid(float(np.max(np.abs(value))), 40)
-    bias, sizes = np.floor(np.ldexp(value, e)), np.ceil(np.ldexp(np.abs(value), e))
-    shape = (-1, 1, 1, 1)
-    return Fix(bias.reshape(shape), e), Fix(sizes.reshape(shape), e), np.zeros((len(value), 1))
+    return Fix(np.floor(np.ldexp(value, e)), e), Fix(np.ceil(np.ldexp(np.abs(value), e)), e)
 
 
 def _reach(what: Sum) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -21,96 +20,171 @@ from lastbit_check.files.operators import (
     text,
     whole,
 )
-from lastbit_check.network import Constant, Node, Part, Sum
+from lastbit_check.network import F32, Constant, Part, Shape, Sum
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import divided_by
 from lastbit_check.operators.reading import Reader, Rule, summed
+from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.verdict import require
 
 
-def convolution(reader: Reader, o: Operator, x: Node) -> Node:
-    """Conv, Gemm and MatMul. A dense layer is a convolution by a kernel of one place."""
-    weight, dense = reader.floats(o.inputs[1]), o.op != "Conv"
-    require(
-        weight.ndim == (2 if dense else 4), "model.shape", f"with weights of {weight.ndim} axes"
-    )
-    if dense:
-        weight = (weight if o.attribute("transB", 0) else weight.T)[:, :, None, None]
+def convolution(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """Conv: products over the places of a kernel, which may be spread by dilations."""
+    weight = spread(reader.floats(o.inputs[1]), o.attribute("dilations", [1, 1]))
+    kernel = [*reader.floats(o.inputs[1]).shape[2:]]
+    said = o.attributes.get("kernel_shape", kernel)
+    require(said == kernel, "model.operator", "with another kernel_shape")
+    strides = o.attribute("strides", [1, 1])
+    part = Part(x.node.name, weight, (*strides,), pads_of(o, x, weight), o.attribute("group", 1))
+    return _over_places(o, x, part, _bias(reader, o, len(weight)))
+
+
+def spread(weight: F32, dilations: list[int]) -> F32:
+    """A kernel with zeros between its places: dilations (down, across)."""
+    require(weight.ndim == 4, "model.shape", f"with weights of {weight.ndim} axes")
+    (high, wide), (down, across) = weight.shape[2:], dilations
+    sizes = (max(0, (high - 1) * down + 1), max(0, (wide - 1) * across + 1))
+    require(max(sizes) <= MOST_PLACES, "model.shape", f"with a kernel over {sizes} places")
+    found = np.zeros((*weight.shape[:2], *sizes), np.float32)
+    found[:, :, ::down, ::across] = weight
+    return found
+
+
+def pads_of(o: Operator, x: Seen, weight: F32) -> tuple[int, ...]:
+    """Pads (top, left, bottom, right), of the kernel as it is spread."""
     automatic = o.attributes.get("auto_pad", "NOTSET")
-    require(automatic in ("NOTSET", "VALID"), "model.operator", f"with auto_pad {automatic}")
-    kernel = [*weight.shape[2:]]
-    require(
-        o.attributes.get("kernel_shape", kernel) == kernel,
-        "model.operator",
-        "with another kernel_shape",
-    )
-    bias = reader.floats(o.inputs[2]) if len(o.inputs) > 2 else None
-    if dense and bias is not None and bias.shape == (1, len(weight)):
-        bias = bias[0]
-    require(
-        bias is None or bias.shape == weight.shape[:1],
-        "model.shape",
-        "with a bias of another shape",
-    )
-    strides, pads = o.attribute("strides", [1, 1]), o.attribute("pads", [0, 0, 0, 0])
-    part = Part(x.name, weight, tuple(strides), tuple(pads), o.attribute("group", 1))
-    return _over_places(o, x, part, () if bias is None else (Constant(bias),))
+    if automatic in ("NOTSET", "VALID"):
+        return (*o.attribute("pads", [0, 0, 0, 0]),)
+    strides = o.attribute("strides", [1, 1])
+    pads = list[tuple[int, int]]()
+    for size, count, step in zip(x.sizes[1:], weight.shape[2:], strides, strict=True):
+        missing = max(0, (-(-size // step) - 1) * step + count - size)
+        small, large = missing // 2, missing - missing // 2
+        pads.append((small, large) if automatic == "SAME_UPPER" else (large, small))
+    (top, bottom), (left, right) = pads
+    return top, left, bottom, right
 
 
-def mean(reader: Reader, o: Operator, x: Node) -> Node:
-    """GlobalAveragePool, and ReduceMean over both axes of the image."""
-    given = reader.tensor(o.inputs[1]).ravel().tolist() if len(o.inputs) > 1 else []
-    over = o.attributes.get("axes", given) if o.op == "ReduceMean" else [2, 3]
-    right = isinstance(over, list) and sorted(axis % 4 for axis in over) == [2, 3]
-    require(right, "model.operator", f"over axes {over}")
-    channels, *kernel = x.shape
-    count = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
-    part = Part(x.name, np.ones((channels, 1, *kernel), np.float32), groups=channels)
-    rank = 4 if o.attribute("keepdims", 1) else 2
-    return _over_places(o, x, part._replace(factors=(count,)), rank=rank)
+def dense(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """Gemm and MatMul of the last axis: a convolution by a kernel of one place."""
+    weight = reader.floats(o.inputs[1])
+    require(weight.ndim == 2, "model.shape", f"with weights of {weight.ndim} axes")
+    weight = (weight if o.attribute("transB", 0) else weight.T)[:, :, None, None]
+    *rows, inner = x.sizes
+    count = math.prod(rows)
+    moved = x.arranged(np.ascontiguousarray(x.units.reshape(count, inner).T)) if count > 1 else x
+    part = Part(x.node.name, weight, view=moved.view((inner, count, 1)))
+    made = _over_places(o, moved.sized((inner, count, 1)), part, _bias(reader, o, len(weight)))
+    if count == 1:
+        return made.sized((*rows, len(weight)))
+    units = made.units.reshape(len(weight), count).T
+    return made.arranged(np.ascontiguousarray(units).reshape(*rows, len(weight)))
 
 
-def _over_places(
-    o: Operator, x: Node, part: Part, constants: tuple[Constant, ...] = (), **parts: Any
-) -> Node:
+def mean(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """GlobalAveragePool, ReduceMean and ReduceSum over some axes."""
+    over = sorted(_reduced(reader, o, x))
+    require(over and over[0] > 0, "model.operator", f"over the axes {over}")
+    left = [axis for axis in range(1, x.rank) if axis not in over]
+    sizes = tuple(x.sizes[axis - 1] for axis in left)
+    channels, count = math.prod(sizes), math.prod(x.sizes[axis - 1] for axis in over)
+    kernel = x.sizes[1:] if x.rank == 4 and over == [2, 3] else (count, 1)
+    units = x.units.transpose([axis - 1 for axis in (*left, *over)])
+    seen = x.arranged(np.ascontiguousarray(units).reshape(channels, *kernel))
+    weight = np.ones((channels, 1, *kernel), np.float32)
+    part = Part(x.node.name, weight, groups=channels, view=seen.view(shape_of((channels, *kernel))))
+    if o.op != "ReduceSum":
+        by = divided_by(np.full(channels, float(count), np.float32))
+        part = part._replace(factors=(by,))
+    made = _over_places(o, seen, part)
+    if o.attribute("keepdims", 1):
+        return made.sized(tuple(1 if k in over else n for k, n in enumerate(x.sizes, 1)))
+    return made.sized(sizes)
+
+
+def average(_: Reader, o: Operator, x: Seen) -> Seen:
+    """AveragePool: the mean of each window, of which all places count."""
+    kernel, channels = o.attribute("kernel_shape", [0, 0]), x.sizes[0]
+    weight = np.ones((channels, 1, *kernel), np.float32)
+    pads = pads_of(o, x, weight)
+    counted = o.attribute("count_include_pad", 0) == 1 or not any(pads)
+    require(counted, "model.operator", "with pads that do not count")
+    by = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
+    strides = o.attribute("strides", [1, 1])
+    part = Part(x.node.name, weight, (*strides,), pads, channels, factors=(by,))
+    return _over_places(o, x, part)
+
+
+def _reduced(reader: Reader, o: Operator, x: Seen) -> set[int]:
+    """Over which axes, of those with the batch."""
+    if o.op == "GlobalAveragePool":
+        return {2, 3}
+    given = reader.whole(o.inputs[1]) if len(o.inputs) > 1 else o.attribute("axes", [])
+    named = {axis % x.rank for axis in given if -x.rank <= axis < x.rank}
+    require(given and len(named) == len(given), "model.operator", f"over the axes {given}")
+    return named
+
+
+def _bias(reader: Reader, o: Operator, outputs: int) -> tuple[Constant, ...]:
+    if len(o.inputs) < 3:
+        return ()
+    bias = reader.floats(o.inputs[2])
+    alike = ((outputs,),) if o.op == "Conv" else ((outputs,), (1, outputs), (1, 1), (1,), ())
+    require(bias.shape in alike, "model.shape", "with a bias of another shape")
+    return (Constant(np.broadcast_to(bias.reshape(-1), (outputs,)).astype(np.float32)),)
+
+
+def _over_places(o: Operator, x: Seen, part: Part, constants: tuple[Constant, ...] = ()) -> Seen:
+    """A sum over the places of a kernel, of what stands as (C, H, W)."""
+    shape, view = places(x.sizes, part), part.view or x.view(shape_of(x.sizes))
+    part = part._replace(moved=x.node.trailing, view=view)
+    return of_node(summed(o, Sum((part,), constants), x.node, shape=shape))
+
+
+def places(sizes: tuple[int, ...], part: Part) -> Shape:
+    """The shape of what a kernel makes of a value (C, H, W)."""
     outs, ins, high, wide = part.weight.shape
-    (down, across), (top, left, bottom, right) = part.strides, part.pads
-    fits = part.groups > 0 and ins * part.groups == x.shape[0] and outs % part.groups == 0
-    fits = fits and min(high, wide, down, across) > 0
-    require(
-        fits and min(part.pads) >= 0, "model.shape", f"with weights of shape {part.weight.shape}"
-    )
-    rows = (x.shape[1] + top + bottom - high) // down + 1
-    columns = (x.shape[2] + left + right - wide) // across + 1
+    (channels, rows, columns), (down, across) = sizes, part.strides
+    top, left, bottom, right = part.pads
+    fits = part.groups > 0 and ins * part.groups == channels and outs % part.groups == 0
+    fits = fits and min(high, wide, down, across) > 0 and min(part.pads) >= 0
+    require(fits, "model.shape", f"with weights of shape {part.weight.shape}")
+    rows = (rows + top + bottom - high) // down + 1
+    columns = (columns + left + right - wide) // across + 1
     require(min(rows, columns) > 0, "model.shape", "with a kernel larger than its image")
-    part = part._replace(moved=x.trailing)
-    return summed(o, Sum((part,), constants), x, shape=(outs, rows, columns), **parts)
+    return outs, rows, columns
 
 
+MOST_PLACES = 2**12  # across a kernel
 RULES = {
-    "Conv": Rule({1: convolution}, (2, 3), (4,), {"dilations": [1, 1]}),
-    "Gemm": Rule({1: convolution}, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
+    "AveragePool": Rule({1: average}, ranks=(4,), only={"ceil_mode": 0, "dilations": [1, 1]}),
+    "Conv": Rule({1: convolution}, (2, 3), (4,)),
+    "Gemm": Rule({1: dense}, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
     "GlobalAveragePool": Rule({1: mean}, ranks=(4,), only={"keepdims": 1}),
-    "MatMul": Rule({1: convolution}, (2,), (2,), {"transB": 0}),
-    "ReduceMean": Rule({1: mean}, (1, 2), (4,)),
+    "MatMul": Rule({1: dense}, (2,), only={"transB": 0}),
+    "ReduceMean": Rule({1: mean}, (1, 2)),
+    "ReduceSum": Rule({1: mean}, (1, 2)),
 }
-CONV = {
+WINDOW = {
     "auto_pad": text("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
-    "dilations": numbers(1, MOST, 2),
-    "group": whole(1, MOST),
     "kernel_shape": numbers(1, MOST, 2),
     "pads": numbers(0, MOST, 4),
     "strides": numbers(1, MOST, 2),
 }
+CONV = {**WINDOW, "dilations": numbers(1, MOST, 2), "group": whole(1, MOST)}
+POOL = {**WINDOW, "ceil_mode": FLAG, "count_include_pad": FLAG}
 GEMM = {"alpha": finite, "beta": finite, "transA": FLAG, "transB": FLAG}
+OVER = {"axes": axes, "keepdims": FLAG}
 NOOP = {"keepdims": FLAG, "noop_with_empty_axes": FLAG}
 FORMS = {
-    "Conv": {13: Form((F, F, F), 2, CONV)},
-    "Gemm": {13: Form((F, F, F), 2, GEMM)},
-    "GlobalAveragePool": {13: UNARY},
-    "MatMul": {13: BINARY},
-    "ReduceMean": {
-        13: Form((F,), 1, {"axes": axes, "keepdims": FLAG}),
-        18: Form((F, LISTED), 1, NOOP),
+    "AveragePool": {
+        7: Form((F,), 1, POOL),
+        19: Form((F,), 1, {**POOL, "dilations": numbers(1, MOST, 2)}),
     },
+    "Conv": {7: Form((F, F, F), 2, CONV)},
+    "Gemm": {7: Form((F, F, F), 3, GEMM), 11: Form((F, F, F), 2, GEMM)},
+    "GlobalAveragePool": {7: UNARY},
+    "MatMul": {7: BINARY},
+    "ReduceMean": {7: Form((F,), 1, OVER), 18: Form((F, LISTED), 1, NOOP)},
+    "ReduceSum": {7: Form((F,), 1, OVER), 13: Form((F, LISTED), 1, NOOP)},
 }

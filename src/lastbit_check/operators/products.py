@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,25 +11,38 @@ import numpy as np
 from lastbit_check.arithmetic.binary32 import finite, rounding, underflow
 from lastbit_check.arithmetic.exact import Fix, times, total
 from lastbit_check.files.operators import BINARY
-from lastbit_check.network import Node, growth
+from lastbit_check.network import Node, Shape, View, growth
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import constant
 from lastbit_check.operators.curves import bent, deviation, diagonal
 from lastbit_check.operators.forms import Bound, Change, Made, Value, before_factors, nothing
 from lastbit_check.operators.kinds import Core, Setting
 from lastbit_check.operators.reading import Reader, Rule, made
+from lastbit_check.operators.seen import Seen, larger
 from lastbit_check.verdict import require
 
 
-def product(_: Reader, o: Operator, a: Node, b: Node) -> Node:
-    """The product of two nodes."""
+def product(_: Reader, o: Operator, a: Seen, b: Seen) -> Seen:
+    """The product of two tensors."""
     for x, s in ((a, b), (b, a)):
-        if s.op == "sigmoid" and s.inputs == (x.name,):
-            return made(o, "silu", x)
-    x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
-    right = s.shape == (x.shape[0], 1, 1)
-    require(right, "model.shape", f"of shapes {a.shape} and {b.shape}")
-    return made(o, "gate", x, s, trailing=x.trailing + s.trailing)
+        made_of = s.node.op == "sigmoid" and s.node.inputs == (x.node.name,)
+        if made_of and x.sizes == s.sizes and x.beside(s) is None:
+            return replace(x, node=made(o, "silu", x.node))
+    x, s = larger(a, b)
+    view, kept = x.beside(s), s.node.trailing
+    if view is not None and _repeats(view, s.node.shape):
+        view = None
+    require(view is None or not kept, "model.operator", "with factors of what stands otherwise")
+    views = () if view is None else (None, view)
+    return replace(x, node=made(o, "gate", x.node, s.node, trailing=x.node.trailing + kept,
+                                views=views))  # fmt: skip
+
+
+def _repeats(view: View, shape: Shape) -> bool:
+    """Whether numbers (C, 1, 1) are seen once for each place of their channel."""
+    each = np.arange(shape[0]).repeat(math.prod(view.shape[1:]))
+    vector = shape == (view.shape[0], 1, 1)
+    return vector and view.order is not None and np.array_equal(view.order, each)
 
 
 class GateKind:
@@ -73,4 +88,4 @@ def gate_roundings(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
 
 RULES = {"Mul": Rule({1: constant, 2: product}, (2,))}
 KINDS = {"gate": GateKind()}
-FORMS = {"Mul": {13: BINARY}}
+FORMS = {"Mul": {7: BINARY}}

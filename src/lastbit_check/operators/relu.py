@@ -29,8 +29,8 @@ def _slopes(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
     return Fix((above & most).astype(np.float64), 0), Fix(most.astype(np.float64), 0)
 
 
-RULES = {"Relu": Rule({1: relu})}
-FORMS = {"Relu": {13: UNARY}}
+RULES = {"Relu": Rule({1: relu}, by_number=True)}
+FORMS = {"Relu": {7: UNARY}}
 KINDS = {
     "relu": CurveKind(
         _values, _slopes, Fraction(0), grows=True, at_zero=Fix(np.zeros(1), ZERO_GRID), turn=None

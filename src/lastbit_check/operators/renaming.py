@@ -1,10 +1,10 @@
-"""What computes nothing: Cast, Identity, Dropout, Constant, and reshapes of (N, C, 1, 1)."""
+"""What computes nothing: the same numbers, in the same order, in other sizes or by another name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -16,115 +16,145 @@ from lastbit_check.files.operators import (
     LISTED,
     F,
     Form,
-    Legal,
+    axes,
     finite,
-    many,
     whole,
 )
-from lastbit_check.network import Node
-from lastbit_check.onnxfile import Operator, Tensor
+from lastbit_check.onnxfile import BATCH, FLOAT, INT64, Operator, Tensor
 from lastbit_check.operators.reading import Reader, Rule
+from lastbit_check.operators.seen import Seen
 from lastbit_check.verdict import require
 
 
-def constant(_: Reader, o: Operator) -> Tensor:
-    """A constant of the graph: a tensor, a number, or a list of numbers."""
-    (value,) = o.attributes.values()
-    require(not isinstance(value, str), "model.operator", "a text")
-    numbers = np.array(value)
-    return numbers.astype("<f4" if numbers.dtype.kind == "f" else "<i8")
+def widened(_: Reader, o: Operator, x: Seen) -> Seen:
+    """From bytes, or float32, to float32."""
+    require(o.attributes.get("to") == 1, "model.operator", "to anything but float32")
+    return x
 
 
-def same(_: Reader, o: Operator, x: Node) -> Node:
-    """The node that is read."""
-    right = o.op != "Cast" or (o.attributes.get("to") == 1 and x.op == "input")
-    require(right, "model.operator", "from anything but bytes to float32")
+def same(_: Reader, __: Operator, x: Seen) -> Seen:
+    """The tensor that is read. In inference Dropout is that."""
     return x
 
 
 def same_constant(reader: Reader, o: Operator) -> Tensor:
     """The constant that is read."""
-    return reader.tensor(o.inputs[0])
+    found = reader.tensor(o.inputs[0])
+    kind = INT64 if found.dtype.kind == "i" else FLOAT
+    require(o.attributes.get("to", kind) == kind, "model.operator", "of a constant to another type")
+    return found
 
 
-def flatten(_: Reader, o: Operator, x: Node) -> Node:
-    """(N, C, 1, 1) as (N, C)."""
+def resized(reader: Reader, o: Operator) -> Tensor:
+    """A constant with other axes."""
+    found, given = reader.tensor(o.inputs[0]), (*_listed(reader, o),)
+    if o.op == "Squeeze":
+        return cast("Tensor", np.squeeze(found, given or None))
+    return cast("Tensor", np.expand_dims(found, given))
+
+
+def flatten(_: Reader, o: Operator, x: Seen) -> Seen:
+    """All of an image in one axis."""
     axis = o.attribute("axis", 1)
     require(axis % x.rank == 1, "model.operator", f"at axis {axis}")
-    return _seen_as(x, (math.prod(x.shape),))
+    return x.sized((x.count,))
 
 
-def reshape(reader: Reader, o: Operator, x: Node) -> Node:
-    """Between (N, C, 1, 1) and (N, C). Of the sizes 0 is the one before, -1 what is left over."""
-    target: list[int] = reader.tensor(o.inputs[1]).astype(np.int64).ravel().tolist()
-    before = x.shape[: x.rank - 1]
-    batch, *sizes = target or [1]
-    found = [before[i] if n == 0 and i < len(before) else n for i, n in enumerate(sizes)]
+def reshape(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """In other sizes: 0 is the one before, unless it is allowed; -1 what is left over."""
+    batch, *sizes = sizes_in(reader, o.inputs[1]) or [1]
+    found = [x.sizes[i] if n == 0 and i < len(x.sizes) else n for i, n in enumerate(sizes)]
     if -1 in found:
         others = -math.prod(found)
-        found[found.index(-1)] = math.prod(before) // others if others > 0 else 0
-    right = batch in (0, reader.batch) or (batch == -1 and -1 not in sizes)
-    require(right, "model.operator", f"to {target}, which mixes images")
-    return _seen_as(x, found)
+        found[found.index(-1)] = x.count // others if others > 0 else 0
+    right = batch in (0, BATCH, reader.batch) or (batch == -1 and -1 not in sizes)
+    require(right, "model.operator", f"to {[batch, *sizes]}, which mixes images")
+    return x.sized((*found,))
 
 
-def squeeze(reader: Reader, o: Operator, x: Node) -> Node:
-    """(N, C, 1, 1) as (N, C)."""
-    axes = _axes(reader, o, x.rank)
-    return _seen_as(x, [n for i, n in enumerate(x.shape[: x.rank - 1], 1) if i not in axes])
+def squeeze(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """Without some axes of one number."""
+    given = _axes(reader, o, x.rank) or {i for i, n in enumerate(x.sizes, 1) if n == 1}
+    return x.sized(tuple(n for i, n in enumerate(x.sizes, 1) if i not in given))
 
 
-def unsqueeze(reader: Reader, o: Operator, x: Node) -> Node:
-    """(N, C) as (N, C, 1, 1)."""
-    axes = _axes(reader, o, x.rank + 2)
-    require(x.rank == 2 and axes == {2, 3}, "model.operator", f"at axes {axes}")
-    return _seen_as(x, x.shape)
+def unsqueeze(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """With more axes, of one number."""
+    rank = x.rank + len(_listed(reader, o))
+    given, left = _axes(reader, o, rank), iter(x.sizes)
+    return x.sized(tuple(1 if i in given else next(left) for i in range(1, rank)))
+
+
+def _listed(reader: Reader, o: Operator) -> list[int]:
+    """The axes, an operand or an attribute."""
+    return reader.whole(o.inputs[1]) if len(o.inputs) > 1 else o.attribute("axes", [])
 
 
 def _axes(reader: Reader, o: Operator, rank: int) -> set[int]:
-    given: list[int] = reader.tensor(o.inputs[1]).astype(np.int64).ravel().tolist()
-    axes = {axis % rank for axis in given}
-    require(len(axes) == len(given) and 0 not in axes, "model.operator", f"at axes {given}")
-    return axes
+    given = _listed(reader, o)
+    named = {axis % rank for axis in given if -rank <= axis < rank}
+    right = len(named) == len(given) and 0 not in named
+    require(right, "model.operator", f"at axes {given}")
+    return named
 
 
-def _seen_as(x: Node, sizes: Sequence[int]) -> Node:
-    """The same numbers, one a channel, with other sizes, the batch aside."""
-    channels, *places = x.shape
-    right = places == [1, 1] and tuple(sizes) in ((channels,), (channels, 1, 1))
-    require(right, "model.operator", f"from {x.shape} to {(*sizes,)}")
-    return replace(x, rank=1 + len(sizes))
+def sizes_in(reader: Reader, name: str) -> Sequence[int]:
+    """The sizes that a constant holds; BATCH stands for the number of images."""
+    found = reader.whole(name)
+    right = all(n >= -1 or n == BATCH for n in found)
+    require(right, "model.operands", f"the sizes {found}")
+    return found
+
+
+def shape(reader: Reader, o: Operator, x: Seen) -> Tensor:
+    """The sizes of a tensor. If the file leaves their number open, images are counted by BATCH."""
+    sizes = [BATCH if reader.batch is None else reader.batch, *x.sizes]
+    end = o.attribute("end", len(sizes))
+    return np.array(sizes[o.attribute("start", 0) : end], np.int64)
+
+
+def transpose(_: Reader, o: Operator, x: Seen) -> Seen:
+    """With its axes in another order, the images first."""
+    order = o.attribute("perm", [*range(x.rank)][::-1])
+    right = sorted(order) == [*range(x.rank)] and order[0] == 0
+    require(right, "model.operator", f"to the axes {order}")
+    return x.arranged(np.ascontiguousarray(x.units.transpose([k - 1 for k in order[1:]])))
 
 
 RULES = {
-    **dict.fromkeys(("Cast", "Dropout"), Rule({1: same})),
-    "Constant": Rule({0: constant}, (0,)),
+    "Cast": Rule({0: same_constant, 1: widened}),
+    "Dropout": Rule({1: same}, (1, 2, 3)),
     "Flatten": Rule({1: flatten}),
     "Identity": Rule({0: same_constant, 1: same}),
     "Reshape": Rule({1: reshape}, (2,)),
-    "Squeeze": Rule({1: squeeze}, (2,)),
-    "Unsqueeze": Rule({1: unsqueeze}, (2,)),
+    "Shape": Rule({1: shape}),
+    "Squeeze": Rule({0: resized, 1: squeeze}, (1, 2)),
+    "Transpose": Rule({1: transpose}),
+    "Unsqueeze": Rule({0: resized, 1: unsqueeze}, (1, 2)),
 }
 CAST = {"to": whole(1, 28)}
-CONSTANT: dict[str, Legal] = {
-    "value": lambda v: isinstance(v, np.ndarray),
-    "value_float": finite,
-    "value_floats": many(float),
-    "value_int": INTEGER,
-    "value_ints": many(int),
-}
 FORMS = {
     "Cast": {
-        13: Form((BYTES_TOO,), 1, CAST),
-        19: Form((BYTES_TOO,), 1, {**CAST, "saturate": whole(1, 1)}),
+        7: Form(((*BYTES_TOO, *LISTED),), 1, CAST),
+        19: Form(((*BYTES_TOO, *LISTED),), 1, {**CAST, "saturate": whole(1, 1)}),
     },
-    "Constant": {13: Form((), 0, CONSTANT)},
-    "Dropout": {13: Form((F,), 1, {"seed": INTEGER})},
-    "Flatten": {13: Form((BYTES_TOO,), 1, {"axis": AXIS})},
-    "Identity": {13: Form(((*BYTES_TOO, *LISTED),), 1)},
+    "Dropout": {
+        7: Form((F,), 1, {"ratio": finite}),
+        12: Form((F, F, ()), 1, {"seed": INTEGER}),
+    },
+    "Flatten": {7: Form((BYTES_TOO,), 1, {"axis": AXIS})},
+    "Identity": {7: Form(((*BYTES_TOO, *LISTED),), 1)},
     "Reshape": {
-        13: Form((BYTES_TOO, LISTED), 2),
+        7: Form((BYTES_TOO, LISTED), 2),
         14: Form((BYTES_TOO, LISTED), 2, {"allowzero": FLAG}),
     },
-    **{key: {13: Form((F, LISTED), 2)} for key in ("Squeeze", "Unsqueeze")},
+    "Shape": {7: Form((BYTES_TOO,), 1), 15: Form((BYTES_TOO,), 1, {"start": AXIS, "end": AXIS})},
+    **{
+        key: {
+            7: Form(((*BYTES_TOO, *LISTED),), 1, {"axes": axes}),
+            13: Form(((*BYTES_TOO, *LISTED), LISTED), least),
+        }
+        for key, least in (("Squeeze", 1), ("Unsqueeze", 2))
+    },
+    "Transpose": {7: Form((BYTES_TOO,), 1, {"perm": axes})},
 }

@@ -50,7 +50,7 @@ def _one_tap(node: Node, x: list[Row], source: Shape) -> list[Row]:
         channel = unit // math.prod(node.shape[1:])
         row = x[int(made.indices[start])] if start < end else nothing
         w = _weight(part, channel, part.weight.item(made.data[start]) if start < end else 0.0)
-        b = _constant(constants[0], channel) if constants else None
+        b = _constant(constants[0], unit, channel) if constants else None
         grows = math.ceil(growth((*part.factors, *part.moved)))
         grows *= math.ceil(growth(constants[0].factors)) if constants else 1
         table.append(_scaled(row, w, b, grows, not node.trailing))
@@ -69,8 +69,9 @@ def _weight(part: Part, channel: int, weight: float) -> Weight:
     return w, rounds
 
 
-def _constant(constant: Constant, channel: int) -> Weight:
-    b, rounds = Fraction(constant.value.item(channel)), 0
+def _constant(constant: Constant, unit: int, channel: int) -> Weight:
+    b = Fraction(constant.value.item(unit if constant.value.ndim == 3 else channel))
+    rounds = 0
     for factor in constant.factors:
         b, rounds = b * factor.value[channel], rounds + int(factor.roundings[channel])
     return b, rounds
@@ -152,6 +153,7 @@ def absorbs(network: Network, question: Question, name: str) -> None:
     node, table = next(found, (network.input, list[Row]()))
     if not table:
         raise Rejected("absorb.table", "its units depend on more than one place", name)
+    require(not question.box, "absorb.bytes", "the inputs are no bytes", name)
     require(not node.trailing, "absorb.factor", "its last factor may be applied elsewhere", name)
     for row in {*table}:
         told = [k for k, j in question.pairs if row[k] != row[j] or row[k][0] != row[k][1]]

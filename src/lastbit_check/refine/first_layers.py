@@ -161,6 +161,8 @@ def first_layers(frame: Frame) -> FirstLayers | None:
     if not chained or kinds[-4:] != ["sum", "silu", "sum", "silu"] or not frame.question.step:
         return None
     *scaled, one, two = [node.sum.parts for node in early if node.sum]
+    if frame.question.box or any(part.view for parts in (*scaled, one, two) for part in parts):
+        return None
     plain = len(scaled) == len(early) - 5 and all(len(p) == p[0].copies for p in scaled)
     if not plain or len(one) != 1 or len(two) != 1 or early[0].shape[0] != 1:
         return None

@@ -36,7 +36,7 @@ from lastbit_check.certificate import Together
 from lastbit_check.derive.columns import RADIUS_BITS, live_units
 from lastbit_check.derive.derivation import Cap, Derivation
 from lastbit_check.derive.ledger import difference
-from lastbit_check.operators.forms import Value
+from lastbit_check.operators.forms import Value, operands
 from lastbit_check.operators.layers import Layer
 from lastbit_check.operators.products import gate_roundings
 from lastbit_check.operators.sums import sum_underflow
@@ -105,7 +105,7 @@ def terms(derivation: Derivation, trunk: Trunk, name: str, pair: Iterable[int]) 
     frame, values = derivation.frame, derivation.values
     node, layer = frame.network.by_name[name], frame.settings[name].layer
     a = difference(frame.duals[name], (*pair,))
-    beta, read = Fix(2 * np.abs(a.n), a.e), [values[x] for x in node.inputs]
+    beta, read = Fix(2 * np.abs(a.n), a.e), operands(node, values)
     sources = [_affine(trunk, x, values[x]) for x in node.weighing]
     if layer:
         gains, given, rest = _gains(layer, beta, read)
@@ -169,8 +169,7 @@ def _gains(layer: Layer, beta: Fix, values: list[Value]) -> tuple[list[Fix], Fix
     In half units: a rounding of a term counts twice, and so does the whole.
     """
     each = [np.diff(part.w.indptr)[:, None] for part in layer.parts]
-    units = beta.n.shape[0]
-    constants = np.repeat(layer.constants.n[:, 0, 0], units // layer.shape[0], axis=0)
+    constants = layer.by_unit(layer.constants.n)
     count = (sum(each) + np.count_nonzero(constants, axis=1)[:, None]).astype(np.float64)
     inner = np.maximum(count - 2, 0)
     read = list[Fix]()
@@ -181,7 +180,7 @@ def _gains(layer: Layer, beta: Fix, values: list[Value]) -> tuple[list[Fix], Fix
         touched = heavy.T @ np.ones_like(beta.n) > 0
         read.append(half_roundings(Fix(gain.n + touched, gain.e + part.e)))
     given = half_roundings(Fix(beta.n * (inner + 2.0 * (count > 1)), beta.e))
-    own = np.repeat(layer.constant_roundings, units // layer.shape[0], axis=0)
+    own = layer.by_unit(layer.constant_roundings)
     alone = np.sum(constants * (inner + 2.0 * own), axis=1, keepdims=True)
     reaches, top = [x.magnitude for x in values], max(x.largest for x in values)
     mass = total(layer.spread(reaches), layer.bias_size).fit(30).reshape(-1, 1)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from lastbit.audit.exact import ExactNodes, columns
+from lastbit.audit.exact import ExactNodes, columns, operands
 from lastbit.audit.reference import reference
 from lastbit.audit.sums import TINY, Float64Array, Known
 from lastbit.graph import ByteArray
 from lastbit_check.derive.frame import Frame
-from lastbit_check.network import Exact, Factor, Network, Node, exact, product
+from lastbit_check.network import Exact, Factor, Network, Node, made_of, product
 
 MOST_SETS = 32
 EVALUATED = 2.0**-44
@@ -97,7 +98,7 @@ def expectations(frame: Frame, images: ByteArray) -> Expected:
     found.values[network.input.name] = Want(*(_shaped(network.input, v)
                                               for v in (first, first, 0 * first)))  # fmt: skip
     for node in network.nodes[1:]:
-        xs = [known[name] for name in node.inputs]
+        xs = operands(node, known)
         exact = nodes.exact(node, xs).value
         known[node.name] = Known(exact)
         size, slack = _room(nodes, node, xs, exact)
@@ -191,9 +192,10 @@ def _names(found: Expected, name: str) -> list[str]:
 def _adds(node: Node) -> bool:
     """Whether the constants of a sum add up to something."""
     assert node.sum is not None
-    none: Exact = exact(np.zeros(node.shape[0], np.float32))
-    each = [exact(c.value) * product(c.factors, node.shape[0]) for c in node.sum.constants]
-    return bool(np.any(sum(each, none) != 0))
+    units = math.prod(node.shape)
+    each = [made_of(c, node.shape) for c in node.sum.constants]
+    none: Exact = np.zeros(units, object)
+    return bool(np.any(sum((v.repeat(units // len(v)) for v in each), none) != 0))
 
 
 def _shaped(node: Node, values: Float64Array) -> Float64Array:

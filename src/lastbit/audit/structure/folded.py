@@ -47,7 +47,7 @@ def _fits(w: Float64Array, part: Part) -> bool:
 def _choices(part: Part) -> Iterator[tuple[tuple[Factor, ...], tuple[Factor, ...]]]:
     """Some of a part's own factors, and some of what it reads."""
     for own in _some(part.factors):
-        for moved in _some(part.moved):
+        for moved in _some(() if part.view else part.moved):
             yield own, moved
 
 

@@ -1,0 +1,66 @@
+"""What a question asks of a file: the map from bytes before it, softmax after it.
+
+Both become operators of the graph that is read, as if the file had them; so whatever a runtime may
+fold of them is covered, and so is a map that is computed step by step outside of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lastbit_check.onnxfile import FLOAT, UINT8, Declared, OnnxGraph, Operator
+from lastbit_check.question import Question
+from lastbit_check.verdict import require
+
+BYTES, STEP, PROBABILITIES = "lastbit.bytes", "lastbit.pixels.{}", "lastbit.probabilities"
+ENDS = ("Softmax", "LogSoftmax", "ArgMax")
+"""Operators after the logits."""
+
+
+def asked(graph: OnnxGraph, question: Question) -> OnnxGraph:
+    """The graph from the question's inputs to probabilities. Raises Rejected (rule model.input)."""
+    return _to_probabilities(_from_inputs(graph, question))
+
+
+def _from_inputs(graph: OnnxGraph, question: Question) -> OnnxGraph:
+    image, steps = graph.image, question.pixels
+    wanted = FLOAT if question.box or steps else UINT8
+    said = {
+        FLOAT: "float32: say how its pixels are made of bytes, or between which numbers they are",
+        UINT8: "bytes, and the question is about other numbers",
+    }
+    what = said.get(image.element or 0, "neither bytes nor float32")
+    require(image.element == wanted, "model.input", f"the input is {what}")
+    if not steps:
+        return graph
+    ends = [*(STEP.format(k) for k in range(len(steps))), image.name]
+    made = [Operator("Cast", (BYTES,), ends[0], {"to": FLOAT})]
+    constants, places = dict(graph.constants), len(image.dims or ()) - 2
+    for k, step in enumerate(steps):
+        name = f"{STEP.format(k)}.constant"
+        values = np.array(step.constants, "<f4")
+        constants[name] = values.reshape(-1, *[1] * places) if values.size > 1 else values
+        made.append(Operator(step.op, (ends[k], name), ends[k + 1], {}))
+    new = Declared(BYTES, UINT8, image.dims)
+    _fresh(graph, [BYTES, *ends[:-1], *(name for o in made for name in o.inputs)])
+    return graph._replace(operators=[*made, *graph.operators], constants=constants, image=new)
+
+
+def _to_probabilities(graph: OnnxGraph) -> OnnxGraph:
+    last = next((o for o in graph.operators if o.name == graph.output_name), None)
+    if last is None or last.op == "Softmax":
+        return graph
+    operators, logits = graph.operators, graph.output_name
+    if last.op in ENDS:
+        operators, logits = [o for o in operators if o is not last], last.inputs[0]
+        classes = last.attributes.get("axis", -1) in (1, -1)
+        require(classes, "model.output", f"{last.op} over another axis than that of the classes")
+    _fresh(graph, [PROBABILITIES])
+    end = Operator("Softmax", (logits,), PROBABILITIES, {"axis": 1})
+    return graph._replace(operators=[*operators, end], output_name=PROBABILITIES)
+
+
+def _fresh(graph: OnnxGraph, names: list[str]) -> None:
+    """No name of a file begins like one of these."""
+    of_file = {graph.image.name, *graph.constants, *(o.name for o in graph.operators)}
+    require(not of_file & {*names}, "file.names", f"a name that is kept for questions: {names}")
