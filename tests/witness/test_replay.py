@@ -56,7 +56,7 @@ def test_a_witness_is_attained_at_every_number_of_threads(
     plain = replay(path, measure(path, image, (2, 1), 1), on=[kind()]).lower
     computed = kind.probabilities
 
-    def wavering(self: OnnxRuntime | PyTorch, model: Path, images: ByteArray) -> Float32Array:
+    def wavering(self: OnnxRuntime | PyTorch, model: Path, images: ImageArray) -> Float32Array:
         found = computed(self, model, images)  # pyright: ignore[reportArgumentType]
         return found * np.float32(0.5) if self.threads == THREADS[-1] else found
 
