@@ -63,7 +63,7 @@ def read_onnx(path: Model) -> Network:
     _check_input(file, question)
     with one_reading(where):
         graph = asked_of(file.graph, question)
-        found = _Reading(file, graph)
+        found = _Reading(file, graph, question)
     unsupported = unknown | found.unsupported
     if unsupported:
         raise _unsupported(unsupported, where)
@@ -83,11 +83,12 @@ Listed = dict[int, tuple[str, str]]
 class _Reading:
     """Every operator that the checker covers as a node, and what it does not cover."""
 
-    def __init__(self, file: OnnxFile, graph: OnnxGraph) -> None:
+    def __init__(self, file: OnnxFile, graph: OnnxGraph, question: Question) -> None:
         self.path, self.of_file = file.path, file.model.graph.node
         self.reader = reader_of(graph)
         image = self.reader.seen(graph.image.name).node
-        self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, ())}
+        ends = question.box or (0.0, 255.0)
+        self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, (), *ends)}
         self.unsupported: Listed = {}
         self.lost = set[str]()
         for operator in graph.operators:
