@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.audit.jax_network import jax_run
 from lastbit.float32 import execute_float64
 from lastbit.graph import Asked, Network, between, read_onnx
-from lastbit.witness.runtimes import OnnxRuntime, PyTorch, Reference
+from lastbit.runtimes import OnnxRuntime, PyTorch, Reference
+from lastbit.runtimes.jax_network import jax_run
 from lastbit_check.operators import seen
 from lastbit_check.operators.pooling import MaxKind
 from lastbit_check.question import LAST_BIT, Box, Step
@@ -75,7 +75,7 @@ def test_a_pool_that_forgets_a_unit_is_found_out(
     def first_tap(setting: object, x: object) -> object:
         return right(replace(setting, taps=setting.taps[:1]), x)  # type: ignore[type-var,attr-defined]
 
-    right = MaxKind._over  # noqa: SLF001
+    right = MaxKind._over
     monkeypatch.setattr(MaxKind, "_over", staticmethod(first_tap))
     assert _exceeded(tmp_path, "MaxPool")
 

@@ -15,8 +15,8 @@ import pytest
 from lastbit.certificate import draft
 from lastbit.graph import read_onnx
 from lastbit.hints import hints_for
+from lastbit.runtimes import OnnxRuntime, Reference
 from lastbit.witness import measure
-from lastbit.witness.runtimes import OnnxRuntime, Reference
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import parse
 from lastbit_check.check import check

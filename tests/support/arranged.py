@@ -6,9 +6,10 @@ Bytes in and probabilities out; or float32 numbers in and logits out, for other 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 Sizes = tuple[int, ...]
 
@@ -16,9 +17,11 @@ Sizes = tuple[int, ...]
 class ArrangedNetwork:
     """Rolls dice: each step makes one tensor of another, whose sizes (without batch) are known."""
 
-    def __init__(self, seed: int, *, bytes_in: bool = True, steps: int = 6, opset: int = 17) -> None:
+    def __init__(
+        self, seed: int, *, bytes_in: bool = True, steps: int = 6, opset: int = 17
+    ) -> None:
         self.random = np.random.default_rng(seed)
-        self.nodes, self.constants = list[object](), list[TensorProto]()
+        self.nodes, self.constants = list[NodeProto](), list[TensorProto]()
         self.sizes = dict[str, Sizes]()
         self.opset, self.bytes_in = opset, bytes_in
         self.shape = (int(self.random.integers(1, 3)), *map(int, self.random.integers(4, 7, 2)))
@@ -58,7 +61,7 @@ class ArrangedNetwork:
         path.write_bytes(self.model().SerializeToString())
         return path
 
-    def op(self, kind: str, inputs: list[str], sizes: Sizes, **attributes: object) -> str:
+    def op(self, kind: str, inputs: list[str], sizes: Sizes, **attributes: Any) -> str:
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         self.sizes[name] = tuple(int(n) for n in sizes)
@@ -170,9 +173,14 @@ class ArrangedNetwork:
 
     def alike(self, x: str) -> str:
         """A tensor that can stand beside it, itself or a part of another one."""
-        names = [name for name, sizes in self.sizes.items() if name != "image"
-                 and len(sizes) == len(self.sizes[x])
-                 and all(n in (1, m) for n, m in zip(sizes, self.sizes[x], strict=True))]  # fmt: skip
+        full = self.sizes[x]
+        names = [
+            name
+            for name, sizes in self.sizes.items()
+            if name != "image"
+            and len(sizes) == len(full)
+            and all(n in (1, m) for n, m in zip(sizes, full, strict=True))
+        ]
         return str(self.random.choice(names))
 
     def minus(self, x: str) -> str:

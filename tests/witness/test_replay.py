@@ -19,9 +19,9 @@ from lastbit.graph import (
     flip_last_bit,
     read_onnx,
 )
-from lastbit.witness import measure, read_witness, replay, runtimes, write_witness
+from lastbit.runtimes import THREADS, OnnxRuntime, PyTorch, Run, runtimes, thread_settings
+from lastbit.witness import measure, read_witness, replay, write_witness
 from lastbit.witness.replay import distance
-from lastbit.witness.runtimes import THREADS, OnnxRuntime, PyTorch, Run, thread_settings
 from support.networks import random_images, random_network
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from lastbit.files import write_whole
 from lastbit.hints.branches import NO_BRANCHING, Branching, branched
-from lastbit.hints.parts import Division, divided
+from lastbit.hints.breakdown import Division, divided
 from lastbit.hints.together import taken_together
 from lastbit.methods.norms import Norms
 from lastbit.progress import Progress, counted, silent

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from lastbit.hints.parts import losses, shares
+from lastbit.hints.breakdown import losses, shares
 from lastbit_check.certificate import Together
 from lastbit_check.derive.columns import Spread, spreads
 from lastbit_check.derive.conclude import Balance, Claim
