@@ -19,11 +19,10 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from lastbit.hints.parts import losses, shares
 from lastbit_check.certificate import Together
-from lastbit_check.derive.columns import Spread, spreads
+from lastbit_check.derive.columns import Held, Spread, spreads
 from lastbit_check.derive.conclude import Balance, Claim
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.derive.ledger import ROUNDING
@@ -122,7 +121,7 @@ def _with_columns(derivation: Derivation, nodes: list[Node]) -> Derivation | Non
     if not bases or not nodes:
         return None
     cores = frame.kept_cores(bases[0])
-    rows = {name: list[csr_array]() for n in nodes for name in (n.name, *n.weighing)}
+    rows = {name: list[Held]() for n in nodes for name in (n.name, *n.weighing)}
     sums = dict[str, list[Spread]]()
     try:
         spreads([n for n in frame.network.computed if n.name in cores], bases[0], cores,

@@ -13,7 +13,6 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, most
 from lastbit_check.certificate import Hints
@@ -26,7 +25,7 @@ from lastbit_check.derive.changes import (
     first_changes,
     masked,
 )
-from lastbit_check.derive.columns import Spread, spreads
+from lastbit_check.derive.columns import Held, Spread, spreads
 from lastbit_check.derive.frame import Frame, frame_of
 from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side, weighed
 from lastbit_check.network import Network, Node
@@ -75,7 +74,7 @@ class Derivation:
     remainders: Mapping[str, Mapping[str, Fix]]
     reach: Mapping[str, reach.Reach]
     ledger: Ledger
-    columns: Mapping[str, list[csr_array]]
+    columns: Mapping[str, list[Held]]
     radius: list[Fix]
     own: Mapping[str, Fix]
     caps: tuple[Cap, ...] = ()
@@ -94,7 +93,7 @@ class _State:
     )
     reach: dict[str, reach.Reach] = field(default_factory=dict[str, reach.Reach])
     spreads: dict[str, list[Spread]] = field(default_factory=dict[str, list[Spread]])
-    columns: dict[str, list[csr_array]] = field(default_factory=dict[str, list[csr_array]])
+    columns: dict[str, list[Held]] = field(default_factory=dict[str, list[Held]])
     radius: list[Fix] = field(default_factory=list[Fix])
     own: dict[str, Fix] = field(default_factory=dict[str, Fix])
 
@@ -166,7 +165,7 @@ def _based(frame: Frame, state: _State, node: Node) -> None:
     value, bounds = state.values[node.name], [state.moves[name][node.name] for name in EXECUTIONS]
     units = math.prod(node.shape)
     radius = [b.error.reshape(units, -1) for b in (value.bound, *bounds)]
-    kept = {name: list[csr_array]() for name in _shared(frame)} if not state.radius else {}
+    kept = {name: list[Held]() for name in _shared(frame)} if not state.radius else {}
     cores = frame.kept_cores(node)
     spreads([n for n in frame.network.computed if n.name in cores], node, cores, radius,
             state.spreads, kept)  # fmt: skip
