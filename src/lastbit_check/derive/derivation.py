@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, most
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, matmul_up, most
 from lastbit_check.certificate import Hints
 from lastbit_check.derive import reach
 from lastbit_check.derive.changes import (
@@ -27,7 +27,7 @@ from lastbit_check.derive.changes import (
 )
 from lastbit_check.derive.columns import Held, Spread, spreads
 from lastbit_check.derive.frame import Frame, frame_of
-from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side, weighed
+from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side
 from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value, nothing
@@ -151,11 +151,12 @@ def _early(frame: Frame, state: _State, ledger: Ledger) -> None:
 
 def _largest(bound: Bound) -> Bound:
     """Of all places (C, H, W, 1)."""
-    return Bound(*(Fix(np.max(x.n, axis=3, keepdims=True), x.e) for x in bound))
+    parts = (bound.error, bound.spread)
+    return Bound(*(Fix(np.max(x.n, axis=3, keepdims=True), x.e) for x in parts))
 
 
 def _both(one: Bound, other: Bound) -> Bound:
-    return Bound(*(most(x, y) for x, y in zip(one, other, strict=True)))
+    return Bound(most(one.error, other.error), most(one.spread, other.spread))
 
 
 def _based(frame: Frame, state: _State, node: Node) -> None:
@@ -190,8 +191,8 @@ def _shared(frame: Frame) -> set[str]:
 def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
     """What the roundings of two runs cost, of all units."""
     noise = both_runs(state.values[node.name].noise)
-    ledger.effects[Entry(ANY_TWO, ROUNDING, node.name)] = weighed(
-        frame.duals[node.name], frame.pairs, noise
+    ledger.effects[Entry(ANY_TWO, ROUNDING, node.name)] = matmul_up(
+        frame.duals[node.name].weights, noise
     )
 
 
@@ -226,7 +227,7 @@ def _later(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
             seen = reach.anywhere(seen)
         known = state.spreads[node.name][1 + k] if node.name in state.spreads else None
         moves[node.name] = bounded(change, value, 2.0, seen, known)
-        bend = masked(change.bend, seen)
+        bend = masked(change.bend, seen, node.shape)
         state.remainders[name][node.name] = bend
         radius = moves[node.name].radius
-        ledger.effects.update(booked(frame, node, ledger.pairs, name, bend, radius))
+        ledger.effects.update(booked(frame, node, name, bend, radius))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +25,14 @@ Before = tuple[Fraction, Fraction]
 """What bounds a value without its trailing factors: a number, and a factor on its magnitude."""
 
 
-class Bound(NamedTuple):
+@dataclass(frozen=True)
+class Bound:
     """Half widths (C, H, W, K): what has gathered since the last base, and what bases make."""
 
     error: Fix
     spread: Fix
 
-    @property
+    @cached_property
     def radius(self) -> Fix:
         """Both together."""
         return total(self.error, self.spread)
@@ -48,13 +50,13 @@ class Value:
     noise: Fix
     before: Before = (Fraction(0), Fraction(1))
 
-    @property
+    @cached_property
     def interval(self) -> tuple[Fix, Fix]:
         """Lower and upper bound of the computed value (C, H, W, 1)."""
         r = self.bound.radius
         return -total(-self.c, r), total(self.c, r)
 
-    @property
+    @cached_property
     def magnitude(self) -> Fix:
         """Upper bound of |x| (C, H, W, 1)."""
         return total(self.c.abs(), self.bound.radius)
