@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -110,7 +111,7 @@ class Balance:
     def _sparse(self) -> dict[str, Matrix]:
         """The same where it is sparse."""
         return {
-            name: csr_array(mask.astype(np.float64))
+            name: cast("csr_array", csr_array(mask, dtype=np.float64))
             for name, mask in self._reach.items()
             if mask is not None and SPARSE * np.count_nonzero(mask) < mask.size
         }

@@ -55,6 +55,7 @@ class Affine(NamedTuple):
     error: Fix
 
 
+Forms = tuple[Ints, Ints, Fraction]  # as `gathered` returns them
 Terms = tuple[list[tuple[Fix, Affine]], Fraction]  # forms by their weights (units, 1), the rest
 
 
@@ -85,7 +86,7 @@ def taken_together(derivation: Derivation) -> Derivation:
     trunk, caps = trunk_of(derivation), list[Cap]()
     for hint in hints.values():
         terms = terms_of(derivation, trunk, hint)
-        most = bound(terms, trunk.widths, hint)
+        most = bound(gathered(terms, trunk.widths), hint)
         pair = derivation.ledger.pairs[derivation.ledger.row(hint.pair)]
         caps.append(Cap((*hint.executions,), pair, frozenset(hint.nodes), most))
     return replace(derivation, caps=(*caps,))
@@ -124,7 +125,7 @@ def _affine(trunk: Trunk, name: str, value: Value) -> Affine:
     return Affine(trunk.rows[name], np.ldexp(c.n, -c.e).ravel(), error.reshape(-1, 1))
 
 
-def gathered(terms: list[Terms], radius: Ints) -> tuple[Ints, Ints, Fraction]:
+def gathered(terms: list[Terms], radius: Ints) -> Forms:
     """The distinct forms B (n, N + 1), their weights g (n,), and what is not weighed by forms.
 
     A form is divided by a power of two, by which its weight is multiplied.
@@ -150,9 +151,12 @@ def gathered(terms: list[Terms], radius: Ints) -> tuple[Ints, Ints, Fraction]:
     return np.stack([*map(np.frombuffer, gains)]), np.array([*gains.values()]), rest
 
 
-def bound(terms: list[Terms], radius: Ints, hint: Together) -> Fraction:
-    """Upper bound, over all images, of the sum of the nodes' roundings times their weights."""
-    forms, gains, rest = gathered(terms, radius)
+def bound(of: Forms, hint: Together) -> Fraction:
+    """Upper bound, over all images, of the sum of the nodes' roundings times their weights.
+
+    The forms are overwritten.
+    """
+    forms, gains, rest = of
     fits = (len(hint.rows), len(hint.columns)) == forms.shape
     require(fits and len(forms) <= MOST_ROWS, "together.shape", f"{forms.shape}")
     positive = all(2.0**-200 < scale < 2.0**200 for scale in (*hint.rows, *hint.columns))
