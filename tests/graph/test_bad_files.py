@@ -264,7 +264,9 @@ UNSUPPORTED: dict[str, tuple[Callable[[ModelProto], object], str]] = {
         "ReduceMean over the axes [0]",
     ),
     "images as channels": (
-        lambda m: insert(m, "conv", helper.make_node("Transpose", [], ["r"], "r", perm=[1, 0, 2, 3])),
+        lambda m: insert(
+            m, "conv", helper.make_node("Transpose", [], ["r"], "r", perm=[1, 0, 2, 3])
+        ),
         "Transpose to the axes [1, 0, 2, 3]",
     ),
     "cast back": (

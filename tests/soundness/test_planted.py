@@ -117,8 +117,8 @@ def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
     """|b . D_0| a fifth too small."""
     booked = changes.booked
 
-    def weaker(frame: Any, node: Node, pairs: Any, aspect: str, *x: Fix) -> dict[Entry, Fix]:
-        effects = booked(frame, node, pairs, aspect, *x)
+    def weaker(frame: Any, node: Node, aspect: str, *x: Fix) -> dict[Entry, Fix]:
+        effects = booked(frame, node, aspect, *x)
         if node.op == "input":
             entry = Entry(aspect, REMAINDER, node.name)
             effects[entry] = Fix(np.floor(effects[entry].n * 0.8), effects[entry].e)

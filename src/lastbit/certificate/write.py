@@ -25,7 +25,7 @@ from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
 from lastbit_check.certificate import Hints, Tree
-from lastbit_check.check import Derived, claim_of, claimed, network_in
+from lastbit_check.check import Derived, claim_of, claimed, concluded, network_in
 from lastbit_check.derive.derivation import Derivation, derived
 from lastbit_check.derive.frame import frame_of
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Question
@@ -69,7 +69,7 @@ def draft(
     if 0 < claims[SAME_PROGRAM].upper < 1:
         trees = branched(derivation, claims, branching, progress=progress)
         derivation = _with_trees(taken_together(derivation, claims), trees)
-    found = claimed(derivation)
+    found = concluded(derivation)
     hints = derivation.frame.hints
     fields: dict[str, Any] = {
         "format": form.FORMAT,
