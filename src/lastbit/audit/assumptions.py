@@ -18,8 +18,9 @@ from lastbit.audit.reference import Float64Array, FunctionName, Reference, refer
 from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
 from lastbit_check.arithmetic.binary32 import UNIT
-from lastbit_check.certificate import ASSUMPTIONS
+from lastbit_check.assumptions import OF_EVERY_NETWORK
 from lastbit_check.derive.conclude import EXP_ERROR
+from lastbit_check.operators import KINDS
 from lastbit_check.operators.curves import (
     AT_ZERO,
     ERROR_AT_ZERO,
@@ -35,7 +36,8 @@ _DOWN = 1 - 2.0**-40
 
 def assumption(function: FunctionName) -> str:
     """The name, in certificates, of what is assumed of a function."""
-    (name,) = (name for name in ASSUMPTIONS if name.startswith(f"{function}-"))
+    everything = (*OF_EVERY_NETWORK, *(name for kind in KINDS.values() for name in kind.assumed))
+    (name,) = (name for name in everything if name.startswith(f"{function}-"))
     return name
 
 

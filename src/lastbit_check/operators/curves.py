@@ -46,7 +46,7 @@ Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
 class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
-    ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
+    ``error`` is what is ``assumed``, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
     |f''| by 2^-turn; None where there is a kink.
     """
 
@@ -56,6 +56,7 @@ class CurveKind:
     grows: bool
     at_zero: Fix
     turn: int | None
+    assumed: tuple[str, ...] = ()
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
@@ -165,6 +166,7 @@ KINDS = {
         True,
         Fix(np.zeros(1), ZERO_GRID),
         1,
+        ("silu-absolute-6u|z|-3u|z|-u|z|/16",),
     ),
     "sigmoid": CurveKind(
         partial(enclosed, SIGMOID),
@@ -173,6 +175,7 @@ KINDS = {
         False,
         Fix(_HALF, 40),
         3,
+        ("sigmoid-absolute-4u-2u-u/16",),
     ),
 }
 FORMS = {"Sigmoid": {13: UNARY}}

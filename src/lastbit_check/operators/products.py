@@ -38,6 +38,7 @@ class GateKind:
     """
 
     hinted = frozenset({"slopes", "together"})
+    assumed = ()
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         x, s = sources
