@@ -8,7 +8,7 @@ only renames a value, for the checker too, makes none.
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from lastbit.operators import affine, curves, linear, products, relu, softmax
+from lastbit.operators import affine, curves, hard, linear, products, relu, softmax
 from lastbit.operators.affine import Add as Add, Affine as Affine, BatchNorm as BatchNorm
 from lastbit.operators.base import Curve as Curve, Float64Array, Node as Node, Read as Read
 from lastbit.operators.curves import Sigmoid as Sigmoid, Silu as Silu
@@ -17,7 +17,7 @@ from lastbit.operators.linear import Linear as Linear, Mean as Mean
 from lastbit.operators.products import Gate as Gate
 from lastbit.operators.softmax import Softmax as Softmax
 
-OPERATORS: tuple[ModuleType, ...] = (affine, curves, linear, products, relu, softmax)
+OPERATORS: tuple[ModuleType, ...] = (affine, curves, hard, linear, products, relu, softmax)
 READERS: Mapping[str, Callable[[Read], Node]] = {
     name: read for operator in OPERATORS for name, read in operator.READERS.items()
 }

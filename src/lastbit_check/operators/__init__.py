@@ -11,6 +11,7 @@ from lastbit_check.files.operators import Form
 from lastbit_check.operators import (
     affine,
     curves,
+    hard,
     linear,
     products,
     relu,
@@ -22,7 +23,7 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, curves, linear, products, relu, renaming, softmax, sums),
+    *(affine, curves, hard, linear, products, relu, renaming, softmax, sums),
 )
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}

@@ -1,4 +1,4 @@
-"""Mul: SiLU where it is x sigmoid(x), a gate of another two nodes, a factor with a constant."""
+"""Mul: x sigmoid(x) is SiLU, HardSwish likewise; others are a gate, or a factor with a constant."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from lastbit_check.operators.kinds import Core, Setting
 from lastbit_check.operators.reading import Reader, Rule, made
 from lastbit_check.verdict import require
 
+OF_ONE = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
+"""What the product of a node and such a curve of it is."""
+
 
 def product(_: Reader, o: Operator, a: Node, b: Node) -> Node:
     """The product of two nodes."""
     for x, s in ((a, b), (b, a)):
-        if s.op == "sigmoid" and s.inputs == (x.name,):
-            return made(o, "silu", x)
+        if s.op in OF_ONE and s.inputs == (x.name,):
+            return made(o, OF_ONE[s.op], x)
     x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
     right = s.shape == (x.shape[0], 1, 1)
     require(right, "model.shape", f"of shapes {a.shape} and {b.shape}")
