@@ -12,6 +12,7 @@ from lastbit.operators import (
     affine,
     arranging,
     curves,
+    hard,
     linear,
     pooling,
     products,
@@ -27,7 +28,7 @@ from lastbit.operators.products import Gate as Gate
 from lastbit.operators.softmax import Softmax as Softmax
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, curves, linear),
+    *(affine, arranging, curves, hard, linear),
     *(pooling, products, relu, softmax),
 )
 READERS: Mapping[str, Callable[[Read], Node]] = {

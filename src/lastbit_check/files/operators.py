@@ -85,10 +85,9 @@ def legal(graph: OnnxGraph, table: Forms) -> Elements:
         if o.op in table:
             forms = table[o.op]
             with at(o.name):
-                known = [since for since in forms if since <= graph.opset]
-                require(known, "model.opset", f"{o.op} of operator set {graph.opset}")
-                form = forms[max(known)]
-                _check(o, form, elements)
+                since = max((n for n in forms if n <= graph.opset), default=0)
+                require(since > 0, "model.operator", f"no {o.op} in operator set {graph.opset}")
+                _check(o, forms[since], elements)
                 elements[o.name] = _made(o, elements, constants)
     return elements
 

@@ -13,6 +13,7 @@ from lastbit_check.operators import (
     arranging,
     constants,
     curves,
+    hard,
     linear,
     pooling,
     products,
@@ -25,7 +26,7 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, constants, curves, linear),
+    *(affine, arranging, constants, curves, hard, linear),
     *(pooling, products, relu, renaming, softmax, sums),
 )
 RULES: dict[str, Rule] = {}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import diags_array
 
-from lastbit_check.arithmetic.binary32 import UNIT_BITS, underflow
+from lastbit_check.arithmetic.binary32 import CEILING, UNIT_BITS, underflow
 from lastbit_check.arithmetic.enclosure import (
     SIGMOID,
     SIGMOID_SLOPE,
@@ -32,6 +32,7 @@ from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.forms import Bound, Change, Made, Value, line, reduced
 from lastbit_check.operators.kinds import Core, Setting
 from lastbit_check.operators.reading import Reader, Rule, made
+from lastbit_check.verdict import require
 
 SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
 NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
@@ -46,8 +47,9 @@ Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
 class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
-    ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
-    |f''| by 2^-turn; None where there is a kink.
+    ``error`` is what is ``assumed``, of |z| if it ``grows``; where it is ``precise``, less near 0.
+    ``at_zero`` is f(0). ``turn`` bounds |f''| by 2^-turn; None where there is a kink. What runtimes
+    compute on the way is finite where |z| <= ``most``.
     """
 
     values: Enclosure
@@ -56,11 +58,15 @@ class CurveKind:
     grows: bool
     at_zero: Fix
     turn: int | None
+    assumed: tuple[str, ...] = ()
+    precise: bool = False
+    most: Fraction = CEILING
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         """Slopes on the hull of the range and 0, for the value itself."""
         (z,) = sources
+        require(z.largest <= self.most, "finite.values", "a value may overflow on the way")
         (lo, hi), m = z.interval, setting.slope
         size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
         noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
@@ -108,7 +114,7 @@ class CurveKind:
 
         Within u/16 + 2^-29 of 1/2 there is no other than 1/2.
         """
-        if self.grows:
+        if self.grows or not self.precise:
             return np.zeros(z.c.n.shape[:3], np.bool_)
         magnitude = z.magnitude
         limit = AT_ZERO * Fraction(2) ** magnitude.e
@@ -120,8 +126,10 @@ class CurveKind:
 
     def _assumed(self, reach: Fix) -> Fix:
         """The assumed error, a multiple of u / 16, of a function read where |z| <= reach."""
-        near = self.error / 2 if reach.largest() <= NEAR_ZERO else self.error
-        units = ERROR_AT_ZERO if reach.largest() <= AT_ZERO else near
+        units = self.error
+        if self.precise:
+            near = self.error / 2 if reach.largest() <= NEAR_ZERO else self.error
+            units = ERROR_AT_ZERO if reach.largest() <= AT_ZERO else near
         return Fix(np.array(float(units * 16)), UNIT_BITS + 4)
 
 
@@ -165,6 +173,8 @@ KINDS = {
         True,
         Fix(np.zeros(1), ZERO_GRID),
         1,
+        ("silu-absolute-6u|z|-3u|z|-u|z|/16",),
+        precise=True,
     ),
     "sigmoid": CurveKind(
         partial(enclosed, SIGMOID),
@@ -173,6 +183,8 @@ KINDS = {
         False,
         Fix(_HALF, 40),
         3,
+        ("sigmoid-absolute-4u-2u-u/16",),
+        precise=True,
     ),
 }
 FORMS = {"Sigmoid": {7: UNARY}}

@@ -97,14 +97,19 @@ def _curve(function: Callable[[Any], Any]) -> Callable[..., Traced]:
     return rule
 
 
-def _maximum(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """The larger one of a value and a constant: only inside of a softmax, where it is no bound."""
-    variable = [x for x in xs if not x.constant]
-    if len(variable) != 1:
-        found.tracing.refuse(what, "the larger one of two values")
-        return xs[0]
-    fixed = next(x for x in xs if x.constant)
-    return found.tracing.curved(what, lambda v: np.maximum(v, fixed.value), variable[0])
+def _clipped(apply: Callable[[list[np.ndarray]], np.ndarray]) -> Callable[..., Traced]:
+    """The larger or smaller one of a value and constants."""
+
+    def rule(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+        variable = [k for k, x in enumerate(xs) if not x.constant]
+        if len(variable) != 1:
+            found.tracing.refuse(what, "the larger or smaller one of two values")
+            return xs[0]
+        (k,) = variable
+        before, after = ([x.value for x in some] for some in (xs[:k], xs[k + 1 :]))
+        return found.tracing.curved(what, lambda v: apply([*before, v, *after]), xs[k])
+
+    return rule
 
 
 def _reduced(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
@@ -193,7 +198,9 @@ RULES: dict[str, Callable[..., Traced]] = {
     "negate": _negated,
     "multiply": _times,
     "divide": _divided,
-    "maximum": _maximum,
+    "maximum": _clipped(np.maximum.reduce),
+    "minimum": _clipped(np.minimum.reduce),
+    "clamp": _clipped(lambda v: np.clip(v[1], v[0], v[2])),
     "exponential": _curve(np.exp),
     "logistic": _curve(float64_of(Sigmoid)),
     "tanh": _curve(np.tanh),

@@ -17,6 +17,7 @@ from lastbit.audit.structure.kernels import (
 )
 from lastbit.audit.structure.tracing import Traced, Tracing
 from lastbit.operators import NAMED, float64_of
+from lastbit.operators.hard import SIXTH
 from lastbit.runtimes.onnx_runtime import session_of
 
 NCHWC = "com.microsoft.nchwc"
@@ -91,6 +92,7 @@ def _activated(t: Tracing, what: str, made: Traced, options: dict[str, Any]) -> 
     if name not in CURVED:
         t.refuse(what, f"the activation {name}")
         return []
+    _plain(t, what, name, options.get("activation_params", []))
     return [t.curved(f"{what} {name}", CURVED[name], made)]
 
 
@@ -199,13 +201,21 @@ def _mean(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> T
 
 CURVED = {name: float64_of(curve) for name, curve in NAMED.items()}
 """The curves that are operators of the file format."""
+PARAMETERS: dict[str, list[float]] = {"HardSigmoid": [float(SIXTH), 0.5]}
 
 
 def _curve(name: str) -> Callable[..., Traced]:
-    def rule(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    def rule(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+        _plain(t, what, name, [options[k] for k in ("alpha", "beta") if k in options])
         return t.curved(what, CURVED[name], xs[0])
 
     return rule
+
+
+def _plain(t: Tracing, what: str, name: str, given: list[float]) -> None:
+    """The parameters are those of the one function of this name that is read."""
+    if given != PARAMETERS.get(name, []):
+        t.refuse(what, f"{name} with the parameters {given}")
 
 
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
