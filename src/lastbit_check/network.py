@@ -84,7 +84,8 @@ class Node:
     """``op`` is the name of a kind (operators/): input, sum, silu, sigmoid, gate, softmax.
 
     ``rank`` is 4 for a tensor (N, C, H, W), 2 for (N, C), whose ``shape`` is (C, 1, 1).
-    ``trailing`` are the factors by which the whole value is multiplied last.
+    ``trailing`` are the factors by which the whole value is multiplied last; ``parameters`` (C,)
+    are those of a curve.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Node:
     rank: int = 4
     sum: Sum | None = None
     trailing: tuple[Factor, ...] = ()
+    parameters: tuple[F32, ...] = ()
 
     @property
     def weighing(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.audit.assumptions import allowed_anywhere
+from lastbit.audit.assumptions import allowed_of
 from lastbit.audit.exact import ExactNodes, columns, spread
 from lastbit.audit.sums import UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
@@ -140,7 +140,7 @@ class NetworkJudge:
                 return np.stack([made.allowed(xs, whole, k) for k in images], axis=1)
             case name if name in CURVES:
                 z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
-                return allowed_anywhere(CURVES[name].function, np.abs(z) + off)
+                return allowed_of(node, np.abs(z) + off)
             case "gate":
                 s = xs[1].reach
                 weight, _ = gate_roundings(node, Fraction(1), _value(1.0))

@@ -106,7 +106,7 @@ class _Reading:
             raise ModelError(str(error), where=str(self.path)) from error
         made = self.reader.values[o.name]
         if o.op in READERS and isinstance(made, NormalNode):
-            values = (self.reader.values[name] for name in o.inputs)
+            values = (self.reader.values[name] for name in o.inputs if name)
             names = tuple(value.name for value in values if isinstance(value, NormalNode))
             self.nodes[o.name] = READERS[o.op](Read(o, names, made, self.reader))
 

@@ -8,7 +8,7 @@ only renames a value, for the checker too, makes none.
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from lastbit.operators import affine, curves, hard, linear, products, relu, softmax
+from lastbit.operators import affine, clip, curves, hard, leaky, linear, products, relu, softmax
 from lastbit.operators.affine import Add as Add, Affine as Affine, BatchNorm as BatchNorm
 from lastbit.operators.base import Curve as Curve, Float64Array, Node as Node, Read as Read
 from lastbit.operators.curves import Sigmoid as Sigmoid, Silu as Silu
@@ -16,8 +16,11 @@ from lastbit.operators.image import Input as Input
 from lastbit.operators.linear import Linear as Linear, Mean as Mean
 from lastbit.operators.products import Gate as Gate
 from lastbit.operators.softmax import Softmax as Softmax
+from lastbit_check.network import Node as NormalNode
 
-OPERATORS: tuple[ModuleType, ...] = (affine, curves, hard, linear, products, relu, softmax)
+OPERATORS: tuple[ModuleType, ...] = (
+    *(affine, clip, curves, hard, leaky, linear, products, relu, softmax),
+)
 READERS: Mapping[str, Callable[[Read], Node]] = {
     name: read for operator in OPERATORS for name, read in operator.READERS.items()
 }
@@ -26,6 +29,11 @@ CURVES: Mapping[str, type[Curve]] = {
 }
 NAMED: Mapping[str, type[Curve]] = {curve.onnx: curve for curve in CURVES.values() if curve.onnx}
 """The curves that are one operator of the file format, by its name."""
+
+
+def curve_of(node: NormalNode) -> Curve:
+    """What executes a curve of the checker's normal form."""
+    return CURVES[node.op](node.name, node.shape, node.inputs, node.parameters)
 
 
 def float64_of(curve: type[Curve]) -> Callable[[Float64Array], Float64Array]:

@@ -182,6 +182,12 @@ class OnnxBuilder:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def constant(self, name: str, values: ArrayLike) -> str:
+        """A constant of any shape, that of a number included."""
+        array = np.array(values, np.float32, order="C")
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
     def operator(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Any operator of ONNX's, by its name."""
         if operator in ("Flatten", "Gemm") or inputs[0] in self._flat:

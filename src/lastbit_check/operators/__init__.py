@@ -10,8 +10,10 @@ from types import ModuleType
 from lastbit_check.files.operators import Form
 from lastbit_check.operators import (
     affine,
+    clip,
     curves,
     hard,
+    leaky,
     linear,
     products,
     relu,
@@ -23,7 +25,7 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, curves, hard, linear, products, relu, renaming, softmax, sums),
+    *(affine, clip, curves, hard, leaky, linear, products, relu, renaming, softmax, sums),
 )
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}

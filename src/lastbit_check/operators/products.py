@@ -26,7 +26,7 @@ def product(_: Reader, o: Operator, a: Node, b: Node) -> Node:
     """The product of two nodes."""
     for x, s in ((a, b), (b, a)):
         if s.op in OF_ONE and s.inputs == (x.name,):
-            return made(o, OF_ONE[s.op], x)
+            return made(o, OF_ONE[s.op], x, parameters=s.parameters)
     x, s = (a, b) if b.shape[1:] == (1, 1) else (b, a)
     right = s.shape == (x.shape[0], 1, 1)
     require(right, "model.shape", f"of shapes {a.shape} and {b.shape}")

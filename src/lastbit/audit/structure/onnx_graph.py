@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from lastbit.operators.hard import SIXTH
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
 COPIES = ("Cast", "Identity", "Dropout", "ReorderInput", "ReorderOutput")
-ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum")
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum", "LeakyRelu", "Clip")
 
 
 @dataclass
@@ -72,6 +72,11 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
             found.tracing.refuse(what, "no operator that is known here")
         return
     xs = [found.tensors[name] for name in node.input if name]
+    if node.op_type == "Clip":  # its bounds go by their places
+        named = zip((*node.input[1:], "", ""), NONE, strict=False)
+        options["bounds"] = [
+            float(found.tensors[name].value.ravel()[0]) if name else other for name, other in named
+        ]
     blocked = any(name in found.blocked for name in node.input)
     if (node.domain == NCHWC and node.op_type != "ReorderOutput") or (
         blocked and (node.op_type in ELEMENTWISE or node.op_type in CURVED)
@@ -88,10 +93,13 @@ def _activated(t: Tracing, what: str, made: Traced, options: dict[str, Any]) -> 
     name = options.get("activation", b"").decode()
     if not name:
         return [made]
+    given = [*options.get("activation_params", [])]
+    if name in FUSED:
+        return [t.curved(f"{what} {name}", partial(FUSED[name], *given), made)]
     if name not in CURVED:
         t.refuse(what, f"the activation {name}")
         return []
-    _plain(t, what, name, options.get("activation_params", []))
+    _plain(t, what, name, given)
     return [t.curved(f"{what} {name}", CURVED[name], made)]
 
 
@@ -217,6 +225,29 @@ def _plain(t: Tracing, what: str, name: str, given: list[float]) -> None:
         t.refuse(what, f"{name} with the parameters {given}")
 
 
+def _leaky(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    """LeakyRelu, or PRelu with its slopes."""
+    slopes = xs[1].value if len(xs) > 1 else options.get("alpha", 0.01)
+    return t.curved(what, partial(leaky, slopes), xs[0])
+
+
+def _clip(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    return t.curved(what, lambda v: np.clip(v, *options["bounds"]), xs[0])
+
+
+def leaky(slopes: Any, v: Any) -> Any:
+    """A number where it is positive, else times a slope."""
+    return np.where(v >= 0, v, slopes * v)
+
+
+NONE = (-np.inf, np.inf)
+FUSED: dict[str, Callable[..., Any]] = {
+    "LeakyRelu": leaky,
+    "Clip": lambda low, high, v: np.clip(v, low, high),
+}
+"""Activations by their parameters and a value."""
+
+
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
     """The product of z and sigmoid(alpha z): step by step, as each may be a node."""
     scaled, alpha = xs[0], options.get("alpha", 1.702)
@@ -251,6 +282,9 @@ RULES: dict[tuple[str, str], Callable[..., Traced]] = {
     (NCHWC, "GlobalAveragePool"): _mean,
     ("", "ReduceMean"): _mean,
     **{("", name): _curve(name) for name in CURVED},
+    ("", "LeakyRelu"): _leaky,
+    ("", "PRelu"): _leaky,
+    ("", "Clip"): _clip,
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,
 }
