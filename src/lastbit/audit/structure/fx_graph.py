@@ -196,7 +196,7 @@ RULES: dict[str, tuple[Callable[..., Any], bool]] = {
     "mul.Tensor": (_times, False),
     "div.Tensor": (_divided, False),
     "neg.default": (_curve(np.negative), False),
-    **{curve.aten: (_curve(float64_of(curve)), False) for curve in CURVES.values()},
+    **{c.aten: (_curve(float64_of(c)), False) for c in CURVES.values() if c.aten},
     "clamp_min.default": (_clipped(np.maximum), False),
     "clamp_max.default": (_clipped(np.minimum), False),
     "exp.default": (_curve(np.exp), False),

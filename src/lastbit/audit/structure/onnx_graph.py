@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from lastbit.audit.structure.kernels import (
     filter_without_blocks,
     softmax,
 )
+from lastbit.audit.structure.onnx_curves import CURVE_RULES, CURVED, NONE, activated
 from lastbit.audit.structure.tracing import Traced, Tracing
-from lastbit.operators import NAMED, float64_of
-from lastbit.operators.hard import SIXTH
 
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
@@ -84,23 +83,8 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
         found.blocked.add(node.output[0])
     elif blocked and node.op_type != "ReorderOutput":
         found.tracing.refuse(what, "it reads numbers in blocks of channels")
-    for made in _activated(found.tracing, what, rule(found.tracing, what, xs, options), options):
+    for made in activated(found.tracing, what, rule(found.tracing, what, xs, options), options):
         found.tensors[node.output[0]] = made
-
-
-def _activated(t: Tracing, what: str, made: Traced, options: dict[str, Any]) -> list[Traced]:
-    """What the activation that is fused to an operator makes of its result."""
-    name = options.get("activation", b"").decode()
-    if not name:
-        return [made]
-    given = [*options.get("activation_params", [])]
-    if name in FUSED:
-        return [t.curved(f"{what} {name}", partial(FUSED[name], *given), made)]
-    if name not in CURVED:
-        t.refuse(what, f"the activation {name}")
-        return []
-    _plain(t, what, name, given)
-    return [t.curved(f"{what} {name}", CURVED[name], made)]
 
 
 def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -206,48 +190,6 @@ def _mean(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> T
     return t.linear(what, lambda v: v[0].mean(axis=(2, 3), keepdims=keep), (x,))
 
 
-CURVED = {name: float64_of(curve) for name, curve in NAMED.items()}
-"""The curves that are operators of the file format."""
-PARAMETERS: dict[str, list[float]] = {"HardSigmoid": [float(SIXTH), 0.5]}
-
-
-def _curve(name: str) -> Callable[..., Traced]:
-    def rule(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-        _plain(t, what, name, [options[k] for k in ("alpha", "beta") if k in options])
-        return t.curved(what, CURVED[name], xs[0])
-
-    return rule
-
-
-def _plain(t: Tracing, what: str, name: str, given: list[float]) -> None:
-    """The parameters are those of the one function of this name that is read."""
-    if given != PARAMETERS.get(name, []):
-        t.refuse(what, f"{name} with the parameters {given}")
-
-
-def _leaky(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-    """LeakyRelu, or PRelu with its slopes."""
-    slopes = xs[1].value if len(xs) > 1 else options.get("alpha", 0.01)
-    return t.curved(what, partial(leaky, slopes), xs[0])
-
-
-def _clip(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-    return t.curved(what, lambda v: np.clip(v, *options["bounds"]), xs[0])
-
-
-def leaky(slopes: Any, v: Any) -> Any:
-    """A number where it is positive, else times a slope."""
-    return np.where(v >= 0, v, slopes * v)
-
-
-NONE = (-np.inf, np.inf)
-FUSED: dict[str, Callable[..., Any]] = {
-    "LeakyRelu": leaky,
-    "Clip": lambda low, high, v: np.clip(v, low, high),
-}
-"""Activations by their parameters and a value."""
-
-
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
     """The product of z and sigmoid(alpha z): step by step, as each may be a node."""
     scaled, alpha = xs[0], options.get("alpha", 1.702)
@@ -281,10 +223,7 @@ RULES: dict[tuple[str, str], Callable[..., Traced]] = {
     ("", "GlobalAveragePool"): _mean,
     (NCHWC, "GlobalAveragePool"): _mean,
     ("", "ReduceMean"): _mean,
-    **{("", name): _curve(name) for name in CURVED},
-    ("", "LeakyRelu"): _leaky,
-    ("", "PRelu"): _leaky,
-    ("", "Clip"): _clip,
+    **{("", name): rule for name, rule in CURVE_RULES.items()},
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,
 }
