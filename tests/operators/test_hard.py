@@ -80,10 +80,26 @@ def test_hard_swish_is_no_operator_of_an_older_set() -> None:
 
 def test_a_value_that_overflows_before_the_division_is_refused(tmp_path: Path) -> None:
     def write(b: OnnxBuilder, x: str, name: str) -> str:
-        return swish(b, b.affine(x, "mul", np.float32(2.0**123)), name)
+        return swish(b, b.affine(b.silu(x), "mul", np.float32(2.0**123)), name)
 
     with pytest.raises(Rejected, match="may overflow"):
         elementwise.subject(write, tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("constants", "more"), [((), 0), ((-6.0,), 1), ((100.0,), 17), ((40.0, -40.0), 28)]
+)
+def test_constants_that_may_be_folded_with_the_3_are_charged(
+    constants: tuple[float, ...], more: int
+) -> None:
+    """s + (b + 3) in place of (s + b) + 3, as XLA has it."""
+    b = OnnxBuilder()
+    x = b.conv(b.input_bytes((1, 3, 3)), np.ones((2, 1, 3, 3)))
+    for constant in constants:
+        x = b.affine(x, "add", np.float32(constant))
+    b.softmax(b.dense(b.mean(swish(b, x, "y")), np.eye(2), np.zeros(2)))
+    node = network_in(b.to_bytes()).by_name["y"]
+    assert node.parameters[0].tolist() == [more, more]
 
 
 SLOPES = {op: kind.slopes for op, kind in KINDS.items()}

@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import cast
 
 import numpy as np
 
-from lastbit.audit.reference import Float64Array, FunctionName, Reference, reference
+from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName, Reference, reference
 from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.assumptions import OF_EVERY_NETWORK
 from lastbit_check.derive.conclude import EXP_ERROR
+from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
-from lastbit_check.operators.curves import AT_ZERO, ERROR_AT_ZERO, NEAR_ZERO, CurveKind
+from lastbit_check.operators.curves import AT_ZERO, ERROR_AT_ZERO, NEAR_ZERO, CurveKind, curve_of
 
 ETA = float(SMALLEST_NORMAL)
 _DOWN = 1 - 2.0**-40
@@ -66,11 +66,17 @@ def allowed(
     return (rate * np.abs(z) + ETA) * _DOWN if kind.grows else rate * _DOWN
 
 
-def allowed_anywhere(curve: str, reach: Float64Array) -> Float64Array:
-    """The error that is assumed at most of a curve, read where |z| <= reach; "" is an exact one."""
-    if not curve:
-        return np.full_like(reach, ETA)
-    function = cast("FunctionName", curve)
+def allowed_of(node: Node, reach: Float64Array) -> Float64Array:
+    """The error that is assumed at most of a curve, read where |z| <= reach."""
+    if node.op in FUNCTIONS:
+        return allowed_anywhere(node.op, reach)  # no constant is folded in what is seen as a node
+    curve = curve_of(KINDS[node.op], node)
+    assert curve is not None and (curve.grows or not curve.error)
+    return reach * (float(curve.error * UNIT) * _DOWN) + ETA * float(curve.gain)
+
+
+def allowed_anywhere(function: FunctionName, reach: Float64Array) -> Float64Array:
+    """Likewise, of a function that has a name."""
     near, far = (
         allowed(function, reach, reference(function, reach), near=near) for near in (True, False)
     )

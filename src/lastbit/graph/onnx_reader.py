@@ -117,7 +117,7 @@ class _Reading:
             raise ModelError(str(error), where=str(self.path)) from error
         made = self.reader.values[o.name]
         if o.op in READERS and isinstance(made, Seen) and made.node.name == o.name:
-            values = (self.reader.values[name] for name in o.inputs)
+            values = (self.reader.values[name] for name in o.inputs if name)
             sources = tuple(value for value in values if isinstance(value, Seen))
             self.nodes[o.name] = READERS[o.op](Read(o, sources, made.node, self.reader))
 

@@ -111,12 +111,12 @@ def _middle_slope(low: Float64Array, high: Float64Array) -> Float64Array:
 
 def read_hard_sigmoid(r: Read) -> Node:
     """HardSigmoid, whether or not a product makes it a HardSwish."""
-    return HardSigmoid(r.name, r.made.shape, r.names)
+    return HardSigmoid(r.name, r.made.shape, r.names, r.made.parameters)
 
 
 def read_hard_swish(r: Read) -> Node:
     """HardSwish."""
-    return HardSwish(r.name, r.made.shape, r.names)
+    return HardSwish(r.name, r.made.shape, r.names, r.made.parameters)
 
 
 READERS = {"HardSigmoid": read_hard_sigmoid, "HardSwish": read_hard_swish}

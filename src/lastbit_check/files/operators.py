@@ -57,11 +57,15 @@ def many(kind: type) -> Legal:
 
 
 class Form(NamedTuple):
-    """The element types of each operand, ``least`` of which must be there; attributes."""
+    """The element types of each operand, ``least`` of which must be there; attributes.
+
+    Of the others any may be left out, with an empty name, if that is ``optional``.
+    """
 
     operands: tuple[tuple[int, ...], ...]
     least: int
     attributes: Mapping[str, Legal] = {}
+    optional: bool = False
 
 
 FLAG, AXIS, INTEGER = whole(0, 1), whole(-8, 7), whole(-(2**63), 2**63 - 1)
@@ -97,11 +101,16 @@ def _check(o: Operator, form: Form, elements: Elements) -> None:
     for name, value in o.attributes.items():
         if name not in form.attributes or not form.attributes[name](value):
             raise Rejected("model.attribute", f"{o.op} with {name} {value!r}")
-    right = form.least <= len(o.inputs) <= len(form.operands) and "" not in o.inputs
+    named = o.inputs[: form.least] if form.optional else o.inputs
+    right = form.least <= len(o.inputs) <= len(form.operands) and "" not in named
     require(right, "model.operands", f"{o.op} of {[*o.inputs]}")
     for name, allowed in zip(o.inputs, form.operands, strict=False):
         kind = elements.get(name)
-        require(kind in (None, *allowed), "model.operands", f"{o.op} of {name!r} of type {kind}")
+        require(
+            not name or kind in (None, *allowed),
+            "model.operands",
+            f"{o.op} of {name!r} of type {kind}",
+        )
 
 
 def _made(o: Operator, elements: Elements, constants: dict[str, Tensor]) -> int | None:

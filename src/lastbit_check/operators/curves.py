@@ -30,7 +30,7 @@ from lastbit_check.files.operators import UNARY
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.forms import Bound, Change, Made, Value, line, reduced
-from lastbit_check.operators.kinds import Core, Setting
+from lastbit_check.operators.kinds import Core, Kind, Setting
 from lastbit_check.operators.reading import Reader, Rule, made
 from lastbit_check.verdict import require
 
@@ -48,8 +48,10 @@ class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
     ``error`` is what is ``assumed``, of |z| if it ``grows``; where it is ``precise``, less near 0.
-    ``at_zero`` is f(0). ``turn`` bounds |f''| by 2^-turn; None where there is a kink. What runtimes
-    compute on the way is finite where |z| <= ``most``.
+    ``at_zero`` is f(0), and no slope is steeper than ``gain``. ``turn`` bounds |f''| by 2^-turn;
+    None where there is a kink. What runtimes compute on the way is finite where |z| <= ``most``. If
+    it ``folds``, a constant of its own may be folded with those that were added before: its node's
+    parameters (C,) say how many u more that costs, like ``error``.
     """
 
     values: Enclosure
@@ -61,6 +63,8 @@ class CurveKind:
     assumed: tuple[str, ...] = ()
     precise: bool = False
     most: Fraction = CEILING
+    gain: Fraction = Fraction(1)
+    folds: bool = False
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
@@ -69,7 +73,10 @@ class CurveKind:
         require(z.largest <= self.most, "finite.values", "a value may overflow on the way")
         (lo, hi), m = z.interval, setting.slope
         size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
-        noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
+        noise = total(times(size, self._assumed(z.magnitude)), underflow(self.gain))
+        if self.folds:
+            more = setting.node.parameters[0].astype(np.float64).reshape(-1, 1, 1, 1)
+            noise = total(noise, times(size, Fix(more, UNIT_BITS)))
         if setting.boxed:
             return Made(*boxed(self.values(lo, hi)), noise)
         hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
@@ -133,6 +140,34 @@ class CurveKind:
         return Fix(np.array(float(units * 16)), UNIT_BITS + 4)
 
 
+@dataclass(frozen=True)
+class Family:
+    """Curves that differ in the parameters of their nodes: ``of`` says which one a node has."""
+
+    of: Callable[[Node], CurveKind]
+    assumed: tuple[str, ...] = ()
+    hinted: frozenset[str] = frozenset({"slopes", "boxes"})
+
+    def value(self, setting: Setting, sources: list[Value], spread: Fix) -> Made:
+        """The node's own."""
+        return self.of(setting.node).value(setting, sources, spread)
+
+    def change(self, setting: Setting, sources: list[Value], moves: list[Bound]) -> Change:
+        """The node's own."""
+        return self.of(setting.node).change(setting, sources, moves)
+
+    def cores(self, setting: Setting) -> list[Core]:
+        """The slope of each channel."""
+        return [diagonal(setting)]
+
+
+def curve_of(kind: Kind, node: Node) -> CurveKind | None:
+    """The curve that a node is, if its kind is one."""
+    if isinstance(kind, Family):
+        return kind.of(node)
+    return kind if isinstance(kind, CurveKind) else None
+
+
 def diagonal(setting: Setting) -> Core:
     """The core of a node that multiplies its first input, channel by channel, by the slope."""
     node, m = setting.node, setting.slope
@@ -149,6 +184,14 @@ def bent(x: Value, m: Fix, at_zero: Fix, rest: Fix) -> tuple[Fix, Fix]:
 def deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
     """max |s - m| over all s from ``lo`` to ``hi``."""
     return most(total(hi, -m), total(m, -lo))
+
+
+def on_grid(x: Ints, e: int, *, up: bool) -> Fix:
+    """Numbers of binary64 on a grid 2^-e, or a coarser one of 50 bits, rounded up or down."""
+    top = math.frexp(float(np.max(np.abs(x), initial=0.0)))[1]
+    e = min(e, 50 - top)
+    scaled = np.ldexp(x, e)
+    return Fix(np.ceil(scaled) if up else np.floor(scaled), e)
 
 
 def boxed(interval: tuple[Fix, Fix]) -> tuple[Fix, Fix]:

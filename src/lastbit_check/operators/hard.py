@@ -7,10 +7,15 @@ hardswish(z)| <= 6u|z| + 2^-126. Runtimes compute clamp(a z + 1/2) with the bina
 to 1/6, u/2 off (1.75u), or clamp(z + 3, 0, 6) / 6, by a division (2u) or by the reciprocal (3u);
 HardSwish multiplies with z, before that division or after it (u more). Near 0 no less is assumed.
 Before the division z may have been multiplied by 6.
+
+XLA folds the 3 with constants that were added last: s + (b + 3), where z = s + b is rounded by
+itself. With k constants whose magnitudes are B together, and |z| <= 3, what is clamped is another
+3u + k u (B + 3) off, and the sigmoid a sixth of that; u is left of what is assumed.
 """
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import partial
 
@@ -19,7 +24,7 @@ import numpy as np
 from lastbit_check.arithmetic.enclosure import STEP, Tabulated, enclosed
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.files.operators import UNARY, F, Form, finite
-from lastbit_check.network import Node
+from lastbit_check.network import F32, Node, exact, product
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.curves import CurveKind
 from lastbit_check.operators.reading import Reader, Rule, made
@@ -35,12 +40,24 @@ def hard_sigmoid(_: Reader, o: Operator, x: Node) -> Node:
     alpha, beta = o.attribute("alpha", float(np.float32(0.2))), o.attribute("beta", 0.5)
     right = (alpha, beta) == (SIXTH, 0.5)
     require(right, "model.operator", f"with alpha {alpha} and beta {beta}, not 1/6 and 1/2")
-    return made(o, "hardsigmoid", x)
+    return made(o, "hardsigmoid", x, parameters=(_folded(x),))
 
 
 def hard_swish(_: Reader, o: Operator, x: Node) -> Node:
     """A number times the hard sigmoid of it."""
-    return made(o, "hardswish", x)
+    return made(o, "hardswish", x, parameters=(_folded(x),))
+
+
+def _folded(x: Node) -> F32:
+    """What folding the constants that were added last costs, in units of u (C,)."""
+    constants = x.sum.constants if x.sum else ()
+    channels, found = x.shape[0], exact(np.zeros(x.shape[0], np.float32))
+    for constant in constants:
+        found = found + abs(exact(constant.value) * product(constant.factors, channels))
+    each = (math.ceil((len(constants) * (most + 3) + 3) / 6) - 1 for most in found)
+    units = [max(0, n) if constants else 0 for n in each]
+    require(max(units) < 2**20, "model.operator", "behind constants that are too large")
+    return np.array(units, np.float32)
 
 
 def _sigmoid(z: Fraction) -> tuple[Fraction, Fraction]:
@@ -93,6 +110,7 @@ KINDS = {
         at_zero=Fix(np.array([2.0**39]), 40),
         turn=None,
         assumed=("hardsigmoid-absolute-4u",),
+        folds=True,
     ),
     "hardswish": CurveKind(
         partial(enclosed, SWISH),
@@ -102,6 +120,7 @@ KINDS = {
         at_zero=Fix(np.zeros(1), ZERO_GRID),
         turn=None,
         assumed=("hardswish-absolute-6u|z|",),
+        folds=True,
         most=MOST,
     ),
 }

@@ -30,7 +30,8 @@ def product(_: Reader, o: Operator, a: Seen, b: Seen) -> Seen:
     for x, s in ((a, b), (b, a)):
         made_of = s.node.op in OF_ONE and s.node.inputs == (x.node.name,)
         if made_of and x.sizes == s.sizes and x.beside(s) is None:
-            return replace(x, node=made(o, OF_ONE[s.node.op], x.node))
+            kept = s.node.parameters
+            return replace(x, node=made(o, OF_ONE[s.node.op], x.node, parameters=kept))
     x, s = larger(a, b)
     view, kept = x.beside(s), s.node.trailing
     if view is not None and _repeats(view, s.node.shape):

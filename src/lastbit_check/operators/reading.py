@@ -56,10 +56,11 @@ class Reader:
         require(o.op in self.rules, "model.operator", f"operator {o.op} has no rule")
         rule = self.rules[o.op]
         require(len(o.inputs) in rule.inputs, "model.operator", f"of {len(o.inputs)} inputs")
-        given = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
-        other = [f"{name} {v}" for name, v in given.items() if v != rule.only[name]]
+        said = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
+        other = [f"{name} {v}" for name, v in said.items() if v != rule.only[name]]
         require(not other, "model.operator", f"with {', '.join(other)}")
-        variable = [name for name in o.inputs if not isinstance(self.values.get(name), np.ndarray)]
+        given = [name for name in o.inputs if name]
+        variable = [name for name in given if not isinstance(self.values.get(name), np.ndarray)]
         sources = [self.seen(name) for name in variable]
         require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
         ranks = {x.rank for x in sources}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lastbit.audit.assumptions import allowed_anywhere, curve_kind
+from lastbit.audit.assumptions import allowed_anywhere, allowed_of, curve_kind
 from lastbit.audit.exact import ExactNodes, columns, operands
 from lastbit.audit.reference import FUNCTIONS, FunctionName, reference
 from lastbit.audit.sums import TINY, Float64Array, Known
@@ -127,6 +127,8 @@ def _room(
         return size, made.folded(xs) + size * EVALUATED + TINY
     size = np.abs(exact)
     slack = size * (2.0**-22 if node.op == "gate" and node.trailing else EVALUATED)
+    if node.op == "leakyrelu":
+        slack = slack + allowed_of(node, np.abs(xs[0].value))
     slack = slack + _constants_inside(node.op, np.abs(xs[0].value))
     return size, slack + (2.0**-40 if node.op == "softmax" else 2.0**-60) * np.max(size)
 
