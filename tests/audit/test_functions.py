@@ -283,12 +283,12 @@ def test_a_state_of_another_sweep_or_a_broken_one_is_not_used(tmp_path: Path) ->
 
 def test_every_runtime_meets_the_assumptions_on_a_sample() -> None:
     listed, _ = implementations(compiled=False)
-    sweep = sampled(listed, bits=12)
+    sweep = sampled(listed, bits=10)
     assert {i.runtime.split()[0] for i in listed} >= {"lastbit-reference", "onnxruntime", "torch"}
     assert len(sweep.tallies) == len(listed) >= 30
     for key, tally in sweep.tallies.items():
         assert tally.meets, key
-        assert tally.count > 30_000, key
+        assert tally.count > 7_000, key
 
 
 def test_special_values_come_out_as_they_must() -> None:

@@ -321,10 +321,12 @@ def test_a_table_holds_every_rounding_of_every_folding(seed: int) -> None:
 
 
 def noticed() -> int:
-    """In how many networks a value is outside its table, or there is no table."""
+    """In how many networks a value is outside its table, or there is no table: 2 will do."""
     byte_tables._scaled.cache_clear()
     count = 0
     for seed in range(24):
+        if count == 2:
+            break
         try:
             count += outside(seed) > 0
         except Rejected:
@@ -336,12 +338,12 @@ def noticed() -> int:
 def test_a_table_with_a_rounding_less_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     often = byte_tables._often
     monkeypatch.setattr(byte_tables, "_often", lambda n, *given: often(max(0, n - 1), *given))
-    assert noticed() >= 2
+    assert noticed() == 2
 
 
 def test_a_table_without_underflow_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(byte_tables, "SLACK", 0)
-    assert noticed() >= 2
+    assert noticed() == 2
 
 
 # ---- certificates ----------------------------------------------------------------------------
