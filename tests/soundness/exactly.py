@@ -13,7 +13,7 @@ from lastbit.operators import CURVES, curve_of
 from lastbit.operators.base import seen
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Network, Node, made_of, product
-from lastbit_check.operators.layers import products, taps_of
+from lastbit_check.operators.patterns import products, taps_of
 from soundness.programs import LONG, Long, Values, logistic
 
 

@@ -16,7 +16,8 @@ from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.derive.conclude import Balance
 from lastbit_check.network import Node, Part, Shape
 from lastbit_check.operators.kinds import Setting
-from lastbit_check.operators.layers import Layer, Products, products
+from lastbit_check.operators.layers import Layer, Products
+from lastbit_check.operators.patterns import products
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from lastbit_check.refine.first_layers import FirstLayers, first_layers
 from soundness.attacks import flipped

@@ -13,7 +13,8 @@ from lastbit.graph import OnnxBuilder
 from lastbit.hints.adjoint import matrix
 from lastbit_check.check import network_in
 from lastbit_check.network import Network, exact
-from lastbit_check.operators.layers import Layer, layer_of, products
+from lastbit_check.operators.layers import Layer, layer_of
+from lastbit_check.operators.patterns import products
 from soundness.harness import built
 
 FORMS: list[dict[str, Any]] = [

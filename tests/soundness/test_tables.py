@@ -87,14 +87,14 @@ VALUES: dict[Any, list[Any]] = {
     defs.OpSchema.AttrType.FLOAT: [0.5],
     defs.OpSchema.AttrType.INTS: [[1, 1], [2, 3], [1, 1, 1, 1]],
     defs.OpSchema.AttrType.FLOATS: [[0.5]],
-    defs.OpSchema.AttrType.STRING: ["NOTSET"],
+    defs.OpSchema.AttrType.STRING: ["NOTSET", "constant"],
 }
 
 
 @pytest.mark.parametrize("op", FORMS)
 def test_attributes_are_of_the_library_s_type(op: str) -> None:
     for since, form in FORMS[op].items():
-        schema = defs.get_schema(op, max(since, 13), "")
+        schema = defs.get_schema(op, since, "")
         for name, legal in form.attributes.items():
             own = schema.attributes[name].type
             if own == defs.OpSchema.AttrType.TENSOR:

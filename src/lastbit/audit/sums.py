@@ -26,7 +26,7 @@ from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Exact, Node, Part, View, growth, made_of, product
 from lastbit_check.operators.kinds import Setting
-from lastbit_check.operators.layers import products
+from lastbit_check.operators.patterns import products
 from lastbit_check.operators.sums import sum_underflow
 
 Float64Array = NDArray[np.float64]

@@ -23,7 +23,7 @@ from lastbit.graph import Float32Array, ImageArray, as_batch
 from lastbit.operators import CURVES, Softmax, curve_of
 from lastbit.operators.base import on_channels, seen
 from lastbit_check.network import Constant, Factor, Network, Node, Part, product
-from lastbit_check.operators.layers import products, taps_of
+from lastbit_check.operators.patterns import products, taps_of
 from lastbit_check.question import LAST_BIT, Question
 
 Values = dict[str, NDArray[np.float64]]

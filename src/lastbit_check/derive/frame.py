@@ -13,7 +13,8 @@ from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value
 from lastbit_check.operators.kinds import Core, Setting
-from lastbit_check.operators.layers import layer_of, taps_of
+from lastbit_check.operators.layers import layer_of
+from lastbit_check.operators.patterns import taps_of
 from lastbit_check.question import Question
 from lastbit_check.verdict import require
 

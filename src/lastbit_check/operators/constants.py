@@ -41,6 +41,6 @@ CONSTANT: dict[str, Legal] = {
     "value_ints": many(int),
 }
 FORMS = {
-    "Constant": {7: Form((), 0, CONSTANT)},
+    "Constant": {7: Form((), 0, {"value": a_tensor}), 12: Form((), 0, CONSTANT)},
     "ConstantOfShape": {9: Form((LISTED,), 1, {"value": a_tensor})},
 }

@@ -172,14 +172,16 @@ WINDOW = {
     "strides": numbers(1, MOST, 2),
 }
 CONV = {**WINDOW, "dilations": numbers(1, MOST, 2), "group": whole(1, MOST)}
-POOL = {**WINDOW, "ceil_mode": FLAG, "count_include_pad": FLAG}
+POOL = {**WINDOW, "count_include_pad": FLAG}
+CEILED = {**POOL, "ceil_mode": FLAG}
 GEMM = {"alpha": finite, "beta": finite, "transA": FLAG, "transB": FLAG}
 OVER = {"axes": axes, "keepdims": FLAG}
 NOOP = {"keepdims": FLAG, "noop_with_empty_axes": FLAG}
 FORMS = {
     "AveragePool": {
         7: Form((F,), 1, POOL),
-        19: Form((F,), 1, {**POOL, "dilations": numbers(1, MOST, 2)}),
+        10: Form((F,), 1, CEILED),
+        19: Form((F,), 1, {**CEILED, "dilations": numbers(1, MOST, 2)}),
     },
     "Conv": {7: Form((F, F, F), 2, CONV)},
     "Gemm": {7: Form((F, F, F), 3, GEMM), 11: Form((F, F, F), 2, GEMM)},

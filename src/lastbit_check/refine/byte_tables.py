@@ -22,7 +22,7 @@ import numpy as np
 
 from lastbit_check.arithmetic.binary32 import ETA_BITS, UNIT_BITS, power_of_two
 from lastbit_check.network import Constant, Network, Node, Part, Shape, growth
-from lastbit_check.operators.layers import products
+from lastbit_check.operators.patterns import products
 from lastbit_check.question import BYTES, Question
 from lastbit_check.verdict import Rejected, require
 
