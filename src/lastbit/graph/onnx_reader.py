@@ -112,9 +112,9 @@ class _Reading:
             return
         except Unreadable as error:
             raise ModelError(str(error), where=str(self.path)) from error
-        made = self.reader.values[o.name]
+        made = self.reader.values.get(o.name)
         if o.op in READERS and isinstance(made, Seen) and made.node.name == o.name:
-            values = (self.reader.values[name] for name in o.inputs)
+            values = (self.reader.values.get(name) for name in o.inputs)
             sources = tuple(value for value in values if isinstance(value, Seen))
             self.nodes[o.name] = READERS[o.op](Read(o, sources, made.node, self.reader))
 

@@ -30,10 +30,10 @@ def whole(low: int, high: int) -> Legal:
     return lambda v: isinstance(v, int) and low <= v <= high
 
 
-def numbers(low: int, high: int, count: int) -> Legal:
+def numbers(low: int, high: int, *counts: int) -> Legal:
     """So many of them."""
     right = whole(low, high)
-    return lambda v: isinstance(v, list) and len(v) == count and all(right(n) for n in v)
+    return lambda v: isinstance(v, list) and len(v) in counts and all(right(n) for n in v)
 
 
 def finite(value: Attribute) -> bool:
@@ -98,10 +98,10 @@ def _check(o: Operator, form: Form, elements: Elements) -> None:
     for name, value in o.attributes.items():
         if name not in form.attributes or not form.attributes[name](value):
             raise Rejected("model.attribute", f"{o.op} with {name} {value!r}")
-    right = form.least <= len(o.inputs) <= len(form.operands) and "" not in o.inputs
+    right = form.least <= len(o.inputs) <= len(form.operands) and "" not in o.inputs[: form.least]
     require(right, "model.operands", f"{o.op} of {[*o.inputs]}")
     for name, allowed in zip(o.inputs, form.operands, strict=False):
-        kind = elements.get(name)
+        kind = elements.get(name)  # of "", an operand that is left out, there is none
         require(kind in (None, *allowed), "model.operands", f"{o.op} of {name!r} of type {kind}")
 
 

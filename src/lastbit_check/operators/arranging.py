@@ -1,4 +1,4 @@
-"""What takes numbers from one place to another: Concat, Slice, Split, Gather, Pad, Expand.
+"""What takes numbers from one place to another: Concat, Slice, Split, Gather, Pad, Expand, Tile.
 
 Each makes a node of its own, of copies: a copy does not round. Of each unit it says which unit of
 what it reads stands there.
@@ -25,8 +25,9 @@ from lastbit_check.files.operators import (
     text,
 )
 from lastbit_check.network import Constant, Sum, Units, View
-from lastbit_check.onnxfile import Operator, Tensor
+from lastbit_check.onnxfile import BATCH, Operator, Tensor
 from lastbit_check.operators.reading import Reader, Rule, copied, summed
+from lastbit_check.operators.renaming import sizes_in
 from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.verdict import require
 
@@ -35,10 +36,10 @@ NOTHING = -1  # in the place of a unit
 
 def concat(reader: Reader, o: Operator, *given: Seen) -> Seen:
     """One tensor after the other along an axis."""
+    require(len(given) == len(o.inputs), "model.operator", "with a constant")
     xs = [reader.seen(name) for name in o.inputs]
     axis = _axis(o.attribute("axis", 1), xs[0])
     others = {x.sizes[:axis] + x.sizes[axis + 1 :] for x in xs}
-    require(len(given) == len(xs), "model.operator", "with a constant")
     require(len(others) == 1, "model.shape", f"of shapes {[x.sizes for x in xs]}")
     ends = [0, *itertools.accumulate(x.sizes[axis] for x in xs)]
     sizes = (*xs[0].sizes[:axis], ends[-1], *xs[0].sizes[axis + 1 :])
@@ -52,13 +53,7 @@ def concat(reader: Reader, o: Operator, *given: Seen) -> Seen:
 
 def slices(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Some of the numbers along some axes."""
-    if len(o.inputs) > 1:
-        starts, ends, *more = (reader.whole(name) for name in o.inputs[1:])
-    else:
-        starts, ends = o.attribute("starts", []), o.attribute("ends", [])
-        more = [o.attribute("axes", [*range(len(starts))])]
-    over = more[0] if more else [*range(len(starts))]
-    steps = more[1] if len(more) > 1 else [1] * len(starts)
+    starts, ends, over, steps = _cuts(reader, o)
     units = x.units
     for start, end, axis, step in zip(starts, ends, over, steps, strict=True):
         require(step != 0, "model.operator", "by steps of 0")
@@ -66,6 +61,20 @@ def slices(reader: Reader, o: Operator, x: Seen) -> Seen:
         index = slice(start, stop, step)
         units = units[(*[slice(None)] * _axis(axis, x), index)]
     return copies(o, (x, units))
+
+
+def _cuts(reader: Reader, o: Operator) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Starts, ends, axes and steps: operands, or attributes."""
+    if len(o.inputs) == 1:
+        starts, ends = o.attribute("starts", []), o.attribute("ends", [])
+        over, steps = o.attribute("axes", [*range(len(starts))]), [1] * len(starts)
+    else:
+        starts, ends = (reader.whole(name) for name in o.inputs[1:3])
+        over = reader.whole(o.inputs[3]) if o.operand(3) else [*range(len(starts))]
+        steps = reader.whole(o.inputs[4]) if o.operand(4) else [1] * len(starts)
+    alike = len(starts) == len(ends) == len(over) == len(steps) == len({*over})
+    require(alike, "model.operands", f"from {starts} to {ends} along {over} by {steps}")
+    return starts, ends, over, steps
 
 
 def split(reader: Reader, o: Operator, x: Seen) -> Seen:
@@ -94,11 +103,11 @@ def gather(reader: Reader, o: Operator, x: Seen) -> Seen:
 def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
     """With more numbers around: 0, a constant, or some of its own."""
     pads = reader.whole(o.inputs[1]) if len(o.inputs) > 1 else o.attribute("pads", [])
-    over = reader.whole(o.inputs[3]) if len(o.inputs) > 3 else [*range(x.rank)]
-    fill = float(reader.floats(o.inputs[2]).item()) if len(o.inputs) > 2 else 0.0
+    over = reader.whole(o.inputs[3]) if o.operand(3) else [*range(x.rank)]
+    fill = float(reader.floats(o.inputs[2]).item()) if o.operand(2) else 0.0
     fill = o.attribute("value", fill)
-    fits = len(pads) == 2 * len(over) and min(pads, default=0) >= 0
-    require(fits, "model.operator", f"by {pads}")
+    fits = len(pads) == 2 * len(over) and len({axis % x.rank for axis in over}) == len(over)
+    require(fits and min(pads, default=0) >= 0, "model.operator", f"by {pads}")
     widths = [(0, 0)] * x.rank
     for k, axis in enumerate(over):
         widths[axis % x.rank] = pads[k], pads[k + len(over)]
@@ -122,9 +131,22 @@ def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
 
 def expand(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Repeated along axes of one number."""
-    _, *sizes = reader.whole(o.inputs[1]) or [1]
-    full = np.broadcast_shapes(x.sizes, (*sizes,))
+    sizes = sizes_in(reader, o.inputs[1])
+    batch, left = ([1], sizes) if len(sizes) < x.rank else (sizes[:1], sizes[1:])
+    right = (
+        len(sizes) <= x.rank and batch[0] in (1, BATCH, reader.batch) and min(left, default=1) > 0
+    )
+    require(right, "model.operator", f"to {[*sizes]}, of a tensor of {x.rank} axes")
+    full = np.broadcast_shapes(x.sizes, (*left,))
     return copies(o, (x, np.broadcast_to(x.units, full)))
+
+
+def tile(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """Repeated along its axes."""
+    times = reader.whole(o.inputs[1])
+    right = len(times) == x.rank and times[0] == 1 and min(times) > 0
+    require(right and max(times) < MOST_SIZE, "model.operator", f"by {times}")
+    return copies(o, (x, np.tile(x.units, times[1:])))
 
 
 def copies(o: Operator, *placed: tuple[Seen, Units]) -> Seen:
@@ -155,10 +177,9 @@ def taken(reader: Reader, o: Operator) -> Tensor:
 
 def cut(reader: Reader, o: Operator) -> Tensor:
     """Slice of a constant of one axis."""
-    starts, ends, *more = (reader.whole(name) for name in o.inputs[1:])
-    steps = more[1] if len(more) > 1 else [1]
+    starts, ends, over, steps = _cuts(reader, o)
     tensor = reader.tensor(o.inputs[0])
-    right = tensor.ndim == 1 and (not more or more[0] in ([0], [-1])) and len(starts) == 1
+    right = tensor.ndim == 1 and over in ([0], [-1])
     require(right and steps[0] > 0, "model.operator", "of a constant of several axes")
     return tensor[starts[0] : ends[0] : steps[0]]
 
@@ -180,6 +201,7 @@ RULES = {
     "Pad": Rule({1: pad}, (1, 2, 3, 4)),
     "Slice": Rule({0: cut, 1: slices}, (1, 3, 4, 5)),
     "Split": Rule({1: split}, (1, 2)),
+    "Tile": Rule({1: tile}, (2,)),
 }  # fmt: skip
 PADS = {"mode": text("constant", "reflect", "edge")}
 FORMS = {
@@ -200,4 +222,5 @@ FORMS = {
         13: Form((ANY, LISTED), 1, SOME),
         18: Form((ANY, LISTED), 1, {**SOME, "num_outputs": INTEGER}),
     },
+    "Tile": {7: Form((F, LISTED), 2)},
 }

@@ -22,7 +22,8 @@ class Rule:
     """What makes it of as many tensors, how many inputs, their ranks; attributes of one value.
 
     A rule that works ``by_number`` is given nodes, and makes one whose numbers are seen as theirs
-    are: it does the same to every number, wherever that stands.
+    are: it does the same to every number, wherever that stands. Of the outputs, those after the
+    first may be there if it has ``spare`` ones: no other operator can read them.
     """
 
     make: dict[int, Callable[..., Made]]
@@ -30,6 +31,7 @@ class Rule:
     ranks: tuple[int, ...] = ()
     only: dict[str, Attribute] = field(default_factory=dict[str, Attribute])
     by_number: bool = False
+    spare: bool = False
 
 
 @dataclass
@@ -50,17 +52,19 @@ class Reader:
     def read(self, o: Operator) -> None:
         """One more operator."""
         require(o.name, "model.graph", "with no output")
-        several = o.outputs == 1 or o.op == "Split"
-        require(several, "model.operator", f"of {o.outputs} outputs")
         require(o.name not in self.values, "model.graph", "no new name")
         require(o.op in self.rules, "model.operator", f"operator {o.op} has no rule")
         rule = self.rules[o.op]
+        several = o.outputs == 1 or o.op == "Split" or rule.spare
+        require(several, "model.operator", f"of {o.outputs} outputs")
+        if o.output and rule.spare:
+            return
         require(len(o.inputs) in rule.inputs, "model.operator", f"of {len(o.inputs)} inputs")
         given = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
         other = [f"{name} {v}" for name, v in given.items() if v != rule.only[name]]
         require(not other, "model.operator", f"with {', '.join(other)}")
-        variable = [name for name in o.inputs if not isinstance(self.values.get(name), np.ndarray)]
-        sources = [self.seen(name) for name in variable]
+        operands = [(name, self.values.get(name)) for name in o.inputs if name]
+        sources = [self.seen(n) for n, value in operands if not isinstance(value, np.ndarray)]
         require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
         ranks = {x.rank for x in sources}
         fits = not rule.ranks or (len(ranks) < 2 and ranks <= {*rule.ranks})

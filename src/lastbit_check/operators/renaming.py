@@ -14,10 +14,12 @@ from lastbit_check.files.operators import (
     FLAG,
     INTEGER,
     LISTED,
+    MOST,
     F,
     Form,
     axes,
     finite,
+    text,
     whole,
 )
 from lastbit_check.onnxfile import BATCH, FLOAT, INT64, Operator, Tensor
@@ -56,7 +58,7 @@ def resized(reader: Reader, o: Operator) -> Tensor:
 def flatten(_: Reader, o: Operator, x: Seen) -> Seen:
     """All of an image in one axis."""
     axis = o.attribute("axis", 1)
-    require(axis % x.rank == 1, "model.operator", f"at axis {axis}")
+    require(axis % x.rank == 1, "model.operator", f"at axis {axis}, which mixes images")
     return x.sized((x.count,))
 
 
@@ -117,17 +119,36 @@ def transpose(_: Reader, o: Operator, x: Seen) -> Seen:
     """With its axes in another order, the images first."""
     order = o.attribute("perm", [*range(x.rank)][::-1])
     right = sorted(order) == [*range(x.rank)] and order[0] == 0
-    require(right, "model.operator", f"to the axes {order}")
+    require(right, "model.operator", f"to the axes {order}, the images not first")
     return x.arranged(np.ascontiguousarray(x.units.transpose([k - 1 for k in order[1:]])))
+
+
+def to_space(_: Reader, o: Operator, x: Seen) -> Seen:
+    """DepthToSpace: channels become places of a block; SpaceToDepth, the other way."""
+    block, (channels, high, wide) = o.attribute("blocksize", 0), x.sizes
+    if o.op == "SpaceToDepth":
+        fits = high % block == wide % block == 0
+        sizes, order = (channels, high // block, block, wide // block, block), (2, 4, 0, 1, 3)
+        last = (channels * block * block, high // block, wide // block)
+    else:
+        fits, deep = channels % (block * block) == 0, channels // (block * block)
+        by_column = o.attributes.get("mode", "DCR") == "CRD"
+        sizes = (deep, block, block, high, wide) if by_column else (block, block, deep, high, wide)
+        order = (0, 3, 1, 4, 2) if by_column else (2, 3, 0, 4, 1)
+        last = (deep, high * block, wide * block)
+    require(fits, "model.shape", f"of {x.sizes} by blocks of {block}")
+    return x.arranged(np.ascontiguousarray(x.units.reshape(sizes).transpose(order)).reshape(last))
 
 
 RULES = {
     "Cast": Rule({0: same_constant, 1: widened}),
-    "Dropout": Rule({1: same}, (1, 2, 3)),
+    "DepthToSpace": Rule({1: to_space}, ranks=(4,)),
+    "Dropout": Rule({1: same}, (1, 2, 3), spare=True),
     "Flatten": Rule({1: flatten}),
     "Identity": Rule({0: same_constant, 1: same}),
     "Reshape": Rule({1: reshape}, (2,)),
     "Shape": Rule({1: shape}),
+    "SpaceToDepth": Rule({1: to_space}, ranks=(4,)),
     "Squeeze": Rule({0: resized, 1: squeeze}, (1, 2)),
     "Transpose": Rule({1: transpose}),
     "Unsqueeze": Rule({0: resized, 1: unsqueeze}, (1, 2)),
@@ -137,6 +158,10 @@ FORMS = {
     "Cast": {
         7: Form(((*BYTES_TOO, *LISTED),), 1, CAST),
         19: Form(((*BYTES_TOO, *LISTED),), 1, {**CAST, "saturate": whole(1, 1)}),
+    },
+    "DepthToSpace": {
+        7: Form((F,), 1, {"blocksize": whole(1, MOST)}),
+        11: Form((F,), 1, {"blocksize": whole(1, MOST), "mode": text("DCR", "CRD")}),
     },
     "Dropout": {
         7: Form((F,), 1, {"ratio": finite}),
@@ -149,6 +174,7 @@ FORMS = {
         14: Form((BYTES_TOO, LISTED), 2, {"allowzero": FLAG}),
     },
     "Shape": {7: Form((BYTES_TOO,), 1), 15: Form((BYTES_TOO,), 1, {"start": AXIS, "end": AXIS})},
+    "SpaceToDepth": {7: Form((F,), 1, {"blocksize": whole(1, MOST)})},
     **{
         key: {
             7: Form(((*BYTES_TOO, *LISTED),), 1, {"axes": axes}),
