@@ -30,7 +30,7 @@ from rich.table import Table
 
 from lastbit.float32.executor import execute_float64
 from lastbit.graph import read_onnx
-from lastbit.hints.parts import losses, shares
+from lastbit.hints.breakdown import losses, shares
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.models.summary import summarise
 from lastbit_check.arithmetic.exact import Fix, from_float

@@ -18,12 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from lastbit.audit.flushed import flushed_run
-from lastbit.audit.onnx_values import Run, onnx_run
+from lastbit.audit.onnx_values import onnx_run
 from lastbit.data import load_mnist
 from lastbit.graph import ByteArray, read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.models.subnormal import subnormal
 from lastbit.questions import absorbed_node
+from lastbit.runtimes.runtime import ValuesRun
 from lastbit_check.check import network_in
 from lastbit_check.question import LAST_BIT
 from lastbit_check.refine.byte_tables import absorbs
@@ -32,7 +33,7 @@ from lastbit_check.verdict import Rejected
 IMAGES = 500
 
 
-def executions(path: Path) -> dict[str, Run]:
+def executions(path: Path) -> dict[str, ValuesRun]:
     """ONNX Runtime as it is, and in a process that flushes subnormal numbers to zero."""
     return {
         "onnxruntime": onnx_run(path, read_onnx(path), level="off"),

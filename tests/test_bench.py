@@ -3,6 +3,7 @@
 import re
 import runpy
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -83,3 +84,19 @@ def test_the_table_of_methods_has_a_row_each(
         assert found["norms"] > sdp
     assert "lp" not in one and two["linear-core"] * 1.00001 >= two["lp"]
     assert all(one[k] <= two[k] for k in one)
+
+
+def test_stages_are_timed_where_a_revision_has_them() -> None:
+    """Calls of a stage add up, one that fails counts, and what is not there is passed over."""
+    stages = runpy.run_path(str(BENCH / "stages.py"))
+    module = ModuleType("revision")
+    module.__dict__["half"] = lambda x: x / 2
+    found: dict[str, tuple[float, float]] = {}
+    stages["watched"](found, module, half="halves", absent="nothing")
+    assert module.__dict__["half"](4) == 2
+    first = found["halves"][0]
+    with pytest.raises(TypeError):
+        module.__dict__["half"]("4")
+    assert [*found] == ["halves"]
+    assert found["halves"][0] >= first >= 0
+    assert 0 < found["halves"][1] < 1000

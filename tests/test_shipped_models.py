@@ -9,10 +9,10 @@ import pytest
 from lastbit import api
 from lastbit.data import Mnist
 from lastbit.models.shipped import ModelFiles, shipped_models
+from lastbit.runtimes import OnnxRuntime
 from lastbit.training.recipe import RECIPES, Recipe
 from lastbit.witness.files import read_witness
 from lastbit.witness.replay import replay
-from lastbit.witness.runtimes import OnnxRuntime
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ def test_figures_are_recorded_of_what_is_shipped() -> None:
 
 def test_the_certified_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
     """A sample: some images of each kind, and some of those that are said to be undecided."""
-    from lastbit.audit import certify_accuracy
+    from lastbit.questions.accuracy import certify_accuracy
 
     if not files.decisions.exists():
         assert files.name in ("one", "plain")  # their roundings have no useful bound

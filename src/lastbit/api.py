@@ -19,9 +19,9 @@ from lastbit.models.shipped import ModelFiles, shipped_folder
 from lastbit.models.summary import summarise
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
+from lastbit.runtimes import OnnxRuntime
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
-from lastbit.witness.runtimes import OnnxRuntime
 from lastbit_check.certificate import Tree, hints_of, load, read_bytes
 from lastbit_check.check import Derived, check as check_certificate
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM

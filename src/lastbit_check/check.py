@@ -45,10 +45,14 @@ def proved(model: bytes, question: Question, hints: Hints, observe: Observe = ig
 
 
 def claimed(derivation: Derivation) -> Derived:
-    """Likewise, from a derivation: with the roundings together, the trees, the absorbing node."""
+    """Likewise, from a derivation: with the roundings that its hints take together."""
+    return concluded(taken_together(derivation))
+
+
+def concluded(derivation: Derivation) -> Derived:
+    """Likewise, from one with its caps: with the trees and the absorbing node."""
     first = first_layers(derivation.frame)
     leaves = leaves_of(derivation, first)
-    derivation = taken_together(derivation)
     exactly = exact_form(derivation, first, leaves)
     claims = {name: Balance(derivation, name).claim(exactly) for name in EXECUTIONS}
     frame = derivation.frame

@@ -88,8 +88,8 @@ class Joint:
     def bounded(self, margin: float) -> Fraction:
         """With scales whose norm is so far below 1."""
         terms, _, radius = self.group
-        forms, gains, _ = together.gathered(terms, radius)
-        return together.bound(terms, radius, scales(forms, gains, margin))
+        forms, gains, rest = together.gathered(terms, radius)
+        return together.bound((forms, gains, rest), scales(forms, gains, margin))
 
     def error(self, run: Run) -> Fraction:
         """What the group's layers err by, weighted, in two runs that are alike."""

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.audit.executions import Execution, executions, run_in_batches
+from lastbit.audit.execution import Execution, run_in_batches
+from lastbit.audit.executions import executions
 from lastbit.audit.flushed import Kind, flushed_run
 from lastbit.audit.functions import compiler_problem
-from lastbit.audit.onnx_values import LEVELS, fused_run, onnx_run
-from lastbit.audit.whole import audit_execution, repeated
+from lastbit.audit.network import audit_execution, repeated
+from lastbit.audit.onnx_values import fused_run, onnx_run
 from lastbit.errors import ModelError
 from lastbit.graph import Linear, OnnxBuilder
-from lastbit.witness.runtimes import OnnxRuntime
+from lastbit.runtimes import OnnxRuntime
+from lastbit.runtimes.onnx_runtime import LEVELS
 from support.audited import Audited, audited, chosen, small
 from support.networks import RandomNetwork
 
@@ -69,7 +71,7 @@ def test_a_program_that_is_not_deterministic_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Inductor's own making
 def test_what_torch_compile_makes_is_within(tmp_path: Path) -> None:
-    from lastbit.audit.torch_settings import torch_run
+    from lastbit.runtimes.torch_network import torch_run
 
     if compiler_problem():
         pytest.skip(compiler_problem())
@@ -82,7 +84,7 @@ def test_what_torch_compile_makes_is_within(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_jax_is_within(tmp_path: Path, seed: int) -> None:
     pytest.importorskip("jax")
-    from lastbit.audit.jax_network import jax_run
+    from lastbit.runtimes.jax_network import jax_run
 
     subject = audited(RandomNetwork(seed).b, tmp_path)
     execution = Execution("jax", "", partial(jax_run, subject.network))
@@ -143,7 +145,7 @@ def test_settings_that_break_an_assumption_are_caught(tmp_path: Path) -> None:
 
 def test_channels_last_is_what_convolutions_return(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from lastbit.witness.torch_network import TorchNetwork
+    from lastbit.runtimes.torch_network import TorchNetwork
 
     subject = small(tmp_path)
     images = torch.from_numpy(subject.images(0)).float()

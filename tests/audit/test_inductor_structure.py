@@ -111,8 +111,8 @@ def aten(subject: Audited) -> tuple[Any, list[Any]]:
     from torch._dynamo.backends.common import aot_autograd
     from torch._inductor.decomposition import select_decomp_table
 
-    from lastbit.audit.structure.runtimes import probes
-    from lastbit.witness.torch_network import TorchNetwork
+    from lastbit.audit.structure.matched import probes
+    from lastbit.runtimes.torch_network import TorchNetwork
 
     whole, found = TorchNetwork(subject.network), []
 

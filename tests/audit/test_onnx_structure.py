@@ -10,12 +10,12 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from lastbit.audit.onnx_values import LEVELS, Level, optimised
 from lastbit.audit.structure.onnx_graph import traced_onnx
 from lastbit.audit.structure.runtimes import onnx_structure
 from lastbit.audit.structure.tracing import Tracing
 from lastbit.audit.telling import KINDS
 from lastbit.graph import OnnxBuilder
+from lastbit.runtimes.onnx_runtime import LEVELS, Level, optimised
 from support.audited import Audited, audited, residual, small
 from support.networks import RandomNetwork
 

@@ -26,7 +26,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Audited:
 
 @pytest.fixture(scope="module")
 def text(subject: Audited) -> str:
-    from lastbit.audit.jax_network import jax_text
+    from lastbit.runtimes.jax_network import jax_text
 
     return jax_text(subject.network, subject.subject.structures.images)
 

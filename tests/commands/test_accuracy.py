@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.audit import certify_accuracy
 from lastbit.cli import main
 from lastbit.data import Mnist
 from lastbit.errors import UsageError
 from lastbit.graph import OnnxBuilder
 from lastbit.models import resolve_model
+from lastbit.questions.accuracy import certify_accuracy
 
 
 def brightness(folder: Path) -> Path:

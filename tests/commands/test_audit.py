@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lastbit.audit import audit as library, page as pages, whole
+from lastbit.audit import audit as library, network, page as pages
 from lastbit.audit.exhaustive import SEGMENT, exhaustive
 from lastbit.audit.functions import Implementation
 from lastbit.audit.structure.runtimes import onnx_structure
@@ -41,7 +41,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of our functions, two executions, ONNX Runtime's graphs: an audit of a second."""
     monkeypatch.setattr(library, "implementations", lambda compiled: listed())
     monkeypatch.setattr(library, "tell", lambda per_kind, progress: [])
-    everything = whole.executions
+    everything = network.executions
 
     def some(subject, *, compiled: bool, device: str):
         found, missing = everything(subject, compiled=False, device=device)
@@ -50,8 +50,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     def graphs(found, network, *, compiled: bool):
         return [onnx_structure(found, level) for level in ("off", "all")], {}
 
-    monkeypatch.setattr(whole, "executions", some)
-    monkeypatch.setattr(whole, "structures", graphs)
+    monkeypatch.setattr(network, "executions", some)
+    monkeypatch.setattr(network, "structures", graphs)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_an_execution_that_is_not_as_expected_is_named(
     model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, covered: bool
 ) -> None:
     """One that leaves its bounds, and one that is not covered and stays within them."""
-    reference = whole.executions
+    reference = network.executions
 
     def spoilt(*arguments, **options):
         (first, *_), missing = reference(*arguments, **options)
@@ -148,7 +148,7 @@ def test_an_execution_that_is_not_as_expected_is_named(
 
         return [type(first)("spoilt 3", "some", start, 1, covered=covered)], missing
 
-    monkeypatch.setattr(whole, "executions", spoilt)
+    monkeypatch.setattr(network, "executions", spoilt)
     assert main(["audit", str(model), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     (said,) = found["failures"]
@@ -198,7 +198,7 @@ def test_a_graph_that_is_not_allowed_is_named_and_the_code_is_1(
         return [broken, replace(one, unequal=("x is computed in two kernels",))], {}
 
     exceeded = Told("biases 9", b"", {}, {}, {}, ("biases 9: hasty 4 attains 1, more than 0.1",))
-    monkeypatch.setattr(whole, "structures", graphs)
+    monkeypatch.setattr(network, "structures", graphs)
     monkeypatch.setattr(library, "tell", lambda per_kind, progress: [exceeded])
     assert main(["audit", str(model), "--json", "--out", str(tmp_path / "p.md")]) == 1
     found = json.loads(capsys.readouterr().out)

@@ -23,7 +23,7 @@ from lastbit.graph import (
     Softmax,
     read_onnx,
 )
-from lastbit.witness.runtimes import OnnxRuntime
+from lastbit.runtimes import OnnxRuntime
 from support.networks import random_images, random_network
 
 Node = tuple[str, list[str], str, dict[str, Any]]

@@ -11,7 +11,7 @@ from lastbit.float32 import execute, execute_float64
 from lastbit.graph import Add, BatchNorm, Gate, Linear, Network, Silu, read_onnx
 from lastbit.models.efficientnet import BLOCKS, random_state, state_shapes
 from lastbit.models.export import export_efficientnet, folded, on_grid
-from lastbit.witness.runtimes import OnnxRuntime
+from lastbit.runtimes import OnnxRuntime
 from lastbit_check.arithmetic.exact import from_float
 
 torch = pytest.importorskip("torch")

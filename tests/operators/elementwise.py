@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from lastbit.audit.jax_network import jax_run
-from lastbit.audit.onnx_values import LEVELS
 from lastbit.audit.structure.runtimes import onnx_structure, xla_structure
 from lastbit.float32 import execute, execute_float64
 from lastbit.graph import OnnxBuilder, read_onnx
-from lastbit.witness.runtimes import OnnxRuntime
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes import OnnxRuntime
+from lastbit.runtimes.jax_network import jax_run
+from lastbit.runtimes.onnx_runtime import LEVELS
+from lastbit.runtimes.torch_network import TorchNetwork
 from lastbit_check.operators import KINDS
 from lastbit_check.question import SAME_PROGRAM
 from soundness.harness import Subject, assault, built, random_hints, subject_of

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from lastbit.operators import CURVES, float64_of
+from lastbit.operators.base import seen
 from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.network import Network, Node, product
-from lastbit_check.operators.layers import products
+from lastbit_check.network import Network, Node, made_of, product
+from lastbit_check.operators.layers import products, taps_of
 from soundness.programs import LONG, Long, Values, logistic
 
 
@@ -34,7 +35,9 @@ def long(numbers: Any) -> Long:
 
 def exact_value(network: Network, node: Node, values: Values) -> Long:
     """The node's function of the values that were computed."""
+    views = node.views or (None,) * len(node.inputs)
     x = [values[name].astype(LONG) for name in node.inputs]
+    x = [v if view is None else seen(v, view) for v, view in zip(x, views, strict=True)]
     match node.op:
         case "sum":
             return exact_sum(network, node, values)
@@ -44,6 +47,10 @@ def exact_value(network: Network, node: Node, values: Values) -> Long:
             return logistic(x[0])
         case "gate":
             return x[0] * x[1]
+        case "max":
+            taps = taps_of(node, {node.inputs[0]: x[0].shape})
+            assert taps is not None
+            return x[0].ravel()[taps].max(axis=0).reshape(node.shape)
         case "softmax":
             powers = np.exp(x[0] - x[0].max())
             return powers / powers.sum()
@@ -62,8 +69,8 @@ def exact_sum(network: Network, node: Node, values: Values) -> Long:
         weight = part.weight.astype(LONG) * scale_of(part.factors, channels)[:, None, None, None]
         found += applied(network, node, part, weight, values[part.source]).reshape(node.shape)
     for constant in node.sum.constants:
-        numbers = constant.value.astype(LONG) * scale_of(constant.factors, channels)
-        found += numbers[:, None, None]
+        numbers = long(made_of(constant, node.shape))
+        found += numbers.reshape(node.shape if numbers.size > channels else (channels, 1, 1))
     return found
 
 

@@ -23,7 +23,7 @@ from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Network as NormalForm
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound
-from lastbit_check.question import ANY_TWO, LAST_BIT, SAME_PROGRAM
+from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 from soundness.attacks import attacks, flipped
 from soundness.exactly import exact_value, real
 from soundness.programs import LONG, Both, Bytes, Long, Values, Way, ways
@@ -65,7 +65,7 @@ class Subject:
 
     @property
     def both(self) -> Both:
-        return Both(self.network, self.form)
+        return Both(self.network, self.form, self.network.question)
 
     @cached_property
     def norms(self) -> Norms:
@@ -229,7 +229,7 @@ def built(builder: OnnxBuilder, folder: Path) -> tuple[bytes, Network]:
 
 
 def subject_of(model: bytes, network: Network, hints: Hints | None = None) -> Subject:
-    return Subject(network, proved(model, LAST_BIT, hints or hints_for(network)))
+    return Subject(network, proved(model, network.question, hints or hints_for(network)))
 
 
 def taken(values: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from lastbit.float32 import ORDERS, execute
 from lastbit.float32.rewritten import execute_rewritten
 from lastbit.graph import Network
 from lastbit_check.network import Network as NormalForm
+from lastbit_check.question import LAST_BIT, Question
 
 Bytes = NDArray[np.uint8]
 Values = dict[str, NDArray[np.float64]]
@@ -32,11 +33,12 @@ class Both:
 
     written: Network
     form: NormalForm
+    question: Question = LAST_BIT
 
     def run(self, image: Bytes, way: Way) -> Values:
         """One execution."""
         if "seed" in way:
-            return execute_rewritten(self.form, image, **way)
+            return execute_rewritten(self.form, image, question=self.question, **way)
         values = execute(self.written, image, keep=True, **way)[1]
         return {name: v.astype(np.float64) for name, v in values.items()}
 

@@ -13,7 +13,7 @@ from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import Hints
 from lastbit_check.check import network_in
 from lastbit_check.derive import columns
-from lastbit_check.derive.columns import Columns, Spread, spreads
+from lastbit_check.derive.columns import Columns, Held, Spread, dense, spreads
 from lastbit_check.derive.frame import frame_of
 from lastbit_check.question import LAST_BIT
 from soundness.exactly import real
@@ -113,7 +113,7 @@ def test_what_is_summed_is_no_less_than_the_columns_make(
     after = [n for n in frame.network.computed if n.name in frame.kept_cores(base)]
     radius = [Fix(random.integers(0, 2**22, (27, k)).astype(float), 12 + k) for k in (1, 2)]
     radius[0].n[5], radius[1].n[5] = 0, 0
-    found, kept = dict[str, list[Spread]](), {name: list[csr_array]() for name in ("m", "y")}
+    found, kept = dict[str, list[Spread]](), {name: list[Held]() for name in ("m", "y")}
     spreads(after, base, frame.kept_cores(base), radius, found, kept)
     exact = {"base": np.eye(27)}
     for node in after:
@@ -130,5 +130,5 @@ def test_what_is_summed_is_no_less_than_the_columns_make(
             assert np.all(said <= true * 1.001 + 2 * np.max(real(slack)))
     live = [k for k in range(27) if k != 5]
     for name, parts in kept.items():
-        some = np.concatenate([part.toarray() for part in parts], axis=1)
+        some = np.concatenate([dense(part) for part in parts], axis=1)
         assert np.allclose(some, exact[name][:, live], rtol=1e-5, atol=1e-6)

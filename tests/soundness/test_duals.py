@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,6 @@ def test_coarser_ones_would_not_be(tmp_path: Path) -> None:
     model, network = built(RandomNetwork(0).b, tmp_path)
     frame = framed(model, hints_for(network))
     coarse = {
-        name: dual._replace(a=dual.a.fit(BITS - 6, up=False)) for name, dual in frame.duals.items()
+        name: replace(dual, a=dual.a.fit(BITS - 6, up=False)) for name, dual in frame.duals.items()
     }
     assert max(excess(frame, node, coarse) for node in inner(frame)) > 0

@@ -15,8 +15,8 @@ import pytest
 from lastbit.certificate import draft
 from lastbit.graph import read_onnx
 from lastbit.hints import hints_for
+from lastbit.runtimes import OnnxRuntime, Reference
 from lastbit.witness import measure
-from lastbit.witness.runtimes import OnnxRuntime, Reference
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import parse
 from lastbit_check.check import check
@@ -117,8 +117,8 @@ def smaller_first_layer(patch: pytest.MonkeyPatch) -> None:
     """|b . D_0| a fifth too small."""
     booked = changes.booked
 
-    def weaker(frame: Any, node: Node, pairs: Any, aspect: str, *x: Fix) -> dict[Entry, Fix]:
-        effects = booked(frame, node, pairs, aspect, *x)
+    def weaker(frame: Any, node: Node, aspect: str, *x: Fix) -> dict[Entry, Fix]:
+        effects = booked(frame, node, aspect, *x)
         if node.op == "input":
             entry = Entry(aspect, REMAINDER, node.name)
             effects[entry] = Fix(np.floor(effects[entry].n * 0.8), effects[entry].e)

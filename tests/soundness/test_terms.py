@@ -8,7 +8,7 @@ import pytest
 
 from lastbit.graph import OnnxBuilder
 from lastbit.hints import hints_for
-from lastbit.hints.parts import divided
+from lastbit.hints.breakdown import divided
 from lastbit_check.certificate import Hints
 from lastbit_check.check import proved
 from lastbit_check.derive.ledger import difference

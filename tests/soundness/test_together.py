@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from lastbit.graph import OnnxBuilder
 from lastbit.hints import hints_for, taken_together
@@ -20,6 +19,7 @@ from lastbit.hints.together import scales
 from lastbit_check.arithmetic.exact import Fix, total
 from lastbit_check.certificate import Hints, Together
 from lastbit_check.check import Derived, claimed, network_in, proved
+from lastbit_check.derive.columns import Held, dense
 from lastbit_check.derive.derivation import derive
 from lastbit_check.derive.duals import Dual
 from lastbit_check.network import Constant, Node, Part, Sum
@@ -100,7 +100,7 @@ def test_the_scales_are_nearly_the_best(seed: int, record_property: object) -> N
     assert bound < float(g @ np.abs(b).sum(axis=1)) * 1.01
 
 
-def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scales_of_another_shape_are_no_scales() -> None:
     """As many forms as columns: scales of shape (n, 1) would weigh rows, and show nothing."""
     n, g = 64, np.full(64, 1e-9)
     g[0] = 1.0
@@ -108,13 +108,12 @@ def test_scales_of_another_shape_are_no_scales(monkeypatch: pytest.MonkeyPatch) 
     while len(b) < n:
         b = np.block([[b, b], [b, -b]])
     b /= 16  # its norm is 1/2, and an image makes the first form 4
-    monkeypatch.setattr(together, "gathered", lambda *_: (b.copy(), g.copy(), Fraction(0)))
     p = np.sqrt(g)
     hint = Together(EXECUTIONS, (0, 1), (), p.tolist(), (1.99 / p).tolist())
     with pytest.raises(Rejected, match=r"norm\.spectral"):
-        together.bound([], np.ones(n - 1), hint)
+        together.bound((b.copy(), g, Fraction(0)), hint)
     with pytest.raises(Rejected, match=r"together\.shape"):
-        together.bound([], np.ones(n - 1), hint._replace(columns=[*hint.columns, 1.0]))
+        together.bound((b.copy(), g, Fraction(0)), hint._replace(columns=[*hint.columns, 1.0]))
 
 
 def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
@@ -129,7 +128,7 @@ def test_columns_keep_their_places_where_a_chunk_of_them_is_0() -> None:
     hints = Hints({}, boxes=base, bases=base, together={"": asked})
     trunk = together.trunk_of(derive(network_in(b.to_bytes()), LAST_BIT, hints))
     for name, weight in (("one", 3.0), ("two", 1.5)):
-        a = trunk.rows[name].toarray()
+        a = np.concatenate([dense(part) for part in trunk.rows[name]], axis=1)
         assert np.array_equal(a, np.concatenate([np.zeros((300, 300)), weight * np.eye(300)], 1))
 
 
@@ -224,7 +223,7 @@ def charged_and_attained(op: str, seed: int) -> tuple[Fraction, Fraction]:
     )
     derivation: Any = SimpleNamespace(frame=frame, values={"x": x, "y": y, "n": n})
     nothing = {name: Fix(np.zeros((*shape, 1)), 0) for name in "xyn"}
-    unread = {name: csr_array(np.zeros((24, 1), np.float32)) for name in "xyn"}
+    unread = {name: list[Held]() for name in "xyn"}
     trunk = together.Trunk(np.zeros(1), unread, nothing)
     weighed, charged = together.terms(derivation, trunk, "n", (0, 1))
     for gain, affine in weighed:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.audit.executions import Execution, Subject, subject_of
-from lastbit.audit.nodes import Finding, NetworkJudge, Values
+from lastbit.audit.execution import Execution, Subject, subject_of
+from lastbit.audit.nodes import Finding, NetworkJudge
 from lastbit.graph import ByteArray, Network, OnnxBuilder, read_onnx
 from lastbit.hints import hints_for
+from lastbit.runtimes.runtime import Values
 from lastbit_check.check import network_in
 from lastbit_check.derive.derivation import Derivation, derive
 from lastbit_check.network import Network as NormalForm

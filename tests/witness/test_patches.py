@@ -1,4 +1,4 @@
-"""The search behind a linear trunk: the layers before it, the patch, and the balance."""
+"""The search before a linear head: the first layers, the patch, and the balance."""
 
 from pathlib import Path
 
@@ -9,24 +9,31 @@ import torch
 from lastbit.errors import UsageError
 from lastbit.graph import Gate, Linear, Network, OnnxBuilder, Silu, read_onnx
 from lastbit.progress import silent
-from lastbit.witness import Patch, balance, patches
-from lastbit.witness.budget import Budget
-from lastbit.witness.patches import PatchSearch
+from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness import Patch
 from lastbit.witness.search import search
-from lastbit.witness.torch_network import TorchNetwork
-from lastbit.witness.trunk import fold_trunk
-from lastbit.witness.windows import Windows
+from lastbit.witness.search.budget import Budget
+from lastbit.witness.search.patches import class_balance, patch_search
+from lastbit.witness.search.patches.linear_head import fold_linear_head
+from lastbit.witness.search.patches.patch_search import PatchSearch
+from lastbit.witness.search.patches.receptive_field import ReceptiveFields
 from support.networks import random_network
 
 
 @pytest.fixture(autouse=True)
 def less_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small networks need few patches."""
-    for name, value in {"IMAGES": 16, "POOL": 12, "MIXED": 1, "MOVED": 2, "REFINED": 4}.items():
-        monkeypatch.setattr(patches, name, value)
+    for name, value in {
+        "IMAGES": 16,
+        "POPULATION": 12,
+        "MIXED": 1,
+        "MOVED": 2,
+        "REFINED": 4,
+    }.items():
+        monkeypatch.setattr(patch_search, name, value)
     for name in ("FIRST", "AGAIN", "LAST"):
-        monkeypatch.setattr(patches, name, (15, *getattr(patches, name)[1:]))
-    monkeypatch.setattr(balance, "IMAGES", 16)
+        monkeypatch.setattr(patch_search, name, (15, *getattr(patch_search, name)[1:]))
+    monkeypatch.setattr(class_balance, "IMAGES", 16)
 
 
 def two_layers(path: Path, seed: int, *, later: float = 1e-9, size: int = 12) -> Path:
@@ -75,9 +82,9 @@ def patches_of(network: Network, seed: int = 0) -> list[Patch]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_linear_trunk_is_one_dense_layer(tmp_path: Path, seed: int):
+def test_a_linear_head_is_one_dense_layer(tmp_path: Path, seed: int):
     network = read_onnx(two_layers(tmp_path / "m.onnx", seed))
-    folded = fold_trunk(network)
+    folded = fold_linear_head(network)
     assert folded is not None
     *chain, dense, _ = folded.nodes
     assert chain == list(network.nodes[: len(chain)])
@@ -90,24 +97,24 @@ def test_a_linear_trunk_is_one_dense_layer(tmp_path: Path, seed: int):
     assert torch.allclose(before, after, rtol=0, atol=1e-5 * float(before.abs().max()))
 
 
-def test_without_a_linear_trunk_nothing_is_folded(tmp_path: Path):
-    assert fold_trunk(read_onnx(two_layers(tmp_path / "m.onnx", 0, later=3.0))) is not None
+def test_without_a_linear_head_nothing_is_folded(tmp_path: Path):
+    assert fold_linear_head(read_onnx(two_layers(tmp_path / "m.onnx", 0, later=3.0))) is not None
     path, network = next(
         made
         for made in (random_network(tmp_path, seed) for seed in range(99))
         if any(isinstance(node, Gate) for node in made[1])
     )
-    assert fold_trunk(network) is None
+    assert fold_linear_head(network) is None
     found = search(path, starts=4, rounds=1)
     assert (found.patch, found.share) == (None, None)
     assert found.witness.lower > 0
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_windows_see_all_that_a_pixel_changes(tmp_path: Path, seed: int):
-    folded = fold_trunk(read_onnx(two_layers(tmp_path / "m.onnx", seed)))
+def test_receptive_fields_see_all_that_a_pixel_changes(tmp_path: Path, seed: int):
+    folded = fold_linear_head(read_onnx(two_layers(tmp_path / "m.onnx", seed)))
     assert folded is not None
-    windows = Windows(folded, torch.float64)
+    windows = ReceptiveFields(folded, torch.float64)
     assert windows.shape == (13, 13)
     images = np.random.default_rng(seed).integers(0, 255, (144, 12, 12), dtype=np.uint8)
     pixels = torch.arange(144)
@@ -122,7 +129,7 @@ def test_windows_see_all_that_a_pixel_changes(tmp_path: Path, seed: int):
 
 def test_the_largest_patch_is_found(tmp_path: Path):
     network = read_onnx(one_layer(tmp_path / "m.onnx", [[1, 0], [0, 1], [-0.3, 0.4]], [0, 0, 0]))
-    folded = fold_trunk(network)
+    folded = fold_linear_head(network)
     assert folded is not None
     best = patches_of(folded)[0]
     assert best.values.shape == (1, 2)

@@ -10,8 +10,8 @@ import torch
 from lastbit.graph import BatchNorm, Input, Linear, Network, Node, read_onnx
 from lastbit.models.efficientnet import random_state
 from lastbit.models.export import export_efficientnet
-from lastbit.witness.pruning import prune
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.pruning import prune
 from support.networks import random_images, random_network
 
 

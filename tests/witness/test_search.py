@@ -8,8 +8,8 @@ import pytest
 
 from lastbit.errors import MissingExtraError, UsageError
 from lastbit.graph import OnnxBuilder
+from lastbit.runtimes import OnnxRuntime
 from lastbit.witness import measure, replay
-from lastbit.witness.runtimes import OnnxRuntime
 from lastbit.witness.search import search
 from support.networks import random_network
 

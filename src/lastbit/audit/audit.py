@@ -7,10 +7,10 @@ from pathlib import Path
 from lastbit.audit.cuda import cuda_functions
 from lastbit.audit.exhaustive import at_special_values, exhaustive, sampled
 from lastbit.audit.functions import implementations
+from lastbit.audit.network import audit_network
 from lastbit.audit.page import Audit, render
 from lastbit.audit.reference import EXP_ULPS, largest_exp_error
 from lastbit.audit.told import tell
-from lastbit.audit.whole import audit_network
 from lastbit.errors import PlatformError
 from lastbit.files import write_whole
 from lastbit.models.shipped import ModelFiles

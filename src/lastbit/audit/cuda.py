@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
+from lastbit.audit.execution import Execution, Subject
 from lastbit.audit.functions import Implementation, compiler_problem
 from lastbit.audit.onnx_values import onnx_run
 from lastbit.float32.functions import Function
 from lastbit.graph import Float32Array
 
 if TYPE_CHECKING:
-    from lastbit.audit.executions import Execution, Subject
     from lastbit.audit.reference import FunctionName
 
 PROVIDER = "CUDAExecutionProvider"
@@ -47,8 +47,7 @@ def cuda_executions(
         return listed, {**missing, "torch on a GPU": reason}
     import torch
 
-    from lastbit.audit.executions import Execution
-    from lastbit.audit.torch_settings import torch_run
+    from lastbit.runtimes.torch_network import torch_run
 
     name = f"torch {torch.__version__} on {torch.cuda.get_device_name()}"
     start = partial(torch_run, subject.network, device="cuda")
@@ -83,8 +82,6 @@ def without_tf32() -> Iterator[None]:
 
 
 def _onnx_runtime(subject: Subject) -> tuple[list[Execution], Mapping[str, str]]:
-    from lastbit.audit.executions import Execution
-
     if PROVIDER not in onnxruntime.get_available_providers():
         return [], {"onnxruntime on a GPU": f"this build has no {PROVIDER}"}
     name = f"onnxruntime {onnxruntime.__version__} on a GPU"

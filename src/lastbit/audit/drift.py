@@ -8,12 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit.audit.executions import executions, run_in_batches, subject_of
-from lastbit.audit.whole import audit_images
+from lastbit.audit.execution import run_in_batches, subject_of
+from lastbit.audit.executions import executions
+from lastbit.audit.network import audit_images
 from lastbit.errors import ModelError
 from lastbit.graph import read_onnx
 from lastbit.hints import hints_for
-from lastbit.hints.parts import parts_of
+from lastbit.hints.breakdown import parts_of
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import derived_drift

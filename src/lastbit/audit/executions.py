@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,89 +13,16 @@ import numpy as np
 import onnxruntime
 
 import lastbit
+from lastbit.audit.execution import Execution, Subject
 from lastbit.audit.flushed import flushed_run
 from lastbit.audit.functions import compiler_problem
-from lastbit.audit.nodes import Values
-from lastbit.audit.onnx_values import LEVELS, Run, fused_run, onnx_run
-from lastbit.audit.structure.runtimes import IMAGES, OnnxStructures, onnx_structures
+from lastbit.audit.onnx_values import fused_run, onnx_run
 from lastbit.float32 import execute
 from lastbit.float32.rewritten import execute_rewritten
 from lastbit.graph import ByteArray, Network
-from lastbit_check.check import network_in
+from lastbit.runtimes.onnx_runtime import LEVELS, session_of
+from lastbit.runtimes.runtime import Values, ValuesRun
 from lastbit_check.network import Network as CheckedNetwork
-
-
-@dataclass(frozen=True)
-class Execution:
-    """A runtime with a setting.
-
-    Attributes:
-        runtime: name and version.
-        setting: what differs from its default.
-        start: loads the model; what it returns runs a batch of images (N, C, H, W).
-        batch: images at a time.
-        covered: whether the statement speaks of such an execution.
-        certain: of one that is not covered, whether it has to be caught: what it does may depend
-            on the processor.
-        slow: whether a few images have to do.
-    """
-
-    runtime: str
-    setting: str
-    start: Callable[[], Run]
-    batch: int = 64
-    covered: bool = True
-    certain: bool = True
-    slow: bool = False
-
-    @property
-    def name(self) -> str:
-        """Runtime and setting in one text."""
-        return f"{self.runtime}, {self.setting}"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model in every form that a runtime takes.
-
-    Attributes:
-        model: the ONNX file.
-        network: as `lastbit` reads it, operator by operator.
-        checked: in the checker's normal form.
-        structures: what ONNX Runtime makes of it.
-    """
-
-    model: Path
-    network: Network
-    checked: CheckedNetwork
-    structures: OnnxStructures
-
-
-def subject_of(model: Path, network: Network, *, images: int = IMAGES) -> Subject:
-    """A model in every form; its rewritten graphs are looked at on so many images.
-
-    Raises:
-        lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: the checker does not
-            read it.
-    """
-    structures = onnx_structures(model, images)
-    return Subject(model, network, network_in(model.read_bytes()), structures)
-
-
-def run_in_batches(execution: Execution, images: ByteArray) -> Iterator[tuple[ByteArray, Values]]:
-    """Parts of at most 64 images with the values of the visible nodes.
-
-    Every batch has the execution's size: the last one is filled up with its last image.
-    """
-    run = execution.start()
-    for first in range(0, len(images), 64):
-        part = images[first : first + 64]
-        found: list[Values] = []
-        for at in range(0, len(part), execution.batch):
-            batch = part[at : at + execution.batch]
-            full = np.concatenate([batch, np.repeat(batch[-1:], execution.batch - len(batch), 0)])
-            found.append({name: v[: len(batch)] for name, v in run(full).items()})
-        yield part, {name: np.concatenate([v[name] for v in found]) for name in found[0]}
 
 
 def executions(
@@ -118,7 +44,8 @@ def executions(
     if importlib.util.find_spec("torch") is None:
         missing["torch"] = "not installed (extra `train`)"
     else:
-        from lastbit.audit.torch_settings import torch_executions, torch_name, torch_run
+        from lastbit.audit.torch_settings import torch_executions
+        from lastbit.runtimes.torch_network import torch_name, torch_run
 
         listed += torch_executions(subject)
         reason = compiler_problem() if compiled else "left out, as compiling takes minutes"
@@ -154,7 +81,7 @@ def _reference(subject: Subject) -> list[Execution]:
     return [*written, *rewritten]
 
 
-def _reference_run(network: Network, way: Mapping[str, Any]) -> Run:
+def _reference_run(network: Network, way: Mapping[str, Any]) -> ValuesRun:
     def run(images: ByteArray) -> Values:
         found = [execute(network, image, keep=True, **way)[1] for image in images]
         return {node.name: np.stack([v[node.name] for v in found]) for node in network.nodes[1:]}
@@ -162,7 +89,7 @@ def _reference_run(network: Network, way: Mapping[str, Any]) -> Run:
     return run
 
 
-def _rewritten_run(network: CheckedNetwork, seed: int) -> Run:
+def _rewritten_run(network: CheckedNetwork, seed: int) -> ValuesRun:
     def run(images: ByteArray) -> Values:
         found = [execute_rewritten(network, image, seed=seed) for image in images]
         return {node.name: np.stack([v[node.name] for v in found]) for node in network.nodes[1:]}
@@ -199,24 +126,21 @@ def _onnx_runtime(subject: Subject) -> list[Execution]:
     return found
 
 
-def _fused(subject: Subject, level: Any, *, threads: int = 1) -> Run:
+def _fused(subject: Subject, level: Any, *, threads: int = 1) -> ValuesRun:
     """The optimised model as it runs by default, and all of its tensors that are nodes."""
     return fused_run(subject.structures.fused(level), threads=threads)
 
 
 def _fixed_batch(model: Path) -> bool:
     """Whether the file takes one image at a time only."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(model), options)
-    return session.get_inputs()[0].shape[0] == 1
+    return session_of(str(model), "all").get_inputs()[0].shape[0] == 1
 
 
 def _jax(network: Network, setting: str, precision: str | None = None) -> Execution:
     version = importlib.import_module("jax").__version__
 
-    def start() -> Run:
-        from lastbit.audit.jax_network import jax_run
+    def start() -> ValuesRun:
+        from lastbit.runtimes.jax_network import jax_run
 
         return jax_run(network, precision=precision)
 

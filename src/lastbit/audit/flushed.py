@@ -18,15 +18,15 @@ from typing import Literal
 
 import numpy as np
 
-from lastbit.audit.nodes import Values
-from lastbit.audit.onnx_values import Fused, Run, Shown, fused_run, onnx_run
+from lastbit.audit.onnx_values import Fused, Shown, fused_run, onnx_run
 from lastbit.errors import EXIT_INTERRUPTED, ModelError
 from lastbit.graph import ByteArray, read_onnx
+from lastbit.runtimes.runtime import Values, ValuesRun
 
 Kind = Literal["onnxruntime", "onnxruntime-all", "torch"]
 
 
-def flushed_run(kind: Kind, model: Path, fused: Fused | None = None) -> Run:
+def flushed_run(kind: Kind, model: Path, fused: Fused | None = None) -> ValuesRun:
     """Execute `model` in other processes whose arithmetic flushes to zero, one per batch.
 
     Args:
@@ -72,7 +72,7 @@ def main(kind: Kind, model: Path) -> None:
     if kind == "torch":
         import torch
 
-        from lastbit.audit.torch_settings import torch_run
+        from lastbit.runtimes.torch_network import torch_run
 
         torch.set_flush_denormal(True)
         run = torch_run(network)

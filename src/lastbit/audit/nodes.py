@@ -22,28 +22,24 @@ not have done, but a share says less there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lastbit.audit.assumptions import allowed_anywhere
 from lastbit.audit.exact import ExactNodes, columns, operands, spread
 from lastbit.audit.sums import TINY, UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
 from lastbit.operators import CURVES
+from lastbit.runtimes.runtime import Values
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.derive.conclude import softmax_error
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Node, growth
 from lastbit_check.operators.forms import Bound, Value, nothing
 from lastbit_check.operators.products import gate_roundings
-
-Values = Mapping[str, NDArray[np.floating]]
-"""The values (N, C, H, W) of the nodes that can be seen, by name."""
 
 
 class Unit(NamedTuple):

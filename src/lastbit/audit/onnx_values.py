@@ -8,35 +8,21 @@ node is found by `lastbit.audit.structure`, whatever their names and however the
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
-from lastbit.audit.nodes import Values
 from lastbit.audit.structure.kernels import without_blocks
+from lastbit.audit.structure.onnx_graph import OnnxTrace
 from lastbit.graph import ByteArray, Network
+from lastbit.runtimes.onnx_runtime import CPU, Level, Providers, session_of
+from lastbit.runtimes.runtime import Values, ValuesRun
 from lastbit_check.network import product
 
-if TYPE_CHECKING:
-    from lastbit.audit.structure.onnx_graph import OnnxTrace
-
-Level = Literal["off", "basic", "extended", "layout", "all"]
-LEVELS: tuple[Level, ...] = ("off", "basic", "extended", "layout", "all")
-Providers = tuple[str | tuple[str, dict[str, str]], ...]
-CPU: Providers = ("CPUExecutionProvider",)
-Run = Callable[[ByteArray], Values]
-"""Images (N, C, H, W), bytes, to the values of the visible nodes."""
-
 MANY = 10**9
-_NAMES = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
-          "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
 
 
 def onnx_run(
@@ -47,7 +33,7 @@ def onnx_run(
     threads: int = 1,
     flush_to_zero: bool = False,
     providers: Providers = CPU,
-) -> Run:
+) -> ValuesRun:
     """Start a session in which every node is an output, which prevents some fusions.
 
     Args:
@@ -135,7 +121,7 @@ def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
     return Fused(proto.SerializeToString(), tuple(shown.values()))
 
 
-def fused_run(fused: Fused, *, threads: int = 1, flush_to_zero: bool = False) -> Run:
+def fused_run(fused: Fused, *, threads: int = 1, flush_to_zero: bool = False) -> ValuesRun:
     """Run a model that ONNX Runtime has optimised, as it is.
 
     Args:
@@ -164,32 +150,3 @@ def _shown(proto: onnx.ModelProto, names: list[str]) -> None:
         for name in names
         if name not in outputs
     )
-
-
-def session_of(
-    model: str | bytes,
-    level: Level,
-    threads: int = 1,
-    *,
-    flush_to_zero: bool = False,
-    written: Path | None = None,
-    providers: Providers = CPU,
-) -> onnxruntime.InferenceSession:
-    """A session; the optimised model is ``written`` if that is asked for."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _NAMES[level])
-    if flush_to_zero:
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    if written is not None:
-        options.optimized_model_filepath = str(written)
-    return onnxruntime.InferenceSession(model, options, providers=[*providers])
-
-
-def optimised(model: bytes | str, level: Level) -> onnx.ModelProto:
-    """The model that ONNX Runtime makes of another one at some level of optimisation."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "optimised.onnx"
-        session_of(model, level, written=path)
-        return onnx.load(path)

@@ -10,10 +10,10 @@ import numpy as np
 
 from lastbit.audit.assumptions import ETA, Peak, Tally, assumption, units
 from lastbit.audit.exhaustive import PATTERNS, SPECIAL_VALUES, Sweep, processor
+from lastbit.audit.network import NetworkAudit, Row
 from lastbit.audit.reference import EXP_ULPS, FUNCTIONS, FunctionName
 from lastbit.audit.rewriting_page import GRAPHS, SETTINGS, TOLD, graphs, settings, table, told
 from lastbit.audit.told import Told
-from lastbit.audit.whole import NetworkAudit, Row
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from lastbit.audit.onnx_values import LEVELS, Level, session_of
 from lastbit.graph import ByteArray, Float32Array, Network
+from lastbit.runtimes.onnx_runtime import LEVELS, Level, session_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _onnx(model: Path, level: Level) -> Program:
 def _torch(network: Network, *, channels_last: bool) -> Program:
     import torch
 
-    from lastbit.witness.torch_network import TorchNetwork
+    from lastbit.runtimes.torch_network import TorchNetwork
 
     layout = torch.channels_last if channels_last else torch.contiguous_format
     whole = TorchNetwork(network, memory_format=layout)
@@ -66,7 +66,7 @@ def _torch(network: Network, *, channels_last: bool) -> Program:
 def _jax(network: Network) -> Program:
     jax: Any = importlib.import_module("jax")
 
-    from lastbit.audit.jax_network import computed
+    from lastbit.runtimes.jax_network import computed
 
     program = jax.jit(lambda images: computed(jax, network, images, None)[network.output])
 

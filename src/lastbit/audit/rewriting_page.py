@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lastbit.audit.structure.runtimes import REWRITINGS, Structure
+from lastbit.audit.network import Row
+from lastbit.audit.structure.matched import REWRITINGS, Structure
 from lastbit.audit.told import Told
-from lastbit.audit.whole import Row
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
 GRAPHS = """\

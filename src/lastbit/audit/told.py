@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lastbit.audit.executions import Subject, executions, subject_of
+from lastbit.audit.execution import Subject, subject_of
+from lastbit.audit.executions import executions
+from lastbit.audit.network import audit_execution
 from lastbit.audit.nodes import NetworkJudge
 from lastbit.audit.programs import Program, programs
-from lastbit.audit.structure.runtimes import Structure, structures
+from lastbit.audit.structure.matched import Structure
+from lastbit.audit.structure.runtimes import structures
 from lastbit.audit.telling import KINDS, Kind
-from lastbit.audit.whole import audit_execution
 from lastbit.float32 import execute_float64
 from lastbit.graph import ByteArray, Float32Array, Network, read_onnx
 from lastbit.hints import hints_for

@@ -6,34 +6,20 @@ Import this module only where PyTorch may be required.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from lastbit.audit.execution import Execution, Subject
 from lastbit.audit.flushed import flushed_run
-from lastbit.audit.nodes import Values
-from lastbit.audit.onnx_values import Run
-from lastbit.graph import ByteArray, Network
-from lastbit.witness.torch_network import TorchNetwork
-
-if TYPE_CHECKING:
-    from lastbit.audit.executions import Execution, Subject
-
-Setting = Callable[[], AbstractContextManager[object]]
-
-
-def torch_name() -> str:
-    """PyTorch with its version."""
-    return f"torch {torch.__version__}"
+from lastbit.runtimes.torch_network import torch_name, torch_run
 
 
 def torch_executions(subject: Subject) -> list[Execution]:
     """All settings, on the CPU, without the compiler."""
-    from lastbit.audit.executions import Execution
-
     name, start = torch_name(), partial(torch_run, subject.network)
     nnpack = torch.backends.nnpack.is_available()
     bfloat16 = partial(torch.autocast, "cpu", torch.bfloat16)
@@ -82,47 +68,3 @@ def _bfloat16_inside() -> Iterator[None]:
         yield
     finally:
         settings.fp32_precision = before
-
-
-def torch_run(
-    network: Network,
-    *,
-    threads: int = 1,
-    channels_last: bool = False,
-    compiled: bool = False,
-    under: Setting = nullcontext,
-    device: str = "cpu",
-) -> Run:
-    """PyTorch, with every node's value as it was computed.
-
-    Args:
-        network: in normal form.
-        threads: within an operator.
-        channels_last: the memory format of convolutions.
-        compiled: by torch.compile, every node read.
-        under: a setting that holds while it runs.
-        device: "cpu" or "cuda".
-    """
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    values = TorchNetwork(network, device=device, memory_format=layout).values
-    if compiled:
-        values = torch.compile(values)
-
-    def run(images: ByteArray) -> Values:
-        pixels = torch.from_numpy(images).float().to(device)
-        with torch_threads(threads), torch.inference_mode(), under():
-            found = values(pixels)
-        return {node.name: found[node.name].float().cpu().numpy() for node in network.nodes[1:]}
-
-    return run
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads within an operator."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

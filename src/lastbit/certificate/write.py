@@ -18,14 +18,14 @@ from typing import Any
 
 from lastbit.files import write_whole
 from lastbit.hints.branches import NO_BRANCHING, Branching, branched
-from lastbit.hints.parts import Division, divided
+from lastbit.hints.breakdown import Division, divided
 from lastbit.hints.together import taken_together
 from lastbit.methods.norms import Norms
 from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
 from lastbit_check.certificate import Hints, Tree
-from lastbit_check.check import Derived, claim_of, claimed, network_in
+from lastbit_check.check import Derived, claim_of, claimed, concluded, network_in
 from lastbit_check.derive.derivation import Derivation, derived
 from lastbit_check.derive.frame import frame_of
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Question
@@ -69,7 +69,7 @@ def draft(
     if 0 < claims[SAME_PROGRAM].upper < 1:
         trees = branched(derivation, claims, branching, progress=progress)
         derivation = _with_trees(taken_together(derivation, claims), trees)
-    found = claimed(derivation)
+    found = concluded(derivation)
     hints = derivation.frame.hints
     fields: dict[str, Any] = {
         "format": form.FORMAT,

@@ -10,15 +10,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.prove import ModelArgument
-from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
 from lastbit.data import load_mnist
 from lastbit.files import write_whole
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit_check.check import ceil_float
 
 if TYPE_CHECKING:
-    from lastbit.audit import CertifiedAccuracy
+    from lastbit.questions.accuracy import CertifiedAccuracy
 
 
 def accuracy(
@@ -34,7 +33,7 @@ def accuracy(
     Some are decided by the drift bound for all images, the others by one for a set of images of
     the same label, or for themselves.
     """
-    from lastbit.audit import certify_accuracy
+    from lastbit.questions.accuracy import certify_accuracy
 
     files = resolve_model(model)
     with watched() as progress:

@@ -13,8 +13,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.prove import ModelArgument
-from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED, OutputError
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 
@@ -160,7 +159,7 @@ def _finite(value: float) -> float | None:
 def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
     from lastbit.audit import verdict as row_verdict
     from lastbit.audit.rewriting_page import share, structure_verdict
-    from lastbit.audit.structure.runtimes import REWRITINGS
+    from lastbit.audit.structure.matched import REWRITINGS
     from lastbit_check.question import SAME_PROGRAM
 
     patterns = "all 2^32" if found.exhaustive else f"{found.sweep.patterns:,} sampled"

@@ -10,8 +10,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.prove import ModelArgument
-from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit_check.check import ceil_float

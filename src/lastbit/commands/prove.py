@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, Result, watched, write_message
+from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched, write_message
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio, says_nothing
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from lastbit.api import Proof
-    from lastbit.hints.parts import Division
+    from lastbit.hints.breakdown import Division
     from lastbit.progress import Progress
     from lastbit.witness import Witness
     from lastbit_check.certificate import Tree
     from lastbit_check.derive.conclude import Claim
 
-ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 LEAVES = 64
 """Of the branch and bound, unless another number is asked for."""
 SEARCH_SECONDS = 120.0

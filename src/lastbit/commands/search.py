@@ -10,8 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.prove import ModelArgument
-from lastbit.commands.terminal import JsonOption, Result, watched, write_message
+from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched, write_message
 from lastbit.data import load_mnist
 from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, OutputError
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model

@@ -23,6 +23,7 @@ from rich.progress import (
 from lastbit.errors import EXIT_OK
 from lastbit.progress import Progress
 
+ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]

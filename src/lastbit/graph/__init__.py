@@ -5,6 +5,7 @@ from lastbit.graph.inputs import (
     ByteArray as ByteArray,
     ImageArray as ImageArray,
     as_batch as as_batch,
+    between as between,
     flip_last_bit as flip_last_bit,
     neighbours as neighbours,
     pixels as pixels,

@@ -72,6 +72,14 @@ def pixels(images: ImageArray, question: Question) -> Float32Array:
     return x
 
 
+def between(grey: NDArray[Any], question: Question) -> ImageArray:
+    """Grey levels 0..255 as inputs: bytes, or as far between the ends of the question's box."""
+    if not question.box:
+        return grey.astype(np.uint8)
+    low, high = question.box
+    return np.clip(low + grey * ((high - low) / 255), low, high).astype(np.float32)
+
+
 def flip_last_bit(image: ImageArray, row: int, col: int) -> ImageArray:
     """A copy of `image`, (H, W) or (1, H, W), with the last bit of one pixel flipped.
 

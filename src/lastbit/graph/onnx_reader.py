@@ -53,21 +53,22 @@ def read_onnx(path: Model) -> Network:
         if unknown:  # they are what has to be changed first
             raise _unsupported(unknown, where) from error
         raise
+    question = question_of(path, file.graph)
+    _check_input(file, question)
     if unknown:
         check_nodes(
             file, [index for index in range(len(file.model.graph.node)) if index not in unknown]
         )
     else:
         check_validity(file)
-    question = question_of(path, file.graph)
-    _check_input(file, question)
     with one_reading(where):
         graph = asked_of(file.graph, question)
-        found = _Reading(file, graph)
+        found = _Reading(file, graph, question)
+    of_question = found.unsupported.pop(NOT_IN_THE_FILE, None)
     unsupported = unknown | found.unsupported
     if unsupported:
         raise _unsupported(unsupported, where)
-    _check_output(found, file, graph)
+    _check_output(found, file, graph, of_question)
     with one_reading(where):
         form = form_of(graph, found.reader, legal(graph, FORMS))
     nodes = tuple(found.needed())
@@ -75,6 +76,7 @@ def read_onnx(path: Model) -> Network:
     return Network(nodes, nodes[0].shape, nodes[-1].name, file.sha256, form, question, logits_out)
 
 
+NOT_IN_THE_FILE = -1  # in the place of an operator's number: it is the question's
 NOT_COVERED = ("model.operator", "model.graph", "model.shape")
 Listed = dict[int, tuple[str, str]]
 """Operators and names of nodes, by position."""
@@ -83,11 +85,12 @@ Listed = dict[int, tuple[str, str]]
 class _Reading:
     """Every operator that the checker covers as a node, and what it does not cover."""
 
-    def __init__(self, file: OnnxFile, graph: OnnxGraph) -> None:
+    def __init__(self, file: OnnxFile, graph: OnnxGraph, question: Question) -> None:
         self.path, self.of_file = file.path, file.model.graph.node
         self.reader = reader_of(graph)
         image = self.reader.seen(graph.image.name).node
-        self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, ())}
+        ends = question.box or (0.0, 255.0)
+        self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, (), *ends)}
         self.unsupported: Listed = {}
         self.lost = set[str]()
         for operator in graph.operators:
@@ -127,11 +130,14 @@ class _Reading:
         return (node for node in self.nodes.values() if node.name in wanted)
 
 
-def _check_output(found: _Reading, file: OnnxFile, graph: OnnxGraph) -> None:
+def _check_output(
+    found: _Reading, file: OnnxFile, graph: OnnxGraph, reason: tuple[str, str] | None
+) -> None:
     value = found.reader.values.get(graph.output_name)
     if not isinstance(value, Seen) or value.node.op != "softmax":
+        said = f": {reason[0]}" if reason else ""
         raise ModelError(
-            "the model returns neither probabilities by Softmax nor logits",
+            f"the model returns neither probabilities by Softmax nor logits{said}",
             where=f"{file.path}, output {file.graph.output_name!r}",
             fix="export the model with its logits, or with their Softmax",
         )

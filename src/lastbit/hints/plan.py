@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lastbit.float32.executor import execute_float64
+from lastbit.graph.inputs import between
 from lastbit.graph.network import Network
 from lastbit.operators import Add, BatchNorm, Curve, Linear, Silu
-from lastbit.operators.base import Box, Float64Array, box_seen
+from lastbit.operators.base import Box, Float64Array, box_seen, seen
 from lastbit_check.certificate import MOST_SLOPE_BITS, SLOPE_BITS, Hints
 
 NEARLY_STRAIGHT = 2.0**-5
@@ -60,11 +61,12 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     boxes = {n.name for n in curved if n.name not in straight}
     if not base:
         boxes |= {n.name for n in curved}
-    boxed = _boxes(network)
+    boxed, means = _boxes(network), {name: mean for name, (_, mean) in peaks.items()}
     slopes: dict[str, Float64Array] = {}
     for node in network.nodes[1:]:
         line = node.name in straight and bool(base)
-        mean = peaks[node.inputs[-1]][1]
+        mean = node.operands(means, seen)[-1]
+        mean = mean.reshape(len(mean), -1).mean(axis=1)
         slope = node.slope(node.operands(boxed, box_seen)[0], mean, straight=line)
         if slope is not None:
             slopes[node.name] = slope
@@ -105,7 +107,7 @@ def _bases(network: Network, first: str) -> frozenset[str]:
 
 
 def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float, Float64Array]]:
-    """Per node the largest magnitude and the mean per channel over random images of bytes."""
+    """Per node the largest magnitude, and the mean of each unit, over random images."""
     rng = np.random.default_rng(seed)
     peaks: dict[str, float] = {}
     sums: dict[str, Float64Array] = {}
@@ -114,11 +116,10 @@ def _sampled(network: Network, samples: int, seed: int) -> dict[str, tuple[float
         image = rng.integers(0, 256, network.input_shape) * (
             rng.random(network.input_shape) < density
         )
-        _, values = execute_float64(network, image.astype(np.uint8))
+        _, values = execute_float64(network, between(image, network.question))
         for name, value in values.items():
             peaks[name] = max(peaks.get(name, 0.0), float(np.max(np.abs(value))))
-            mean = value.reshape(value.shape[0], -1).mean(axis=1) / samples
-            sums[name] = sums.get(name, 0.0) + mean
+            sums[name] = sums.get(name, 0.0) + value / samples
     return {name: (peaks[name], sums[name]) for name in peaks}
 
 

@@ -19,13 +19,12 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from lastbit.hints.parts import losses, shares
+from lastbit.hints.breakdown import losses, shares
 from lastbit_check.certificate import Together
-from lastbit_check.derive.columns import Spread, spreads
+from lastbit_check.derive.columns import Held, Spread, spreads
 from lastbit_check.derive.conclude import Balance, Claim
-from lastbit_check.derive.derivation import Derivation
+from lastbit_check.derive.derivation import Cap, Derivation
 from lastbit_check.derive.ledger import ROUNDING
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
@@ -49,7 +48,7 @@ Float64Array = NDArray[np.float64]
 
 
 def taken_together(derivation: Derivation, claims: Mapping[str, Claim]) -> Derivation:
-    """The same with hints by which roundings after the first base are bounded together.
+    """The same with hints by which roundings after the first base are bounded together, and caps.
 
     For the pair of classes that is worst, for each executions. There are none where nothing is
     gained, or where no hint is accepted.
@@ -70,7 +69,7 @@ def taken_together(derivation: Derivation, claims: Mapping[str, Claim]) -> Deriv
     held = _with_columns(derivation, [n for n in derivation.frame.later if n.name in every])
     if held is None:
         return derivation
-    trunk, hints = together.trunk_of(held), dict[str, Together]()
+    trunk, hints, caps = together.trunk_of(held), dict[str, Together](), dict[str, Cap]()
     for pair, names in asked.items():
         nodes = [n for n in candidates[pair] if {n.name, *n.weighing} <= trunk.rows.keys()]
         place = claims[names[-1]].worst[2]
@@ -82,9 +81,12 @@ def taken_together(derivation: Derivation, claims: Mapping[str, Claim]) -> Deriv
                 gaining = [name for name in names if sum(differing[name][n] for n in group) > most]
                 if hint is not None and gaining:
                     made = hint._replace(executions=(*gaining,), pair=pair, nodes=(*group,))
-                    hints["-".join(map(str, pair)) + " " + group[0]] = made
+                    key = "-".join(map(str, pair)) + " " + group[0]
+                    hints[key] = made
+                    caps[key] = Cap((*gaining,), (pair[0], pair[1]), frozenset(group), most)
     frame = derivation.frame
-    return replace(held, frame=replace(frame, hints=replace(frame.hints, together=hints)))
+    frame = replace(frame, hints=replace(frame.hints, together=hints))
+    return replace(held, frame=frame, caps=(*caps.values(),))
 
 
 def _alone(
@@ -105,11 +107,11 @@ def _divided(derivation: Derivation, nodes: list[Node], place: int | None) -> li
 
 def _hint(terms: list[Terms], trunk: Trunk) -> tuple[Together | None, Fraction]:
     """Scales that the checker accepts, if any are found, and what they prove."""
-    forms, gains, _ = together.gathered(terms, trunk.widths)
+    forms, gains, rest = together.gathered(terms, trunk.widths)
     for margin in MARGINS:
         hint = scales(forms, gains, margin)
         try:
-            return hint, together.bound(terms, trunk.widths, hint)
+            return hint, together.bound((forms.copy(), gains, rest), hint)
         except Rejected:  # a spectral norm is not shown to be below 1
             continue
     return None, Fraction(0)
@@ -122,7 +124,7 @@ def _with_columns(derivation: Derivation, nodes: list[Node]) -> Derivation | Non
     if not bases or not nodes:
         return None
     cores = frame.kept_cores(bases[0])
-    rows = {name: list[csr_array]() for n in nodes for name in (n.name, *n.weighing)}
+    rows = {name: list[Held]() for n in nodes for name in (n.name, *n.weighing)}
     sums = dict[str, list[Spread]]()
     try:
         spreads([n for n in frame.network.computed if n.name in cores], bases[0], cores,

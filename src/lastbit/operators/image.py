@@ -1,4 +1,4 @@
-"""The image: bytes 0..255, as float32 from here on (that step is exact)."""
+"""The image: bytes 0..255 as float32 (that step is exact), or float32 numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, eq=False)
 class Input(Node):
-    """What the network is given; the first node, which reads nothing."""
+    """What the network is given; the first node, which reads nothing.
+
+    ``low`` and ``high`` are the ends of its numbers.
+    """
+
+    low: float = 0.0
+    high: float = 255.0
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
         return xs[0]
@@ -32,7 +38,7 @@ class Input(Node):
         return xs[0]
 
     def box(self, *boxes: Box) -> Box:
-        return np.zeros(self.shape), np.full(self.shape, 255.0)
+        return np.full(self.shape, self.low), np.full(self.shape, self.high)
 
     def write(self, b: OnnxBuilder, *sources: str) -> str:
         return b.input_bytes(self.shape, self.name)

@@ -5,10 +5,9 @@ from lastbit.witness.files import (
     read_witness as read_witness,
     write_witness as write_witness,
 )
-from lastbit.witness.patch import Patch as Patch
 from lastbit.witness.replay import (
     ReplayResult as ReplayResult,
     measure as measure,
     replay as replay,
 )
-from lastbit.witness.runtimes import Runtime as Runtime, runtimes as runtimes
+from lastbit.witness.search.patches import Patch as Patch

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lastbit.errors import ModelError, UsageError
 from lastbit.graph import ByteArray, Network, as_batch, flip_last_bit, read_onnx
+from lastbit.runtimes import Runtime, other_programs, runtimes, thread_settings
 from lastbit.witness.files import Witness
-from lastbit.witness.runtimes import Runtime, other_programs, runtimes, thread_settings
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -34,51 +35,77 @@ def peak(n: Ints) -> int:
 
 def shift(n: Ints, bits: int, *, up: bool) -> Ints:
     """n * 2^-bits, rounded up (``up``) or to nearest (error at most 1/2); exact if bits <= 0."""
-    if bits == 0:
-        return n
     if bits < 0:
         require(peak(n) << -bits < LIMIT, "precision", "an integer would exceed 2^53")
-        return np.ldexp(n, -bits)
-    scaled = n * 2.0 ** -min(bits, 1000)
-    return np.ceil(scaled) if up else np.rint(scaled)
+    return _shifted(n, bits, up=up) if bits else n
+
+
+def _shifted(n: Ints, bits: int, *, up: bool) -> Ints:
+    scaled = np.asarray(n * 2.0 ** -max(-1000, min(bits, 1000)))  # 0, if need be, by any power
+    if bits < 0:
+        return scaled
+    return np.ceil(scaled, out=scaled) if up else np.rint(scaled, out=scaled)
 
 
 @dataclass(frozen=True)
 class Fix:
-    """The array n * 2^-e of exact dyadic numbers."""
+    """The array n * 2^-e of exact dyadic numbers. Nobody changes ``n``.
+
+    ``told`` are its `ends`, where they are known.
+    """
 
     n: Ints
     e: int
+    told: Ints | None = None
+
+    @cached_property
+    def ends(self) -> Ints:
+        """The least and the largest number of n."""
+        if self.told is not None:
+            return self.told
+        return np.array([np.min(self.n), np.max(self.n)] if self.n.size else [0.0, 0.0])
+
+    @cached_property
+    def peak(self) -> int:
+        """Largest magnitude of n."""
+        return peak(self.ends)
 
     def at(self, e: int, *, up: bool = True) -> Fix:
-        """The same numbers on the grid 2^-e, rounded up (or to nearest)."""
-        return Fix(shift(self.n, self.e - e, up=up), e)
+        """The same numbers on the grid 2^-e, rounded up (or to nearest).
+
+        Either rounding is monotonic: of the ends come the ends.
+        """
+        if e == self.e:
+            return self
+        bits = self.e - e
+        ends = shift(self.ends, bits, up=up)
+        return Fix(_shifted(self.n, bits, up=up), e, ends)
 
     def fit(self, bits: int, *, up: bool = True) -> Fix:
         """Coarsen the grid, only if need be, until every magnitude is at most 2^bits."""
-        excess = peak(self.n).bit_length() - bits
+        excess = self.peak.bit_length() - bits
         return self if excess <= 0 else self.at(self.e - excess, up=up)
 
     def __getitem__(self, index: object) -> Fix:
         return Fix(self.n[index], self.e)  # type: ignore[index]
 
     def reshape(self, *shape: int) -> Fix:
-        return Fix(self.n.reshape(*shape), self.e)
+        return Fix(self.n.reshape(*shape), self.e, self.ends)
 
     def largest(self) -> Fraction:
         """The largest magnitude."""
-        return Fraction(peak(self.n)) / Fraction(2) ** self.e
+        return Fraction(self.peak) / Fraction(2) ** self.e
 
     def abs(self) -> Fix:
         return Fix(np.abs(self.n), self.e)
 
     def __neg__(self) -> Fix:
-        return Fix(-self.n, self.e)
+        return Fix(-self.n, self.e, -self.ends[::-1])
 
 
 def common(*terms: Fix, bits: int = 44) -> int:
     """Exponent of the finest grid wanted on which every term has at most ``bits`` bits."""
-    room = [t.e + bits - peak(t.n).bit_length() for t in terms if t.n.any()]
+    room = [t.e + bits - t.peak.bit_length() for t in terms if t.peak]
     return min([max(t.e for t in terms), *room])
 
 
@@ -89,10 +116,10 @@ def total(*terms: Fix, up: bool = True, bits: int = 44) -> Fix:
     """
     require(len(terms) << bits < LIMIT, "precision", "too many terms")
     e = common(*terms, bits=bits)
-    result = terms[0].at(e, up=up).n
-    for t in terms[1:]:
-        result = result + t.at(e, up=up).n
-    return Fix(result, e)
+    result, *others = [t.at(e, up=up).n for t in terms if t.peak] or [terms[0].n]
+    for n in others:
+        result = result + n
+    return Fix(np.broadcast_to(result, np.broadcast_shapes(*(t.n.shape for t in terms))), e)
 
 
 def times(a: Fix, b: Fix, *, bits: tuple[int, int] = (26, 26)) -> Fix:
@@ -124,7 +151,7 @@ def _on_one_grid(a: Fix, b: Fix) -> tuple[Fix, Fix]:
         e = common(a, b)
         return a.at(e), b.at(e)
     e = max(a.e, b.e)
-    return Fix(np.ldexp(a.n, e - a.e), e), Fix(np.ldexp(b.n, e - b.e), e)
+    return Fix(a.n * 2.0 ** (e - a.e), e), Fix(b.n * 2.0 ** (e - b.e), e)
 
 
 def heaviest_row(w: Matrix) -> int:
@@ -147,14 +174,23 @@ def apply(w: Matrix, x: Fix, *, up: bool, where: Matrix | None = None) -> Fix:
     gain = heaviest_row(w)
     if up:
         x = x.fit(min(40, 105 - 2 * gain.bit_length()))  # as is required below
-    bound = gain * peak(x.n)
+    bound = gain * x.peak
+    if not bound:
+        return Fix(np.zeros((w.shape[0], (x.n if where is None else where).shape[1])), x.e)
     if bound < LIMIT:
         return Fix(image(x.n), x.e)
     h = bound.bit_length() - 51
     require(gain << (h - 1) < LIMIT, "precision", "a sum of products would exceed 2^53")
-    high = np.rint(np.ldexp(x.n, -h))
-    low = x.n - np.ldexp(high, h)
-    return Fix(image(high) + np.rint(np.ldexp(image(low), -h)) + up, x.e - h)
+    high = x.n * 2.0**-h
+    np.rint(high, out=high)
+    low = high * -(2.0**h)
+    low += x.n
+    rest = image(low)
+    rest *= 2.0**-h
+    np.rint(rest, out=rest)
+    rest += image(high)
+    rest += up
+    return Fix(rest, x.e - h)
 
 
 def matmul_up(a: Fix, b: Fix, where: Matrix | None = None) -> Fix:

@@ -8,11 +8,11 @@ of this error between two runs of one program (``apart``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, total
+from lastbit_check.arithmetic.exact import Fix, matmul_up, total
 from lastbit_check.derive.columns import Spread
 from lastbit_check.derive.frame import Frame
 from lastbit_check.derive.ledger import (
@@ -20,10 +20,9 @@ from lastbit_check.derive.ledger import (
     REMAINDER,
     Entry,
     defect,
-    weighed,
 )
 from lastbit_check.derive.reach import Reach, columns
-from lastbit_check.network import Node
+from lastbit_check.network import Node, Shape
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.curves import CurveKind
 from lastbit_check.operators.forms import Bound, Change, Value, nothing, operands
@@ -66,30 +65,27 @@ def errors_apart(
 
 def bounded(change: Change, value: Value, runs: float, mask: Reach, spread: Spread | None) -> Bound:
     """With the noise of so many runs, and what the bases make; 0 where nothing is reached."""
-    none = Fix(np.zeros((*change.error.n.shape[:3], 1)), ZERO_GRID)
-    made, slack = (spread.spread, spread.slack) if spread else (none, none)
+    none = nothing(value.noise)
+    made, slack = spread or (none, none)
+    noise = Fix(runs * value.noise.n, value.noise.e)
     shape = change.error.n.shape
-    told = np.ones(1) if mask is None else mask.reshape(*shape[:3], -1).astype(np.float64)
-    noise = Fix(runs * value.noise.n * told, value.noise.e)
-    error = total(Fix(change.error.n * told, change.error.e), Fix(slack.n * told, slack.e), noise)
-    return Bound(error, Fix(np.broadcast_to(made.n, shape) * told, made.e))
+    error = total(*(masked(x, mask, shape) for x in (change.error, slack, noise)))
+    return Bound(error, masked(Fix(np.broadcast_to(made.n, shape), made.e), mask, shape))
 
 
-def masked(bend: Fix, mask: Reach) -> Fix:
-    """The remainder where something is reached, else 0."""
-    if mask is None:
-        return bend
-    return Fix(bend.n * mask.reshape(*bend.n.shape[:3], -1), bend.e)
+def masked(x: Fix, mask: Reach, shape: Shape) -> Fix:
+    """What there is where something of a node is reached, else 0."""
+    if mask is None or not x.peak:
+        return x
+    return Fix(np.where(mask.reshape(*shape[:3], -1), x.n, 0.0), x.e)
 
 
-def booked(
-    frame: Frame, node: Node, pairs: Sequence[tuple[int, int]], aspect: str, bend: Fix, moves: Fix
-) -> dict[Entry, Fix]:
+def booked(frame: Frame, node: Node, aspect: str, bend: Fix, moves: Fix) -> dict[Entry, Fix]:
     """Remainder and defect of a node, for some places (C, H, W, K)."""
     dual, units = frame.duals[node.name], math.prod(node.shape)
     return {
-        Entry(aspect, REMAINDER, node.name): weighed(dual, pairs, bend.reshape(units, -1)),
-        Entry(aspect, DEFECT, node.name): defect(dual, pairs, moves.reshape(units, -1)),
+        Entry(aspect, REMAINDER, node.name): matmul_up(dual.weights, bend.reshape(units, -1)),
+        Entry(aspect, DEFECT, node.name): defect(dual, moves.reshape(units, -1)),
     }
 
 
@@ -97,7 +93,7 @@ def first_changes(
     frame: Frame, values: Mapping[str, Value], masks: Mapping[str, Reach], places: range
 ) -> tuple[dict[Entry, Fix], dict[str, dict[str, Bound]]]:
     """Effects and moves of the first layers, for some places."""
-    pairs, moves = frame.pairs, {name: dict[str, Bound]() for name in ASPECTS}
+    moves = {name: dict[str, Bound]() for name in ASPECTS}
     effects = dict[Entry, Fix]()
     for node in frame.early:
         with at(node.name):
@@ -106,8 +102,8 @@ def first_changes(
                 told = mask if seen else None
                 if node.op == "input":
                     moved = frame.question.moves(node.shape, places)
-                    still = Bound(*(nothing(x[..., : 1 if aspect == EXACT else None])
-                                    for x in moved))  # fmt: skip
+                    none = nothing(moved.error[..., : 1 if aspect == EXACT else None])
+                    still = Bound(none, none)
                     bound = moved if aspect in EXECUTIONS else still
                     bend = bound.error
                 else:
@@ -117,7 +113,7 @@ def first_changes(
                         else changed(frame, node, values, moves[aspect])
                     )
                     bound = bounded(change, values[node.name], runs, told, None)
-                    bend = masked(change.bend, told)
+                    bend = masked(change.bend, told, node.shape)
                 moves[aspect][node.name] = bound
-                effects.update(booked(frame, node, pairs, aspect, bend, bound.radius))
+                effects.update(booked(frame, node, aspect, bend, bound.radius))
     return effects, moves

@@ -65,7 +65,7 @@ class Step(NamedTuple):
 
 def spreads(
     after: Sequence[Node], base: Node, cores: Mapping[str, list[Core]], radius: Sequence[Fix],
-    sums: dict[str, list[Spread]], kept: dict[str, list[csr_array]],
+    sums: dict[str, list[Spread]], kept: dict[str, list[Held]],
 ) -> None:  # fmt: skip
     """Add to ``sums``, for every node after ``base``, what each ``radius`` (units, K) makes there.
 
@@ -183,10 +183,19 @@ def _peak(n: Held) -> int:
     return peak(n.data if isinstance(n, csr_array) else n)
 
 
-def _single(a: Columns, live: NDArray[np.intp], units: int) -> csr_array:
-    """The columns of all units in binary32."""
+def dense(n: Held) -> Ints:
+    """With its zeros."""
+    return n.toarray() if isinstance(n, csr_array) else n
+
+
+def _single(a: Columns, live: NDArray[np.intp], units: int) -> Held:
+    """The columns of all units in binary32, without negative zeros."""
     require(abs(a.e) <= 100 or not a.peak, "precision", "columns are not exact in float32")
-    values = csr_array((a.n * 2.0**-a.e).astype(np.float32))
+    if not isinstance(a.n, csr_array):
+        every = np.zeros((units, a.n.shape[1]), np.float32)
+        every[live] = a.n * 2.0**-a.e + 0.0
+        return cast("Held", every)
+    values = (a.n * 2.0**-a.e).astype(np.float32)
     lengths = np.zeros(units + 1, values.indptr.dtype)
     lengths[live + 1] = np.diff(values.indptr)
     return csr_array((values.data, values.indices, np.cumsum(lengths)), (units, values.shape[1]))

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.enclosure import tanh_upper
-from lastbit_check.arithmetic.exact import Fix, Matrix, total
+from lastbit_check.arithmetic.exact import Fix, Matrix, matmul_up, total
 from lastbit_check.derive.changes import APART, EXACT
 from lastbit_check.derive.derivation import Derivation
-from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs, weighed
+from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs
 from lastbit_check.derive.reach import Reach
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
@@ -90,8 +91,7 @@ class Balance:
 
     def node_roundings(self, row: int) -> dict[str, Fix]:
         """Likewise, each node's by itself (1, places) or (1, 1)."""
-        d, pair = self.derivation, self.derivation.ledger.pairs[row]
-        found = dict[str, Fix]()
+        d, found = self.derivation, dict[str, Fix]()
         for name in self._names:
             noise, mask = both_runs(d.values[name].noise), self._reach.get(name)
             where = None
@@ -99,7 +99,7 @@ class Balance:
                 noise = Fix(noise.n * np.any(mask, axis=1, keepdims=True), noise.e)
                 sparse = self._sparse.get(name)
                 where = mask.astype(np.float64) if sparse is None else sparse
-            found[name] = weighed(d.frame.duals[name], [pair], noise, where)
+            found[name] = matmul_up(d.frame.duals[name].weights[[row]], noise, where)
         return found
 
     @cached_property
@@ -111,7 +111,7 @@ class Balance:
     def _sparse(self) -> dict[str, Matrix]:
         """The same where it is sparse."""
         return {
-            name: csr_array(mask.astype(np.float64))
+            name: cast("csr_array", csr_array(mask, dtype=np.float64))
             for name, mask in self._reach.items()
             if mask is not None and SPARSE * np.count_nonzero(mask) < mask.size
         }

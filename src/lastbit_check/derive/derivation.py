@@ -13,9 +13,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, most
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, matmul_up, most
 from lastbit_check.certificate import Hints
 from lastbit_check.derive import reach
 from lastbit_check.derive.changes import (
@@ -26,9 +25,9 @@ from lastbit_check.derive.changes import (
     first_changes,
     masked,
 )
-from lastbit_check.derive.columns import Spread, spreads
+from lastbit_check.derive.columns import Held, Spread, spreads
 from lastbit_check.derive.frame import Frame, frame_of
-from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side, weighed
+from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side
 from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value, nothing, operands
@@ -75,7 +74,7 @@ class Derivation:
     remainders: Mapping[str, Mapping[str, Fix]]
     reach: Mapping[str, reach.Reach]
     ledger: Ledger
-    columns: Mapping[str, list[csr_array]]
+    columns: Mapping[str, list[Held]]
     radius: list[Fix]
     own: Mapping[str, Fix]
     caps: tuple[Cap, ...] = ()
@@ -94,7 +93,7 @@ class _State:
     )
     reach: dict[str, reach.Reach] = field(default_factory=dict[str, reach.Reach])
     spreads: dict[str, list[Spread]] = field(default_factory=dict[str, list[Spread]])
-    columns: dict[str, list[csr_array]] = field(default_factory=dict[str, list[csr_array]])
+    columns: dict[str, list[Held]] = field(default_factory=dict[str, list[Held]])
     radius: list[Fix] = field(default_factory=list[Fix])
     own: dict[str, Fix] = field(default_factory=dict[str, Fix])
 
@@ -152,11 +151,12 @@ def _early(frame: Frame, state: _State, ledger: Ledger) -> None:
 
 def _largest(bound: Bound) -> Bound:
     """Of all places (C, H, W, 1)."""
-    return Bound(*(Fix(np.max(x.n, axis=3, keepdims=True), x.e) for x in bound))
+    parts = (bound.error, bound.spread)
+    return Bound(*(Fix(np.max(x.n, axis=3, keepdims=True), x.e) for x in parts))
 
 
 def _both(one: Bound, other: Bound) -> Bound:
-    return Bound(*(most(x, y) for x, y in zip(one, other, strict=True)))
+    return Bound(most(one.error, other.error), most(one.spread, other.spread))
 
 
 def _based(frame: Frame, state: _State, node: Node) -> None:
@@ -166,7 +166,7 @@ def _based(frame: Frame, state: _State, node: Node) -> None:
     value, bounds = state.values[node.name], [state.moves[name][node.name] for name in EXECUTIONS]
     units = math.prod(node.shape)
     radius = [b.error.reshape(units, -1) for b in (value.bound, *bounds)]
-    kept = {name: list[csr_array]() for name in _shared(frame)} if not state.radius else {}
+    kept = {name: list[Held]() for name in _shared(frame)} if not state.radius else {}
     cores = frame.kept_cores(node)
     spreads([n for n in frame.network.computed if n.name in cores], node, cores, radius,
             state.spreads, kept)  # fmt: skip
@@ -191,8 +191,8 @@ def _shared(frame: Frame) -> set[str]:
 def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
     """What the roundings of two runs cost, of all units."""
     noise = both_runs(state.values[node.name].noise)
-    ledger.effects[Entry(ANY_TWO, ROUNDING, node.name)] = weighed(
-        frame.duals[node.name], frame.pairs, noise
+    ledger.effects[Entry(ANY_TWO, ROUNDING, node.name)] = matmul_up(
+        frame.duals[node.name].weights, noise
     )
 
 
@@ -227,7 +227,7 @@ def _later(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
             seen = reach.anywhere(seen)
         known = state.spreads[node.name][1 + k] if node.name in state.spreads else None
         moves[node.name] = bounded(change, value, 2.0, seen, known)
-        bend = masked(change.bend, seen)
+        bend = masked(change.bend, seen, node.shape)
         state.remainders[name][node.name] = bend
         radius = moves[node.name].radius
-        ledger.effects.update(booked(frame, node, ledger.pairs, name, bend, radius))
+        ledger.effects.update(booked(frame, node, name, bend, radius))

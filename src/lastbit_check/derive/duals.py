@@ -6,9 +6,11 @@ readers k of a node j, only roundings are left. The image has no core: its D_0 i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,11 +21,23 @@ from lastbit_check.operators.kinds import Core
 DUAL_BITS = 34  # of a dual vector: with 2^15 terms of a sum, exact below 2^53
 
 
-class Dual(NamedTuple):
+@dataclass(frozen=True)
+class Dual:
     """Vectors a (units, classes), and a bound of the entries of d, a number."""
 
     a: Fix
     off: Fix
+
+    @cached_property
+    def weights(self) -> Fix:
+        """|a_c - a_j| for every pair of classes c < j (pairs, units)."""
+        flat, (c, j) = self.a.n.T, np.transpose(pairs_of(self.a.n.shape[1]))
+        return Fix(np.abs(flat[c] - flat[j]), self.a.e)
+
+
+def pairs_of(classes: int) -> tuple[tuple[int, int], ...]:
+    """All pairs c < j."""
+    return tuple(itertools.combinations(range(classes), 2))
 
 
 def adjoint(network: Network, cores: Mapping[str, list[Core]]) -> dict[str, Dual]:

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from lastbit_check.certificate import Hints
-from lastbit_check.derive.duals import Dual, adjoint
-from lastbit_check.derive.ledger import pairs_of
+from lastbit_check.derive.duals import Dual, adjoint, pairs_of
 from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value

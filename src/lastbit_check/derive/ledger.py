@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import Fix, Matrix, matmul_up
+from lastbit_check.arithmetic.exact import Fix, matmul_up
 from lastbit_check.derive.duals import Dual
 from lastbit_check.verdict import require
 
@@ -44,29 +43,16 @@ class Ledger:
         return [self.effects[Entry(aspect, kind, name)] for name in nodes]
 
 
-def pairs_of(classes: int) -> tuple[tuple[int, int], ...]:
-    """All pairs c < j."""
-    return tuple(itertools.combinations(range(classes), 2))
-
-
-def weighed(
-    dual: Dual, pairs: Sequence[tuple[int, int]], x: Fix, where: Matrix | None = None
-) -> Fix:
-    """|a_c - a_j| times x (units, K), for every pair; of one pair ``where`` says which units."""
-    flat, (c, j) = dual.a.n.T, np.transpose(pairs)
-    return matmul_up(Fix(np.abs(flat[c] - flat[j]), dual.a.e), x, where)
-
-
 def both_runs(noise: Fix) -> Fix:
     """The roundings of two runs (units, 1)."""
     return Fix(2 * noise.n.reshape(-1, 1), noise.e)
 
 
-def defect(dual: Dual, pairs: Sequence[tuple[int, int]], moves: Fix) -> Fix:
-    """|d_c - d_j| times |D| (units, K), for every pair."""
-    units = dual.a.n.shape[0]
-    off = Fix(np.broadcast_to(2 * dual.off.n, (len(pairs), units)), dual.off.e)
-    return matmul_up(off, moves)
+def defect(dual: Dual, moves: Fix) -> Fix:
+    """|d_c - d_j| times |D| (units, K), for every pair: all d have one bound."""
+    pairs, units = dual.weights.n.shape
+    each = matmul_up(Fix(np.full((1, units), 2 * dual.off.n), dual.off.e), moves)
+    return Fix(np.broadcast_to(each.n, (pairs, each.n.shape[1])), each.e)
 
 
 def side_by_side(parts: Sequence[Fix]) -> Fix:

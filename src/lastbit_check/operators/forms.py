@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -25,13 +26,14 @@ Before = tuple[Fraction, Fraction]
 """What bounds a value without its trailing factors: a number, and a factor on its magnitude."""
 
 
-class Bound(NamedTuple):
+@dataclass(frozen=True)
+class Bound:
     """Half widths (C, H, W, K): what has gathered since the last base, and what bases make."""
 
     error: Fix
     spread: Fix
 
-    @property
+    @cached_property
     def radius(self) -> Fix:
         """Both together."""
         return total(self.error, self.spread)
@@ -59,13 +61,13 @@ class Value:
             _seen(self.c, view), self.bound.seen(view), _seen(self.noise, view), self.before
         )
 
-    @property
+    @cached_property
     def interval(self) -> tuple[Fix, Fix]:
         """Lower and upper bound of the computed value (C, H, W, 1)."""
         r = self.bound.radius
         return -total(-self.c, r), total(self.c, r)
 
-    @property
+    @cached_property
     def magnitude(self) -> Fix:
         """Upper bound of |x| (C, H, W, 1)."""
         return total(self.c.abs(), self.bound.radius)

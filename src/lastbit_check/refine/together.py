@@ -20,20 +20,19 @@ spectral norm is at most 1 is shown in integers: c 1 - X X^T = L L^T + E, E diag
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
-from scipy.sparse import csr_array, hstack
+from scipy.linalg.lapack import dlauum, dpotrf
 
 from lastbit_check.arithmetic.binary32 import half_roundings
 from lastbit_check.arithmetic.exact import Fix, Ints, apply, matmul_up, times, total
 from lastbit_check.certificate import Together
-from lastbit_check.derive.columns import RADIUS_BITS, live_units
+from lastbit_check.derive.columns import RADIUS_BITS, Held, dense, live_units
 from lastbit_check.derive.derivation import Cap, Derivation
 from lastbit_check.derive.ledger import difference
 from lastbit_check.operators.forms import Value, operands
@@ -49,13 +48,14 @@ TINY = 2.0**-1000  # more than squares that underflow are worth
 
 
 class Affine(NamedTuple):
-    """What a node's units are of the base: A (units, N) and c (units,), within ``error``."""
+    """What a node's units are of the base: A (units, N), in parts, and c, within ``error``."""
 
-    a: csr_array
+    a: list[Held]
     c: Ints
     error: Fix
 
 
+Forms = tuple[Ints, Ints, Fraction]  # as `gathered` returns them
 Terms = tuple[list[tuple[Fix, Affine]], Fraction]  # forms by their weights (units, 1), the rest
 
 
@@ -63,8 +63,8 @@ class Trunk(NamedTuple):
     """How nodes depend on the first base: its half widths, and by name A and |A| radius."""
 
     widths: Ints
-    rows: dict[str, csr_array]
-    own: dict[str, Fix]
+    rows: Mapping[str, list[Held]]
+    own: Mapping[str, Fix]
 
 
 def trunk_of(derivation: Derivation) -> Trunk:
@@ -75,8 +75,7 @@ def trunk_of(derivation: Derivation) -> Trunk:
     require(held, "together.base", "a node does not depend on it")
     ranges = derivation.radius[0].fit(RADIUS_BITS)
     widths = np.ldexp(ranges.n[live_units(derivation.radius), 0], -ranges.e)
-    rows = {name: hstack(parts, "csr") for name, parts in found.items()}
-    return Trunk(widths, rows, dict(derivation.own))
+    return Trunk(widths, found, derivation.own)
 
 
 def taken_together(derivation: Derivation) -> Derivation:
@@ -87,7 +86,7 @@ def taken_together(derivation: Derivation) -> Derivation:
     trunk, caps = trunk_of(derivation), list[Cap]()
     for hint in hints.values():
         terms = terms_of(derivation, trunk, hint)
-        most = bound(terms, trunk.widths, hint)
+        most = bound(gathered(terms, trunk.widths), hint)
         pair = derivation.ledger.pairs[derivation.ledger.row(hint.pair)]
         caps.append(Cap((*hint.executions,), pair, frozenset(hint.nodes), most))
     return replace(derivation, caps=(*caps,))
@@ -126,7 +125,7 @@ def _affine(trunk: Trunk, name: str, value: Value) -> Affine:
     return Affine(trunk.rows[name], np.ldexp(c.n, -c.e).ravel(), error.reshape(-1, 1))
 
 
-def gathered(terms: list[Terms], radius: Ints) -> tuple[Ints, Ints, Fraction]:
+def gathered(terms: list[Terms], radius: Ints) -> Forms:
     """The distinct forms B (n, N + 1), their weights g (n,), and what is not weighed by forms.
 
     A form is divided by a power of two, by which its weight is multiplied.
@@ -138,19 +137,26 @@ def gathered(terms: list[Terms], radius: Ints) -> tuple[Ints, Ints, Fraction]:
             flat = gain.reshape(1, -1)
             rest += matmul_up(flat, form.error).largest()
             used = np.flatnonzero(flat.n)
-            rows = np.hstack([form.a[used].toarray() * radius, form.c[used, None]])
-            _, exponents = np.frexp(np.max(np.abs(rows), axis=1))
-            rows = np.ldexp(rows, -exponents[:, None])
+            rows = np.empty((used.size, radius.size + 1))
+            np.multiply(np.hstack([dense(part[used]) for part in form.a]), radius, rows[:, :-1])
+            rows[:, -1] = form.c[used]
+            largest = np.maximum(np.max(rows, axis=1), -np.min(rows, axis=1))
+            _, exponents = np.frexp(largest)
+            rows *= np.ldexp(1.0, -exponents)[:, None]
             weights = np.ldexp(flat.n[0, used], exponents - gain.e)
-            for row, weight in zip(rows[rows.any(axis=1)], weights[rows.any(axis=1)], strict=True):
-                gains[row.tobytes()] = gains.get(row.tobytes(), 0.0) + float(weight)
+            for k in np.flatnonzero(largest):
+                row = rows[k].tobytes()
+                gains[row] = gains.get(row, 0.0) + float(weights[k])
     require(gains, "together.shape", "no forms")
     return np.stack([*map(np.frombuffer, gains)]), np.array([*gains.values()]), rest
 
 
-def bound(terms: list[Terms], radius: Ints, hint: Together) -> Fraction:
-    """Upper bound, over all images, of the sum of the nodes' roundings times their weights."""
-    forms, gains, rest = gathered(terms, radius)
+def bound(of: Forms, hint: Together) -> Fraction:
+    """Upper bound, over all images, of the sum of the nodes' roundings times their weights.
+
+    The forms are overwritten.
+    """
+    forms, gains, rest = of
     fits = (len(hint.rows), len(hint.columns)) == forms.shape
     require(fits and len(forms) <= MOST_ROWS, "together.shape", f"{forms.shape}")
     positive = all(2.0**-200 < scale < 2.0**200 for scale in (*hint.rows, *hint.columns))
@@ -191,25 +197,30 @@ def _gains(layer: Layer, beta: Fix, values: list[Value]) -> tuple[list[Fix], Fix
 
 
 def contracts(x: Ints) -> None:
-    """Rule norm.spectral: |X|_2 <= 1 for every X within one unit of the integers x 2^-BITS."""
+    """Rule norm.spectral: |X|_2 <= 1 for every X within one unit of the integers x 2^-BITS.
+
+    Of every symmetric matrix here only the upper half is held. The factor is taken from the last
+    row up, so that it is an upper triangle, of whose product with itself LAPACK computes half.
+    By Cauchy and Schwarz no sum of products of two rows exceeds the larger sum of squares, in any
+    order; a sum of squares that does not fit is not returned as one that does.
+    """
     rows, columns = x.shape
     unit = 2**BITS
     limit = float((unit - math.isqrt(rows * columns) - 1) ** 2)
-    require(bool(np.max(np.sum(x * x, axis=1)) < limit), "norm.spectral", "a row is too long")
-    one: Ints = np.eye(rows)
-    gap: Ints = limit * one - gram(x)
-    factor: Ints = 0 * one
-    with suppress(np.linalg.LinAlgError):
-        factor = np.rint(cast("Ints", np.linalg.cholesky(gap - 2.0 * unit * rows * one)))
-    short = bool(np.max(np.sum(factor * factor, axis=1)) < 2.0**52)
+    left: Ints = dsyrk(-1.0, x.T, trans=True)
+    own = np.einsum("ii->i", left)  # the diagonal itself, not a copy
+    require(bool(np.min(own) > -limit), "norm.spectral", "a row is too long")
+    own += limit
+    least: Ints = np.array(left[::-1, ::-1], order="F")
+    np.einsum("ii->i", least)[:] -= 2.0 * unit * rows
+    least, failed = dpotrf(least, lower=True, clean=True, overwrite_a=True)
+    factor = np.rint(least[::-1, ::-1]) if not failed else np.zeros_like(least)
+    product: Ints = dlauum(factor, lower=False, overwrite_c=True)[0]
+    short = bool(np.max(np.einsum("ii->i", product)) < 2.0**52)
     require(short, "norm.spectral", "a factor is too large")
-    left: Ints = gap - gram(factor)
-    own = np.sum(left * one, axis=1)
-    others: Ints = np.sum(np.abs(left), axis=1) - np.abs(own)
-    require(bool(np.all(own >= others * CLOSE)), "norm.spectral", "the norm may exceed 1")
-
-
-def gram(x: Ints) -> Ints:
-    """x x^T, of which BLAS computes one half."""
-    half: Ints = dsyrk(1.0, x.T, trans=True)
-    return half + np.triu(half, 1).T
+    left -= product
+    kept = own.copy()
+    own[:] = 0.0
+    np.abs(left, out=left)
+    others: Ints = np.sum(left, axis=0) + np.sum(left, axis=1)
+    require(bool(np.all(kept >= others * CLOSE)), "norm.spectral", "the norm may exceed 1")

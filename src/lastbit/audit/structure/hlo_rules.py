@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lastbit.audit.structure.hlo_text import Instruction, numbers_in
+from lastbit.audit.structure.hlo_trace import HloTrace
 from lastbit.audit.structure.kernels import convolved
 from lastbit.audit.structure.tracing import Traced
 from lastbit.operators import Sigmoid, float64_of
-
-if TYPE_CHECKING:
-    from lastbit.audit.structure.hlo_graph import HloTrace
 
 
 def unknown(i: Instruction) -> Traced:

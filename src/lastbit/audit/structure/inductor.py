@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from lastbit.audit.structure.fx_graph import traced_fx
 from lastbit.audit.structure.inductor_code import Kernels, kernels_of
+from lastbit.audit.structure.matched import (
+    OnnxStructures,
+    Structure,
+    new_constants,
+    probes,
+    structure_of,
+)
 from lastbit.audit.structure.tracing import Tracing
 from lastbit.graph import ByteArray, Network
-from lastbit.witness.torch_network import TorchNetwork
-
-if TYPE_CHECKING:
-    from lastbit.audit.structure.runtimes import OnnxStructures, Structure
+from lastbit.runtimes.torch_network import TorchNetwork
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,6 @@ def contracts() -> bool:
 
 def inductor_structure(found: OnnxStructures, network: Network) -> Structure:
     """The graph, matched; the code, read."""
-    from lastbit.audit.structure.runtimes import new_constants, probes, structure_of
-
     images = probes(found.expected.network, found.images)
     made = compiled_network(network, images)
     tracing, kernels = Tracing(found.expected), kernels_of(made.code)

@@ -17,6 +17,7 @@ from lastbit.audit.structure.kernels import (
 )
 from lastbit.audit.structure.tracing import Traced, Tracing
 from lastbit.operators import NAMED, float64_of
+from lastbit.runtimes.onnx_runtime import session_of
 
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
@@ -250,8 +251,6 @@ RULES: dict[tuple[str, str], Callable[..., Traced]] = {
 @cache
 def block_size() -> int:
     """How many channels lie side by side here; found out by letting the runtime order some."""
-    from lastbit.audit.onnx_values import session_of
-
     node = helper.make_node("ReorderInput", ["x"], ["y"], domain=NCHWC)
     ends = (helper.make_tensor_value_info(e, TensorProto.FLOAT, [1, 64, 1, 2]) for e in "xy")
     x, y = ends

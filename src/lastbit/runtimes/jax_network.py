@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lastbit.audit.nodes import Values
-from lastbit.audit.onnx_values import Run
 from lastbit.graph import Add, Affine, ByteArray, Gate, Input, Network, Silu
+from lastbit.runtimes.runtime import Values, ValuesRun
 from lastbit_check.network import View
 
 
-def jax_run(network: Network, *, precision: str | None = None, seen: bool = True) -> Run:
+def jax_run(network: Network, *, precision: str | None = None, seen: bool = True) -> ValuesRun:
     """Compile the network with jax.jit; SiLU is jax.nn.silu, sums are XLA's own.
 
     Args:

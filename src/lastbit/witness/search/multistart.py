@@ -14,17 +14,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from lastbit.graph import ByteArray, Network
-from lastbit.witness.ascent import Ascent
-from lastbit.witness.balance import Balance
-from lastbit.witness.budget import Budget, Report
 from lastbit.witness.files import Witness
-from lastbit.witness.patch import Patch
-from lastbit.witness.patches import PatchSearch
-from lastbit.witness.polish import Polisher
-from lastbit.witness.pruning import prune
-from lastbit.witness.scoring import Candidate, IntArray, Scorer
-from lastbit.witness.starts import fresh, varied
-from lastbit.witness.trunk import fold_trunk
+from lastbit.witness.search.budget import Budget, Report
+from lastbit.witness.search.coordinate_search import CoordinateSearch
+from lastbit.witness.search.gradient_ascent import Ascent
+from lastbit.witness.search.patches.class_balance import ClassBalance
+from lastbit.witness.search.patches.linear_head import fold_linear_head
+from lastbit.witness.search.patches.patch import Patch
+from lastbit.witness.search.patches.patch_search import PatchSearch
+from lastbit.witness.search.pruning import prune
+from lastbit.witness.search.scoring import Candidate, IntArray, Scorer
+from lastbit.witness.search.starting_points import fresh, varied
 
 KEPT = 8
 """The best pairs that are remembered, each with another pixel."""
@@ -42,7 +42,7 @@ POLISH_SHARE = 0.03
 """The share of the time for coordinate search in each round."""
 
 
-class Rounds:
+class MultiStartSearch:
     """One search.
 
     Args:
@@ -75,14 +75,14 @@ class Rounds:
         self._images = images if images is not None and images.shape[1:] == self._shape else None
         self._random = np.random.default_rng(seed)
         network = prune(network)
-        folded = fold_trunk(network)
+        folded = fold_linear_head(network)
         network = folded or network
         self._patches = PatchSearch(folded, self._random, budget, PATCH_SHARE) if folded else None
         self._found: list[Patch] = []
-        self._balance = Balance(network, self._random)
+        self._balance = ClassBalance(network, self._random)
         self._scorer = Scorer(network)
         self._ascent = Ascent(network, self._random)
-        self._polisher = Polisher(network, self._scorer, self._random)
+        self._polisher = CoordinateSearch(network, self._scorer, self._random)
         self.best = [self._scorer.candidate(np.zeros(self._shape, np.uint8), 0)]
 
     def run(self, known: Witness | None, rounds: int | None, given: Sequence[Patch] = ()) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from lastbit.graph import ByteArray
-from lastbit.witness.scoring import Candidate
+from lastbit.witness.search.scoring import Candidate
 
 T = TypeVar("T")
 

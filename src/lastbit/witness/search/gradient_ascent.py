@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from lastbit.graph import ByteArray, Network
-from lastbit.witness.budget import Budget
-from lastbit.witness.scoring import IntArray
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.budget import Budget
+from lastbit.witness.search.scoring import IntArray
 
 _TINY = torch.finfo(torch.float32).tiny
 

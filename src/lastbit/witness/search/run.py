@@ -11,10 +11,10 @@ from pathlib import Path
 from lastbit.errors import MissingExtraError, UsageError
 from lastbit.graph import ByteArray, read_onnx
 from lastbit.progress import Progress, silent
-from lastbit.witness.budget import Budget, Report
 from lastbit.witness.files import Witness
-from lastbit.witness.patch import Patch
 from lastbit.witness.replay import measure
+from lastbit.witness.search.budget import Budget, Report
+from lastbit.witness.search.patches.patch import Patch
 
 MEASURED = 3
 """How many of the best pairs are run on the runtimes at the end."""
@@ -95,9 +95,9 @@ def search(
         )
     if not (seconds > 0 and starts > 0):
         raise UsageError("a search needs some time and at least one start")
-    from lastbit.witness.rounds import Rounds
+    from lastbit.witness.search.multistart import MultiStartSearch
 
-    run = Rounds(network, Budget(seconds, progress), starts, seed, images, report)
+    run = MultiStartSearch(network, Budget(seconds, progress), starts, seed, images, report)
     interrupted = False
     try:
         run.run(known, rounds, patches)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lastbit.graph import ByteArray, Network
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes.torch_network import TorchNetwork
 
 BATCH = 256
 

@@ -3,10 +3,16 @@
 Import this module only where PyTorch may be required.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 
-from lastbit.graph import Input, Network
+from lastbit.graph import ByteArray, Input, Network
+from lastbit.runtimes.runtime import Values, ValuesRun
 from lastbit_check.network import View
+
+Setting = Callable[[], AbstractContextManager[object]]
 
 
 class TorchNetwork:
@@ -65,3 +71,52 @@ def seen(x: torch.Tensor, view: View) -> torch.Tensor:
         order = torch.from_numpy(view.order).to(flat.device)
         flat = torch.nn.functional.pad(flat, (0, 1))[:, order]
     return flat.reshape(-1, *view.shape)
+
+
+def torch_name() -> str:
+    """PyTorch with its version."""
+    return f"torch {torch.__version__}"
+
+
+def torch_run(
+    network: Network,
+    *,
+    threads: int = 1,
+    channels_last: bool = False,
+    compiled: bool = False,
+    under: Setting = nullcontext,
+    device: str = "cpu",
+) -> ValuesRun:
+    """PyTorch, with every node's value as it was computed.
+
+    Args:
+        network: in normal form.
+        threads: within an operator.
+        channels_last: the memory format of convolutions.
+        compiled: by torch.compile, every node read.
+        under: a setting that holds while it runs.
+        device: "cpu" or "cuda".
+    """
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    values = TorchNetwork(network, device=device, memory_format=layout).values
+    if compiled:
+        values = torch.compile(values)
+
+    def run(images: ByteArray) -> Values:
+        pixels = torch.from_numpy(images).float().to(device)
+        with torch_threads(threads), torch.inference_mode(), under():
+            found = values(pixels)
+        return {node.name: found[node.name].float().cpu().numpy() for node in network.nodes[1:]}
+
+    return run
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """So many threads within an operator; None for as many as the process has set."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

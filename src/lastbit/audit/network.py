@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lastbit.audit.executions import Execution, executions, run_in_batches, subject_of
+from lastbit.audit.execution import Execution, run_in_batches, subject_of
+from lastbit.audit.executions import executions
 from lastbit.audit.nodes import Finding, NetworkJudge
-from lastbit.audit.onnx_values import Run
-from lastbit.audit.structure.runtimes import Structure, structures
+from lastbit.audit.structure.matched import Structure
+from lastbit.audit.structure.runtimes import structures
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
 from lastbit.graph import ByteArray, Network, read_onnx
 from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
+from lastbit.runtimes.runtime import ValuesRun
 from lastbit.witness.files import read_witness
 from lastbit_check.derive.derivation import derive
 from lastbit_check.question import ONE_IMAGE
@@ -152,7 +154,7 @@ def audit_execution(execution: Execution, judge: NetworkJudge, images: ByteArray
     )  # fmt: skip
 
 
-def repeated(run: Run, images: ByteArray) -> bool:
+def repeated(run: ValuesRun, images: ByteArray) -> bool:
     """Whether a program returns the same bits twice."""
     first, second = run(images), run(images)
     return all(np.array_equal(v, second[name], equal_nan=True) for name, v in first.items())

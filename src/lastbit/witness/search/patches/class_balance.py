@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from lastbit.graph import ByteArray, Network
-from lastbit.witness.budget import Budget
-from lastbit.witness.patch import Patch
-from lastbit.witness.scoring import BATCH, IntArray
-from lastbit.witness.starts import fresh
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.budget import Budget
+from lastbit.witness.search.patches.patch import Patch
+from lastbit.witness.search.scoring import BATCH, IntArray
+from lastbit.witness.search.starting_points import fresh
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -28,8 +28,8 @@ STEPS, RATES = 80, (24.0, 0.5)
 """Steps of the ascent, and their size at first and at last, in bytes."""
 
 
-class Balance:
-    """Steering on one network, in float32; a folded one (see `trunk`) is fast."""
+class ClassBalance:
+    """Steering on one network, in float32; a folded one (see `linear_head`) is fast."""
 
     def __init__(self, network: Network, random: np.random.Generator) -> None:
         self._network = TorchNetwork(network)

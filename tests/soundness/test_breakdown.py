@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lastbit.hints.parts import divided
+from lastbit.hints.breakdown import divided
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, proved
 from lastbit_check.derive.conclude import softmax_error

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from lastbit.graph import ByteArray, Network
-from lastbit.witness.budget import Budget
-from lastbit.witness.scoring import BATCH, Candidate, Float64Array, IntArray, Scorer, best_of
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.budget import Budget
+from lastbit.witness.search.scoring import BATCH, Candidate, Float64Array, IntArray, Scorer, best_of
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 EXHAUSTIVE = 4096
 """Where all bytes of all pixels are no more changes than this, all of them are tried."""
 
 
-class Polisher:
+class CoordinateSearch:
     """Coordinate search on one network."""
 
     def __init__(self, network: Network, scorer: Scorer, random: np.random.Generator) -> None:

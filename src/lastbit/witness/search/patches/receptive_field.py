@@ -1,7 +1,8 @@
-"""The first layers, seen only where one pixel can change them.
+"""Receptive fields: the first layers, seen only where one pixel can change them.
 
-Before the dense layer of a folded network (see `trunk`) a pixel changes few positions of each
-value, and these depend on a patch of the image around the pixel: 13 x 13 pixels for two 3x3
+Before the dense layer of a folded network (see `linear_head`) a pixel changes few positions of each
+value, a window, and these depend on a patch of the image around the pixel, the receptive field of
+the last window: 13 x 13 pixels for two 3x3
 convolutions, the first with stride 2. For every pixel the windows have the same size; where they
 reach beyond a value they read the zeros of the padding.
 """
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from lastbit.graph import ByteArray, Input, Linear, Network, Node
 from lastbit.operators.base import Convolution
-from lastbit.witness.scoring import IntArray
+from lastbit.witness.search.scoring import IntArray
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ def _step(node: Node, axis: int) -> tuple[int, int, int]:
     return layer.weight.shape[2 + axis], layer.strides[axis], layer.pads[axis]
 
 
-class Windows:
-    """The windows of all pixels of a folded network.
+class ReceptiveFields:
+    """The receptive fields, and the windows in between, of all pixels of a folded network.
 
     Pixels are indices (N,) into H * W, patches (N, *shape) hold byte values 0..255.
 
     Args:
-        network: as `fold_trunk` makes it.
+        network: as `fold_linear_head` makes it.
         dtype: of all that is computed.
 
     Attributes:

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 
 from lastbit.graph import Curve, Input, Linear, Network, Node
-from lastbit.witness.starts import fresh
-from lastbit.witness.torch_network import TorchNetwork
+from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.starting_points import fresh
 
 SAMPLES = 16
 """Images on which linearity is tested."""
 NEARLY = 1e-3
-"""How much of the spread of the logits over images a linear trunk may leave unexplained."""
+"""How much of the spread of the logits over images a linear head may leave unexplained."""
 
 
-def fold_trunk(network: Network) -> Network | None:
-    """The chain up to the first cut with a linear trunk, a dense layer, and softmax.
+def fold_linear_head(network: Network) -> Network | None:
+    """The chain up to the first cut with a linear head, a dense layer, and softmax.
 
     None where there is no such cut: where the first layers are no chain of affine operations,
     convolutions, SiLUs and sigmoids, or nothing after them is linear.
@@ -53,21 +53,21 @@ def _cuts(network: Network) -> list[int]:
 
 
 def _folded(network: Network, cut: int, values: dict[str, torch.Tensor]) -> Network | None:
-    """With the trunk after that node as one dense layer, if it is one on those values."""
+    """With what comes after that node as one dense layer, if it is one on those values."""
     node = network.nodes[cut]
     read, logits = values[node.name], values[network.logits].flatten(1)
     middle = read.mean(0, keepdim=True)
-    trunk = TorchNetwork(_after(network, cut), torch.float64)
+    head = TorchNetwork(_after(network, cut), torch.float64)
     spread = (logits.amax(0) - logits.amin(0)).max()
     with torch.inference_mode():
-        bend = trunk.logits(middle)[0] - logits.mean(0)
+        bend = head.logits(middle)[0] - logits.mean(0)
     if not bool(bend.abs().max() <= NEARLY * spread):  # spares the derivative
         return None
-    weight = torch.autograd.functional.jacobian(lambda v: trunk.logits(v)[0], middle)
+    weight = torch.autograd.functional.jacobian(lambda v: head.logits(v)[0], middle)
     assert isinstance(weight, torch.Tensor)
     weight = weight.flatten(1)
     with torch.inference_mode():
-        bias = trunk.logits(middle)[0] - weight @ middle.flatten()
+        bias = head.logits(middle)[0] - weight @ middle.flatten()
         missed = (read.flatten(1) @ weight.T + bias - logits).abs().max()
     if not bool(missed <= NEARLY * spread):
         return None

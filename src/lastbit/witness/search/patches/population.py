@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Pool:
+class Population:
     """Patches (N, h, w) of byte values, their pixels (N,) and what they attain (N,)."""
 
     patches: Tensor
@@ -18,10 +18,10 @@ class Pool:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: Tensor | list[int]) -> "Pool":
-        return Pool(self.patches[rows], self.pixels[rows], self.values[rows])
+    def __getitem__(self, rows: Tensor | list[int]) -> "Population":
+        return Population(self.patches[rows], self.pixels[rows], self.values[rows])
 
-    def best(self, count: int, per_pixel: int) -> "Pool":
+    def best(self, count: int, per_pixel: int) -> "Population":
         """The best ones, all of them different, best first."""
         kept: list[int] = []
         seen: dict[int, set[bytes]] = {}
@@ -36,19 +36,19 @@ class Pool:
         return self[kept]
 
 
-def joined(pools: Sequence[Pool]) -> Pool:
+def joined(populations: Sequence[Population]) -> Population:
     """All of them in one, in this order."""
-    return Pool(
-        torch.cat([pool.patches for pool in pools]),
-        torch.cat([pool.pixels for pool in pools]),
-        torch.cat([pool.values for pool in pools]),
+    return Population(
+        torch.cat([population.patches for population in populations]),
+        torch.cat([population.pixels for population in populations]),
+        torch.cat([population.values for population in populations]),
     )
 
 
-def better(one: Pool, other: Pool) -> Pool:
+def better(one: Population, other: Population) -> Population:
     """The better of two patches each, the first where they are equal."""
     gained = other.values > one.values
-    return Pool(
+    return Population(
         torch.where(gained[:, None, None], other.patches, one.patches),
         one.pixels,
         torch.where(gained, other.values, one.values),
