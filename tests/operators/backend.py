@@ -72,14 +72,15 @@ def _cases(found: Any) -> Iterator[Case]:
     for one in found:
         model, opset = one.model, one.model.opset_import[0].version
         (node, *more), data = model.graph.node, one.data_sets
-        if more or node.domain or node.op_type not in RULES or opset not in OPSETS or not data:
+        if more or node.domain or node.op_type not in RULES or not data or "_expanded" in one.name:
             continue
         inputs, outputs = data[0]
-        tensors = [isinstance(x, np.ndarray) for x in (*inputs, *outputs)]
-        if not all(tensors) or outputs[0].dtype != np.float32 or "_expanded" in one.name:
+        tensors = all(isinstance(x, np.ndarray | np.generic) for x in (*inputs, *outputs))
+        if not tensors or outputs[0].dtype != np.float32:
             continue
         names = [value.name for value in model.graph.input]
-        yield Case(one.name, node, opset, dict(zip(names, inputs, strict=True)), outputs[0])
+        given = {name: np.asarray(x) for name, x in zip(names, inputs, strict=True)}
+        yield Case(one.name, node, min(opset, OPSETS[-1]), given, outputs[0])
 
 
 def lifted(case: Case) -> Case | None:
@@ -118,9 +119,9 @@ def _lift_axes(
     if len(node.input) > at and node.input[at]:
         name = node.input[at]
         inputs[name] = np.array([_later(axis) for axis in inputs[name].tolist()], np.int64)
-        empty = inputs[name].size == 0
+        empty = inputs[name].size == 0 and not given.get("noop_with_empty_axes")
     else:
-        empty = not given.get("noop_with_empty_axes") and op != "Squeeze"
+        empty = op != "Squeeze"
         node.input.extend([""] * (at - len(node.input)))
         node.input.insert(at, name)
     if empty:

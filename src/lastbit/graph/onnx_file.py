@@ -102,20 +102,24 @@ def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
 
 
 @contextmanager
-def one_reading(path: Path, operator: str = "") -> Iterator[None]:
+def one_reading(path: Path) -> Iterator[None]:
     """What the checker refuses in this block is a ModelError that names its rule."""
     try:
         yield
     except Rejected as error:
-        name = error.node or operator
-        node = f", node {name!r}" if name else ""
-        raise ModelError(
-            f"rule {error.rule}: {error.message}",
-            where=f"{path}{node}",
-            fix="export the model again; docs/certificate.md says what the rules are",
-        ) from error
+        raise model_error(error, path) from error
     except Unreadable as error:
         raise ModelError(str(error), where=str(path)) from error
+
+
+def model_error(error: Rejected, path: Path, operator: str = "") -> ModelError:
+    """What the checker refuses, and in which node, if that is said there or known here."""
+    name = error.node or operator
+    fix = "export the model again; docs/certificate.md says what the rules are"
+    if error.rule == "file.interface":
+        fix = 'keep one: onnx.utils.extract_model(FILE, NEW_FILE, ["INPUT"], ["PROBABILITIES"])'
+    where = f"{path}, node {name!r}" if name else str(path)
+    return ModelError(f"rule {error.rule}: {error.message}", where=where, fix=fix)
 
 
 def check_validity(file: OnnxFile) -> None:

@@ -18,6 +18,7 @@ from lastbit.graph.onnx_file import (
     OnnxFile,
     check_nodes,
     check_validity,
+    model_error,
     one_reading,
     parse,
     read_onnx_file,
@@ -68,6 +69,8 @@ def read_onnx(path: Model) -> Network:
     unsupported = unknown | found.unsupported
     if unsupported:
         raise _unsupported(unsupported, where)
+    if found.broken:
+        raise found.broken
     _check_output(found, file, graph, of_question)
     with one_reading(where):
         form = form_of(graph, found.reader, legal(graph, FORMS))
@@ -92,6 +95,7 @@ class _Reading:
         ends = question.box or (0.0, 255.0)
         self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, (), *ends)}
         self.unsupported: Listed = {}
+        self.broken: ModelError | None = None
         self.lost = set[str]()
         for operator in graph.operators:
             self._read(operator)
@@ -108,10 +112,10 @@ class _Reading:
             self.lost.add(o.name)
             if error.rule == "model.graph" and self.lost.intersection(o.inputs):
                 return
-            if error.rule not in NOT_COVERED:
-                with one_reading(self.path, label):
-                    raise
-            self.unsupported[o.at] = (f"{o.op} {error.message}", label)
+            if error.rule in NOT_COVERED:
+                self.unsupported[o.at] = (f"{o.op} {error.message}", label)
+            else:
+                self.broken = self.broken or model_error(error, self.path, label)
             return
         except Unreadable as error:
             raise ModelError(str(error), where=str(self.path)) from error

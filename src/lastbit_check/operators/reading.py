@@ -65,7 +65,8 @@ class Reader:
         require(not other, "model.operator", f"with {', '.join(other)}")
         operands = [(name, self.values.get(name)) for name in o.inputs if name]
         sources = [self.seen(n) for n, value in operands if not isinstance(value, np.ndarray)]
-        require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
+        said = f"of {len(sources)} tensors that are no constants"
+        require(len(sources) in rule.make, "model.graph", said)
         ranks = {x.rank for x in sources}
         fits = not rule.ranks or (len(ranks) < 2 and ranks <= {*rule.ranks})
         require(fits, "model.shape", f"of tensors of {sorted(ranks)} axes")
