@@ -115,11 +115,11 @@ def one_reading(path: Path) -> Iterator[None]:
 def model_error(error: Rejected, path: Path, operator: str = "") -> ModelError:
     """What the checker refuses, and in which node, if that is said there or known here."""
     name = error.node or operator
-    fix = "export the model again; docs/certificate.md says what the rules are"
-    if error.rule == "file.interface":
-        fix = 'keep one: onnx.utils.extract_model(FILE, NEW_FILE, ["INPUT"], ["PROBABILITIES"])'
-    where = f"{path}, node {name!r}" if name else str(path)
-    return ModelError(f"rule {error.rule}: {error.message}", where=where, fix=fix)
+    return ModelError(
+        f"rule {error.rule}: {error.message}",
+        where=f"{path}, node {name!r}" if name else str(path),
+        fix="export the model again; docs/certificate.md says what the rules are",
+    )
 
 
 def check_validity(file: OnnxFile) -> None:

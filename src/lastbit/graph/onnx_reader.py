@@ -24,7 +24,7 @@ from lastbit.graph.onnx_file import (
     read_onnx_file,
 )
 from lastbit.operators import READERS, Input, Node, Read
-from lastbit_check.asked import asked as asked_of
+from lastbit_check.asked import ENDS, PROBABILITIES, asked as asked_of
 from lastbit_check.files.operators import legal
 from lastbit_check.onnxfile import OnnxGraph, Operator
 from lastbit_check.operators import FORMS, RULES
@@ -47,6 +47,7 @@ def read_onnx(path: Model) -> Network:
     """
     where = Path(path)
     model, content = parse(where)
+    _check_interface(model, where)
     unknown = _unknown_operators(model)
     try:
         file = read_onnx_file(where, model, content)
@@ -75,7 +76,7 @@ def read_onnx(path: Model) -> Network:
     with one_reading(where):
         form = form_of(graph, found.reader, legal(graph, FORMS))
     nodes = tuple(found.needed())
-    logits_out = graph.output_name != file.graph.output_name
+    logits_out = graph.output_name == PROBABILITIES
     return Network(nodes, nodes[0].shape, nodes[-1].name, file.sha256, form, question, logits_out)
 
 
@@ -157,14 +158,34 @@ def _node_name(node: NodeProto, index: int) -> str:
 
 
 def _unknown_operators(model: ModelProto) -> Listed:
-    """Every operator outside the table."""
+    """Every operator outside the table, but for those after the logits."""
     found: Listed = {}
+    made = {name: node for node in model.graph.node for name in node.output}
+    last = made.get(model.graph.output[0].name)
+    for _ in model.graph.node:  # an answer that is copied
+        if last and last.op_type in ("Cast", "Identity") and last.input:
+            last = made.get(last.input[0])
     for index, node in enumerate(model.graph.node):
+        if node is last and node.op_type in ENDS:
+            continue
         if node.domain not in ("", "ai.onnx"):
             found[index] = (f"{node.domain}.{node.op_type}", _node_name(node, index))
         elif node.op_type not in RULES:
-            found[index] = (node.op_type, _node_name(node, index))
+            found[index] = (f"{node.op_type}", _node_name(node, index))
     return found
+
+
+def _check_interface(model: ModelProto, path: Path) -> None:
+    """One input and one output: which of several is the answer, no reader can know."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    sources = [value.name for value in model.graph.input if value.name not in held]
+    made = [value.name for value in model.graph.output]
+    if len(sources) != 1 or len(made) != 1:
+        raise ModelError(
+            f"the model has {len(sources)} inputs and {len(made)} outputs, not one of each",
+            where=f"{path}: {', '.join(sources)}; {', '.join(made)}",
+            fix="keep one: onnx.utils.extract_model(FILE, NEW_FILE, [INPUT], [PROBABILITIES])",
+        )
 
 
 def _check_input(file: OnnxFile, question: Question) -> None:

@@ -67,6 +67,7 @@ class Form(NamedTuple):
 FLAG, AXIS, INTEGER = whole(0, 1), whole(-8, 7), whole(-(2**63), 2**63 - 1)
 F, LISTED, BYTES_TOO = (FLOAT,), (INT64,), (FLOAT, UINT8)
 UNARY, BINARY = Form((F,), 1), Form((F, F), 2)
+WHOLE_TOO = Form(((*F, *LISTED),) * 2, 2)
 Forms = Mapping[str, Mapping[int, Form]]
 """Each operator's forms by the operator set from which on they hold, in rising order."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -25,7 +24,8 @@ from lastbit_check.files.operators import (
     text,
 )
 from lastbit_check.network import Constant, Sum, Units, View
-from lastbit_check.onnxfile import BATCH, Operator, Tensor
+from lastbit_check.onnxfile import BATCH, Operator
+from lastbit_check.operators.constants import MOST_NUMBERS, cut, cuts, joined, piece, taken
 from lastbit_check.operators.reading import Reader, Rule, copied, summed
 from lastbit_check.operators.renaming import sizes_in
 from lastbit_check.operators.seen import Seen, of_node, shape_of
@@ -53,28 +53,11 @@ def concat(reader: Reader, o: Operator, *given: Seen) -> Seen:
 
 def slices(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Some of the numbers along some axes."""
-    starts, ends, over, steps = _cuts(reader, o)
+    starts, ends, over, steps = cuts(reader, o)
     units = x.units
     for start, end, axis, step in zip(starts, ends, over, steps, strict=True):
-        require(step != 0, "model.operator", "by steps of 0")
-        stop = None if step < 0 and end < -MOST_SIZE else end
-        index = slice(start, stop, step)
-        units = units[(*[slice(None)] * _axis(axis, x), index)]
+        units = units[(*[slice(None)] * _axis(axis, x), piece(start, end, step))]
     return copies(o, (x, units))
-
-
-def _cuts(reader: Reader, o: Operator) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Starts, ends, axes and steps: operands, or attributes."""
-    if len(o.inputs) == 1:
-        starts, ends = o.attribute("starts", []), o.attribute("ends", [])
-        over, steps = o.attribute("axes", [*range(len(starts))]), [1] * len(starts)
-    else:
-        starts, ends = (reader.whole(name) for name in o.inputs[1:3])
-        over = reader.whole(o.inputs[3]) if o.operand(3) else [*range(len(starts))]
-        steps = reader.whole(o.inputs[4]) if o.operand(4) else [1] * len(starts)
-    alike = len(starts) == len(ends) == len(over) == len(steps) == len({*over})
-    require(alike, "model.operands", f"from {starts} to {ends} along {over} by {steps}")
-    return starts, ends, over, steps
 
 
 def split(reader: Reader, o: Operator, x: Seen) -> Seen:
@@ -113,10 +96,8 @@ def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
         widths[axis % x.rank] = pads[k], pads[k + len(over)]
     require(widths[0] == (0, 0), "model.operator", "which adds images")
     match o.attributes.get("mode", "constant"):
-        case "reflect":
-            return copies(o, (x, np.pad(x.units, widths[1:], "reflect")))
-        case "edge":
-            return copies(o, (x, np.pad(x.units, widths[1:], "edge")))
+        case "reflect" | "edge" | "wrap" as mode:
+            return copies(o, (x, np.pad(x.units, widths[1:], mode)))
         case _:
             pass
     units = np.pad(x.units, widths[1:], constant_values=NOTHING)
@@ -145,7 +126,7 @@ def tile(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Repeated along its axes."""
     times = reader.whole(o.inputs[1])
     right = len(times) == x.rank and times[0] == 1 and min(times) > 0
-    require(right and max(times) < MOST_SIZE, "model.operator", f"by {times}")
+    require(right and max(times) < MOST_NUMBERS, "model.operator", f"by {times}")
     return copies(o, (x, np.tile(x.units, times[1:])))
 
 
@@ -161,29 +142,6 @@ def copies(o: Operator, *placed: tuple[Seen, Units]) -> Seen:
     return of_node(summed(o, Sum(parts), placed[0][0].node, shape=shape), sizes)
 
 
-def joined(reader: Reader, o: Operator) -> Tensor:
-    """Concat of constants: sizes, as a rule."""
-    given = [reader.tensor(name) for name in o.inputs]
-    require(len({v.dtype for v in given}) == 1, "model.operands", "of two types")
-    return cast("Tensor", np.concatenate(given, o.attribute("axis", 0)))
-
-
-def taken(reader: Reader, o: Operator) -> Tensor:
-    """Gather of a constant."""
-    places = reader.tensor(o.inputs[1]).astype(np.int64)
-    found = np.take(reader.tensor(o.inputs[0]), places, o.attribute("axis", 0))
-    return cast("Tensor", np.asarray(found))
-
-
-def cut(reader: Reader, o: Operator) -> Tensor:
-    """Slice of a constant of one axis."""
-    starts, ends, over, steps = _cuts(reader, o)
-    tensor = reader.tensor(o.inputs[0])
-    right = tensor.ndim == 1 and over in ([0], [-1])
-    require(right and steps[0] > 0, "model.operator", "of a constant of several axes")
-    return tensor[starts[0] : ends[0] : steps[0]]
-
-
 def _axis(axis: int, x: Seen) -> int:
     """The axis, counted without that of the images."""
     inside = -x.rank <= axis < x.rank and axis % x.rank != 0
@@ -191,7 +149,6 @@ def _axis(axis: int, x: Seen) -> int:
     return axis % x.rank - 1
 
 
-MOST_SIZE = 2**24
 ANY, SOME = (*BYTES_TOO, *LISTED), {"axis": AXIS}
 RULES = {
     "Concat": Rule({0: joined, **dict.fromkeys(range(1, MOST_OPERANDS), concat)},
@@ -212,6 +169,7 @@ FORMS = {
         7: Form((F,), 1, {**PADS, "pads": many(int), "value": finite}),
         11: Form((F, LISTED, F), 2, PADS),
         18: Form((F, LISTED, F, LISTED), 2, PADS),
+        19: Form((F, LISTED, F, LISTED), 2, {"mode": text("constant", "reflect", "edge", "wrap")}),
     },
     "Slice": {
         7: Form((ANY,), 1, {"starts": many(int), "ends": many(int), "axes": many(int)}),
