@@ -22,6 +22,7 @@ from lastbit.questions import absorbed_node
 from lastbit.runtimes import OnnxRuntime
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
+from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import Tree, hints_of, load, read_bytes
 from lastbit_check.check import Derived, check as check_certificate
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
@@ -58,11 +59,13 @@ class Checked:
 class Proof:
     """What `prove` found. ``verdict`` is proved, refuted, rejected or not decided.
 
-    ``refused`` names rule, node and reason where no bound could be derived.
+    ``refused`` names rule, node and reason where no bound could be derived. ``assumptions`` are by
+    executions.
     """
 
     verdict: str
     sha256: str
+    assumptions: Mapping[str, tuple[str, ...]]
     accuracy: Accuracy
     made: Draft | None
     shown: ReplayResult | None
@@ -97,6 +100,7 @@ def prove(
     """
     start = time.monotonic()
     network = read_onnx(files.model)
+    assumed = {name: assumptions(network.normal, name) for name in EXECUTIONS}
     target = (out or _default_folder(files)) / "certificate.json"
     accuracy = measured_accuracy(files, network)
     shown: ReplayResult | None = None
@@ -111,8 +115,8 @@ def prove(
         hints = replace(hints_for(network), absorbed=absorbed_node(model))
         made = draft(model, hints, witness, branching=branching, progress=progress)
     except Rejected as error:
-        return Proof("not decided", network.sha256, accuracy, None, shown, None, error, target,
-                     time.monotonic() - start)  # fmt: skip
+        return Proof("not decided", network.sha256, assumed, accuracy, None, shown, None, error,
+                     target, time.monotonic() - start)  # fmt: skip
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
     _make_folder(target.parent)
@@ -129,7 +133,7 @@ def prove(
         )
     ):
         verdict = "refuted"
-    return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
+    return Proof(verdict, network.sha256, assumed, accuracy, made, shown, checked, None, target,
                  time.monotonic() - start)  # fmt: skip
 
 

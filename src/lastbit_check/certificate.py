@@ -19,7 +19,6 @@ from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
 from lastbit_check.question import (
     ANY_TWO,
-    EXECUTIONS,
     QUESTIONS,
     SAME_PROGRAM,
     STEPS,
@@ -30,16 +29,6 @@ from lastbit_check.question import (
 from lastbit_check.verdict import Rejected, Unreadable, readable, reading, require
 
 FORMAT = "lastbit-certificate-6"
-ASSUMPTIONS = (
-    "any-order-binary32",
-    "computed-once",
-    "exp-relative-2^-20",
-    "rewritten-sum-scale-hide",
-    "sigmoid-absolute-4u-2u-u/16",
-    "silu-absolute-6u|z|-3u|z|-u|z|/16",
-    "softmax-max-subtracted",
-)
-ONE_PROGRAM = ("binary32-values", "deterministic")  # assumed as well of one program
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 SLOPE_BITS, MOST_SLOPE_BITS = 20, 21
 ANY = "*"  # stands for every name of an object
@@ -138,18 +127,11 @@ def digest(fields: dict[str, Any]) -> str:
 
 
 def parse(fields: dict[str, Any]) -> Manifest:
-    """Check the form of every field, the digest and the assumptions (rules certificate.*)."""
+    """Check the form of every field, the digest and the question (rules certificate.*)."""
     read = _formed(fields, FORM, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
-    right = read["assumptions"] == {name: assumptions(name) for name in EXECUTIONS}
-    require(right, "certificate.assumptions", f"not the ones in force: {read['assumptions']}")
     question_of(read)
     return read
-
-
-def assumptions(executions: str) -> tuple[str, ...]:
-    """What a claim for these executions assumes, in order."""
-    return tuple(sorted((*ASSUMPTIONS, *ONE_PROGRAM * (executions == SAME_PROGRAM))))
 
 
 def question_of(manifest: Manifest) -> Question:

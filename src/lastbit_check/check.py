@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import sha256
 
 from lastbit_check.asked import asked
+from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import Hints, Manifest, hints_of, question_of
 from lastbit_check.derive.conclude import Balance, Claim, Exactly, nothing_moves
 from lastbit_check.derive.derivation import Derivation, Observe, derive, ignore
@@ -98,7 +99,11 @@ def exact_form(derivation: Derivation, first: FirstLayers | None, leaves: Leaves
 def check(model: bytes, manifest: Manifest, observe: Observe = ignore) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
     require(sha256(model).hexdigest() == manifest["model_sha256"], "model.sha256", "another file")
-    derived = proved(model, question_of(manifest), hints_of(manifest), observe)
+    network = network_in(model)
+    assumed = {name: assumptions(network, name) for name in EXECUTIONS}
+    right = manifest["assumptions"] == assumed
+    require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
+    derived = claimed(derive(network, question_of(manifest), hints_of(manifest), observe))
     follows = claim_of(derived)
     for name, said in manifest["claim"].items():
         right = said == follows[name]  # neither smaller nor looser

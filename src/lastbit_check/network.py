@@ -98,8 +98,9 @@ class Node:
     """``op`` is the name of a kind (operators/): input, sum, silu, sigmoid, gate, softmax, ...
 
     A vector (N, C) has the shape (C, 1, 1). ``trailing`` are the factors by which the whole value
-    is multiplied last. A node that is no sum reads its inputs by ``views``, where there are some;
-    ``window`` are the units of which it takes the largest.
+    is multiplied last; ``parameters`` (C,) are those of a curve. A node that is no sum reads its
+    inputs by ``views``, where there are some; ``window`` are the units of which it takes the
+    largest.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Node:
     shape: Shape
     sum: Sum | None = None
     trailing: tuple[Factor, ...] = ()
+    parameters: tuple[F32, ...] = ()
     views: tuple[View | None, ...] = ()
     window: Part | None = None
 

@@ -193,7 +193,7 @@ def test_another_model_is_rejected_by_name(
     assert json.loads(capsys.readouterr().out)["rule"] == "model.sha256"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "lastbit-certificate-5"}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": "lastbit-certificate-6"}'])
 def test_what_is_no_certificate_is_not_accepted(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from lastbit.runtimes.jax_network import jax_run
 from lastbit.runtimes.onnx_runtime import LEVELS
 from lastbit.runtimes.torch_network import TorchNetwork
 from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import CurveKind
 from lastbit_check.question import SAME_PROGRAM
 from soundness.harness import Subject, assault, built, random_hints, subject_of
 from support.audited import audited
@@ -102,6 +103,11 @@ def rewritten_graphs_are_matched(write: Write, folder: Path) -> None:
         assert found.broken == found.unequal == (), (level, found)
     if find_spec("jax"):
         assert xla_structure(made.subject.structures, made.network).broken == ()
+
+
+def changed(kind: CurveKind, **changes: object) -> CurveKind:
+    """The rule of one node's curve, changed."""
+    return replace(kind, **changes)  # type: ignore[arg-type]
 
 
 def weaker(monkeypatch: pytest.MonkeyPatch, kind: str, **changes: object) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from lastbit.operators import CURVES, float64_of
+from lastbit.operators import CURVES, curve_of
 from lastbit.operators.base import seen
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Network, Node, made_of, product
@@ -55,8 +55,8 @@ def exact_value(network: Network, node: Node, values: Values) -> Long:
             powers = np.exp(x[0] - x[0].max())
             return powers / powers.sum()
         case name if name in CURVES:  # exact in any format
-            curve: Any = float64_of(CURVES[name])
-            return curve(x[0])
+            curve: Any = curve_of(node)
+            return curve.float64(x[0])
         case _:
             return values[node.name].astype(LONG)
 

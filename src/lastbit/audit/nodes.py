@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit.audit.assumptions import allowed_anywhere
+from lastbit.audit.assumptions import allowed_of
 from lastbit.audit.exact import ExactNodes, columns, operands, spread
 from lastbit.audit.sums import TINY, UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
@@ -136,7 +136,7 @@ class NetworkJudge:
                 return np.stack([made.allowed(xs, whole, k) for k in images], axis=1)
             case name if name in CURVES:
                 z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
-                return allowed_anywhere(CURVES[name].function, np.abs(z) + off)
+                return allowed_of(node, np.abs(z) + off)
             case "max":
                 return np.full((exact.value.shape[0], len(images)), TINY)
             case "gate":

@@ -71,15 +71,16 @@ Each function at {patterns}, on contiguous vectors and, where a runtime takes th
 ones. `short` are vectors of 1 to 17 and of 31 elements, which are all tail, at {short:,}
 patterns: zeros, subnormals, powers of two, where the functions saturate, with their neighbours,
 and the rest drawn evenly. exp is held against its assumption where x <= 0. `near` is where |z| <=
-2^-6 (where |z| <= 2^-27 an error counts so many times as less is assumed there), `far` everywhere
-else. An error is |computed - reference| plus the bound of the reference's
-own error, 2^-47 of the value; that bound takes NumPy's float64 exp to be within {assumed} ulp,
+2^-6 (where |z| <= 2^-27 an error of sigmoid or SiLU counts so many times as less is assumed there),
+`far` everywhere else. An error is |computed - reference| plus the bound of the reference's own
+error, 2^-47 of the value; that bound takes NumPy's float64 exp to be within {assumed} ulp,
 and at sampled points it is within {measured:.3f}."""
 
 _LIMITS = """\
 An error is given in units of what is assumed, or of 2^-126 where that is more. `0 from` is the
-largest argument <= -1 with the result 0; `limit from` the smallest argument >= 1 with the result 1
-(sigmoid), z (silu), infinity (exp); `NaN lost` counts NaN arguments whose result is a number."""
+largest argument <= -1 with the result 0; `limit from` the smallest argument >= 1 with the result
+that the function approaches: 1, z, or infinity (exp); `NaN lost` counts NaN arguments whose result
+is a number."""
 
 _SPECIAL = """\
 Results at special values, contiguous. None of them is assumed: that nothing is infinite or NaN is
@@ -146,8 +147,8 @@ def _assumed() -> str:
     rows = []
     for name in FUNCTIONS:
         (near, unit), (far, _) = units(name, near=True), units(name, near=False)
-        limit = f"{far:g} {unit}" if name == "exp" else f"{far:g} {unit}, near {near:g} {unit}"
-        rows.append([name, assumption(name), limit if name == "sigmoid" else f"{limit}, + 2^-126"])
+        limit = f"{far:g} {unit}" if near == far else f"{far:g} {unit}, near {near:g} {unit}"
+        rows.append([name, assumption(name), limit if unit == "u" else f"{limit}, + 2^-126"])
     return table(["function", "assumption", "error at most"], rows)
 
 
@@ -168,8 +169,8 @@ def _cells(name: FunctionName, tally: Tally) -> list[str]:
         if name == "exp" and near:
             return "-"
         limit, unit = units(name, near=near)
-        scale = {"sigmoid": 1.0, "silu": abs(peak.at), "exp": np.exp(peak.at)}[name]
-        if name != "sigmoid" and limit * 2.0**-24 * scale < ETA:
+        scale = {"u": 1.0, "u|z|": abs(peak.at), "u exp(x)": np.exp(peak.at)}[unit]
+        if unit != "u" and limit * 2.0**-24 * scale < ETA:
             return f"{peak.value:.4g} x 2^-126 at {peak.at:.7g}"  # underflow: nothing else counts
         return f"{peak.value * limit:.4g} {unit} at {peak.at:.7g}"
 

@@ -1,4 +1,4 @@
-"""Sigmoid, SiLU and exp as judges: float64 values, each with a bound of its own error.
+"""Elementary functions as judges: float64 values, each with a bound of its own error.
 
 One thing is assumed: NumPy's float64 exp errs by at most `EXP_ULPS` units in the last place (it is
 accurate to about one). `largest_exp_error` measures it at sampled points against the checker's
@@ -9,13 +9,15 @@ computed as t (1 + d'), |d'| <= d, then 1 / (1 + t) changes by at most d t / (1 
 relatively, and the sum and the quotient add at most v each; so sigmoid is off by at most
 (d + 2v)(1 + 2^-20) < 2^-48 relatively. The product with z adds one more v. Where exp under- or
 overflows (|z| > 708) the true sigmoid is within 2^-1000 of what is computed, and |z| < 2^128.
+HardSigmoid and HardSwish are three operations: off by at most 4v.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +26,8 @@ from lastbit.graph import Float32Array
 from lastbit_check.arithmetic.enclosure import exp_bounds
 
 Float64Array = NDArray[np.float64]
-FunctionName = Literal["sigmoid", "silu", "exp"]
-FUNCTIONS: tuple[FunctionName, ...] = ("sigmoid", "silu", "exp")
+FunctionName = Literal["sigmoid", "silu", "hardsigmoid", "hardswish", "exp"]
+FUNCTIONS: tuple[FunctionName, ...] = get_args(FunctionName)
 
 EXP_ULPS = 4
 """Assumed of NumPy's float64 exp: |computed - exp(x)| <= EXP_ULPS * 2^-52 exp(x)."""
@@ -47,12 +49,25 @@ def reference(function: FunctionName, z: NDArray[np.floating]) -> Reference:
     """The function at finite float32 (or float64) arguments of magnitude below 2^128."""
     z = z.astype(np.float64)
     with np.errstate(over="ignore", under="ignore"):
-        if function == "exp":
-            value = np.exp(z)
-        else:
-            value = 1.0 / (1.0 + np.exp(-z))
-            value = z * value if function == "silu" else value
+        value = _FUNCTIONS[function](z)
         return Reference(value, np.abs(value) * RELATIVE + TINY)
+
+
+def _sigmoid(z: Float64Array) -> Float64Array:
+    return 1.0 / (1.0 + np.exp(-z))
+
+
+def _hard_sigmoid(z: Float64Array) -> Float64Array:
+    return np.clip((z + 3.0) / 6.0, 0.0, 1.0)
+
+
+_FUNCTIONS: dict[FunctionName, Callable[[Float64Array], Float64Array]] = {
+    "sigmoid": _sigmoid,
+    "silu": lambda z: z * _sigmoid(z),
+    "hardsigmoid": _hard_sigmoid,
+    "hardswish": lambda z: z * _hard_sigmoid(z),
+    "exp": np.exp,
+}
 
 
 def largest_exp_error(points: int = 2000, seed: int = 0) -> float:

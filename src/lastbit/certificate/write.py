@@ -24,6 +24,7 @@ from lastbit.methods.norms import Norms
 from lastbit.progress import Progress, counted, silent
 from lastbit.witness.files import Witness
 from lastbit_check import certificate as form
+from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import Hints, Tree
 from lastbit_check.check import Derived, claim_of, claimed, concluded, network_in
 from lastbit_check.derive.derivation import Derivation, derived
@@ -75,7 +76,7 @@ def draft(
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "question": form.question_as_data(question),
-        "assumptions": {name: [*form.assumptions(name)] for name in EXECUTIONS},
+        "assumptions": {name: [*assumptions(network, name)] for name in EXECUTIONS},
         "claim": _written(claim_of(found)),
         "slopes": {name: [*n] for name, n in sorted(hints.slopes.items())},
         "boxes": sorted(hints.boxes),

@@ -19,7 +19,6 @@ from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio, says_nothing
-from lastbit_check.certificate import assumptions
 from lastbit_check.check import ceil_float
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 
@@ -127,7 +126,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
         "claims": claims,
         "methods": {"norms": _finite(ceil_float(proof.made.norms))} if proof.made else {},
         "branches": _branches(proof),
-        "assumptions": {name: list(assumptions(name)) for name in EXECUTIONS},
+        "assumptions": {name: list(named) for name, named in proof.assumptions.items()},
         "certificate": str(proof.certificate) if proof.made else None,
         "refused": _refused(proof),
         "check": {"accepted": proof.checked.accepted if proof.checked else None,

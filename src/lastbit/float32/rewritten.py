@@ -20,7 +20,7 @@ from lastbit.float32.executor import Execution
 from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.float32.sums import Order
 from lastbit.graph import Float32Array, ImageArray, as_batch
-from lastbit.operators import CURVES, Softmax
+from lastbit.operators import CURVES, Softmax, curve_of
 from lastbit.operators.base import on_channels, seen
 from lastbit_check.network import Constant, Factor, Network, Node, Part, product
 from lastbit_check.operators.layers import products, taps_of
@@ -94,10 +94,11 @@ class _Rewritten:
             case "max":
                 return self.largest(node)
             case name:
-                kind = CURVES.get(name, Softmax)
-                machine = self.machine if name in CURVES else self._in_some_order()
                 x = self.stored[node.inputs[0]]
-                return kind(node.name, node.shape, node.inputs).float32(machine, x)
+                if name in CURVES:
+                    return curve_of(node).float32(self.machine, x)
+                softmax = Softmax(node.name, node.shape, node.inputs)
+                return softmax.float32(self._in_some_order(), x)
 
     def sum(self, node: Node) -> Float32Array:
         """The terms in pieces, and what they add up to."""

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit.operators import CURVES
+from lastbit.operators import CURVES, curve_of
 from lastbit_check.arithmetic.exact import Fix, Ints, heaviest_row
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Node, Part, Shape
@@ -68,9 +68,9 @@ class Norms:
                          for of in (sizes, changes)]  # fmt: skip
                 return pairs[0] + offset, pairs[1]
             case name if name in CURVES:
-                curve = CURVES[name]
-                size = sizes[0] if curve.grows else root(Fraction(units))
-                return size, curve.steepest * changes[0]
+                curve = curve_of(node)
+                size = curve.size(sizes[0], root(Fraction(units)))
+                return size, curve.steepness() * changes[0]
             case _:  # a gate: x's' - xs = s' D_x + x D_s
                 values = [self.derivation.values[name] for name in node.inputs]
                 reach, factor = (value.magnitude.largest() for value in values)

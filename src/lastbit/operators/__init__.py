@@ -11,7 +11,10 @@ from types import ModuleType
 from lastbit.operators import (
     affine,
     arranging,
+    clip,
     curves,
+    hard,
+    leaky,
     linear,
     pooling,
     products,
@@ -25,10 +28,11 @@ from lastbit.operators.image import Input as Input
 from lastbit.operators.linear import Linear as Linear, Mean as Mean
 from lastbit.operators.products import Gate as Gate
 from lastbit.operators.softmax import Softmax as Softmax
+from lastbit_check.network import Node as NormalNode
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, curves, linear),
-    *(pooling, products, relu, softmax),
+    *(affine, arranging, clip, curves, hard, leaky),
+    *(linear, pooling, products, relu, softmax),
 )
 READERS: Mapping[str, Callable[[Read], Node]] = {
     name: read for operator in OPERATORS for name, read in operator.READERS.items()
@@ -38,6 +42,11 @@ CURVES: Mapping[str, type[Curve]] = {
 }
 NAMED: Mapping[str, type[Curve]] = {curve.onnx: curve for curve in CURVES.values() if curve.onnx}
 """The curves that are one operator of the file format, by its name."""
+
+
+def curve_of(node: NormalNode) -> Curve:
+    """What executes a curve of the checker's normal form."""
+    return CURVES[node.op](node.name, node.shape, node.inputs, node.parameters)
 
 
 def float64_of(curve: type[Curve]) -> Callable[[Float64Array], Float64Array]:

@@ -163,6 +163,7 @@ class Curve(Node):
         steepest: no slope of it is larger.
         grows: it is no larger than its argument; else no larger than 1.
         bends_at_zero: it is far from any line however close to 0 its arguments stay.
+        parameters: those of the checker's normal form (C,).
         onnx: its name among the operators of the file format; "" if it has none.
         aten: its name among PyTorch's.
     """
@@ -173,6 +174,20 @@ class Curve(Node):
     onnx: ClassVar[str]
     aten: ClassVar[str]
     bends_at_zero: ClassVar[bool] = False
+
+    parameters: tuple[Float32Array, ...] = ()
+
+    def steepness(self) -> Fraction:
+        """No slope is larger in magnitude."""
+        return self.steepest
+
+    def size(self, read: Fraction, ones: Fraction) -> Fraction:
+        """A bound of its norm, from that of what it reads and that of so many ones."""
+        return read if self.grows else ones
+
+    def restricted(self, own: Channels, read: Mapping[str, Channels]) -> Self:
+        kept = super().restricted(own, read)
+        return replace(kept, parameters=tuple(frozen(v[own]) for v in self.parameters))
 
 
 class Read(NamedTuple):

@@ -205,6 +205,12 @@ class OnnxBuilder:
         self._constants.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
         return name
 
+    def constant(self, name: str, values: ArrayLike) -> str:
+        """A constant of any shape, that of a number included."""
+        array = np.array(values, np.float32, order="C")
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
     def operator(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Any operator of ONNX's, by its name."""
         flat = inputs[0] in self._flat and operator != "Reshape"

@@ -1,4 +1,4 @@
-"""Mul of two values: a SiLU, where one is the sigmoid of the other, or a gate."""
+"""Mul of two values: SiLU or HardSwish, where one is a sigmoid of the other, or a gate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from lastbit.operators.affine import read_affine
 from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
 from lastbit.operators.curves import Silu
+from lastbit.operators.hard import HardSwish
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -50,10 +51,10 @@ class Gate(Node):
 
 
 def read_product(r: Read) -> Node:
-    """Mul: by a constant, SiLU, or gate; the checker says which, and which input is which."""
+    """Mul: by a constant, SiLU, HardSwish, or gate; the checker says which, and of what."""
     if len(r.names) == 1:
         return read_affine(r)
-    kind = Silu if r.made.op == "silu" else Gate
+    kind = {"silu": Silu, "hardswish": HardSwish}.get(r.made.op, Gate)
     return kind(r.name, r.made.shape, r.made.inputs, views=r.made.views)
 
 

@@ -21,7 +21,8 @@ from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
 from lastbit.questions.decisions import Decisions, Reached, Values
-from lastbit_check.certificate import ASSUMPTIONS, ONE_PROGRAM
+from lastbit_check.assumptions import STORED, assumptions
+from lastbit_check.question import ANY_TWO
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -109,11 +110,12 @@ def certify_accuracy(
         sets.decide()
         progress("the others in sets", close - sets.waiting, close)
     undecided = tuple(sorted(sets.undecided))
-    assumptions = ASSUMPTIONS + ONE_PROGRAM[:1] * bool(absorbed_node(model))
+    assumed = {*assumptions(decisions.frame.network, ANY_TWO)}
+    assumed.update({STORED} if absorbed_node(model) else ())
     return CertifiedAccuracy(
         files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
-        tuple(sorted(sets.by_image)), undecided, decisions.everywhere, assumptions,
-        time.monotonic() - start,
+        tuple(sorted(sets.by_image)), undecided, decisions.everywhere,
+        tuple(sorted(assumed)),        time.monotonic() - start,
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ values to arrays; between grid points monotonicity is used:
 slope of sigma is at most 1/4, that of sigma' less than 1/8, and silu(z) = z sigma(z).)
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +50,24 @@ class Tabulated:
     values: Callable[[], Table]
     extremes: tuple[tuple[int, int, float], ...]
     near: tuple[float, float]
+
+    @classmethod
+    def exactly(
+        cls,
+        sides: Callable[[Fraction], tuple[Fraction, Fraction]],
+        extremes: tuple[tuple[int, int, float], ...],
+        near: tuple[float, float],
+    ) -> Tabulated:
+        """Of a function that is rational at the points, with a value on either side of each."""
+
+        @cache
+        def values() -> Table:
+            found = [sorted(sides(Fraction(k, STEP))) for k in range(-END, END + 1)]
+            low = [math.floor(y * 2**BITS) for y, _ in found]
+            high = [math.ceil(y * 2**BITS) for _, y in found]
+            return np.array(low, np.float64), np.array(high, np.float64)
+
+        return cls(values, extremes, near)
 
 
 DIGITS, SURE = 60, Fraction(1, 10**50)  # of exp, and its relative error for |x| <= 2^20

@@ -24,7 +24,7 @@ from lastbit_check.derive.ledger import (
 from lastbit_check.derive.reach import Reach, columns
 from lastbit_check.network import Node, Shape
 from lastbit_check.operators import KINDS
-from lastbit_check.operators.curves import CurveKind
+from lastbit_check.operators.curves import curve_of
 from lastbit_check.operators.forms import Bound, Change, Value, nothing, operands
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from lastbit_check.verdict import at
@@ -55,12 +55,12 @@ def errors_apart(
     frame: Frame, node: Node, values: Mapping[str, Value], moves: Mapping[str, Moves]
 ) -> Change:
     """The aspect ``apart``, from itself and from the moves and errors of what is read."""
-    kind, setting = KINDS[node.op], frame.settings[node.name]
-    if not isinstance(kind, CurveKind):
+    curve, setting = curve_of(KINDS[node.op], node), frame.settings[node.name]
+    if curve is None:
         return changed(frame, node, values, moves[APART])
     (name,) = node.inputs
     same, off = moves[SAME_PROGRAM][name].radius, moves[EXACT][name].radius
-    return kind.apart(setting, values[name], same, off, moves[APART][name])
+    return curve.apart(setting, values[name], same, off, moves[APART][name])
 
 
 def bounded(change: Change, value: Value, runs: float, mask: Reach, spread: Spread | None) -> Bound:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
-from lastbit_check.operators.curves import CurveKind
+from lastbit_check.operators.curves import curve_of
 from lastbit_check.operators.forms import Value
 from lastbit_check.operators.kinds import Setting
 
@@ -34,9 +34,9 @@ def from_input(node: Node, places: int) -> Reach:
 
 def reached(setting: Setting, sources: list[Value], before: list[Reach]) -> Reach:
     """By which places the units of a node are reached, from those that it reads."""
-    found, kind = _joined(setting, before), KINDS[setting.node.op]
-    if isinstance(kind, CurveKind):
-        unsettled: Mask = np.logical_not(kind.settled(sources[0])).reshape(-1, 1)
+    found, curve = _joined(setting, before), curve_of(KINDS[setting.node.op], setting.node)
+    if curve is not None:
+        unsettled: Mask = np.logical_not(curve.settled(sources[0])).reshape(-1, 1)
         found = unsettled if found is None else np.logical_and(found, unsettled)
     return None if found is not None and bool(np.all(found)) else found
 

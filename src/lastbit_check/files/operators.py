@@ -57,11 +57,15 @@ def many(kind: type) -> Legal:
 
 
 class Form(NamedTuple):
-    """The element types of each operand, ``least`` of which must be there; attributes."""
+    """The element types of each operand, ``least`` of which must be there; attributes.
+
+    Of the others any may be left out, with an empty name, if that is ``optional``.
+    """
 
     operands: tuple[tuple[int, ...], ...]
     least: int
     attributes: Mapping[str, Legal] = {}
+    optional: bool = False
 
 
 FLAG, AXIS, INTEGER = whole(0, 1), whole(-8, 7), whole(-(2**63), 2**63 - 1)
@@ -86,10 +90,9 @@ def legal(graph: OnnxGraph, table: Forms) -> Elements:
         if o.op in table:
             forms = table[o.op]
             with at(o.name):
-                known = [since for since in forms if since <= graph.opset]
-                require(known, "model.opset", f"{o.op} of operator set {graph.opset}")
-                form = forms[max(known)]
-                _check(o, form, elements)
+                since = max((n for n in forms if n <= graph.opset), default=0)
+                require(since > 0, "model.operator", f"no {o.op} in operator set {graph.opset}")
+                _check(o, forms[since], elements)
                 elements[o.name] = _made(o, elements, constants)
     return elements
 
@@ -99,11 +102,16 @@ def _check(o: Operator, form: Form, elements: Elements) -> None:
     for name, value in o.attributes.items():
         if name not in form.attributes or not form.attributes[name](value):
             raise Rejected("model.attribute", f"{o.op} with {name} {value!r}")
-    right = form.least <= len(o.inputs) <= len(form.operands) and "" not in o.inputs[: form.least]
+    named = o.inputs[: form.least] if form.optional else o.inputs
+    right = form.least <= len(o.inputs) <= len(form.operands) and "" not in named
     require(right, "model.operands", f"{o.op} of {[*o.inputs]}")
     for name, allowed in zip(o.inputs, form.operands, strict=False):
-        kind = elements.get(name)  # of "", an operand that is left out, there is none
-        require(kind in (None, *allowed), "model.operands", f"{o.op} of {name!r} of type {kind}")
+        kind = elements.get(name)
+        require(
+            not name or kind in (None, *allowed),
+            "model.operands",
+            f"{o.op} of {name!r} of type {kind}",
+        )
 
 
 def _made(o: Operator, elements: Elements, constants: dict[str, Tensor]) -> int | None:

@@ -11,8 +11,11 @@ from lastbit_check.files.operators import Form
 from lastbit_check.operators import (
     affine,
     arranging,
+    clip,
     constants,
     curves,
+    hard,
+    leaky,
     linear,
     pooling,
     products,
@@ -25,7 +28,7 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, constants, curves, linear),
+    *(affine, arranging, clip, constants, curves, hard, leaky, linear),
     *(pooling, products, relu, renaming, softmax, sums),
 )
 RULES: dict[str, Rule] = {}

@@ -160,6 +160,7 @@ RULES = {
     "Split": Rule({1: split}, (1, 2)),
     "Tile": Rule({1: tile}, (2,)),
 }  # fmt: skip
+AROUND = {"mode": text("constant", "reflect", "edge", "wrap")}
 PADS = {"mode": text("constant", "reflect", "edge")}
 FORMS = {
     "Concat": {7: Form((ANY,) * MOST_OPERANDS, 1, SOME)},
@@ -167,13 +168,13 @@ FORMS = {
     "Gather": {7: Form((ANY, LISTED), 2, SOME)},
     "Pad": {
         7: Form((F,), 1, {**PADS, "pads": many(int), "value": finite}),
-        11: Form((F, LISTED, F), 2, PADS),
-        18: Form((F, LISTED, F, LISTED), 2, PADS),
-        19: Form((F, LISTED, F, LISTED), 2, {"mode": text("constant", "reflect", "edge", "wrap")}),
+        11: Form((F, LISTED, F), 2, PADS, optional=True),
+        18: Form((F, LISTED, F, LISTED), 2, PADS, optional=True),
+        19: Form((F, LISTED, F, LISTED), 2, AROUND, optional=True),
     },
     "Slice": {
         7: Form((ANY,), 1, {"starts": many(int), "ends": many(int), "axes": many(int)}),
-        10: Form((ANY, LISTED, LISTED, LISTED, LISTED), 3),
+        10: Form((ANY, LISTED, LISTED, LISTED, LISTED), 3, optional=True),
     },
     "Split": {
         7: Form((ANY,), 1, {**SOME, "split": many(int)}),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import diags_array
 
-from lastbit_check.arithmetic.binary32 import UNIT_BITS, underflow
+from lastbit_check.arithmetic.binary32 import CEILING, UNIT_BITS, underflow
 from lastbit_check.arithmetic.enclosure import (
     SIGMOID,
     SIGMOID_SLOPE,
@@ -30,8 +30,9 @@ from lastbit_check.files.operators import UNARY
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.forms import Bound, Change, Made, Value, line, reduced
-from lastbit_check.operators.kinds import Core, Setting
+from lastbit_check.operators.kinds import Core, Kind, Setting
 from lastbit_check.operators.reading import Reader, Rule, made
+from lastbit_check.verdict import require
 
 SIGMOID_ERROR, SILU_ERROR = Fraction(4), Fraction(6)
 NEAR_ZERO, AT_ZERO = Fraction(1, 2**6), Fraction(1, 2**27)
@@ -46,8 +47,11 @@ Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
 class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
-    ``error`` is what is assumed, of |z| if it ``grows``. ``at_zero`` is f(0). ``turn`` bounds
-    |f''| by 2^-turn; None where there is a kink.
+    ``error`` is what is ``assumed``, of |z| if it ``grows``; where it is ``precise``, less near 0.
+    ``at_zero`` is f(0), and no slope is steeper than ``gain``. ``turn`` bounds |f''| by 2^-turn;
+    None where there is a kink. What runtimes compute on the way is finite where |z| <= ``most``. If
+    it ``folds``, a constant of its own may be folded with those that were added before: its node's
+    parameters (C,) say how many u more that costs, like ``error``.
     """
 
     values: Enclosure
@@ -56,14 +60,23 @@ class CurveKind:
     grows: bool
     at_zero: Fix
     turn: int | None
+    assumed: tuple[str, ...] = ()
+    precise: bool = False
+    most: Fraction = CEILING
+    gain: Fraction = Fraction(1)
+    folds: bool = False
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         """Slopes on the hull of the range and 0, for the value itself."""
         (z,) = sources
+        require(z.largest <= self.most, "finite.values", "a value may overflow on the way")
         (lo, hi), m = z.interval, setting.slope
         size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
-        noise = total(times(size, self._assumed(z.magnitude)), underflow(Fraction(1)))
+        noise = total(times(size, self._assumed(z.magnitude)), underflow(self.gain))
+        if self.folds:
+            more = setting.node.parameters[0].astype(np.float64).reshape(-1, 1, 1, 1)
+            noise = total(noise, times(size, Fix(more, UNIT_BITS)))
         if setting.boxed:
             return Made(*boxed(self.values(lo, hi)), noise)
         hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
@@ -108,7 +121,7 @@ class CurveKind:
 
         Within u/16 + 2^-29 of 1/2 there is no other than 1/2.
         """
-        if self.grows:
+        if self.grows or not self.precise:
             return np.zeros(z.c.n.shape[:3], np.bool_)
         magnitude = z.magnitude
         limit = AT_ZERO * Fraction(2) ** magnitude.e
@@ -120,9 +133,39 @@ class CurveKind:
 
     def _assumed(self, reach: Fix) -> Fix:
         """The assumed error, a multiple of u / 16, of a function read where |z| <= reach."""
-        near = self.error / 2 if reach.largest() <= NEAR_ZERO else self.error
-        units = ERROR_AT_ZERO if reach.largest() <= AT_ZERO else near
+        units = self.error
+        if self.precise:
+            near = self.error / 2 if reach.largest() <= NEAR_ZERO else self.error
+            units = ERROR_AT_ZERO if reach.largest() <= AT_ZERO else near
         return Fix(np.array(float(units * 16)), UNIT_BITS + 4)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Curves that differ in the parameters of their nodes: ``of`` says which one a node has."""
+
+    of: Callable[[Node], CurveKind]
+    assumed: tuple[str, ...] = ()
+    hinted: frozenset[str] = frozenset({"slopes", "boxes"})
+
+    def value(self, setting: Setting, sources: list[Value], spread: Fix) -> Made:
+        """The node's own."""
+        return self.of(setting.node).value(setting, sources, spread)
+
+    def change(self, setting: Setting, sources: list[Value], moves: list[Bound]) -> Change:
+        """The node's own."""
+        return self.of(setting.node).change(setting, sources, moves)
+
+    def cores(self, setting: Setting) -> list[Core]:
+        """The slope of each channel."""
+        return [diagonal(setting)]
+
+
+def curve_of(kind: Kind, node: Node) -> CurveKind | None:
+    """The curve that a node is, if its kind is one."""
+    if isinstance(kind, Family):
+        return kind.of(node)
+    return kind if isinstance(kind, CurveKind) else None
 
 
 def diagonal(setting: Setting) -> Core:
@@ -141,6 +184,14 @@ def bent(x: Value, m: Fix, at_zero: Fix, rest: Fix) -> tuple[Fix, Fix]:
 def deviation(m: Fix, lo: Fix, hi: Fix) -> Fix:
     """max |s - m| over all s from ``lo`` to ``hi``."""
     return most(total(hi, -m), total(m, -lo))
+
+
+def on_grid(x: Ints, e: int, *, up: bool) -> Fix:
+    """Numbers of binary64 on a grid 2^-e, or a coarser one of 50 bits, rounded up or down."""
+    top = math.frexp(float(np.max(np.abs(x), initial=0.0)))[1]
+    e = min(e, 50 - top)
+    scaled = np.ldexp(x, e)
+    return Fix(np.ceil(scaled) if up else np.floor(scaled), e)
 
 
 def boxed(interval: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
@@ -165,6 +216,8 @@ KINDS = {
         True,
         Fix(np.zeros(1), ZERO_GRID),
         1,
+        ("silu-absolute-6u|z|-3u|z|-u|z|/16",),
+        precise=True,
     ),
     "sigmoid": CurveKind(
         partial(enclosed, SIGMOID),
@@ -173,6 +226,8 @@ KINDS = {
         False,
         Fix(_HALF, 40),
         3,
+        ("sigmoid-absolute-4u-2u-u/16",),
+        precise=True,
     ),
 }
 FORMS = {"Sigmoid": {7: UNARY}}

@@ -40,7 +40,7 @@ class Bound:
 
     def seen(self, view: View) -> Bound:
         """In another shape and order."""
-        return Bound(*(_seen(x, view) for x in self))
+        return Bound(_seen(self.error, view), _seen(self.spread, view))
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,15 @@ class Core(NamedTuple):
 class Kind(Protocol):
     """The rules of a kind of node (docs/bound.md, sections 3 and 4).
 
-    ``hinted`` names the hints that such a node may have: slopes, boxes, together.
+    ``hinted`` names the hints that such a node may have: slopes, boxes, together. ``assumed`` are
+    the names of what is assumed of such nodes alone.
     """
 
     @property
     def hinted(self) -> frozenset[str]: ...
+
+    @property
+    def assumed(self) -> tuple[str, ...]: ...
 
     def value(self, setting: Setting, sources: list[Value], spread: Fix, /) -> Made:
         """Its value; ``spread`` (C, H, W, 1) is what the bases make of it."""

@@ -1,4 +1,4 @@
-"""Mul: SiLU where it is x sigmoid(x), a gate of another two nodes, a factor with a constant."""
+"""Mul: x sigmoid(x) is SiLU, HardSwish likewise; others are a gate, or a factor with a constant."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ from lastbit_check.operators.reading import Reader, Rule, made
 from lastbit_check.operators.seen import Seen, larger
 from lastbit_check.verdict import require
 
+OF_ONE = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
+"""What the product of a node and such a curve of it is."""
+
 
 def product(_: Reader, o: Operator, a: Seen, b: Seen) -> Seen:
     """The product of two tensors."""
     for x, s in ((a, b), (b, a)):
-        made_of = s.node.op == "sigmoid" and s.node.inputs == (x.node.name,)
+        made_of = s.node.op in OF_ONE and s.node.inputs == (x.node.name,)
         if made_of and x.sizes == s.sizes and x.beside(s) is None:
-            return replace(x, node=made(o, "silu", x.node))
+            kept = s.node.parameters
+            return replace(x, node=made(o, OF_ONE[s.node.op], x.node, parameters=kept))
     x, s = larger(a, b)
     view, kept = x.beside(s), s.node.trailing
     if view is not None and _repeats(view, s.node.shape):
@@ -54,6 +58,7 @@ class GateKind:
     """
 
     hinted = frozenset({"slopes", "together"})
+    assumed = ()
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         x, s = sources

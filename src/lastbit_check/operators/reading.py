@@ -60,13 +60,14 @@ class Reader:
         if o.output and rule.spare:
             return
         require(len(o.inputs) in rule.inputs, "model.operator", f"of {len(o.inputs)} inputs")
-        given = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
-        other = [f"{name} {v}" for name, v in given.items() if v != rule.only[name]]
+        said = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
+        other = [f"{name} {v}" for name, v in said.items() if v != rule.only[name]]
         require(not other, "model.operator", f"with {', '.join(other)}")
-        operands = [(name, self.values.get(name)) for name in o.inputs if name]
-        sources = [self.seen(n) for n, value in operands if not isinstance(value, np.ndarray)]
-        said = f"of {len(sources)} tensors that are no constants"
-        require(len(sources) in rule.make, "model.graph", said)
+        given = [name for name in o.inputs if name]
+        variable = [name for name in given if not isinstance(self.values.get(name), np.ndarray)]
+        sources = [self.seen(name) for name in variable]
+        computed = f"of {len(sources)} tensors that are no constants"
+        require(len(sources) in rule.make, "model.graph", computed)
         ranks = {x.rank for x in sources}
         fits = not rule.ranks or (len(ranks) < 2 and ranks <= {*rule.ranks})
         require(fits, "model.shape", f"of tensors of {sorted(ranks)} axes")

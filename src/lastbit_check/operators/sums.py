@@ -15,6 +15,7 @@ class SumKind:
     """Exact but for rounding and the grid of the core."""
 
     hinted = frozenset({"together"})
+    assumed = ()
 
     def value(self, setting: Setting, sources: list[Value], spread: Fix) -> Made:
         layer = layer_in(setting)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lastbit_check.certificate import assumptions, load, parse
-from lastbit_check.check import check
+from lastbit_check.assumptions import assumptions
+from lastbit_check.certificate import load, parse
+from lastbit_check.check import check, network_in
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from soundness.rejected.cases import case
-from soundness.small import Fields, certified, changed, fields_of, put
+from soundness.small import Fields, certified, changed, fields_of, model, put
 
 UPPER = ANY_TWO, "upper"
+SMALL = network_in(model())
 ASSUMED = {
     "no assumptions": [],
     "other assumptions": ["real-arithmetic"],
-    "one assumption less": [*assumptions(ANY_TWO)[1:]],
-    "another order": [*assumptions(SAME_PROGRAM)[::-1]],
+    "one assumption less": [*assumptions(SMALL, ANY_TWO)[1:]],
+    "another order": [*assumptions(SMALL, SAME_PROGRAM)[::-1]],
+    "what is assumed of another operator": [*assumptions(SMALL, SAME_PROGRAM), "tanh"],
 }
 
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lastbit.audit.assumptions import allowed_anywhere, allowed_of, curve_kind
 from lastbit.audit.exact import ExactNodes, columns, operands
-from lastbit.audit.reference import reference
+from lastbit.audit.reference import FUNCTIONS, FunctionName, reference
 from lastbit.audit.sums import TINY, Float64Array, Known
 from lastbit.graph import ByteArray
 from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Exact, Factor, Network, Node, made_of, product
 
+INSIDE: dict[str, FunctionName] = {"silu": "sigmoid", "hardswish": "hardsigmoid"}
+"""The curve that a product with what it reads makes another one of."""
 MOST_SETS = 32
 EVALUATED = 2.0**-44
 """Relative to a sum's magnitudes: what evaluating the rewritten graph in float64 may add."""
@@ -37,7 +40,7 @@ class Expected:
     Attributes:
         network: in the checker's normal form.
         nodes: their exact functions.
-        values: of every node, and of the sigmoid inside of every SiLU, by name.
+        values: of every node, and of the sigmoid inside of every SiLU or HardSwish, by name.
         options: of every node, which of its factors may be missing; none is the first option.
         readable: by the atoms of a tensor, which linear (True) or other nodes it may be.
         same: nodes that go by the name of another one, which they equal.
@@ -83,9 +86,9 @@ class Expected:
         return Want(want.value / scale, want.size / np.abs(scale), want.slack / np.abs(scale))
 
 
-def sigmoid_of(name: str) -> str:
-    """What the sigmoid inside of a SiLU that reads ``name`` is called."""
-    return f"sigmoid({name})"
+def inside_of(function: FunctionName, name: str) -> str:
+    """What the sigmoid inside of a SiLU or HardSwish that reads ``name`` is called."""
+    return f"{function}({name})"
 
 
 def expectations(frame: Frame, images: ByteArray) -> Expected:
@@ -124,7 +127,18 @@ def _room(
         return size, made.folded(xs) + size * EVALUATED + TINY
     size = np.abs(exact)
     slack = size * (2.0**-22 if node.op == "gate" and node.trailing else EVALUATED)
+    if node.op == "leakyrelu":
+        slack = slack + allowed_of(node, np.abs(xs[0].value))
+    slack = slack + _constants_inside(node.op, np.abs(xs[0].value))
     return size, slack + (2.0**-40 if node.op == "softmax" else 2.0**-60) * np.max(size)
+
+
+def _constants_inside(op: str, reach: Float64Array) -> Float64Array | float:
+    """What constants inside of a curve that are rounded (1/6, say) may move it by."""
+    if op not in FUNCTIONS:
+        return 0.0
+    kind = curve_kind(op)
+    return 0.0 if kind is None or kind.precise else allowed_anywhere(op, reach) / 4
 
 
 def _twin(
@@ -161,15 +175,17 @@ def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) 
     linear = node.op == "sum"
     for atoms in itertools.product(*(_names(found, name) for name in read)):
         found.readable.setdefault((frozenset(atoms), linear), []).append(node.name)
-    if node.op != "silu":
+    if node.op not in INSIDE:
         return
-    inside = sigmoid_of(read[0])
-    given = [n for n in found.network.nodes if n.op == "sigmoid" and n.inputs == node.inputs]
+    function = INSIDE[node.op]
+    inside = inside_of(function, read[0])
+    given = [n for n in found.network.nodes if n.op == function and n.inputs == node.inputs]
     if given:
         inside = given[0].name
     else:
-        value = _shaped(node, reference("sigmoid", x).value)
-        found.values[inside] = Want(value, np.abs(value), np.abs(value) * EVALUATED)
+        value = _shaped(node, reference(function, x).value)
+        slack = np.abs(value) * EVALUATED + _shaped(node, 0 * x + _constants_inside(function, x))
+        found.values[inside] = Want(value, np.abs(value), slack)
         found.readable.setdefault((frozenset(read), False), []).append(inside)
     found.readable.setdefault((frozenset((*read, inside)), False), []).append(node.name)
 

@@ -114,6 +114,13 @@ def _curve(function: Callable[[Any], Any]) -> Callable[..., Traced]:
     return rule
 
 
+def _clipped(apply: Callable[[Any, float], Any]) -> Callable[..., Traced]:
+    def rule(t: Tracing, what: str, x: Traced, bound: float) -> Traced:
+        return t.curved(what, lambda v: apply(v, bound), x)
+
+    return rule
+
+
 def _convolution(
     t: Tracing, what: str, x: Traced, w: Traced, bias: Traced | None, strides: list[int],
     padding: list[int], dilation: list[int], transposed: bool, _: list[int], groups: int,
@@ -189,7 +196,9 @@ RULES: dict[str, tuple[Callable[..., Any], bool]] = {
     "mul.Tensor": (_times, False),
     "div.Tensor": (_divided, False),
     "neg.default": (_curve(np.negative), False),
-    **{curve.aten: (_curve(float64_of(curve)), False) for curve in CURVES.values()},
+    **{c.aten: (_curve(float64_of(c)), False) for c in CURVES.values() if c.aten},
+    "clamp_min.default": (_clipped(np.maximum), False),
+    "clamp_max.default": (_clipped(np.minimum), False),
     "exp.default": (_curve(np.exp), False),
     "sqrt.default": (_curve(np.sqrt), False),
     "rsqrt.default": (_curve(lambda v: 1 / np.sqrt(v)), False),

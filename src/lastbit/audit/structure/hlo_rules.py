@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,14 +98,51 @@ def _curve(function: Callable[[Any], Any]) -> Callable[..., Traced]:
     return rule
 
 
-def _maximum(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """The larger one of a value and a constant: only inside of a softmax, where it is no bound."""
-    variable = [x for x in xs if not x.constant]
-    if len(variable) != 1:
-        found.tracing.refuse(what, "the larger one of two values")
-        return xs[0]
-    fixed = next(x for x in xs if x.constant)
-    return found.tracing.curved(what, lambda v: np.maximum(v, fixed.value), variable[0])
+def _clipped(apply: Callable[[list[np.ndarray]], np.ndarray]) -> Callable[..., Traced]:
+    """The larger or smaller one of a value and constants."""
+
+    def rule(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+        variable = [k for k, x in enumerate(xs) if not x.constant]
+        if len(variable) != 1:
+            found.tracing.refuse(what, "the larger or smaller one of two values")
+            return xs[0]
+        (k,) = variable
+        before, after = ([x.value for x in some] for some in (xs[:k], xs[k + 1 :]))
+        return found.tracing.curved(what, lambda v: apply([*before, v, *after]), xs[k])
+
+    return rule
+
+
+def _compared(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """Whether a value is larger or smaller than a constant."""
+    apply = COMPARED[i.attributes["direction"]]
+    if not xs[1].constant:
+        found.tracing.refuse(what, "a comparison of two values")
+    return found.tracing.curved(what, lambda v: apply(v, xs[1].value).astype(float), xs[0])
+
+
+def _selected(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """One or the other, by a comparison: inside of a curve.
+
+    The other may be a multiple of the one whose factor was folded into what that is made by.
+    """
+    if xs[1].node and xs[2].atoms != xs[1].atoms and _multiple(xs[2].value, xs[1].value):
+        xs = [*xs[:2], replace(xs[2], atoms=xs[1].atoms)]
+    return found.tracing.linear(what, lambda v: np.where(v[0] != 0, v[1], v[2]), xs)
+
+
+def _multiple(x: np.ndarray, of: np.ndarray) -> bool:
+    """Whether one is a multiple of the other, by constants along one axis."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(of == 0, np.nan, x / of)
+    if x.shape != of.shape or np.all(of == 0):
+        return False
+    for k in range(ratio.ndim):
+        lines = np.moveaxis(ratio, k, 0).reshape(ratio.shape[k], -1)
+        low, high = np.nanmin(lines, axis=1), np.nanmax(lines, axis=1)
+        if lines.shape[1] > 1 and bool(np.all(high - low <= 2.0**-21 * np.abs(high))):
+            return True
+    return False
 
 
 def _reduced(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
@@ -177,6 +215,7 @@ def _joined(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Tra
     return xs[0]
 
 
+COMPARED = {"GE": np.greater_equal, "GT": np.greater, "LE": np.less_equal, "LT": np.less}
 RULES: dict[str, Callable[..., Traced]] = {
     "bitcast": _bitcast,
     "copy": _moved(lambda _, v: v),
@@ -193,7 +232,11 @@ RULES: dict[str, Callable[..., Traced]] = {
     "negate": _negated,
     "multiply": _times,
     "divide": _divided,
-    "maximum": _maximum,
+    "maximum": _clipped(np.maximum.reduce),
+    "minimum": _clipped(np.minimum.reduce),
+    "compare": _compared,
+    "select": _selected,
+    "clamp": _clipped(lambda v: np.clip(v[1], v[0], v[2])),
     "exponential": _curve(np.exp),
     "logistic": _curve(float64_of(Sigmoid)),
     "tanh": _curve(np.tanh),

@@ -24,6 +24,7 @@ FUNCTIONS = (
     "at::vec::Vectorized", "loadu", "store", "static_cast", "decltype", "neg", "exp", "sqrt",
     "rsqrt", "reciprocal", "std::exp", "std::sqrt", "float", "sum_masked_reduce",
     "max_masked_reduce", "max_propagate_nan", "maximum", "at::vec::maximum",
+    "minimum", "at::vec::minimum", "std::min",
     "at::vec::vec_reduce_all", "transpose_mxn", "std::max", "alignof", "alignas", "sizeof",
     "std::size_t", "std::make_unique", "std::numeric_limits", "infinity", "C10_LIKELY",
     "C10_UNLIKELY", "for", "if", "int", "get", "inductor_cpu_throw_if_integer_div_error",

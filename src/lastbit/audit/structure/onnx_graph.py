@@ -15,14 +15,14 @@ from lastbit.audit.structure.kernels import (
     filter_without_blocks,
     softmax,
 )
+from lastbit.audit.structure.onnx_curves import CURVE_RULES, CURVED, NONE, activated
 from lastbit.audit.structure.tracing import Traced, Tracing
-from lastbit.operators import NAMED, float64_of
 from lastbit.runtimes.onnx_runtime import session_of
 
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
 COPIES = ("Cast", "Identity", "Dropout", "ReorderInput", "ReorderOutput")
-ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum")
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum", "LeakyRelu", "Clip")
 
 
 @dataclass
@@ -72,6 +72,11 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
             found.tracing.refuse(what, "no operator that is known here")
         return
     xs = [found.tensors[name] for name in node.input if name]
+    if node.op_type == "Clip":  # its bounds go by their places
+        named = zip((*node.input[1:], "", ""), NONE, strict=False)
+        options["bounds"] = [
+            float(found.tensors[name].value.ravel()[0]) if name else other for name, other in named
+        ]
     blocked = any(name in found.blocked for name in node.input)
     if (node.domain == NCHWC and node.op_type != "ReorderOutput") or (
         blocked and (node.op_type in ELEMENTWISE or node.op_type in CURVED)
@@ -79,19 +84,8 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
         found.blocked.add(node.output[0])
     elif blocked and node.op_type != "ReorderOutput":
         found.tracing.refuse(what, "it reads numbers in blocks of channels")
-    for made in _activated(found.tracing, what, rule(found.tracing, what, xs, options), options):
+    for made in activated(found.tracing, what, rule(found.tracing, what, xs, options), options):
         found.tensors[node.output[0]] = made
-
-
-def _activated(t: Tracing, what: str, made: Traced, options: dict[str, Any]) -> list[Traced]:
-    """What the activation that is fused to an operator makes of its result."""
-    name = options.get("activation", b"").decode()
-    if not name:
-        return [made]
-    if name not in CURVED:
-        t.refuse(what, f"the activation {name}")
-        return []
-    return [t.curved(f"{what} {name}", CURVED[name], made)]
 
 
 def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -197,17 +191,6 @@ def _mean(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> T
     return t.linear(what, lambda v: v[0].mean(axis=(2, 3), keepdims=keep), (x,))
 
 
-CURVED = {name: float64_of(curve) for name, curve in NAMED.items()}
-"""The curves that are operators of the file format."""
-
-
-def _curve(name: str) -> Callable[..., Traced]:
-    def rule(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
-        return t.curved(what, CURVED[name], xs[0])
-
-    return rule
-
-
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
     """The product of z and sigmoid(alpha z): step by step, as each may be a node."""
     scaled, alpha = xs[0], options.get("alpha", 1.702)
@@ -241,7 +224,7 @@ RULES: dict[tuple[str, str], Callable[..., Traced]] = {
     ("", "GlobalAveragePool"): _mean,
     (NCHWC, "GlobalAveragePool"): _mean,
     ("", "ReduceMean"): _mean,
-    **{("", name): _curve(name) for name in CURVED},
+    **{("", name): rule for name, rule in CURVE_RULES.items()},
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,
 }
