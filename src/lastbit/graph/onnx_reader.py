@@ -7,6 +7,7 @@ is wrong with one that no program reads.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto
@@ -22,13 +23,15 @@ from lastbit.graph.onnx_file import (
     one_reading,
     parse,
     read_onnx_file,
+    sizes_in,
 )
 from lastbit.operators import READERS, Input, Node, Read
 from lastbit_check.asked import ENDS, PROBABILITIES, asked as asked_of
 from lastbit_check.files.operators import legal
+from lastbit_check.network import Node as NormalNode
 from lastbit_check.onnxfile import OnnxGraph, Operator
 from lastbit_check.operators import FORMS, RULES
-from lastbit_check.operators.seen import Seen
+from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.question import Question
 from lastbit_check.reading import form_of, reader_of
 from lastbit_check.verdict import Rejected, Unreadable, reading
@@ -90,7 +93,7 @@ class _Reading:
     """Every operator that the checker covers as a node, and what it does not cover."""
 
     def __init__(self, file: OnnxFile, graph: OnnxGraph, question: Question) -> None:
-        self.path, self.of_file = file.path, file.model.graph.node
+        self.path, self.model, self.of_file = file.path, file.model, file.model.graph.node
         self.reader = reader_of(graph)
         image = self.reader.seen(graph.image.name).node
         ends = question.box or (0.0, 255.0)
@@ -104,14 +107,15 @@ class _Reading:
     def _read(self, o: Operator) -> None:
         label = o.name if o.at < 0 else _node_name(self.of_file[o.at], o.at)
         if o.op not in RULES:
-            self.lost.add(o.name)
+            self._lose(o)
             return
         try:
             with reading(f"operator {o.name!r} of the ONNX file is malformed"):
                 self.reader.read(o)
         except Rejected as error:
-            self.lost.add(o.name)
-            if error.rule == "model.graph" and self.lost.intersection(o.inputs):
+            of_lost = error.rule == "model.graph" and self.lost.intersection(o.inputs)
+            self._lose(o)
+            if of_lost:
                 return
             if error.rule in NOT_COVERED:
                 self.unsupported[o.at] = (f"{o.op} {error.message}", label)
@@ -125,6 +129,20 @@ class _Reading:
             values = (self.reader.values.get(name) for name in o.inputs)
             sources = tuple(value for value in values if isinstance(value, Seen))
             self.nodes[o.name] = READERS[o.op](Read(o, sources, made.node, self.reader))
+
+    def _lose(self, o: Operator) -> None:
+        """Read on, if possible, as if the operator made an input: to find what else is refused."""
+        sizes = self.sizes.get(o.name)
+        if sizes is None:
+            self.lost.add(o.name)
+        else:
+            node = NormalNode(o.name, "input", (), shape_of(sizes))
+            self.reader.values[o.name] = of_node(node, sizes)
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """What the ONNX library takes the sizes of values for."""
+        return sizes_in(self.model)
 
     def needed(self) -> Iterator[Node]:
         """What the answer depends on: a sigmoid that only makes a SiLU is a part of that."""
