@@ -86,8 +86,8 @@ def gather(reader: Reader, o: Operator, x: Seen) -> Seen:
 def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
     """With more numbers around: 0, a constant, or some of its own."""
     pads = reader.whole(o.inputs[1]) if len(o.inputs) > 1 else o.attribute("pads", [])
-    over = reader.whole(o.inputs[3]) if o.operand(3) else [*range(x.rank)]
-    fill = float(reader.floats(o.inputs[2]).item()) if o.operand(2) else 0.0
+    over = reader.whole(o.operand(3)) if o.operand(3) else [*range(x.rank)]
+    fill = float(reader.floats(o.operand(2)).item()) if o.operand(2) else 0.0
     fill = o.attribute("value", fill)
     fits = len(pads) == 2 * len(over) and len({axis % x.rank for axis in over}) == len(over)
     require(fits and min(pads, default=0) >= 0, "model.operator", f"by {pads}")

@@ -81,7 +81,7 @@ def reshaped(reader: Reader, o: Operator) -> Tensor:
     fits = right and (found.size % max(1, abs(math.prod(whole))) == 0)
     fits = fits and (-1 in whole or math.prod(whole) == found.size)
     require(fits, "model.shape", f"of {found.shape} to {sizes}")
-    return cast("Tensor", found.reshape(whole))
+    return found.reshape(whole)
 
 
 def turned(reader: Reader, o: Operator) -> Tensor:
@@ -89,7 +89,7 @@ def turned(reader: Reader, o: Operator) -> Tensor:
     found = reader.tensor(o.inputs[0])
     order = o.attribute("perm", [*range(found.ndim)][::-1])
     require(sorted(order) == [*range(found.ndim)], "model.operator", f"to the axes {order}")
-    return cast("Tensor", found.transpose(order))
+    return found.transpose(order)
 
 
 def axes_of(reader: Reader, o: Operator) -> list[int]:
@@ -118,7 +118,7 @@ def cut(reader: Reader, o: Operator) -> Tensor:
     for start, end, axis, step in zip(*cuts(reader, o), strict=True):
         require(-tensor.ndim <= axis < tensor.ndim, "model.operands", f"along axis {axis}")
         index[axis] = piece(start, end, step)
-    return cast("Tensor", tensor[(*index,)])
+    return tensor[(*index,)]
 
 
 def cuts(reader: Reader, o: Operator) -> tuple[list[int], list[int], list[int], list[int]]:

@@ -96,7 +96,8 @@ def window_of(o: Operator, x: Seen) -> tuple[Part, Units]:
     window = Part(x.node.name, weight, (*strides,), (*pads,), x.sizes[0])
     shape = places(x.sizes, window)
     one = window._replace(weight=weight[:1], groups=1)
-    inside = np.diff(products(one, (1, *shape[1:]), (1, *sizes)).indptr).reshape(shape[1:])
+    source = (1, sizes[0], sizes[1])
+    inside = np.diff(products(one, (1, *shape[1:]), source).indptr).reshape(shape[1:])
     require(np.all(inside > 0), "model.operator", f"with windows outside of its image: pads {pads}")
     return window, inside
 
