@@ -62,21 +62,68 @@ class ModelError(LastbitError):
 
 
 class UnsupportedOperatorError(ModelError):
-    """The model uses operators that lastbit has no rule for; all of them are listed at once.
+    """The model uses operators that lastbit has no rule for; all of them are said at once.
 
     Args:
-        operators: pairs (operator type, node name), in the order of the file.
+        operators: pairs (operator type and what is not covered of it, node name), in the order of
+            the file.
         where: the model file.
     """
 
     def __init__(self, operators: Sequence[tuple[str, str]], *, where: str = "") -> None:
-        listed = ", ".join(f"{kind} (node {node!r})" for kind, node in operators)
+        by_type: dict[str, list[tuple[str, str]]] = {}
+        for what, node in operators:
+            kind, _, reason = what.partition(" ")
+            by_type.setdefault(kind, []).append((reason, node))
+        advice = [said for kinds, said in ADVICE if by_type.keys() & kinds]
+        covered = "lastbit can only bound networks made of the operators that README.md lists"
         super().__init__(
-            f"unsupported operators: {listed}",
+            f"unsupported operators: {', '.join(_of_one_type(*each) for each in by_type.items())}",
             where=where,
-            fix="lastbit can only bound networks made of the operators that README.md lists",
+            fix=". ".join([covered, *advice]),
         )
         self.operators = tuple(operators)
+
+
+MOST_REASONS = 3
+ADVICE: tuple[tuple[frozenset[str], str], ...] = (
+    (
+        frozenset({"GroupNormalization", "InstanceNormalization", "LayerNormalization",
+                   "LpNormalization", "RMSNormalization", "Sqrt", "Pow"}),
+        "Layer, group and instance norm divide by what an image decides: train with batch norm",
+    ),
+    (
+        frozenset({"Attention", "Einsum", "MultiHeadAttention"}),
+        "Attention multiplies what is computed by what is computed: none of it is covered",
+    ),
+    (
+        frozenset({"Erf", "Gelu", "Tanh", "Elu", "Selu", "Mish", "Softplus"}),
+        "Train with an activation that is covered in the place of one that is not",
+    ),
+    (
+        frozenset({"If", "Loop", "Scan", "SequenceAt", "NonZero", "Range", "Where", "Equal"}),
+        "Export with fixed sizes and for one image, so that no operator decides what is run",
+    ),
+    (
+        frozenset({"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
+                   "QLinearConv", "QLinearMatMul", "QuantizeLinear"}),
+        "Export the model of float32 numbers, before it is quantized",
+    ),
+)  # fmt: skip
+"""What to do about operators that are often met."""
+
+
+def _of_one_type(kind: str, found: list[tuple[str, str]]) -> str:
+    """Uses of an operator in a few words, whatever their number."""
+    reasons = list(dict.fromkeys(reason for reason, _ in found if reason))
+    where = f"node {found[0][1]!r}"
+    if len(found) > 1:
+        where = f"{len(found)} times, first {where}"
+    if len(reasons) < 2:
+        return f"{' '.join([kind, *reasons])} ({where})"
+    more = len(reasons) - MOST_REASONS
+    said = [*reasons[:MOST_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
+    return f"{kind} ({where}: {'; '.join(said)})"
 
 
 class DataError(LastbitError):

@@ -47,6 +47,7 @@ def _from_inputs(graph: OnnxGraph, question: Question) -> OnnxGraph:
 
 
 def _to_probabilities(graph: OnnxGraph) -> OnnxGraph:
+    graph = _without_copies(graph)
     last = next((o for o in graph.operators if o.name == graph.output_name), None)
     if last is None or last.op == "Softmax":
         return graph
@@ -58,6 +59,21 @@ def _to_probabilities(graph: OnnxGraph) -> OnnxGraph:
     _fresh(graph, [PROBABILITIES])
     end = Operator("Softmax", (logits,), PROBABILITIES, {"axis": 1})
     return graph._replace(operators=[*operators, end], output_name=PROBABILITIES)
+
+
+def _without_copies(graph: OnnxGraph) -> OnnxGraph:
+    """Without what only copies the answer, or writes a label as another type."""
+    by_name = {o.name: o for o in graph.operators}
+    name, copies = graph.output_name, dict[str, Operator]()
+    while name in by_name and by_name[name].op in ("Cast", "Identity") and name not in copies:
+        copies[name] = by_name[name]
+        name = by_name[name].operand(0)
+    end = by_name[name].op if name in by_name else ""
+    same = end == "ArgMax" or all(o.attributes.get("to", FLOAT) == FLOAT for o in copies.values())
+    if not same or end not in ("Softmax", *ENDS):
+        return graph
+    operators = [o for o in graph.operators if o.name not in copies]
+    return graph._replace(operators=operators, output_name=name)
 
 
 def _fresh(graph: OnnxGraph, names: list[str]) -> None:

@@ -49,6 +49,10 @@ class Operator(NamedTuple):
     outputs: int = 1
     at: int = -1
 
+    def operand(self, index: int) -> str:
+        """Its name; "" if it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
     def attribute(self, name: str, default: A) -> A:
         """The attribute, which must be of the type of its default."""
         value = self.attributes.get(name, default)

@@ -1,5 +1,6 @@
 """Every way for a model file to be wrong has one clear message, and nothing else escapes."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -246,9 +247,17 @@ def test_broken_models(tmp_path: Path, case: str):
     assert where in error.where
 
 
+def pool_beyond() -> onnx.NodeProto:
+    """Its last windows begin in the image, 4 wide, and reach beyond it."""
+    return helper.make_node("AveragePool", [], ["q"], kernel_shape=[3, 3], strides=[2, 2],
+                            ceil_mode=1, count_include_pad=1)  # fmt: skip
+
+
 UNSUPPORTED: dict[str, tuple[Callable[[ModelProto], object], str]] = {
-    "alpha": (lambda m: attribute(m, "logits", "alpha", 0.5), "Gemm with alpha 0.5"),
-    "beta": (lambda m: attribute(m, "logits", "beta", 2.0), "Gemm with beta 2.0"),
+    "windows beyond the pads": (
+        lambda m: insert(m, "mean", pool_beyond()),
+        "AveragePool with windows beyond its pads, which may count",
+    ),
     "training": (
         lambda m: (
             attribute(m, "bn", "training_mode", 1),
@@ -297,13 +306,30 @@ def test_unsupported_uses(tmp_path: Path, case: str):
 def test_unsupported_operators_are_listed_all_at_once(tmp_path: Path):
     model = good_model()
     insert(model, "mean", helper.make_node("Elu", [], ["r"], "my elu"))
-    pool = helper.make_node("MaxPool", [], ["q"], kernel_shape=[2, 2], ceil_mode=1)
-    insert(model, "mean", pool)
-    attribute(model, "logits", "alpha", 0.5)
+    insert(model, "mean", pool_beyond())
+    turned = helper.make_node("Transpose", [], ["t"], "turned", perm=[1, 0, 2, 3])
+    insert(model, "mean", turned)
     error = error_of(tmp_path, model)
     assert isinstance(error, UnsupportedOperatorError)
     listed = [(kind.split()[0], name) for kind, name in error.operators]
-    assert listed == [("Elu", "my elu"), ("MaxPool", "q"), ("Gemm", "logits")]
+    assert listed == [("Elu", "my elu"), ("AveragePool", "q"), ("Transpose", "turned")]
+
+
+def test_a_network_of_many_is_refused_in_one_short_message(tmp_path: Path):
+    """Two hundred group norms, as PyTorch writes them, and what is not covered behind them."""
+    model = good_model()
+    for k in range(200):
+        norm = helper.make_node("InstanceNormalization", [], [f"n{k}"], f"norm {k}")
+        insert(model, "mean", norm)
+        norm.input.extend(["bn.weight", "bn.bias"])
+        model.graph.node[list(model.graph.node).index(node(model, "mean")) - 1].CopyFrom(norm)
+    insert(model, "mean", pool_beyond())
+    start = time.perf_counter()
+    error = error_of(tmp_path, model)
+    assert time.perf_counter() - start < 5
+    assert "InstanceNormalization (200 times, first node 'norm 0'), AveragePool with" in str(error)
+    assert "train with batch norm" in error.fix
+    assert len(str(error)) < 500
 
 
 def test_what_the_answer_does_not_depend_on_is_left_out(tmp_path: Path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from lastbit.errors import ModelError
 from lastbit_check.files.operators import OPSETS
@@ -102,20 +102,50 @@ def read_onnx_file(path: Path, model: ModelProto, content: bytes) -> OnnxFile:
 
 
 @contextmanager
-def one_reading(path: Path, operator: str = "") -> Iterator[None]:
+def one_reading(path: Path) -> Iterator[None]:
     """What the checker refuses in this block is a ModelError that names its rule."""
     try:
         yield
     except Rejected as error:
-        name = error.node or operator
-        node = f", node {name!r}" if name else ""
-        raise ModelError(
-            f"rule {error.rule}: {error.message}",
-            where=f"{path}{node}",
-            fix="export the model again; docs/certificate.md says what the rules are",
-        ) from error
+        raise model_error(error, path) from error
     except Unreadable as error:
         raise ModelError(str(error), where=str(path)) from error
+
+
+def model_error(error: Rejected, path: Path, operator: str = "") -> ModelError:
+    """What the checker refuses, and in which node, if that is said there or known here."""
+    name = error.node or operator
+    return ModelError(
+        f"rule {error.rule}: {error.message}",
+        where=f"{path}, node {name!r}" if name else str(path),
+        fix="export the model again; docs/certificate.md says what the rules are",
+    )
+
+
+def sizes_in(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    """What the ONNX library says of values whose sizes for an image are all known, by name."""
+    graph, weights = onnx.GraphProto(), list[onnx.ValueInfoProto]()
+    graph.node.extend(model.graph.node)
+    for tensor in model.graph.initializer:  # the numbers of a weight say nothing of sizes
+        if tensor.data_type == TensorProto.FLOAT:
+            kind = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+            weights.append(onnx.helper.make_value_info(tensor.name, kind))
+        else:
+            graph.initializer.append(tensor)
+    graph.input.extend([*model.graph.input, *weights])
+    small = onnx.ModelProto(ir_version=model.ir_version, graph=graph)
+    small.opset_import.extend(model.opset_import)
+    try:
+        values = onnx.shape_inference.infer_shapes(small).graph.value_info
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return {}
+    found = dict[str, tuple[int, ...]]()
+    for value in values:
+        kind = value.type.tensor_type
+        sizes = tuple(dim.dim_value for dim in kind.shape.dim)[1:]
+        if kind.elem_type == TensorProto.FLOAT and sizes and min(sizes) > 0:
+            found[value.name] = sizes
+    return found
 
 
 def check_validity(file: OnnxFile) -> None:

@@ -7,6 +7,7 @@ is wrong with one that no program reads.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto
@@ -18,16 +19,19 @@ from lastbit.graph.onnx_file import (
     OnnxFile,
     check_nodes,
     check_validity,
+    model_error,
     one_reading,
     parse,
     read_onnx_file,
+    sizes_in,
 )
 from lastbit.operators import READERS, Input, Node, Read
-from lastbit_check.asked import asked as asked_of
+from lastbit_check.asked import ENDS, PROBABILITIES, asked as asked_of
 from lastbit_check.files.operators import legal
+from lastbit_check.network import Node as NormalNode
 from lastbit_check.onnxfile import OnnxGraph, Operator
 from lastbit_check.operators import FORMS, RULES
-from lastbit_check.operators.seen import Seen
+from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.question import Question
 from lastbit_check.reading import form_of, reader_of
 from lastbit_check.verdict import Rejected, Unreadable, reading
@@ -46,6 +50,7 @@ def read_onnx(path: Model) -> Network:
     """
     where = Path(path)
     model, content = parse(where)
+    _check_interface(model, where)
     unknown = _unknown_operators(model)
     try:
         file = read_onnx_file(where, model, content)
@@ -68,11 +73,13 @@ def read_onnx(path: Model) -> Network:
     unsupported = unknown | found.unsupported
     if unsupported:
         raise _unsupported(unsupported, where)
+    if found.broken:
+        raise found.broken
     _check_output(found, file, graph, of_question)
     with one_reading(where):
         form = form_of(graph, found.reader, legal(graph, FORMS))
     nodes = tuple(found.needed())
-    logits_out = graph.output_name != file.graph.output_name
+    logits_out = graph.output_name == PROBABILITIES
     return Network(nodes, nodes[0].shape, nodes[-1].name, file.sha256, form, question, logits_out)
 
 
@@ -86,12 +93,13 @@ class _Reading:
     """Every operator that the checker covers as a node, and what it does not cover."""
 
     def __init__(self, file: OnnxFile, graph: OnnxGraph, question: Question) -> None:
-        self.path, self.of_file = file.path, file.model.graph.node
+        self.path, self.model, self.of_file = file.path, file.model, file.model.graph.node
         self.reader = reader_of(graph)
         image = self.reader.seen(graph.image.name).node
         ends = question.box or (0.0, 255.0)
         self.nodes: dict[str, Node] = {image.name: Input(image.name, image.shape, (), *ends)}
         self.unsupported: Listed = {}
+        self.broken: ModelError | None = None
         self.lost = set[str]()
         for operator in graph.operators:
             self._read(operator)
@@ -99,27 +107,42 @@ class _Reading:
     def _read(self, o: Operator) -> None:
         label = o.name if o.at < 0 else _node_name(self.of_file[o.at], o.at)
         if o.op not in RULES:
-            self.lost.add(o.name)
+            self._lose(o)
             return
         try:
             with reading(f"operator {o.name!r} of the ONNX file is malformed"):
                 self.reader.read(o)
         except Rejected as error:
-            self.lost.add(o.name)
-            if error.rule == "model.graph" and self.lost.intersection(o.inputs):
+            of_lost = error.rule == "model.graph" and self.lost.intersection(o.inputs)
+            self._lose(o)
+            if of_lost:
                 return
-            if error.rule not in NOT_COVERED:
-                with one_reading(self.path, label):
-                    raise
-            self.unsupported[o.at] = (f"{o.op} {error.message}", label)
+            if error.rule in NOT_COVERED:
+                self.unsupported[o.at] = (f"{o.op} {error.message}", label)
+            else:
+                self.broken = self.broken or model_error(error, self.path, label)
             return
         except Unreadable as error:
             raise ModelError(str(error), where=str(self.path)) from error
-        made = self.reader.values[o.name]
+        made = self.reader.values.get(o.name)
         if o.op in READERS and isinstance(made, Seen) and made.node.name == o.name:
-            values = (self.reader.values[name] for name in o.inputs if name)
+            values = (self.reader.values.get(name) for name in o.inputs)
             sources = tuple(value for value in values if isinstance(value, Seen))
             self.nodes[o.name] = READERS[o.op](Read(o, sources, made.node, self.reader))
+
+    def _lose(self, o: Operator) -> None:
+        """Read on, if possible, as if the operator made an input: to find what else is refused."""
+        sizes = self.sizes.get(o.name)
+        if sizes is None:
+            self.lost.add(o.name)
+        else:
+            node = NormalNode(o.name, "input", (), shape_of(sizes))
+            self.reader.values[o.name] = of_node(node, sizes)
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """What the ONNX library takes the sizes of values for."""
+        return sizes_in(self.model)
 
     def needed(self) -> Iterator[Node]:
         """What the answer depends on: a sigmoid that only makes a SiLU is a part of that."""
@@ -153,14 +176,34 @@ def _node_name(node: NodeProto, index: int) -> str:
 
 
 def _unknown_operators(model: ModelProto) -> Listed:
-    """Every operator outside the table."""
+    """Every operator outside the table, but for those after the logits."""
     found: Listed = {}
+    made = {name: node for node in model.graph.node for name in node.output}
+    last = made.get(model.graph.output[0].name)
+    for _ in model.graph.node:  # an answer that is copied
+        if last and last.op_type in ("Cast", "Identity") and last.input:
+            last = made.get(last.input[0])
     for index, node in enumerate(model.graph.node):
+        if node is last and node.op_type in ENDS:
+            continue
         if node.domain not in ("", "ai.onnx"):
             found[index] = (f"{node.domain}.{node.op_type}", _node_name(node, index))
         elif node.op_type not in RULES:
-            found[index] = (node.op_type, _node_name(node, index))
+            found[index] = (f"{node.op_type}", _node_name(node, index))
     return found
+
+
+def _check_interface(model: ModelProto, path: Path) -> None:
+    """One input and one output: which of several is the answer, no reader can know."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    sources = [value.name for value in model.graph.input if value.name not in held]
+    made = [value.name for value in model.graph.output]
+    if len(sources) != 1 or len(made) != 1:
+        raise ModelError(
+            f"the model has {len(sources)} inputs and {len(made)} outputs, not one of each",
+            where=f"{path}: {', '.join(sources)}; {', '.join(made)}",
+            fix="keep one: onnx.utils.extract_model(FILE, NEW_FILE, [INPUT], [PROBABILITIES])",
+        )
 
 
 def _check_input(file: OnnxFile, question: Question) -> None:

@@ -1,4 +1,4 @@
-"""Concat, Slice, Split, Gather, Pad, Expand: numbers in other places, none of them computed."""
+"""Concat, Slice, Split, Gather, Pad, Expand, Tile: numbers in other places, none computed."""
 
 from __future__ import annotations
 
@@ -70,4 +70,6 @@ def read_copies(r: Read) -> Node:
     return Copies(r.name, r.made.shape, r.made.inputs, frozen(fill), views=r.views)
 
 
-READERS = dict.fromkeys(("Concat", "Expand", "Gather", "Pad", "Slice", "Split"), read_copies)
+READERS = dict.fromkeys(
+    ("Concat", "Expand", "Gather", "Pad", "Slice", "Split", "Tile"), read_copies
+)

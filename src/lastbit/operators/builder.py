@@ -155,11 +155,11 @@ class OnnxBuilder:
         if x not in self._flat:
             x = self.operator("Flatten", [x], f"{name}.flat", axis=1)
         if view.order is not None:
-            ends = self._numbers(f"{name}.ends", [0, 0, 0, 1])
+            ends = self.numbers(f"{name}.ends", [0, 0, 0, 1])
             padded = self.operator("Pad", [x, ends], f"{name}.padded")  # -1 is the last of these
-            places = self._numbers(f"{name}.places", view.order)
+            places = self.numbers(f"{name}.places", view.order)
             x = self.operator("Gather", [padded, places], f"{name}.places.seen", axis=1)
-        sizes = self._numbers(f"{name}.sizes", [0, *view.shape])
+        sizes = self.numbers(f"{name}.sizes", [0, *view.shape])
         return self.operator("Reshape", [x, sizes], name)
 
     def model(self) -> ModelProto:
@@ -200,7 +200,8 @@ class OnnxBuilder:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def _numbers(self, name: str, values: ArrayLike) -> str:
+    def numbers(self, name: str, values: ArrayLike) -> str:
+        """A constant of whole numbers."""
         self._constants.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
         return name
 

@@ -22,6 +22,7 @@ from lastbit.operators.base import (
     on_channels,
     wide,
 )
+from lastbit_check.network import product
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -129,28 +130,48 @@ class Linear(Node):
 @final
 @dataclass(frozen=True, eq=False)
 class Mean(Node):
-    """Mean over both image axes: (C, H, W) to (C, 1, 1)."""
+    """Mean over both image axes: (C, H, W) to (C, 1, 1).
+
+    `counts` (C,) are what the sums are divided by, where some of the places are none.
+    """
+
+    counts: Float32Array | None = None
+
+    @property
+    def arrays(self) -> tuple[Float32Array, ...]:
+        return () if self.counts is None else (self.counts,)
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
-        count = np.full((xs[0].shape[0],), xs[0][0].size, np.float32)
-        total = machine.sum(xs[0].reshape(len(count), -1).T)
-        return machine.divide(total, count)[:, None, None]
+        total = machine.sum(xs[0].reshape(len(xs[0]), -1).T)
+        places = np.full(len(total), xs[0][0].size, np.float32)
+        counts = places if self.counts is None else self.counts
+        return machine.divide(total, counts)[:, None, None]
 
     def float64(self, *xs: Float64Array) -> Float64Array:
-        return xs[0].mean(axis=(1, 2), keepdims=True)
+        if self.counts is None:
+            return xs[0].mean(axis=(1, 2), keepdims=True)
+        return xs[0].sum(axis=(1, 2), keepdims=True) / wide(self.counts)
 
     def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
-        return xs[0].mean((2, 3), keepdim=True)
+        if self.counts is None:
+            return xs[0].mean((2, 3), keepdim=True)
+        return xs[0].sum((2, 3), keepdim=True) / constants[0][:, None, None]
 
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
-        return xs[0].mean((2, 3), keepdims=True)
+        if self.counts is None:
+            return xs[0].mean((2, 3), keepdims=True)
+        return xs[0].sum((2, 3), keepdims=True) / on_channels(self.counts)
 
     def box(self, *boxes: Box) -> Box:
         low, high = boxes[0]
         return self.float64(low), self.float64(high)
 
     def write(self, b: OnnxBuilder, *sources: str) -> str:
-        return b.mean(sources[0], self.name)
+        if self.counts is None:
+            return b.mean(sources[0], self.name)
+        axes = b.numbers(f"{self.name}.axes", [2, 3])
+        total = b.operator("ReduceSum", [sources[0], axes], f"{self.name}.sum")
+        return b.affine(total, "div", self.counts, self.name)
 
 
 def patches(x: NDArray[Real], node: Linear) -> NDArray[Real]:
@@ -178,12 +199,16 @@ def read_linear(r: Read) -> Node:
     """Conv, Gemm, MatMul and ReduceSum, as the checker has read them."""
     (part,) = r.parts
     assert r.made.sum is not None
-    constants = r.made.sum.constants
-    bias = constants[0].value if constants else np.zeros(len(part.weight), np.float32)
+    outs, constants = len(part.weight), r.made.sum.constants
+    weight, bias = part.weight, np.zeros(outs, np.float32)
+    if part.factors:  # Gemm's alpha, multiplied before
+        weight = weight * product(part.factors, outs).astype(np.float32)[:, None, None, None]
+    for constant in constants:
+        bias = constant.value * product(constant.factors, outs).astype(np.float32)
     down, across = part.strides
     top, left, bottom, right = part.pads
     dense = r.operator.op in ("Gemm", "MatMul") and r.made.shape[1:] == (1, 1)
-    return Linear(r.name, r.made.shape, r.names, frozen(part.weight), frozen(bias), (down, across),
+    return Linear(r.name, r.made.shape, r.names, frozen(weight), frozen(bias), (down, across),
                   (top, left, bottom, right), part.groups, dense, views=r.views)  # fmt: skip
 
 

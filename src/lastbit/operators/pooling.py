@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read, frozen
+from lastbit.operators.linear import Mean
+from lastbit_check.network import Part
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -17,18 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Pool(Node):
-    """Windows ``kernel`` (rows, columns), strides and pads (top, left, bottom, right)."""
+    """Windows ``kernel`` (rows, columns), strides, pads (top, left, bottom, right), dilations."""
 
     kernel: tuple[int, int]
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
+    dilations: tuple[int, int] = (1, 1)
+
+    @property
+    def spread(self) -> tuple[int, int]:
+        """Over how many places a window reaches (rows, columns)."""
+        (high, wide), (down, across) = self.kernel, self.dilations
+        return (high - 1) * down + 1, (wide - 1) * across + 1
 
     def windows(self, x: NDArray[Any], fill: float) -> NDArray[Any]:
         """What each output reads (places of the kernel, C, H, W)."""
         top, left, bottom, right = self.pads
         padded = np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=fill)
-        found = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(1, 2))
-        found = found[:, :: self.strides[0], :: self.strides[1]]
+        found = np.lib.stride_tricks.sliding_window_view(padded, self.spread, axis=(1, 2))
+        (down, across), (below, beside) = self.strides, self.dilations
+        found = found[:, ::down, ::across, ::below, ::beside]
         return found.transpose(3, 4, 0, 1, 2).reshape(-1, *self.shape)
 
     def padded(self, x: Any, fill: float) -> Any:
@@ -58,7 +68,8 @@ class MaxPool(Pool):
     def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
         from torch.nn import functional
 
-        return functional.max_pool2d(self.padded(xs[0], float("-inf")), self.kernel, self.strides)
+        x = self.padded(xs[0], float("-inf"))
+        return functional.max_pool2d(x, self.kernel, self.strides, dilation=self.dilations)
 
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         top, left, bottom, right = self.pads
@@ -69,6 +80,7 @@ class MaxPool(Pool):
             (1, 1, *self.kernel),
             (1, 1, *self.strides),
             ((0, 0), (0, 0), (top, bottom), (left, right)),
+            window_dilation=(1, 1, *self.dilations),
         )
 
     def box(self, *boxes: Box) -> Box:
@@ -76,7 +88,9 @@ class MaxPool(Pool):
         return self.float64(low), self.float64(high)
 
     def write(self, b: OnnxBuilder, *sources: str) -> str:
-        return b.operator("MaxPool", [*sources], self.name, **self.attributes())
+        return b.operator(
+            "MaxPool", [*sources], self.name, dilations=self.dilations, **self.attributes()
+        )
 
 
 @final
@@ -119,15 +133,34 @@ class AveragePool(Pool):
         )
 
 
-def read_pool(r: Read) -> Node:
-    """MaxPool and AveragePool."""
-    window = r.made.window or r.parts[0]
+def read_largest(r: Read) -> Node:
+    """MaxPool, GlobalMaxPool and ReduceMax."""
+    window = r.made.window
+    assert window is not None
+    down, across = (*r.operator.attribute("dilations", [1, 1]), 1)[:2]
     high, wide = window.weight.shape[2:]
+    kernel = (high - 1) // down + 1, (wide - 1) // across + 1
+    return MaxPool(r.name, r.made.shape, r.names, kernel, *_placed(window), (down, across),
+                   views=r.made.views)  # fmt: skip
+
+
+def read_average(r: Read) -> Node:
+    """AveragePool: where windows differ, each is a channel of its own, of which it is the mean."""
+    (part,) = r.parts
+    high, wide = part.weight.shape[2:]
+    if part.view and part.view.shape[1:] == (high, wide) and not any(part.pads):
+        counts = (1 / part.factors[0].value).astype(np.float32)
+        return Mean(r.name, r.made.shape, r.names, frozen(counts), views=r.views)
+    return AveragePool(r.name, r.made.shape, r.names, (high, wide), *_placed(part), views=r.views)
+
+
+def _placed(window: Part) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Strides and pads."""
     (down, across), (top, left, bottom, right) = window.strides, window.pads
-    kind = MaxPool if r.made.window else AveragePool
-    views = r.made.views if r.made.window else r.views
-    return kind(r.name, r.made.shape, r.names, (high, wide), (down, across),
-                (top, left, bottom, right), views=views)  # fmt: skip
+    return (down, across), (top, left, bottom, right)
 
 
-READERS = {"AveragePool": read_pool, "MaxPool": read_pool}
+READERS = {
+    "AveragePool": read_average,
+    **dict.fromkeys(("GlobalMaxPool", "MaxPool", "ReduceMax"), read_largest),
+}

@@ -30,10 +30,10 @@ def whole(low: int, high: int) -> Legal:
     return lambda v: isinstance(v, int) and low <= v <= high
 
 
-def numbers(low: int, high: int, count: int) -> Legal:
+def numbers(low: int, high: int, *counts: int) -> Legal:
     """So many of them."""
     right = whole(low, high)
-    return lambda v: isinstance(v, list) and len(v) == count and all(right(n) for n in v)
+    return lambda v: isinstance(v, list) and len(v) in counts and all(right(n) for n in v)
 
 
 def finite(value: Attribute) -> bool:
@@ -71,6 +71,7 @@ class Form(NamedTuple):
 FLAG, AXIS, INTEGER = whole(0, 1), whole(-8, 7), whole(-(2**63), 2**63 - 1)
 F, LISTED, BYTES_TOO = (FLOAT,), (INT64,), (FLOAT, UINT8)
 UNARY, BINARY = Form((F,), 1), Form((F, F), 2)
+WHOLE_TOO = Form(((*F, *LISTED),) * 2, 2)
 Forms = Mapping[str, Mapping[int, Form]]
 """Each operator's forms by the operator set from which on they hold, in rising order."""
 

@@ -13,9 +13,10 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check.arithmetic.binary32 import ETA, power_of_two
-from lastbit_check.files.operators import BINARY, FLAG, UNARY, F, Form, finite, whole
+from lastbit_check.files.operators import FLAG, UNARY, WHOLE_TOO, F, Form, finite, whole
 from lastbit_check.network import F32, Constant, Exact, Factor, Node, Sum, View, exact
 from lastbit_check.onnxfile import Operator
+from lastbit_check.operators.constants import whole_numbers
 from lastbit_check.operators.reading import Reader, Rule, copied, summed, taken_in
 from lastbit_check.operators.seen import Seen, larger
 from lastbit_check.verdict import require
@@ -148,15 +149,15 @@ def _root(x: Fraction) -> Fraction:
 
 
 RULES = {
-    "Add": Rule({1: constant, 2: add}, (2,)),
+    "Add": Rule({0: whole_numbers, 1: constant, 2: add}, (2,)),
     "BatchNormalization": Rule({1: batch_norm}, (5,)),
-    "Div": Rule({1: constant}, (2,)),
+    "Div": Rule({0: whole_numbers, 1: constant}, (2,)),
     "Neg": Rule({1: negate}, by_number=True),
-    "Sub": Rule({1: constant, 2: add}, (2,)),
+    "Sub": Rule({0: whole_numbers, 1: constant, 2: add}, (2,)),
 }
 NORM = {"epsilon": finite, "momentum": finite}
 FORMS = {
-    **{key: {7: BINARY} for key in ("Add", "Div", "Sub")},
+    **{key: {7: WHOLE_TOO} for key in ("Add", "Div", "Sub")},
     "BatchNormalization": {
         7: Form((F,) * 5, 5, {**NORM, "spatial": whole(1, 1)}),
         9: Form((F,) * 5, 5, NORM),

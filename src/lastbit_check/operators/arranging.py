@@ -1,4 +1,4 @@
-"""What takes numbers from one place to another: Concat, Slice, Split, Gather, Pad, Expand.
+"""What takes numbers from one place to another: Concat, Slice, Split, Gather, Pad, Expand, Tile.
 
 Each makes a node of its own, of copies: a copy does not round. Of each unit it says which unit of
 what it reads stands there.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
@@ -25,8 +24,10 @@ from lastbit_check.files.operators import (
     text,
 )
 from lastbit_check.network import Constant, Sum, Units, View
-from lastbit_check.onnxfile import Operator, Tensor
+from lastbit_check.onnxfile import BATCH, Operator
+from lastbit_check.operators.constants import MOST_NUMBERS, cut, cuts, joined, piece, taken
 from lastbit_check.operators.reading import Reader, Rule, copied, summed
+from lastbit_check.operators.renaming import sizes_in
 from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.verdict import require
 
@@ -35,10 +36,10 @@ NOTHING = -1  # in the place of a unit
 
 def concat(reader: Reader, o: Operator, *given: Seen) -> Seen:
     """One tensor after the other along an axis."""
+    require(len(given) == len(o.inputs), "model.operator", "with a constant")
     xs = [reader.seen(name) for name in o.inputs]
     axis = _axis(o.attribute("axis", 1), xs[0])
     others = {x.sizes[:axis] + x.sizes[axis + 1 :] for x in xs}
-    require(len(given) == len(xs), "model.operator", "with a constant")
     require(len(others) == 1, "model.shape", f"of shapes {[x.sizes for x in xs]}")
     ends = [0, *itertools.accumulate(x.sizes[axis] for x in xs)]
     sizes = (*xs[0].sizes[:axis], ends[-1], *xs[0].sizes[axis + 1 :])
@@ -52,19 +53,10 @@ def concat(reader: Reader, o: Operator, *given: Seen) -> Seen:
 
 def slices(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Some of the numbers along some axes."""
-    if len(o.inputs) > 1:
-        starts, ends, *more = (reader.whole(name) for name in o.inputs[1:])
-    else:
-        starts, ends = o.attribute("starts", []), o.attribute("ends", [])
-        more = [o.attribute("axes", [*range(len(starts))])]
-    over = more[0] if more else [*range(len(starts))]
-    steps = more[1] if len(more) > 1 else [1] * len(starts)
+    starts, ends, over, steps = cuts(reader, o)
     units = x.units
     for start, end, axis, step in zip(starts, ends, over, steps, strict=True):
-        require(step != 0, "model.operator", "by steps of 0")
-        stop = None if step < 0 and end < -MOST_SIZE else end
-        index = slice(start, stop, step)
-        units = units[(*[slice(None)] * _axis(axis, x), index)]
+        units = units[(*[slice(None)] * _axis(axis, x), piece(start, end, step))]
     return copies(o, (x, units))
 
 
@@ -94,20 +86,18 @@ def gather(reader: Reader, o: Operator, x: Seen) -> Seen:
 def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
     """With more numbers around: 0, a constant, or some of its own."""
     pads = reader.whole(o.inputs[1]) if len(o.inputs) > 1 else o.attribute("pads", [])
-    over = reader.whole(o.inputs[3]) if len(o.inputs) > 3 else [*range(x.rank)]
-    fill = float(reader.floats(o.inputs[2]).item()) if len(o.inputs) > 2 else 0.0
+    over = reader.whole(o.operand(3)) if o.operand(3) else [*range(x.rank)]
+    fill = float(reader.floats(o.operand(2)).item()) if o.operand(2) else 0.0
     fill = o.attribute("value", fill)
-    fits = len(pads) == 2 * len(over) and min(pads, default=0) >= 0
-    require(fits, "model.operator", f"by {pads}")
+    fits = len(pads) == 2 * len(over) and len({axis % x.rank for axis in over}) == len(over)
+    require(fits and min(pads, default=0) >= 0, "model.operator", f"by {pads}")
     widths = [(0, 0)] * x.rank
     for k, axis in enumerate(over):
         widths[axis % x.rank] = pads[k], pads[k + len(over)]
     require(widths[0] == (0, 0), "model.operator", "which adds images")
     match o.attributes.get("mode", "constant"):
-        case "reflect":
-            return copies(o, (x, np.pad(x.units, widths[1:], "reflect")))
-        case "edge":
-            return copies(o, (x, np.pad(x.units, widths[1:], "edge")))
+        case "reflect" | "edge" | "wrap" as mode:
+            return copies(o, (x, np.pad(x.units, widths[1:], mode)))
         case _:
             pass
     units = np.pad(x.units, widths[1:], constant_values=NOTHING)
@@ -122,9 +112,22 @@ def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
 
 def expand(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Repeated along axes of one number."""
-    _, *sizes = reader.whole(o.inputs[1]) or [1]
-    full = np.broadcast_shapes(x.sizes, (*sizes,))
+    sizes = sizes_in(reader, o.inputs[1])
+    batch, left = ([1], sizes) if len(sizes) < x.rank else (sizes[:1], sizes[1:])
+    right = (
+        len(sizes) <= x.rank and batch[0] in (1, BATCH, reader.batch) and min(left, default=1) > 0
+    )
+    require(right, "model.operator", f"to {[*sizes]}, of a tensor of {x.rank} axes")
+    full = np.broadcast_shapes(x.sizes, (*left,))
     return copies(o, (x, np.broadcast_to(x.units, full)))
+
+
+def tile(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """Repeated along its axes."""
+    times = reader.whole(o.inputs[1])
+    right = len(times) == x.rank and times[0] == 1 and min(times) > 0
+    require(right and max(times) < MOST_NUMBERS, "model.operator", f"by {times}")
+    return copies(o, (x, np.tile(x.units, times[1:])))
 
 
 def copies(o: Operator, *placed: tuple[Seen, Units]) -> Seen:
@@ -139,30 +142,6 @@ def copies(o: Operator, *placed: tuple[Seen, Units]) -> Seen:
     return of_node(summed(o, Sum(parts), placed[0][0].node, shape=shape), sizes)
 
 
-def joined(reader: Reader, o: Operator) -> Tensor:
-    """Concat of constants: sizes, as a rule."""
-    given = [reader.tensor(name) for name in o.inputs]
-    require(len({v.dtype for v in given}) == 1, "model.operands", "of two types")
-    return cast("Tensor", np.concatenate(given, o.attribute("axis", 0)))
-
-
-def taken(reader: Reader, o: Operator) -> Tensor:
-    """Gather of a constant."""
-    places = reader.tensor(o.inputs[1]).astype(np.int64)
-    found = np.take(reader.tensor(o.inputs[0]), places, o.attribute("axis", 0))
-    return cast("Tensor", np.asarray(found))
-
-
-def cut(reader: Reader, o: Operator) -> Tensor:
-    """Slice of a constant of one axis."""
-    starts, ends, *more = (reader.whole(name) for name in o.inputs[1:])
-    steps = more[1] if len(more) > 1 else [1]
-    tensor = reader.tensor(o.inputs[0])
-    right = tensor.ndim == 1 and (not more or more[0] in ([0], [-1])) and len(starts) == 1
-    require(right and steps[0] > 0, "model.operator", "of a constant of several axes")
-    return tensor[starts[0] : ends[0] : steps[0]]
-
-
 def _axis(axis: int, x: Seen) -> int:
     """The axis, counted without that of the images."""
     inside = -x.rank <= axis < x.rank and axis % x.rank != 0
@@ -170,7 +149,6 @@ def _axis(axis: int, x: Seen) -> int:
     return axis % x.rank - 1
 
 
-MOST_SIZE = 2**24
 ANY, SOME = (*BYTES_TOO, *LISTED), {"axis": AXIS}
 RULES = {
     "Concat": Rule({0: joined, **dict.fromkeys(range(1, MOST_OPERANDS), concat)},
@@ -180,7 +158,9 @@ RULES = {
     "Pad": Rule({1: pad}, (1, 2, 3, 4)),
     "Slice": Rule({0: cut, 1: slices}, (1, 3, 4, 5)),
     "Split": Rule({1: split}, (1, 2)),
+    "Tile": Rule({1: tile}, (2,)),
 }  # fmt: skip
+AROUND = {"mode": text("constant", "reflect", "edge", "wrap")}
 PADS = {"mode": text("constant", "reflect", "edge")}
 FORMS = {
     "Concat": {7: Form((ANY,) * MOST_OPERANDS, 1, SOME)},
@@ -188,16 +168,18 @@ FORMS = {
     "Gather": {7: Form((ANY, LISTED), 2, SOME)},
     "Pad": {
         7: Form((F,), 1, {**PADS, "pads": many(int), "value": finite}),
-        11: Form((F, LISTED, F), 2, PADS),
-        18: Form((F, LISTED, F, LISTED), 2, PADS),
+        11: Form((F, LISTED, F), 2, PADS, optional=True),
+        18: Form((F, LISTED, F, LISTED), 2, PADS, optional=True),
+        19: Form((F, LISTED, F, LISTED), 2, AROUND, optional=True),
     },
     "Slice": {
         7: Form((ANY,), 1, {"starts": many(int), "ends": many(int), "axes": many(int)}),
-        10: Form((ANY, LISTED, LISTED, LISTED, LISTED), 3),
+        10: Form((ANY, LISTED, LISTED, LISTED, LISTED), 3, optional=True),
     },
     "Split": {
         7: Form((ANY,), 1, {**SOME, "split": many(int)}),
         13: Form((ANY, LISTED), 1, SOME),
         18: Form((ANY, LISTED), 1, {**SOME, "num_outputs": INTEGER}),
     },
+    "Tile": {7: Form((F, LISTED), 2)},
 }

@@ -1,11 +1,14 @@
-"""Constants of a graph: tensors, numbers, and lists of numbers."""
+"""Constants of a graph, and what operators make of them: the sizes of others, as a rule."""
 
 from __future__ import annotations
+
+import math
+from typing import cast
 
 import numpy as np
 
 from lastbit_check.files.operators import INTEGER, LISTED, Form, Legal, finite, many
-from lastbit_check.onnxfile import Attribute, Operator, Tensor
+from lastbit_check.onnxfile import FLOAT, INT64, Attribute, Operator, Tensor
 from lastbit_check.operators.reading import Reader, Rule
 from lastbit_check.verdict import require
 
@@ -26,12 +29,125 @@ def filled(reader: Reader, o: Operator) -> Tensor:
     return np.full(sizes, value).astype(np.asarray(value).dtype)
 
 
+def whole_numbers(reader: Reader, o: Operator) -> Tensor:
+    """Add, Sub, Mul and Div of whole numbers: of sizes, as a rule."""
+    a, b = (reader.tensor(name) for name in o.inputs)
+    require(a.dtype == b.dtype == np.dtype("<i8"), "model.operator", "of two constants")
+    small = all(np.all(np.abs(v) < MOST_WHOLE) for v in (a, b))
+    require(small, "model.operands", "of whole numbers that are too large, or count images")
+    match o.op:
+        case "Add":
+            return cast("Tensor", np.asarray(a + b))
+        case "Sub":
+            return cast("Tensor", np.asarray(a - b))
+        case "Mul":
+            return cast("Tensor", np.asarray(a * b))
+        case _:
+            require(np.all(a >= 0) and np.all(b > 0), "model.operands", f"of {a} by {b}")
+            return cast("Tensor", np.asarray(a // b))
+
+
+def same_constant(reader: Reader, o: Operator) -> Tensor:
+    """The constant that is read, by Cast as numbers of another type: the same ones."""
+    found = reader.tensor(o.inputs[0])
+    to = {FLOAT: "<f4", INT64: "<i8"}.get(o.attribute("to", 0), "") if o.op == "Cast" else ""
+    require(to or o.op != "Cast", "model.operator", "of a constant to another type")
+    if not to or found.dtype == np.dtype(to):
+        return found
+    exact = np.all(np.abs(found) <= MOST_NUMBERS) and np.all(found == np.round(found))
+    require(exact, "model.operands", "of numbers that another type has not")
+    return cast("Tensor", found.astype(to))
+
+
+def sizes_of(reader: Reader, o: Operator) -> Tensor:
+    """Shape of a constant."""
+    sizes = np.array(reader.tensor(o.inputs[0]).shape, "<i8")
+    return sizes[o.attribute("start", 0) : o.attribute("end", len(sizes))]
+
+
+def resized(reader: Reader, o: Operator) -> Tensor:
+    """A constant with other axes."""
+    found, given = reader.tensor(o.inputs[0]), (*axes_of(reader, o),)
+    if o.op == "Squeeze":
+        return cast("Tensor", np.squeeze(found, given or None))
+    return cast("Tensor", np.expand_dims(found, given))
+
+
+def reshaped(reader: Reader, o: Operator) -> Tensor:
+    """Reshape of a constant."""
+    found, sizes = reader.tensor(o.inputs[0]), reader.whole(o.inputs[1])
+    whole = [found.shape[k] if n == 0 and k < found.ndim else n for k, n in enumerate(sizes)]
+    right = min(whole, default=1) >= -1 and 0 not in whole and whole.count(-1) < 2
+    fits = right and (found.size % max(1, abs(math.prod(whole))) == 0)
+    fits = fits and (-1 in whole or math.prod(whole) == found.size)
+    require(fits, "model.shape", f"of {found.shape} to {sizes}")
+    return found.reshape(whole)
+
+
+def turned(reader: Reader, o: Operator) -> Tensor:
+    """Transpose of a constant."""
+    found = reader.tensor(o.inputs[0])
+    order = o.attribute("perm", [*range(found.ndim)][::-1])
+    require(sorted(order) == [*range(found.ndim)], "model.operator", f"to the axes {order}")
+    return found.transpose(order)
+
+
+def axes_of(reader: Reader, o: Operator) -> list[int]:
+    """The axes, an operand or an attribute."""
+    return reader.whole(o.inputs[1]) if o.operand(1) else o.attribute("axes", [])
+
+
+def joined(reader: Reader, o: Operator) -> Tensor:
+    """Concat of constants: sizes, as a rule."""
+    given = [reader.tensor(name) for name in o.inputs]
+    require(len({v.dtype for v in given}) == 1, "model.operands", "of two types")
+    return cast("Tensor", np.concatenate(given, o.attribute("axis", 0)))
+
+
+def taken(reader: Reader, o: Operator) -> Tensor:
+    """Gather of a constant."""
+    places = reader.tensor(o.inputs[1]).astype(np.int64)
+    found = np.take(reader.tensor(o.inputs[0]), places, o.attribute("axis", 0))
+    return cast("Tensor", np.asarray(found))
+
+
+def cut(reader: Reader, o: Operator) -> Tensor:
+    """Slice of a constant."""
+    tensor = reader.tensor(o.inputs[0])
+    index = [slice(None)] * tensor.ndim
+    for start, end, axis, step in zip(*cuts(reader, o), strict=True):
+        require(-tensor.ndim <= axis < tensor.ndim, "model.operands", f"along axis {axis}")
+        index[axis] = piece(start, end, step)
+    return tensor[(*index,)]
+
+
+def cuts(reader: Reader, o: Operator) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Starts, ends, axes and steps: operands, or attributes."""
+    if len(o.inputs) == 1:
+        starts, ends = o.attribute("starts", []), o.attribute("ends", [])
+        over, steps = o.attribute("axes", [*range(len(starts))]), [1] * len(starts)
+    else:
+        starts, ends = (reader.whole(name) for name in o.inputs[1:3])
+        over = reader.whole(o.inputs[3]) if o.operand(3) else [*range(len(starts))]
+        steps = reader.whole(o.inputs[4]) if o.operand(4) else [1] * len(starts)
+    alike = len(starts) == len(ends) == len(over) == len(steps) == len({*over})
+    require(alike, "model.operands", f"from {starts} to {ends} along {over} by {steps}")
+    return starts, ends, over, steps
+
+
+def piece(start: int, end: int, step: int) -> slice:
+    """From ``start`` to before ``end``, which is before the first one if it is as far below 0."""
+    require(step != 0, "model.operator", "by steps of 0")
+    return slice(start, None if step < 0 and end < -MOST_NUMBERS else end, step)
+
+
 def a_tensor(value: Attribute) -> bool:
     """Whether an attribute holds one."""
     return isinstance(value, np.ndarray)
 
 
 MOST_NUMBERS = 2**24
+MOST_WHOLE = 2**31  # products of two of these are no sizes that count images
 RULES = {"Constant": Rule({0: constant}, (0,)), "ConstantOfShape": Rule({0: filled})}
 CONSTANT: dict[str, Legal] = {
     "value": a_tensor,

@@ -24,7 +24,7 @@ import numpy as np
 from lastbit_check.arithmetic.enclosure import STEP, Tabulated, enclosed
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.files.operators import UNARY, F, Form, finite
-from lastbit_check.network import F32, Node, exact, product
+from lastbit_check.network import F32, Node, exact, made_of
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.curves import CurveKind
 from lastbit_check.operators.reading import Reader, Rule, made
@@ -53,7 +53,7 @@ def _folded(x: Node) -> F32:
     constants = x.sum.constants if x.sum else ()
     channels, found = x.shape[0], exact(np.zeros(x.shape[0], np.float32))
     for constant in constants:
-        found = found + abs(exact(constant.value) * product(constant.factors, channels))
+        found = found + abs(made_of(constant, x.shape)).reshape(channels, -1).max(axis=1)
     each = (math.ceil((len(constants) * (most + 3) + 3) / 6) - 1 for most in found)
     units = [max(0, n) if constants else 0 for n in each]
     require(max(units) < 2**20, "model.operator", "behind constants that are too large")

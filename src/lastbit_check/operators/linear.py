@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,9 +21,9 @@ from lastbit_check.files.operators import (
     text,
     whole,
 )
-from lastbit_check.network import F32, Constant, Part, Shape, Sum
+from lastbit_check.network import F32, Constant, Factor, Part, Shape, Sum
 from lastbit_check.onnxfile import Operator
-from lastbit_check.operators.affine import divided_by
+from lastbit_check.operators.affine import divided_by, multiplied_by
 from lastbit_check.operators.reading import Reader, Rule, summed
 from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.verdict import require
@@ -30,13 +31,29 @@ from lastbit_check.verdict import require
 
 def convolution(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Conv: products over the places of a kernel, which may be spread by dilations."""
-    weight = spread(reader.floats(o.inputs[1]), o.attribute("dilations", [1, 1]))
-    kernel = [*reader.floats(o.inputs[1]).shape[2:]]
-    said = o.attributes.get("kernel_shape", kernel)
-    require(said == kernel, "model.operator", "with another kernel_shape")
+    weight = reader.floats(o.inputs[1])
+    said = o.attribute("kernel_shape", [*weight.shape[2:]])
+    require(said == [*weight.shape[2:]], "model.operator", "with another kernel_shape")
+    if x.rank == 3:
+        require(weight.ndim == 3, "model.shape", f"with weights of {weight.ndim} axes")
+        weight = weight[..., None]
+    o, x, rank = *in_two_axes(o, x), x.rank
+    weight = spread(weight, o.attribute("dilations", [1, 1]))
     strides = o.attribute("strides", [1, 1])
     part = Part(x.node.name, weight, (*strides,), pads_of(o, x, weight), o.attribute("group", 1))
-    return _over_places(o, x, part, _bias(reader, o, len(weight)))
+    made = over_places(o, x, part, _bias(reader, o, len(weight)))
+    return made.sized(made.sizes[: rank - 1])
+
+
+def in_two_axes(o: Operator, x: Seen) -> tuple[Operator, Seen]:
+    """What works along one axis, with another one of one place."""
+    given, along = dict(o.attributes), x.rank - 2
+    for name, each in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("pads", 2)):
+        listed = o.attribute(name, [0] * each * along)
+        require(len(listed) == each * along, "model.attribute", f"{name} {listed}")
+        if along == 1 and name in given:
+            given[name] = [listed[0], 0, listed[1], 0] if name == "pads" else [*listed, 1]
+    return o._replace(attributes=given), x.sized((*x.sizes, 1)[:3])
 
 
 def spread(weight: F32, dilations: list[int]) -> F32:
@@ -66,23 +83,53 @@ def pads_of(o: Operator, x: Seen, weight: F32) -> tuple[int, ...]:
 
 
 def dense(reader: Reader, o: Operator, x: Seen) -> Seen:
-    """Gemm and MatMul of the last axis: a convolution by a kernel of one place."""
-    weight = reader.floats(o.inputs[1])
-    require(weight.ndim == 2, "model.shape", f"with weights of {weight.ndim} axes")
-    weight = (weight if o.attribute("transB", 0) else weight.T)[:, :, None, None]
+    """Gemm and MatMul by a constant."""
+    if not isinstance(reader.values[o.inputs[0]], np.ndarray):
+        weight = reader.floats(o.inputs[1])
+        if weight.ndim == 1 and x.rank > 2:
+            return _by_rows(reader, o, x, weight[None]).sized(x.sizes[:-1])
+        return _by_rows(reader, o, x, weight if o.attribute("transB", 0) else weight.T)
+    require(o.op == "MatMul" and x.rank > 2, "model.operator", "of a constant and a tensor")
+    turned = x.arranged(np.ascontiguousarray(x.units.swapaxes(-1, -2)))
+    made = _by_rows(reader, o, turned, reader.floats(o.inputs[0]))
+    return made.arranged(np.ascontiguousarray(made.units.swapaxes(-1, -2)))
+
+
+def _by_rows(reader: Reader, o: Operator, x: Seen, matrix: F32) -> Seen:
+    """The last axis times weights (outputs, inputs): a convolution by a kernel of one place."""
+    require(matrix.ndim == 2, "model.shape", f"with weights of {matrix.ndim} axes")
     *rows, inner = x.sizes
-    count = math.prod(rows)
+    count, weight = math.prod(rows), matrix[:, :, None, None]
     moved = x.arranged(np.ascontiguousarray(x.units.reshape(count, inner).T)) if count > 1 else x
-    part = Part(x.node.name, weight, view=moved.view((inner, count, 1)))
-    made = _over_places(o, moved.sized((inner, count, 1)), part, _bias(reader, o, len(weight)))
+    alpha = _by(o.attribute("alpha", 1.0), len(weight))
+    part = Part(x.node.name, weight, factors=alpha, view=moved.view((inner, count, 1)))
+    constants = _bias(reader, o, len(weight))
+    made = over_places(o, moved.sized((inner, count, 1)), part, constants)
+    if alpha and not constants:
+        made = replace(made, node=replace(made.node, trailing=alpha))
     if count == 1:
         return made.sized((*rows, len(weight)))
     units = made.units.reshape(len(weight), count).T
     return made.arranged(np.ascontiguousarray(units).reshape(*rows, len(weight)))
 
 
+def _by(number: float, channels: int) -> tuple[Factor, ...]:
+    return () if number == 1 else (multiplied_by(np.full(channels, number, np.float32)),)
+
+
 def mean(reader: Reader, o: Operator, x: Seen) -> Seen:
     """GlobalAveragePool, ReduceMean and ReduceSum over some axes."""
+    seen, sizes = along(reader, o, x)
+    channels, *kernel = seen.sizes
+    part = whole_image(seen)
+    if o.op != "ReduceSum":
+        by = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
+        part = part._replace(factors=(by,))
+    return over_places(o, seen, part).sized(sizes)
+
+
+def along(reader: Reader, o: Operator, x: Seen) -> tuple[Seen, tuple[int, ...]]:
+    """What is reduced to one number each, as images (C, H, W); the sizes of what is made."""
     over = sorted(_reduced(reader, o, x))
     require(over and over[0] > 0, "model.operator", f"over the axes {over}")
     left = [axis for axis in range(1, x.rank) if axis not in over]
@@ -90,51 +137,38 @@ def mean(reader: Reader, o: Operator, x: Seen) -> Seen:
     channels, count = math.prod(sizes), math.prod(x.sizes[axis - 1] for axis in over)
     kernel = x.sizes[1:] if x.rank == 4 and over == [2, 3] else (count, 1)
     units = x.units.transpose([axis - 1 for axis in (*left, *over)])
-    seen = x.arranged(np.ascontiguousarray(units).reshape(channels, *kernel))
-    weight = np.ones((channels, 1, *kernel), np.float32)
-    part = Part(x.node.name, weight, groups=channels, view=seen.view(shape_of((channels, *kernel))))
-    if o.op != "ReduceSum":
-        by = divided_by(np.full(channels, float(count), np.float32))
-        part = part._replace(factors=(by,))
-    made = _over_places(o, seen, part)
     if o.attribute("keepdims", 1):
-        return made.sized(tuple(1 if k in over else n for k, n in enumerate(x.sizes, 1)))
-    return made.sized(sizes)
+        sizes = tuple(1 if k in over else n for k, n in enumerate(x.sizes, 1))
+    return x.arranged(np.ascontiguousarray(units).reshape(channels, *kernel)), sizes
 
 
-def average(_: Reader, o: Operator, x: Seen) -> Seen:
-    """AveragePool: the mean of each window, of which all places count."""
-    kernel, channels = o.attribute("kernel_shape", [0, 0]), x.sizes[0]
-    weight = np.ones((channels, 1, *kernel), np.float32)
-    pads = pads_of(o, x, weight)
-    counted = o.attribute("count_include_pad", 0) == 1 or not any(pads)
-    require(counted, "model.operator", "with pads that do not count")
-    by = divided_by(np.full(channels, float(math.prod(kernel)), np.float32))
-    strides = o.attribute("strides", [1, 1])
-    part = Part(x.node.name, weight, (*strides,), pads, channels, factors=(by,))
-    return _over_places(o, x, part)
+def whole_image(x: Seen) -> Part:
+    """Every number of (C, H, W), channel by channel."""
+    weight = np.ones((x.sizes[0], 1, *x.sizes[1:]), np.float32)
+    return Part(x.node.name, weight, groups=x.sizes[0], view=x.view(shape_of(x.sizes)))
 
 
 def _reduced(reader: Reader, o: Operator, x: Seen) -> set[int]:
     """Over which axes, of those with the batch."""
-    if o.op == "GlobalAveragePool":
-        return {2, 3}
-    given = reader.whole(o.inputs[1]) if len(o.inputs) > 1 else o.attribute("axes", [])
+    if o.op in ("GlobalAveragePool", "GlobalMaxPool"):
+        return {*range(2, x.rank)}
+    given = reader.whole(o.inputs[1]) if o.operand(1) else o.attribute("axes", [])
     named = {axis % x.rank for axis in given if -x.rank <= axis < x.rank}
     require(given and len(named) == len(given), "model.operator", f"over the axes {given}")
     return named
 
 
 def _bias(reader: Reader, o: Operator, outputs: int) -> tuple[Constant, ...]:
-    if len(o.inputs) < 3:
+    if not o.operand(2):
         return ()
     bias = reader.floats(o.inputs[2])
     alike = ((outputs,),) if o.op == "Conv" else ((outputs,), (1, outputs), (1, 1), (1,), ())
-    require(bias.shape in alike, "model.shape", "with a bias of another shape")
-    return (Constant(np.broadcast_to(bias.reshape(-1), (outputs,)).astype(np.float32)),)
+    require(bias.shape in alike, "model.shape", f"with a bias of shape {bias.shape}")
+    values = np.broadcast_to(bias.reshape(-1), (outputs,)).astype(np.float32)
+    return (Constant(values, _by(o.attribute("beta", 1.0), outputs)),)
 
 
-def _over_places(o: Operator, x: Seen, part: Part, constants: tuple[Constant, ...] = ()) -> Seen:
+def over_places(o: Operator, x: Seen, part: Part, constants: tuple[Constant, ...] = ()) -> Seen:
     """A sum over the places of a kernel, of what stands as (C, H, W)."""
     shape, view = places(x.sizes, part), part.view or x.view(shape_of(x.sizes))
     part = part._replace(moved=x.node.trailing, view=view)
@@ -157,32 +191,24 @@ def places(sizes: tuple[int, ...], part: Part) -> Shape:
 
 MOST_PLACES = 2**12  # across a kernel
 RULES = {
-    "AveragePool": Rule({1: average}, ranks=(4,), only={"ceil_mode": 0, "dilations": [1, 1]}),
-    "Conv": Rule({1: convolution}, (2, 3), (4,)),
-    "Gemm": Rule({1: dense}, (2, 3), (2,), {"alpha": 1.0, "beta": 1.0, "transA": 0}),
-    "GlobalAveragePool": Rule({1: mean}, ranks=(4,), only={"keepdims": 1}),
+    "Conv": Rule({1: convolution}, (2, 3), (3, 4)),
+    "Gemm": Rule({1: dense}, (2, 3), (2,), {"transA": 0}),
+    "GlobalAveragePool": Rule({1: mean}, ranks=(3, 4, 5)),
     "MatMul": Rule({1: dense}, (2,), only={"transB": 0}),
     "ReduceMean": Rule({1: mean}, (1, 2)),
     "ReduceSum": Rule({1: mean}, (1, 2)),
 }
 WINDOW = {
     "auto_pad": text("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
-    "kernel_shape": numbers(1, MOST, 2),
-    "pads": numbers(0, MOST, 4),
-    "strides": numbers(1, MOST, 2),
+    "kernel_shape": numbers(1, MOST, 1, 2),
+    "pads": numbers(0, MOST, 2, 4),
+    "strides": numbers(1, MOST, 1, 2),
 }
-CONV = {**WINDOW, "dilations": numbers(1, MOST, 2), "group": whole(1, MOST)}
-POOL = {**WINDOW, "count_include_pad": FLAG}
-CEILED = {**POOL, "ceil_mode": FLAG}
+CONV = {**WINDOW, "dilations": numbers(1, MOST, 1, 2), "group": whole(1, MOST)}
 GEMM = {"alpha": finite, "beta": finite, "transA": FLAG, "transB": FLAG}
 OVER = {"axes": axes, "keepdims": FLAG}
 NOOP = {"keepdims": FLAG, "noop_with_empty_axes": FLAG}
 FORMS = {
-    "AveragePool": {
-        7: Form((F,), 1, POOL),
-        10: Form((F,), 1, CEILED),
-        19: Form((F,), 1, {**CEILED, "dilations": numbers(1, MOST, 2)}),
-    },
     "Conv": {7: Form((F, F, F), 2, CONV)},
     "Gemm": {7: Form((F, F, F), 3, GEMM), 11: Form((F, F, F), 2, GEMM)},
     "GlobalAveragePool": {7: UNARY},

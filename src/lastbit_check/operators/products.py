@@ -10,10 +10,11 @@ import numpy as np
 
 from lastbit_check.arithmetic.binary32 import finite, rounding, underflow
 from lastbit_check.arithmetic.exact import Fix, times, total
-from lastbit_check.files.operators import BINARY
+from lastbit_check.files.operators import WHOLE_TOO
 from lastbit_check.network import Node, Shape, View, growth
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import constant
+from lastbit_check.operators.constants import whole_numbers
 from lastbit_check.operators.curves import bent, deviation, diagonal
 from lastbit_check.operators.forms import Bound, Change, Made, Value, before_factors, nothing
 from lastbit_check.operators.kinds import Core, Setting
@@ -91,6 +92,6 @@ def gate_roundings(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
     return Fix(count * once.n, once.e), underflow(gain * (top + s.largest + 4))
 
 
-RULES = {"Mul": Rule({1: constant, 2: product}, (2,))}
+RULES = {"Mul": Rule({0: whole_numbers, 1: constant, 2: product}, (2,))}
 KINDS = {"gate": GateKind()}
-FORMS = {"Mul": {7: BINARY}}
+FORMS = {"Mul": {7: WHOLE_TOO}}

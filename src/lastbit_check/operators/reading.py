@@ -22,7 +22,8 @@ class Rule:
     """What makes it of as many tensors, how many inputs, their ranks; attributes of one value.
 
     A rule that works ``by_number`` is given nodes, and makes one whose numbers are seen as theirs
-    are: it does the same to every number, wherever that stands.
+    are: it does the same to every number, wherever that stands. Of the outputs, those after the
+    first may be there if it has ``spare`` ones: no other operator can read them.
     """
 
     make: dict[int, Callable[..., Made]]
@@ -30,6 +31,7 @@ class Rule:
     ranks: tuple[int, ...] = ()
     only: dict[str, Attribute] = field(default_factory=dict[str, Attribute])
     by_number: bool = False
+    spare: bool = False
 
 
 @dataclass
@@ -50,11 +52,13 @@ class Reader:
     def read(self, o: Operator) -> None:
         """One more operator."""
         require(o.name, "model.graph", "with no output")
-        several = o.outputs == 1 or o.op == "Split"
-        require(several, "model.operator", f"of {o.outputs} outputs")
         require(o.name not in self.values, "model.graph", "no new name")
         require(o.op in self.rules, "model.operator", f"operator {o.op} has no rule")
         rule = self.rules[o.op]
+        several = o.outputs == 1 or o.op == "Split" or rule.spare
+        require(several, "model.operator", f"of {o.outputs} outputs")
+        if o.output and rule.spare:
+            return
         require(len(o.inputs) in rule.inputs, "model.operator", f"of {len(o.inputs)} inputs")
         said = {name: o.attributes.get(name, value) for name, value in rule.only.items()}
         other = [f"{name} {v}" for name, v in said.items() if v != rule.only[name]]
@@ -62,7 +66,8 @@ class Reader:
         given = [name for name in o.inputs if name]
         variable = [name for name in given if not isinstance(self.values.get(name), np.ndarray)]
         sources = [self.seen(name) for name in variable]
-        require(len(sources) in rule.make, "model.graph", "a constant, or none, is read here")
+        computed = f"of {len(sources)} tensors that are no constants"
+        require(len(sources) in rule.make, "model.graph", computed)
         ranks = {x.rank for x in sources}
         fits = not rule.ranks or (len(ranks) < 2 and ranks <= {*rule.ranks})
         require(fits, "model.shape", f"of tensors of {sorted(ranks)} axes")
