@@ -25,9 +25,9 @@ from lastbit.runtimes import OnnxRuntime
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
 from lastbit_check.assumptions import assumptions
-from lastbit_check.certificate import Manifest, Tree, hints_of, load, read_bytes
+from lastbit_check.certificate import Manifest, Tree, hints_of, load, question_of, read_bytes
 from lastbit_check.check import Derived, ceil_float, check as check_certificate
-from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM, Question
 from lastbit_check.verdict import Rejected, Unreadable
 
 NAME = "certificate.json"
@@ -70,6 +70,7 @@ class Proof:
 
     verdict: str
     sha256: str
+    question: Question
     assumptions: Mapping[str, tuple[str, ...]]
     accuracy: Accuracy
     made: Draft | None
@@ -116,7 +117,7 @@ def prove(
         UsageError: the witness is for another model.
     """
     start = time.monotonic()
-    network = read_onnx(files.model)
+    network = read_onnx(files.asked)
     assumed = {name: assumptions(network.normal, name) for name in EXECUTIONS}
     target = (out or _default_folder(files)) / NAME
     accuracy = measured_accuracy(files, network)
@@ -125,23 +126,25 @@ def prove(
         witness = read_witness(files.witness)
     if witness is not None:
         progress("replaying the witness", 0, 1)
-        shown = replay(files.model, witness)
+        shown = replay(files.asked, witness)
         progress("replaying the witness", 1, 1)
     model = files.model.read_bytes()
     try:
-        hints = replace(hints_for(network), absorbed=absorbed_node(model))
-        made = draft(model, hints, witness, branching=branching, progress=progress)
+        absorbed = absorbed_node(model, network.question)
+        hints = replace(hints_for(network), absorbed=absorbed)
+        made = draft(model, hints, witness, question=network.question, branching=branching,
+                     progress=progress)  # fmt: skip
     except Rejected as error:
-        return Proof("not decided", network.sha256, assumed, accuracy, None, shown, None, error,
-                     target, time.monotonic() - start)  # fmt: skip
+        return Proof("not decided", network.sha256, network.question, assumed, accuracy, None,
+                     shown, None, error, target, time.monotonic() - start)  # fmt: skip
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
     _make_folder(target.parent)
     write(target, made)
     note_place(target, files.model)
     checked = check_apart(target, files.model, progress=progress)
-    found = Proof("rejected", network.sha256, assumed, accuracy, made, shown, checked, None, target,
-                  time.monotonic() - start)  # fmt: skip
+    found = Proof("rejected", network.sha256, network.question, assumed, accuracy, made, shown,
+                  checked, None, target, time.monotonic() - start)  # fmt: skip
     return replace(found, verdict=_verdict(found, made)) if checked.accepted else found
 
 
@@ -168,7 +171,8 @@ def known_trees(files: ModelFiles) -> tuple[Tree, ...]:
         hints = hints_of(manifest)
     except (Rejected, Unreadable):
         return ()
-    same = manifest["model_sha256"] == read_onnx(files.model).sha256
+    network = read_onnx(files.asked)
+    same = manifest["model_sha256"] == network.sha256 and question_of(manifest) == network.question
     return tuple(hints.trees.values()) if same else ()
 
 
@@ -247,12 +251,13 @@ def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) 
 
 def measured_accuracy(files: ModelFiles, network: Network) -> Accuracy:
     """Accuracy on MNIST's test images, by ONNX Runtime; as stored where there are no images."""
-    if network.input_shape != (1, 28, 28) or network.nodes[-1].shape[0] != 10:
+    mnist = network.input_shape == (1, 28, 28) and network.classes == 10
+    if not mnist or network.question.box:
         return Accuracy(None, None, "not an MNIST model")
     try:
         test = load_mnist("test")
     except DataError as error:
         stored = summarise(files)
         return Accuracy(stored.accuracy, stored.nll, f"stored, not measured: {error}")
-    found = score(OnnxRuntime().probabilities(files.model, test.images), test.labels)
+    found = score(OnnxRuntime().probabilities(files.asked, test.images), test.labels)
     return Accuracy(*found, f"measured on MNIST, images from {test.source}")

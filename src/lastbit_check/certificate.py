@@ -149,6 +149,11 @@ def question_of(manifest: Manifest) -> Question:
     return replace(QUESTIONS[said["name"]], pixels=pixels, box=box)
 
 
+def question_from(data: object) -> Question:
+    """The question in data of JSON. Raises Rejected (rules certificate.*) where there is none."""
+    return question_of({"question": _formed(data, ASKED, "question")})
+
+
 def question_as_data(question: Question) -> Manifest:
     """A question as it stands in a manifest."""
     steps = [{"op": step.op, "constants": [n.hex() for n in step.constants]}

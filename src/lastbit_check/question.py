@@ -7,7 +7,7 @@ is one number of the input: one pixel of one channel.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -112,5 +112,12 @@ class Question:
 
 LAST_BIT = Question("last-bit", 1)
 ONE_IMAGE = Question("one-image", 0)
+
+
+def of_one_image(question: Question) -> Question:
+    """The question of two runs on one image, of the same inputs."""
+    return replace(ONE_IMAGE, pixels=question.pixels, box=question.box)
+
+
 QUESTIONS = {question.name: question for question in (LAST_BIT, ONE_IMAGE)}
 STEPS = ("Add", "Div", "Mul", "Sub")

@@ -86,12 +86,14 @@ def measure_drift(
     Raises:
         ModelError: the model cannot be read or executed.
     """
-    network = read_onnx(files.model)
+    network = read_onnx(files.asked)
     images, described = audit_images(files, network, test_images)
     derived, refused, parts = None, None, dict[str, Fraction]()
     try:
         hints, progressing = hints_for(network), counted(progress, "bounding the drift")
-        derivation, derived = derived_drift(files.model.read_bytes(), hints, progressing)
+        derivation, derived = derived_drift(
+            files.model.read_bytes(), hints, progressing, network.question
+        )
         parts = parts_of(Balance(derivation, ANY_TWO), derived)
     except Rejected as error:
         refused = error

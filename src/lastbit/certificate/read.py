@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from lastbit.errors import CertificateError
-from lastbit.graph import read_onnx
+from lastbit.graph import Asked, read_onnx
 from lastbit.models.place import model_of
 from lastbit.models.shipped import ModelFiles
 from lastbit.witness.files import Witness, witness_from
-from lastbit_check.certificate import load
+from lastbit_check.certificate import load, question_as_data, question_of
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -35,6 +35,8 @@ def certified_witness(certificate: Path, model: Path | None = None) -> tuple[Mod
             where=str(certificate),
             fix=f"make one with `lastbit search {files.model}`",
         )
-    shape = read_onnx(files.model).input_shape[1:]
+    question = question_of(manifest)
+    shape = read_onnx(Asked(files.model, question)).input_shape[1:]
     content = {"model_sha256": manifest["model_sha256"], "shape": [*shape], "runtimes": {}}
+    content["question"] = question_as_data(question)
     return files, witness_from({**content, **manifest["witness"]}, str(certificate))

@@ -10,7 +10,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
+from lastbit.commands.terminal import (
+    BoxOption,
+    JsonOption,
+    ModelArgument,
+    PixelsOption,
+    Result,
+    watched,
+)
 from lastbit.data import LabelledImages, load_mnist, read_labelled
 from lastbit.errors import EXIT_OK, EXIT_UNDECIDED, UsageError
 from lastbit.files import write_whole
@@ -27,6 +34,8 @@ CODES = {"certified": EXIT_OK, "not decided": EXIT_UNDECIDED}
 
 def accuracy(
     model: ModelArgument = DEFAULT_MODEL,
+    pixels: PixelsOption = None,
+    box: BoxOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +59,7 @@ def accuracy(
     """
     from lastbit.questions.accuracy import certify_accuracy
 
-    files = resolve_model(model)
+    files = resolve_model(model, pixels, box)
     with watched() as progress:
         test = _images(files, data, labels, progress)
         chosen = range(min(images, len(test.images))) if images else None

@@ -10,7 +10,14 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
+from lastbit.commands.terminal import (
+    BoxOption,
+    JsonOption,
+    ModelArgument,
+    PixelsOption,
+    Result,
+    watched,
+)
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit_check.check import ceil_float
@@ -23,6 +30,8 @@ CODES = {"within": EXIT_OK, "refuted": EXIT_REJECTED, "not decided": EXIT_UNDECI
 
 def drift(
     model: ModelArgument = DEFAULT_MODEL,
+    pixels: PixelsOption = None,
+    box: BoxOption = None,
     images: Annotated[int, typer.Option(min=0, help="Test images to run.")] = 32,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Run what torch.compile makes, too: a minute more.")
@@ -37,7 +46,7 @@ def drift(
     """
     from lastbit.audit import measure_drift
 
-    files = resolve_model(model)
+    files = resolve_model(model, pixels, box)
     with watched() as progress:
         found = measure_drift(files, test_images=images, compiled=compiled, progress=progress)
     return Result(_payload(found), _view(found), as_json, CODES[found.verdict])

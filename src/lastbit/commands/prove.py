@@ -15,8 +15,17 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched, write_message
+from lastbit.commands.terminal import (
+    BoxOption,
+    JsonOption,
+    ModelArgument,
+    PixelsOption,
+    Result,
+    watched,
+    write_message,
+)
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
+from lastbit.graph.asked import described
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio, says_nothing
 from lastbit_check.check import ceil_float
@@ -47,6 +56,8 @@ CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
 
 def prove(
     model: ModelArgument = DEFAULT_MODEL,
+    pixels: PixelsOption = None,
+    box: BoxOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the certificate.")] = None,
     rows: Annotated[int, typer.Option(help="Rows of the table of nodes; 0 for all.", min=0)] = 12,
     no_cache: Annotated[
@@ -75,7 +86,7 @@ def prove(
     from lastbit.api import known_trees, prove as run_proof
     from lastbit.hints import Branching
 
-    files, start = resolve_model(model), time.monotonic()
+    files, start = resolve_model(model, pixels, box), time.monotonic()
     with watched() as progress:
         witness = _searched(files, progress) if no_cache else None
         known = () if no_cache else known_trees(files)
@@ -109,7 +120,7 @@ def _searched(files: ModelFiles, progress: Progress) -> Witness:
 
     images = images_to_start_from(progress)
     found = search(
-        files.model, seconds=SEARCH_SECONDS, images=images, progress=progress, report=say
+        files.asked, seconds=SEARCH_SECONDS, images=images, progress=progress, report=say
     )
     return found.witness
 
@@ -122,6 +133,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
     return {
         "verdict": proof.verdict,
         "model": {"name": files.name, "sha256": proof.sha256},
+        "inputs": described(proof.question),
         "accuracy": {"test": proof.accuracy.test, "nll": _finite(proof.accuracy.nll),
                      "source": proof.accuracy.source},
         "lower": {**lower,
@@ -202,6 +214,7 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         head["verdict"] += f": {NOTHING}"
         head["what to do"] = ADVICE
     head["model"] = f"{files.name}  {proof.sha256}"
+    head["inputs"] = f"{described(proof.question)}; one moves in its last bit"
     if proof.accuracy.test is not None and proof.accuracy.nll is not None:
         known = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f}"
         head["accuracy"] = f"{known} ({proof.accuracy.source})"

@@ -43,7 +43,7 @@ def replay(
     files, witness = _pair(what, model)
     with watched() as progress:
         progress("replaying the witness", 0, 1)
-        shown = run_replay(files.model, witness)
+        shown = run_replay(witness.asked(files.model), witness)
         progress("replaying the witness", 1, 1)
     verdict = "confirmed" if shown.confirmed else "refuted"
     payload = {

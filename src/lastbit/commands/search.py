@@ -10,7 +10,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched, write_message
+from lastbit.commands.terminal import (
+    BoxOption,
+    JsonOption,
+    ModelArgument,
+    PixelsOption,
+    Result,
+    watched,
+    write_message,
+)
 from lastbit.data import load_mnist
 from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNDECIDED, DataError, OutputError
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
@@ -24,6 +32,8 @@ if TYPE_CHECKING:
 
 def search(
     model: ModelArgument = DEFAULT_MODEL,
+    pixels: PixelsOption = None,
+    box: BoxOption = None,
     seconds: Annotated[
         float,
         typer.Option(help="For the search; to run the best pairs on every runtime comes on top."),
@@ -41,12 +51,12 @@ def search(
     from lastbit.witness import write_witness
     from lastbit.witness.search import search as run_search
 
-    files = resolve_model(model)
+    files = resolve_model(model, pixels, box)
     _require_writable(files.witness)
     stored = _stored(files)
     with watched() as progress:
         found = run_search(
-            files.model,
+            files.asked,
             seconds=seconds,
             starts=starts,
             seed=seed,

@@ -29,6 +29,20 @@ WIDE = 10_000
 """Columns of an output that is no terminal."""
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
+PixelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How a model that reads float32 gets its pixels from bytes: `unit` (/ 255), or "
+        "`mean=0.1307,std=0.3081` after that, `0.5:0.4:0.3` for channels.",
+    ),
+]
+BoxOption = Annotated[
+    str | None,
+    typer.Option(
+        help="LOW,HIGH: the float32 numbers of such a model, of which one moves in its own last "
+        "bit; 0,1 if nothing is said.",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]

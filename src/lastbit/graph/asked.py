@@ -88,8 +88,8 @@ def box_of(text: str) -> Box:
     return Box(low, high)
 
 
-def with_inputs(path: Path, pixels: str | None = None, box: str | None = None) -> Model:
-    """A model with what is said of its inputs; the path itself, if nothing is.
+def question_said(pixels: str | None = None, box: str | None = None) -> Question | None:
+    """The question about a model, with what is said of its inputs; None if nothing is.
 
     Raises:
         UsageError: both are said, or one that is not understood.
@@ -97,5 +97,24 @@ def with_inputs(path: Path, pixels: str | None = None, box: str | None = None) -
     if pixels is not None and box is not None:
         raise UsageError("--pixels and --box say two things of one input", fix="give one of them")
     if pixels is not None:
-        return Asked(path, replace(LAST_BIT, pixels=pixels_of(pixels)))
-    return path if box is None else Asked(path, replace(LAST_BIT, box=box_of(box)))
+        return replace(LAST_BIT, pixels=pixels_of(pixels))
+    return None if box is None else replace(LAST_BIT, box=box_of(box))
+
+
+def described(question: Question) -> str:
+    """What the inputs are, for people."""
+    if question.box:
+        return f"float32 numbers from {question.box.low:g} to {question.box.high:g}"
+    signs = {"Add": "+", "Div": "/", "Mul": "*", "Sub": "-"}
+    steps = (f" {signs[op]} {':'.join(f'{n:.7g}' for n in by)}" for op, by in question.pixels)
+    return "bytes" + "".join(steps)
+
+
+def with_inputs(path: Path, pixels: str | None = None, box: str | None = None) -> Model:
+    """A model with what is said of its inputs; the path itself, if nothing is.
+
+    Raises:
+        UsageError: as `question_said`.
+    """
+    question = question_said(pixels, box)
+    return path if question is None else Asked(path, question)

@@ -21,13 +21,14 @@ QUIET = 2.0**20  # largest magnitude
 
 
 def narrowed(network: Network) -> bytes | None:
-    """The narrow network as an ONNX file; None where the last layer is not a dense one.
+    """The narrow network as an ONNX file.
 
-    The last tensor of each node has the node's name. Grouped convolutions other than depthwise
-    ones keep all their channels.
+    None where the last layer is not a dense one, or where the inputs are no bytes. The last tensor
+    of each node has the node's name. Grouped convolutions other than depthwise ones keep all their
+    channels.
     """
     last = network[network.logits]
-    if not isinstance(last, Linear) or not last.dense:
+    if not isinstance(last, Linear) or not last.dense or network.question.box:
         return None
     kept = kept_channels(network)
     b, names = OnnxBuilder(), dict[str, str]()

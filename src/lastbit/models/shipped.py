@@ -1,11 +1,13 @@
 """Which files belong to a model, and where the shipped ones lie."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lastbit.errors import ModelError, UsageError
 from lastbit.files import starts_as_json
+from lastbit.graph.asked import Asked, Model, question_said
+from lastbit_check.question import Question
 
 DEFAULT_MODEL = "tight"
 MODEL_FILE = "model.onnx"
@@ -19,12 +21,18 @@ class ModelFiles:
     """A model and what goes with it. Only `model` is sure to exist.
 
     `name` is for people; the model's real name is `sha256()`. `folder` holds everything that is
-    written about the model.
+    written about the model. `question` is what a person says of its inputs, if anything.
     """
 
     name: str
     model: Path
     folder: Path
+    question: Question | None = None
+
+    @property
+    def asked(self) -> Model:
+        """The model with what is said of its inputs; its path, if nothing is."""
+        return self.model if self.question is None else Asked(self.model, self.question)
 
     @property
     def recipe(self) -> Path:
@@ -83,16 +91,23 @@ def is_shipped(files: ModelFiles) -> bool:
     return files.folder.resolve().parent == shipped_folder().resolve()
 
 
-def resolve_model(name_or_path: str | Path) -> ModelFiles:
-    """Return the model that a person means.
+def resolve_model(
+    name_or_path: str | Path, pixels: str | None = None, box: str | None = None
+) -> ModelFiles:
+    """Return the model that a person means, with what is said of its inputs by --pixels or --box.
 
     In this order: the name of a shipped model; a folder that holds `model.onnx`; an ONNX file.
     For a file `digits.onnx` by itself, what is written about it goes to the folder `digits` beside
     it; a file called `model.onnx` names its own folder.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or what is said is not understood.
     """
+    question = question_said(pixels, box)
+    return replace(_found(name_or_path), question=question)
+
+
+def _found(name_or_path: str | Path) -> ModelFiles:
     shipped = shipped_models()
     for files in shipped:
         if files.name == str(name_or_path):

@@ -11,7 +11,7 @@ from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.check import network_in
 from lastbit_check.network import Network, Node, Shape
 from lastbit_check.operators.curves import AT_ZERO, ERROR_AT_ZERO
-from lastbit_check.question import LAST_BIT
+from lastbit_check.question import LAST_BIT, Question
 from lastbit_check.refine.byte_tables import (
     GRID,
     RULES,
@@ -44,16 +44,20 @@ def _halved(row: Row, reach: int) -> Row:
     return tuple(stored(((a >> 1) - error, -(-b >> 1) + bend + error)) for a, b in row)
 
 
-def absorbed_node(model: bytes) -> str:
+def absorbed_node(model: bytes, question: Question = LAST_BIT) -> str:
     """The first node of an ONNX file at which the checker finds all last bits gone; "" if none.
+
+    Args:
+        model: the bytes of the file.
+        question: what its inputs are.
 
     Raises:
         lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: the file is not covered.
     """
-    network = network_in(model)
+    network = network_in(model, question)
     for node, _ in shortest(network):
         try:
-            absorbs(network, LAST_BIT, node.name)
+            absorbs(network, question, node.name)
         except Rejected:
             continue
         return node.name

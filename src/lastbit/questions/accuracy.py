@@ -93,8 +93,8 @@ def certify_accuracy(
         UsageError: the images do not fit the model.
     """
     start = time.monotonic()
-    whole = read_onnx(files.model)
-    as_batch(test.images[:1], whole.input_shape)  # raises where they do not fit
+    whole = read_onnx(files.asked)
+    as_batch(test.images[:1], whole.input_shape, whole.question)  # raises where they do not fit
     if whole.classes <= test.labels.max():
         message = f"these images do not fit the model: it has {whole.classes} classes"
         raise UsageError(message, where=f"label {test.labels.max()}")
@@ -102,7 +102,7 @@ def certify_accuracy(
     network, model = _narrow(whole, files.model)
     try:
         observe = counted(progress, "bounding the drift")
-        decisions = Decisions(model, hints_for(network), observe)
+        decisions = Decisions(model, hints_for(network), observe, network.question)
     except Rejected as error:
         return CertifiedAccuracy(files.name, whole.sha256, len(chosen), 0, 0, 0, (), (), None,
                                  assumptions(network.normal, ANY_TWO), time.monotonic() - start,
@@ -115,7 +115,8 @@ def certify_accuracy(
         sets.decide()
         progress("the others in sets", close - sets.waiting, close)
     assumed = {*assumptions(network.normal, ANY_TWO)}
-    assumed.update({STORED} if absorbed_node(model) else ())
+    absorbed = absorbed_node(model, network.question)
+    assumed.update({STORED} if absorbed else ())
     return CertifiedAccuracy(
         files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
         tuple(sorted(sets.by_image)), tuple(sorted(sets.undecided)), decisions.everywhere,

@@ -36,7 +36,7 @@ from lastbit_check.derive.ledger import DEFECT, both_runs
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value, nothing
-from lastbit_check.question import ANY_TWO
+from lastbit_check.question import ANY_TWO, LAST_BIT, Question
 
 Values = Mapping[str, NDArray[np.float64]]
 """What an execution computes: (C, H, W) by node."""
@@ -61,14 +61,20 @@ class Reached:
 class Decisions:
     """The drift of a model, for all images and for some.
 
-    Args of the constructor: the bytes of an ONNX file, and hints as for its bound.
+    Args of the constructor: the bytes of an ONNX file, hints as for its bound, what the inputs are.
 
     Raises:
         lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: as `derived_drift`.
     """
 
-    def __init__(self, model: bytes, hints: Hints, observe: Observe = ignore) -> None:
-        self.derivation, claim = derived_drift(model, hints, observe)
+    def __init__(
+        self,
+        model: bytes,
+        hints: Hints,
+        observe: Observe = ignore,
+        question: Question = LAST_BIT,
+    ) -> None:
+        self.derivation, claim = derived_drift(model, hints, observe, question)
         self.frame, self.everywhere = self.derivation.frame, claim.logits
         network, ledger = self.frame.network, self.derivation.ledger
         self.logits, self.classes = network.logits, network.classes

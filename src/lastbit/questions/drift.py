@@ -32,12 +32,12 @@ from lastbit_check.derive.derivation import Derivation, Observe, derived, ignore
 from lastbit_check.derive.frame import Given, frame_of
 from lastbit_check.network import Network, Node
 from lastbit_check.operators.forms import Bound, Value, nothing
-from lastbit_check.question import ANY_TWO, ONE_IMAGE
+from lastbit_check.question import ANY_TWO, LAST_BIT, Question, of_one_image
 from lastbit_check.refine.byte_tables import GRID, Row
 
 
 def derived_drift(
-    model: bytes, hints: Hints, observe: Observe = ignore
+    model: bytes, hints: Hints, observe: Observe = ignore, question: Question = LAST_BIT
 ) -> tuple[Derivation, Claim]:
     """For two executions on one image: the derivation, and what follows.
 
@@ -48,15 +48,16 @@ def derived_drift(
         model: the bytes of an ONNX file.
         hints: any.
         observe: told of each node.
+        question: what the inputs are.
 
     Raises:
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say).
         lastbit_check.verdict.Unreadable: the model cannot be read.
     """
-    network = network_in(model)
-    given = known_by_tables(network) if absorbed_node(model) else {}
+    network = network_in(model, question)
+    given = known_by_tables(network) if absorbed_node(model, question) else {}
     hints = replace(hints, absorbed="", together={}, trees={})
-    found = derived(frame_of(network, ONE_IMAGE, hints, given), observe)
+    found = derived(frame_of(network, of_one_image(question), hints, given), observe)
     return found, Balance(found, ANY_TWO).claim(lambda _, __: None)
 
 

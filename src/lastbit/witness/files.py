@@ -16,7 +16,10 @@ import numpy as np
 
 from lastbit.errors import CertificateError
 from lastbit.files import write_whole
-from lastbit.graph import ByteArray, flip_last_bit
+from lastbit.graph import Asked, ImageArray, Model, flip_last_bit
+from lastbit_check.certificate import question_as_data, question_from
+from lastbit_check.question import LAST_BIT, Question
+from lastbit_check.verdict import Rejected, Unreadable
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,25 +28,31 @@ class Witness:
 
     Attributes:
         model_sha256: the model's name.
-        image: uint8 (H, W).
+        image: uint8 (H, W), or float32 if the question has a box.
         pixel: (row, column) of the flipped bit.
         class_index: whose probability moves.
         lower: a lower bound on the move, at most the smallest that any runtime shows.
         runtimes: the move on each runtime, by its name and version.
         apart: two programs, one for each image, and how far their answers are apart.
+        question: what the model's inputs are.
     """
 
     model_sha256: str
-    image: ByteArray
+    image: ImageArray
     pixel: tuple[int, int]
     class_index: int
     lower: float
     runtimes: Mapping[str, float]
     apart: tuple[str, str, float] | None = None
+    question: Question = LAST_BIT
+
+    def asked(self, model: Path) -> Model:
+        """A model's file with what the witness says of its inputs."""
+        return model if self.question == LAST_BIT else Asked(model, self.question)
 
     @property
-    def pair(self) -> ByteArray:
-        """Both images, uint8 (2, H, W)."""
+    def pair(self) -> ImageArray:
+        """Both images (2, H, W)."""
         return np.stack([self.image, flip_last_bit(self.image, *self.pixel)])
 
 
@@ -62,6 +71,8 @@ def write_witness(path: str | Path, witness: Witness) -> None:
         "lower": float(witness.lower).hex(),
         "runtimes": {name: float(move).hex() for name, move in witness.runtimes.items()},
     }
+    if witness.question != LAST_BIT:
+        content["question"] = question_as_data(witness.question)
     if witness.apart:
         first, second, lower = witness.apart
         content["apart"] = {"first": first, "second": second, "lower": float(lower).hex()}
@@ -116,7 +127,8 @@ def _witness(content: dict[str, Any]) -> Witness:
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise _FieldError("model_sha256", "is not a SHA-256 in lower case")
     height, width = _pair(content, "shape", (28, 28))
-    image = _image(content, height, width)
+    question = _question(content)
+    image = _image(content, height, width, question)
     row, col = _pair(content, "pixel")
     if not (0 <= row < height and 0 <= col < width):
         raise _FieldError("pixel", "lies outside the image")
@@ -129,7 +141,17 @@ def _witness(content: dict[str, Any]) -> Witness:
     if any(move < lower for move in runtimes.values()):
         raise _FieldError("lower", "is more than one of its own runtimes shows")
     apart = _apart(_field(content, "apart", dict)) if "apart" in content else None
-    return Witness(digest, image, (row, col), class_index, lower, runtimes, apart)
+    return Witness(digest, image, (row, col), class_index, lower, runtimes, apart, question)
+
+
+def _question(content: dict[str, Any]) -> Question:
+    """What the inputs are; bytes if nothing is said."""
+    if "question" not in content:
+        return LAST_BIT
+    try:
+        return question_from(content["question"])
+    except (Rejected, Unreadable) as error:
+        raise _FieldError("question", f"is not understood: {error}") from None
 
 
 def _apart(content: dict[str, Any]) -> tuple[str, str, float]:
@@ -156,14 +178,15 @@ def _pair(
     return values[0], values[1]
 
 
-def _image(content: dict[str, Any], height: int, width: int) -> ByteArray:
+def _image(content: dict[str, Any], height: int, width: int, question: Question) -> ImageArray:
     try:
         data = base64.b64decode(_field(content, "image", str), validate=True)
     except (binascii.Error, ValueError):
         raise _FieldError("image", "is not base64") from None
-    if len(data) != height * width:
-        raise _FieldError("image", f"holds {len(data)} bytes, not {height} x {width}")
-    return np.frombuffer(data, np.uint8).reshape(height, width)
+    kind = np.dtype("<f4" if question.box else np.uint8)
+    if len(data) != height * width * kind.itemsize:
+        raise _FieldError("image", f"holds {len(data)} bytes, not {height} x {width} numbers")
+    return np.frombuffer(data, kind).reshape(height, width)
 
 
 def _probability(holder: dict[str, Any], name: str, where: str) -> float:

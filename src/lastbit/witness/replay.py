@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 
 from lastbit.errors import ModelError, UsageError
-from lastbit.graph import ByteArray, Network, as_batch, flip_last_bit, read_onnx
+from lastbit.graph import ImageArray, Model, Network, as_batch, flip_last_bit, read_onnx
 from lastbit.runtimes import Runtime, other_programs, runtimes, thread_settings
 from lastbit.witness.files import Witness
 
@@ -45,9 +44,7 @@ class ReplayResult:
         return all(change >= self.witness.lower for change in self.changes.values())
 
 
-def replay(
-    model: str | Path, witness: Witness, on: Sequence[Runtime] | None = None
-) -> ReplayResult:
+def replay(model: Model, witness: Witness, on: Sequence[Runtime] | None = None) -> ReplayResult:
     """Run the pair of `witness` on every runtime installed, or on those given.
 
     Raises:
@@ -60,6 +57,12 @@ def replay(
             f"the witness is for the model {witness.model_sha256[:16]}...",
             where=f"{model} is {network.sha256[:16]}...",
             fix="give the model that the witness was found for",
+        )
+    if network.question != witness.question:
+        raise UsageError(
+            "the witness is about other inputs of the model",
+            where=str(model),
+            fix="say with --pixels or --box what they are, as when it was found",
         )
     _check_class(network, witness.class_index)
     used = runtimes() if on is None else on
@@ -86,8 +89,8 @@ def farthest(runs: Mapping[str, tuple[float, float]]) -> tuple[str, str, float]:
 
 
 def measure(
-    model: str | Path,
-    image: ByteArray,
+    model: Model,
+    image: ImageArray,
     pixel: tuple[int, int],
     class_index: int,
     on: Sequence[Runtime] | None = None,
@@ -102,9 +105,9 @@ def measure(
         ModelError: as in `replay`.
     """
     network = read_onnx(model)
-    plane = as_batch(image, network.input_shape)[0]
+    plane = as_batch(image, network.input_shape, network.question)[0]
     flip_last_bit(plane, *pixel)  # raises where there is no such pixel
-    bare = Witness(network.sha256, plane[0], pixel, class_index, 0.0, {})
+    bare = Witness(network.sha256, plane[0], pixel, class_index, 0.0, {}, question=network.question)
     _check_class(network, class_index)
     changes: dict[str, float] = {}
     for runtime in runtimes() if on is None else on:
@@ -121,7 +124,7 @@ def distance(x: float, y: float) -> float:
     return math.nextafter(nearest, 0.0) if Fraction(nearest) > exact else nearest
 
 
-def _before_after(runtime: Runtime, model: str | Path, witness: Witness) -> tuple[float, float]:
+def _before_after(runtime: Runtime, model: Model, witness: Witness) -> tuple[float, float]:
     """The probabilities of the witness's class on its two images, each run by itself.
 
     In one batch an image's last bits may depend on its place (PyTorch with one thread).

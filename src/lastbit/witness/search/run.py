@@ -8,11 +8,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lastbit.errors import MissingExtraError, UsageError
-from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.graph import ByteArray, Model, Network, read_onnx
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit.witness.replay import measure
@@ -57,7 +56,7 @@ class Found:
 
 
 def search(
-    model: str | Path,
+    model: Model,
     *,
     seconds: float = 300.0,
     starts: int = 64,
@@ -93,10 +92,12 @@ def search(
             does not fit.
         ModelError: the model cannot be read, or a runtime returns no number.
     """
-    network = _searchable(model, seconds, starts)
+    network, budget = _searchable(model, seconds, starts), Budget(seconds, progress)
+    if network.question.box:
+        return _in_the_box(model, network, budget, starts, seed, images)
     from lastbit.witness.search.multistart import MultiStartSearch
 
-    run = MultiStartSearch(network, Budget(seconds, progress), starts, seed, images, report)
+    run = MultiStartSearch(network, budget, starts, seed, images, report)
     interrupted = False
     try:
         run.run(known, rounds, patches)
@@ -112,7 +113,18 @@ def search(
     return Found(witness, run.patch, run.climbed, searched, spent, interrupted)
 
 
-def _searchable(model: str | Path, seconds: float, starts: int) -> Network:
+def _in_the_box(
+    model: Model, network: Network, budget: Budget, starts: int, seed: int, images: ByteArray | None
+) -> Found:
+    """Among float32 numbers, of which one moves in its last bit."""
+    from lastbit.witness.search.numbers import steepest
+
+    best, batches = steepest(network, budget, starts, seed, images)
+    witness = _measured(model, best[:MEASURED], silent)
+    return Found(witness, None, batches * starts, bool(batches), budget.spent, interrupted=False)
+
+
+def _searchable(model: Model, seconds: float, starts: int) -> Network:
     """The network, if it can be searched on: raises as `search`."""
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("the search", "train")
@@ -130,7 +142,7 @@ def _searchable(model: str | Path, seconds: float, starts: int) -> Network:
     return network
 
 
-def _measured(model: str | Path, pairs: Sequence[Candidate], progress: Progress) -> Witness:
+def _measured(model: Model, pairs: Sequence[Candidate], progress: Progress) -> Witness:
     """The pair of which the runtimes show most."""
     found: list[Witness] = []
     for done, one in enumerate(pairs):

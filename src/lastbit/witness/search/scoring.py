@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lastbit.graph import ByteArray, Network
+from lastbit.graph import ByteArray, ImageArray, Network
 from lastbit.runtimes.torch_network import TorchNetwork
 
 BATCH = 256
@@ -22,12 +22,12 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A pair of images: `image` is uint8 (H, W), `pixel` an index into its H * W bytes.
+    """A pair of images: `image` is (H, W), `pixel` an index into its H * W numbers.
 
     `score` is the change of the probability of `class_index` in float64.
     """
 
-    image: ByteArray
+    image: ImageArray
     pixel: int
     class_index: int
     score: float
