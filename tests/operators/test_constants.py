@@ -66,9 +66,10 @@ def test_what_rounds_or_counts_images_is_refused(op: str, given: tuple) -> None:
         made(op, *given)
 
 
-def test_a_cast_changes_no_number() -> None:
+def test_a_cast_changes_no_whole_number() -> None:
     assert made("Cast", 3, to=1).dtype == np.float32
     assert made("Cast", 3.0, to=7).dtype == np.int64
-    for value, to in ((3.5, 7), (2**24 + 1, 1), (BATCH, 1), (3, 11)):
+    assert np.array_equal(made("Cast", [3.5, -3.5], to=7), [3, -3])
+    for value, to in ((2**24 + 1, 1), (2.0**25, 7), (BATCH, 1), (3, 11)):
         with pytest.raises(Rejected):
             made("Cast", value, to=to)

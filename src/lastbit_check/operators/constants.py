@@ -49,7 +49,8 @@ def whole_numbers(reader: Reader, o: Operator) -> Tensor:
             right = np.all(a >= 0) and np.all(b > 0)
             require(right, "model.operands", f"of {a} by {b}")
             found = cast("Tensor", np.asarray(a / b if real else a // b, a.dtype))
-            require(not real or np.all(found * b == a), "model.operands", f"of {a} by {b}")
+            exact = found.astype(np.float64) * b == a
+            require(not real or np.all(exact), "model.operands", f"of {a} by {b}")
             return found
 
 
@@ -60,14 +61,14 @@ def rounded(reader: Reader, o: Operator) -> Tensor:
 
 
 def same_constant(reader: Reader, o: Operator) -> Tensor:
-    """The constant that is read, by Cast as numbers of another type: the same ones."""
+    """The constant that is read, by Cast as numbers of another type: whole ones towards 0."""
     found = reader.tensor(o.inputs[0])
     to = {FLOAT: "<f4", INT64: "<i8"}.get(o.attribute("to", 0), "") if o.op == "Cast" else ""
     require(to or o.op != "Cast", "model.operator", "of a constant to another type")
     if not to or found.dtype == np.dtype(to):
         return found
-    exact = np.all(np.abs(found) <= MOST_NUMBERS) and np.all(found == np.round(found))
-    require(exact, "model.operands", "of numbers that another type has not")
+    small = np.all((found >= -MOST_NUMBERS) & (found <= MOST_NUMBERS))
+    require(small, "model.operands", "of numbers that are too large")
     return cast("Tensor", found.astype(to))
 
 
