@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from lastbit.data import Mnist, load_mnist
+from lastbit.data import LabelledImages, load_mnist
 from lastbit.errors import DataError
 
 
 @pytest.fixture(scope="session")
-def mnist_test() -> Mnist:
+def mnist_test() -> LabelledImages:
     """The 10,000 test images. Where no source is reachable, tests that need them are skipped;
     under CI they fail, so that a green run means that they ran."""
     try:

@@ -1,4 +1,8 @@
 import pickle
+import shlex
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +33,20 @@ def test_unsupported_operators_are_listed_all_at_once():
     assert error.operators == (("Loop", "n1"), ("Erf", "n7"))
 
 
-def test_missing_extra_says_what_to_install():
-    assert "pip install 'lastbit[train]'" in str(MissingExtraError("training", "train"))
+def test_missing_extra_says_what_to_install(monkeypatch):
+    """From where this lastbit came: a checkout, or an index."""
+    error = MissingExtraError("training", "train")
+    command = shlex.split(error.fix)
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    folder, extra = command[-1].removesuffix("]").split("[")
+    assert extra == "train" and (Path(folder) / "pyproject.toml").exists()
+    declared = tomllib.loads((Path(folder) / "pyproject.toml").read_text())
+    assert extra in declared["project"]["optional-dependencies"]
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "lastbit.errors.__file__", "/usr/lib/python3/site-packages/lastbit/errors.py"
+        )
+        assert MissingExtraError("training", "train").fix.endswith("install 'lastbit[train]'")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lastbit import api
-from lastbit.data import Mnist
+from lastbit.data import LabelledImages
 from lastbit.models.shipped import ModelFiles, shipped_models
 from lastbit.runtimes import OnnxRuntime
 from lastbit.training.recipe import RECIPES, Recipe
@@ -34,7 +34,7 @@ def test_the_recipe_is_the_one_of_the_command(files: ModelFiles) -> None:
     assert stored == RECIPES[files.name]
 
 
-def test_the_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
+def test_the_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: LabelledImages) -> None:
     stated = json.loads(files.metrics.read_bytes())
     assert stated["sha256"] == files.sha256()
     probabilities = OnnxRuntime().probabilities(files.model, mnist_test.images).astype(np.float64)
@@ -100,7 +100,9 @@ def test_figures_are_recorded_of_what_is_shipped() -> None:
             assert most <= _claimed(files, executions) * 1.001, (files.name, executions)
 
 
-def test_the_certified_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: Mnist) -> None:
+def test_the_certified_accuracy_is_the_stated_one(
+    files: ModelFiles, mnist_test: LabelledImages
+) -> None:
     """A sample: some images of each kind, and some of those that are said to be undecided."""
     from lastbit.questions.accuracy import certify_accuracy
 

@@ -13,19 +13,23 @@ from pathlib import Path
 from lastbit.certificate import Draft, draft, write
 from lastbit.data import load_mnist, score
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
+from lastbit.files import starts_as_json
 from lastbit.graph import Network, read_onnx
 from lastbit.hints import NO_BRANCHING, Branching, hints_for
-from lastbit.models.shipped import ModelFiles, shipped_folder
-from lastbit.models.summary import summarise
+from lastbit.models.place import model_of, note_place
+from lastbit.models.shipped import ModelFiles, is_shipped
+from lastbit.models.summary import says_nothing, summarise
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
 from lastbit.runtimes import OnnxRuntime
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
-from lastbit_check.certificate import Tree, hints_of, load, read_bytes
-from lastbit_check.check import Derived, check as check_certificate
+from lastbit_check.certificate import Manifest, Tree, hints_of, load, read_bytes
+from lastbit_check.check import Derived, ceil_float, check as check_certificate
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 from lastbit_check.verdict import Rejected, Unreadable
+
+NAME = "certificate.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Checked:
 class Proof:
     """What `prove` found. ``verdict`` is proved, refuted, rejected or not decided.
 
-    ``refused`` names rule, node and reason where no bound could be derived.
+    It is not decided where no bound could be derived, of which ``refused`` names rule, node and
+    reason; and where all that is proved is U = 1, which says nothing.
     """
 
     verdict: str
@@ -70,6 +75,18 @@ class Proof:
     refused: Rejected | None
     certificate: Path
     seconds: float
+
+    @property
+    def lower(self) -> dict[str, float | None]:
+        """L, by executions."""
+        shown = self.shown
+        return {SAME_PROGRAM: shown.lower, ANY_TWO: shown.across} if shown else (
+            dict.fromkeys((SAME_PROGRAM, ANY_TWO)))  # fmt: skip
+
+    @property
+    def says_nothing(self) -> dict[str, bool]:
+        """Of each claim, whether it is U = 1 and no more; empty where there is none."""
+        return _saying_nothing(self.made, self.lower) if self.made else {}
 
 
 def prove(
@@ -97,7 +114,7 @@ def prove(
     """
     start = time.monotonic()
     network = read_onnx(files.model)
-    target = (out or _default_folder(files)) / "certificate.json"
+    target = (out or _default_folder(files)) / NAME
     accuracy = measured_accuracy(files, network)
     shown: ReplayResult | None = None
     if witness is None and files.witness.exists():
@@ -117,20 +134,27 @@ def prove(
         raise ModelError(str(error), where=str(files.model)) from error
     _make_folder(target.parent)
     write(target, made)
+    note_place(target, files.model)
     checked = check_apart(target, files.model, progress=progress)
-    verdict = "proved" if checked.accepted else "rejected"
-    claims = made.derived.claims
-    if (
-        verdict == "proved"
-        and shown is not None
-        and not (
-            max(shown.changes.values()) <= claims[SAME_PROGRAM].upper
-            and shown.across <= claims[ANY_TWO].upper
-        )
+    found = Proof("rejected", network.sha256, accuracy, made, shown, checked, None, target,
+                  time.monotonic() - start)  # fmt: skip
+    return replace(found, verdict=_verdict(found, made)) if checked.accepted else found
+
+
+def _verdict(proof: Proof, made: Draft) -> str:
+    """Of a certificate that is accepted."""
+    claims, shown = made.derived.claims, proof.shown
+    if shown is not None and not (
+        max(shown.changes.values()) <= claims[SAME_PROGRAM].upper
+        and shown.across <= claims[ANY_TWO].upper
     ):
-        verdict = "refuted"
-    return Proof(verdict, network.sha256, accuracy, made, shown, checked, None, target,
-                 time.monotonic() - start)  # fmt: skip
+        return "refuted"
+    return "not decided" if all(proof.says_nothing.values()) else "proved"
+
+
+def _saying_nothing(made: Draft, lower: Mapping[str, float | None]) -> dict[str, bool]:
+    upper = {name: ceil_float(claim.upper) for name, claim in made.derived.claims.items()}
+    return {name: says_nothing(lower[name], upper[name]) for name in EXECUTIONS}
 
 
 def known_trees(files: ModelFiles) -> tuple[Tree, ...]:
@@ -155,31 +179,50 @@ def _make_folder(folder: Path) -> None:
 
 
 def _default_folder(files: ModelFiles) -> Path:
-    shipped = files.folder.resolve().parent == shipped_folder().resolve()
-    return Path("certificates") / files.name if shipped else files.folder
+    return Path("certificates") / files.name if is_shipped(files) else files.folder
 
 
 def check(certificate: Path, model: Path | None = None, *, progress: Progress = silent) -> Checked:
     """Check a certificate in this process.
 
+    Args:
+        certificate: its file, or the folder that holds a certificate.json.
+        model: where the model is; by default it is looked for (`lastbit.models.place`).
+        progress: told of each node.
+
     Raises:
-        CertificateError: a file is missing or is not what it is said to be.
+        CertificateError: it is missing, or is no certificate.
+        UsageError: there is no model.
+        ModelError: the model cannot be read.
     """
     start = time.monotonic()
-    model = model or certificate.with_name("model.onnx")
+    certificate = certificate / NAME if certificate.is_dir() else certificate
     try:
-        manifest = load(certificate)
+        manifest = _loaded(certificate)
+        files = model_of(certificate, manifest["model_sha256"], model)
         observe = counted(progress, "checking the certificate")
-        derived = check_certificate(read_bytes(model), manifest, observe)
+        derived = check_certificate(read_bytes(files.model), manifest, observe)
     except Rejected as error:
         spent = time.monotonic() - start
         return Checked(False, {}, error.rule, error.node, error.message, spent, {})
     except Unreadable as error:
-        fix = "name a certificate.json, as `lastbit prove` writes it"
-        raise CertificateError(str(error), where=str(certificate), fix=fix) from error
+        raise ModelError(str(error), where=str(certificate)) from error
     upper = {name: manifest["claim"][name]["upper"] for name in EXECUTIONS}
     spent = time.monotonic() - start
     return Checked(True, upper, "", "", "", spent, manifest["assumptions"], derived)
+
+
+def _loaded(certificate: Path) -> Manifest:
+    """Its fields. Raises Rejected, and CertificateError where there are none."""
+    fix = f"name a {NAME}, as `lastbit prove` prints it"
+    if certificate.is_file() and not starts_as_json(certificate):
+        message = "this is not a certificate"
+        fix += "; a model goes to --model, or to `lastbit prove`"
+        raise CertificateError(message, where=str(certificate), fix=fix)
+    try:
+        return load(certificate)
+    except Unreadable as error:
+        raise CertificateError(str(error), fix=fix) from error
 
 
 def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
@@ -199,7 +242,7 @@ def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) 
 
 
 def measured_accuracy(files: ModelFiles, network: Network) -> Accuracy:
-    """Accuracy on the test images, by ONNX Runtime; as stored where there are no images."""
+    """Accuracy on MNIST's test images, by ONNX Runtime; as stored where there are no images."""
     if network.input_shape != (1, 28, 28) or network.nodes[-1].shape[0] != 10:
         return Accuracy(None, None, "not an MNIST model")
     try:
@@ -208,4 +251,4 @@ def measured_accuracy(files: ModelFiles, network: Network) -> Accuracy:
         stored = summarise(files)
         return Accuracy(stored.accuracy, stored.nll, f"stored, not measured: {error}")
     found = score(OnnxRuntime().probabilities(files.model, test.images), test.labels)
-    return Accuracy(*found, f"measured, images from {test.source}")
+    return Accuracy(*found, f"measured on MNIST, images from {test.source}")

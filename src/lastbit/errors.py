@@ -5,7 +5,10 @@ Every error that lastbit raises on purpose is a `LastbitError`. Its text is one 
 same thing. Anything else that escapes is a bug in lastbit.
 """
 
+import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 EXIT_OK = 0
 """Proved, or accepted by the checker."""
@@ -14,7 +17,7 @@ EXIT_REJECTED = 1
 EXIT_USAGE = 2
 """Wrong usage or bad input; nothing is said about any model."""
 EXIT_UNDECIDED = 3
-"""Neither proved nor refuted."""
+"""Neither proved nor refuted; or all that is proved is U = 1, which says nothing."""
 EXIT_INTERRUPTED = 130
 """Ctrl-C (128 + SIGINT)."""
 EXIT_BROKEN_PIPE = 141
@@ -106,6 +109,16 @@ class MissingExtraError(LastbitError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(
             f"{what} needs packages that are not installed",
-            fix=f"pip install 'lastbit[{extra}]'",
+            where=f"the extra {extra!r}",
+            fix=install_command(extra),
         )
         self.extra = extra
+
+
+def install_command(extra: str) -> str:
+    """What installs an extra beside the lastbit that is running, from where that came from."""
+    checkout = Path(__file__).resolve().parents[2]
+    editable = (checkout / "pyproject.toml").is_file()
+    what = f"{checkout}[{extra}]" if editable else f"lastbit[{extra}]"
+    parts = [sys.executable, "-m", "pip", "install", *["--editable"] * editable, what]
+    return shlex.join(parts)

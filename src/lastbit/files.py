@@ -36,3 +36,12 @@ def write_whole(path: Path, content: bytes) -> None:
             where=str(path),
             fix="choose a folder that exists, is writable and has space",
         ) from error
+
+
+def starts_as_json(path: Path) -> bool:
+    """Whether a file begins as a JSON object does, which no ONNX file can be read as."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(64).lstrip().startswith(b"{")
+    except OSError:
+        return False

@@ -49,7 +49,7 @@ def reading(failure: str) -> Generator[None]:
     try:
         yield
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise Unreadable(f"{failure}: {error!r}") from error
+        raise Unreadable(f"{failure}: {type(error).__name__}, {error}") from error
 
 
 def readable(condition: object, message: str) -> None:

@@ -1,5 +1,6 @@
 """`lastbit accuracy`: what is certified of the first test images, and what is said of it."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from lastbit.cli import main
-from lastbit.data import Mnist
-from lastbit.errors import UsageError
+from lastbit.data import LabelledImages, read_labelled
+from lastbit.data.canonical import idx_header
+from lastbit.errors import DataError, UsageError
 from lastbit.graph import OnnxBuilder
 from lastbit.models import resolve_model
 from lastbit.questions.accuracy import certify_accuracy
@@ -22,9 +24,9 @@ def brightness(folder: Path) -> Path:
     return b.save(folder / "model.onnx")
 
 
-def shades(*values: int) -> Mnist:
+def shades(*values: int) -> LabelledImages:
     images = np.repeat(np.array(values, np.uint8), 16).reshape(-1, 4, 4)
-    return Mnist(images, np.array([v > 99 for v in values], np.uint8), "made up")
+    return LabelledImages(images, np.array([v > 99 for v in values], np.uint8), "made up")
 
 
 def test_sure_ones_count_and_ties_and_wrong_ones_do_not(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_sure_ones_count_and_ties_and_wrong_ones_do_not(tmp_path: Path) -> None:
     assert found.certified == 4
     assert found.images == 6
     assert not {4, 5} & {*found.by_image}
-    wrong = Mnist(images.images, 1 - images.labels, "made up")
+    wrong = LabelledImages(images.images, 1 - images.labels, "made up")
     none = certify_accuracy(files, wrong)
     assert none.certified == none.by_bound == 0
     assert certify_accuracy(files, images, images=[1, 4]).images == 2
@@ -46,7 +48,7 @@ def test_what_the_bound_for_all_images_leaves_open_its_own_may_decide(tmp_path: 
     x = b.mean(b.conv(b.input_bytes((1, 4, 4)), np.full((1, 1, 4, 4), 1e6)))
     b.softmax(b.dense(x, [[1.0], [-1.0]], [0.25, 0.0]))
     files = resolve_model(b.save(tmp_path / "model.onnx"))
-    images = Mnist(np.zeros((1, 4, 4), np.uint8), np.zeros(1, np.uint8), "made up")
+    images = LabelledImages(np.zeros((1, 4, 4), np.uint8), np.zeros(1, np.uint8), "made up")
     found = certify_accuracy(files, images)
     assert (found.by_bound, found.right) == (0, 1)
     assert found.by_image == () or found.undecided == ()
@@ -55,9 +57,13 @@ def test_what_the_bound_for_all_images_leaves_open_its_own_may_decide(tmp_path: 
 def test_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     files = resolve_model(brightness(tmp_path))
     with pytest.raises(UsageError, match="do not fit"):
-        certify_accuracy(files, Mnist(np.zeros((1, 5, 4), np.uint8), np.zeros(1, np.uint8), ""))
+        certify_accuracy(
+            files, LabelledImages(np.zeros((1, 5, 4), np.uint8), np.zeros(1, np.uint8), "")
+        )
     with pytest.raises(UsageError, match="do not fit"):
-        certify_accuracy(files, Mnist(np.zeros((1, 4, 4), np.uint8), np.full(1, 2, np.uint8), ""))
+        certify_accuracy(
+            files, LabelledImages(np.zeros((1, 4, 4), np.uint8), np.full(1, 2, np.uint8), "")
+        )
 
 
 def test_the_command_writes_what_it_prints(
@@ -65,10 +71,90 @@ def test_the_command_writes_what_it_prints(
 ) -> None:
     monkeypatch.setattr("lastbit.commands.accuracy.load_mnist", lambda *_, **__: shades(0, 255, 99))
     path, out = brightness(tmp_path), tmp_path / "accuracy.json"
-    assert main(["accuracy", str(path), "--out", str(out), "--json"]) == 0
+    data = ("--data", "mnist")
+    assert main(["accuracy", str(path), *data, "--out", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert json.loads(out.read_text()) == found
     assert found["accuracy"]["certified"] == 2 / 3
     assert found["accuracy"]["by_bound"] + len(found["accuracy"]["by_image"]) == 2
-    assert main(["accuracy", str(path), "--images", "2"]) == 0
+    assert (found["verdict"], found["data"]) == ("certified", "mnist")
+    assert main(["accuracy", str(path), *data, "--images", "2"]) == 0
     assert "100.00%" in capsys.readouterr().out
+
+
+def test_whose_images_is_asked_of_a_model_that_is_not_shipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of MNIST are nothing to it, even if they fit."""
+    assert main(["accuracy", str(brightness(tmp_path))]) == 2
+    said = capsys.readouterr().err
+    assert "--data FILE" in said and "--data mnist" in said and said.count("\n") == 1
+
+
+def idx(array: np.ndarray) -> bytes:
+    return idx_header(array.shape) + array.tobytes()
+
+
+def test_a_person_s_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An .npz, or two IDX files, gzipped or not; what they hold is the same."""
+    path, mine = brightness(tmp_path), shades(0, 255, 99)
+    np.savez(tmp_path / "mine.npz", images=mine.images, labels=mine.labels)
+    (tmp_path / "images").write_bytes(idx(mine.images))
+    (tmp_path / "labels.gz").write_bytes(gzip.compress(idx(mine.labels)))
+    for given in (
+        ["--data", str(tmp_path / "mine.npz")],
+        ["--data", str(tmp_path / "images"), "--labels", str(tmp_path / "labels.gz")],
+    ):
+        assert main(["accuracy", str(path), *given, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["data"] == given[1]
+        assert found["accuracy"]["certified"] == 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"images": np.zeros((2, 4, 4), np.uint8)}, "labels"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "belong together"),
+        ({"images": np.zeros((2, 4, 4)), "labels": np.zeros(2, int)}, "not bytes"),
+        ({"images": np.full((2, 4, 4), 256), "labels": np.zeros(2, int)}, "not bytes"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(2)}, "labels are not"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.array([0, -1])}, "labels are not"),
+        ({"images": np.array([None]), "labels": np.zeros(1, int)}, "not such an .npz"),
+    ],
+)
+def test_images_that_are_none_are_refused(tmp_path: Path, content: dict, said: str) -> None:
+    np.savez(tmp_path / "a.npz", **content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_labelled(tmp_path / "a.npz")
+    assert caught.value.where == str(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0\x08\x03", b"\x1f\x8bno", b"\0\0\x0d\x01" + bytes(8)]
+)
+def test_files_that_are_no_images_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    for labels in (None, tmp_path / "a", tmp_path / "nowhere"):
+        with pytest.raises(DataError):
+            read_labelled(tmp_path / "a", labels)
+
+
+def test_without_a_bound_nothing_is_decided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 3, as of `prove`, `drift` and `audit`."""
+    b = OnnxBuilder()
+    x = b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(2.0**117))
+    x = b.affine(b.mean(x), "mul", np.float32(2.0**-127))
+    b.softmax(b.dense(x, [[1.0], [-1.0]]))
+    path = b.save(tmp_path / "model.onnx")
+    mine = shades(0, 255)
+    np.savez(tmp_path / "mine.npz", images=mine.images, labels=mine.labels)
+    arguments = ["accuracy", str(path), "--data", str(tmp_path / "mine.npz")]
+    assert main([*arguments, "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["accuracy"]["test"]) == ("not decided", None)
+    assert "finite.values" in found["refused"]
+    assert main(arguments) == 3
+    assert "no bound" in capsys.readouterr().out

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Group
+from rich.table import Table
 
 from lastbit import __version__, cli
 from lastbit.commands.terminal import JsonOption, Result
@@ -183,6 +186,27 @@ def test_a_full_disk_under_standard_output_is_exit_2():
         )
     assert run.returncode == 2
     assert b"standard output cannot be written" in run.stderr
+
+
+@pytest.mark.parametrize("width", [20, 60, 200, None])
+def test_no_table_cuts_a_name_or_a_number(command, capsys, monkeypatch, width):
+    """Whatever the terminal's width; where there is no terminal a row is a line."""
+    numbers = [f"{10.0**-k!r}123456789" for k in range(8)]
+    table = Table("name", "value", "more", box=None, title="some words " * 9)
+    for number in numbers:
+        table.add_row("a" * 64, number, f"words, {'and ' * 30}{number}")
+    command(lambda: Result({}, Group("above", table), as_json=False))
+    if width:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", str(width))
+    assert cli.main(["trial"]) == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "…" not in out and out.count("a" * 64) == len(numbers)
+    for number in numbers:
+        assert len(re.findall(rf"(?<!\S){re.escape(number)}(?!\S)", out)) == 2
+    if width is None:
+        assert len(out.splitlines()) == len(numbers) + 3
+        assert not any(line.endswith(" ") for line in out.splitlines())
 
 
 def test_starting_up_needs_no_pytorch_and_no_onnx():

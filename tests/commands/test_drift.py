@@ -83,6 +83,17 @@ def test_a_model_without_bounds_is_not_decided_and_still_observed(
     assert found["observed"]["value"] >= 0
 
 
+@pytest.mark.usefixtures("few")
+def test_a_bound_of_1_says_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    b = OnnxBuilder()
+    x = b.mean(b.div(b.input_bytes((1, 4, 4)), 255))
+    b.softmax(b.dense(x, [[1e9], [-1e9]]))
+    path = b.save(tmp_path / "model.onnx")
+    assert main(["drift", str(path), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "not decided" and found["says_nothing"] and found["bound"] == 1
+
+
 def test_the_two_that_differ_most_are_named() -> None:
     half = np.full((3, 2), 0.5, np.float32)
     moved = half.copy()

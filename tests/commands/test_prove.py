@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 FIELDS = {
     "verdict", "model", "accuracy", "branches", "lower", "upper", "ratio", "assumptions",
-    "certificate", "claims", "methods", "refused", "check", "seconds",
+    "certificate", "claims", "methods", "refused", "check", "seconds", "says_nothing", "advice",
 }  # fmt: skip
 
 
@@ -59,8 +59,89 @@ def test_prove_prints_one_object_and_leaves_a_certificate(
     assert found["methods"]["norms"] > 0
     certificate = tmp_path / "c" / "certificate.json"
     assert Path(found["certificate"]) == certificate
-    assert main(["check", str(certificate), "--model", str(model)]) == 0
-    assert "ACCEPTED" in capsys.readouterr().out
+    assert not any(found["says_nothing"].values()) and found["advice"] is None
+    for given in (
+        [str(certificate)],
+        [str(tmp_path / "c")],
+        [str(certificate), "--model", str(model)],
+    ):
+        assert main(["check", *given]) == 0
+        assert "ACCEPTED" in capsys.readouterr().out
+
+
+def test_a_bound_of_1_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says nothing, and that is the verdict, with what to do; the certificate is accepted."""
+    b = OnnxBuilder()
+    b.softmax(b.dense(b.mean(b.input_bytes((1, 4, 4))), [[1e4], [-1e4]]))
+    model = b.save(tmp_path / "net.onnx")
+    assert main(["prove", str(model), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "not decided" and found["check"]["accepted"]
+    assert {*found["upper"].values()} == {1.0} and all(found["says_nothing"].values())
+    assert "lastbit accuracy" in found["advice"] and "lastbit train" in found["advice"]
+    assert main(["prove", str(model)]) == 3
+    said = capsys.readouterr().out
+    assert "not decided: all that is proved is U = 1, which says nothing" in said
+    assert "what to do" in said and "verdict         proved" not in said
+
+
+def test_what_prove_printed_can_be_checked_and_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any folder, wherever certificate and model lie, also after both were moved."""
+    model = small(tmp_path / "a" / "net.onnx")
+    (tmp_path / "a" / "net").mkdir()
+    write_witness(tmp_path / "a" / "net" / "witness.json",
+                  measure(model, np.zeros((1, 4, 4), np.uint8), (0, 0), 0))  # fmt: skip
+    for out in ([], ["--out", str(tmp_path / "far" / "away")]):
+        assert main(["prove", str(model), *out, "--json"]) == 0
+        certificate = Path(json.loads(capsys.readouterr().out)["certificate"])
+        for command in ("check", "replay"):
+            assert main([command, str(certificate)]) == 0
+        capsys.readouterr()
+    noted = json.loads((tmp_path / "far" / "away" / "model.json").read_text())
+    assert noted == {"model": "../../a/net.onnx"}
+    (tmp_path / "a").rename(tmp_path / "b")
+    monkeypatch.chdir(tmp_path / "b")
+    assert main(["replay", "net/witness.json"]) == main(["check", "net"]) == 0
+    capsys.readouterr()
+    assert main(["check", str(certificate)]) == 2
+    assert "--model" in capsys.readouterr().err
+    for command in ("check", "replay"):
+        assert main([command, str(certificate), "--model", "net.onnx"]) == 0
+        assert main([command, str(certificate), "--model", "none.onnx"]) == 2
+        assert "--model" in capsys.readouterr().err
+
+
+def test_a_model_is_no_certificate_and_a_certificate_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, however large the file."""
+    model = small(tmp_path / "net.onnx")
+    assert main(["prove", str(model)]) == 0
+    certificate = str(tmp_path / "net" / "certificate.json")
+    capsys.readouterr()
+    for arguments in (
+        ["check", str(model)],
+        ["prove", certificate],
+        ["drift", certificate],
+        ["check", certificate, "--model", certificate],
+    ):
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and len(said) < 400
+    assert check_main([str(model)]) == 2
+    assert len(capsys.readouterr().err) < 400
+
+
+def test_a_changed_model_beside_its_certificate_is_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = small(tmp_path / "m" / "model.onnx")
+    assert main(["prove", str(model)]) == 0
+    small(model, scale=2.0)
+    assert main(["check", str(model.parent), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rule"] == "model.sha256"
 
 
 def test_branches_go_on_from_the_stored_tree(

@@ -11,6 +11,7 @@ from lastbit import cli
 from lastbit.commands import search as command
 from lastbit.errors import DataError
 from lastbit.witness import read_witness, write_witness
+from lastbit.witness.search.multistart import MultiStartSearch
 from support.networks import random_network
 
 
@@ -59,7 +60,7 @@ def test_only_a_better_witness_is_stored(model: Path, capsys):
     unbeatable = replace(witness, lower=1.0, runtimes={})
     write_witness(path, unbeatable)
     before = path.read_bytes()
-    code, said = run(capsys, "search", model, "--seconds", 0.2, "--starts", 2)
+    code, said = run(capsys, "search", model, "--seconds", 2, "--starts", 2)
     assert code == 0
     assert (said["stored"]["before"], said["stored"]["replaced"]) == (1.0, False)
     assert path.read_bytes() == before
@@ -89,6 +90,16 @@ def test_ctrl_c_stores_the_best_so_far(model: Path, capsys, monkeypatch):
     assert read_witness(model / "witness.json").lower == said["lower"]["value"] > 0
 
 
+def test_a_search_without_a_start_stores_nothing_and_says_so(model: Path, capsys, monkeypatch):
+    """Where not even the first image was improved: its L = 0 is nothing that was found."""
+    monkeypatch.setattr(MultiStartSearch, "run", lambda *_: None)
+    code, said = run(capsys, "search", model, "--seconds", 0.001)
+    assert (code, said["verdict"], said["lower"], said["starts"]) == (3, "not decided", None, 0)
+    assert not (model / "witness.json").exists()
+    assert cli.main(["search", str(model), "--seconds", "0.001"]) == 3
+    assert "no start was finished" in capsys.readouterr().out
+
+
 def test_what_is_wrong_is_said_before_the_search(model: Path, capsys):
     path = model / "witness.json"
     code, said = run(capsys, "replay", model)
@@ -100,5 +111,6 @@ def test_what_is_wrong_is_said_before_the_search(model: Path, capsys):
     path.unlink()
     code, said = run(capsys, "search", model, "--seconds", 0)
     assert (code, said["error"]["kind"]) == (2, "UsageError")
+    assert said["error"]["where"] == "--seconds 0"
     code, said = run(capsys, "search", model, "--starts", 0)
     assert code == 2

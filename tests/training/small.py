@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lastbit.data import Mnist
+from lastbit.data import LabelledImages
 from lastbit.training import RECIPES, Recipe
 from lastbit.training.network import Copies, LiveNetwork, Unshifted
 
@@ -75,7 +75,9 @@ def random_images(count: int, seed: int) -> np.ndarray:
     return images
 
 
-def random_mnist(count: int, seed: int) -> Mnist:
+def random_mnist(count: int, seed: int) -> LabelledImages:
     random = np.random.default_rng(seed)
     labels = random.integers(0, 10, count).astype(np.uint8)
-    return Mnist(random.integers(0, 256, (count, 28, 28), dtype=np.uint8), labels, "random")
+    return LabelledImages(
+        random.integers(0, 256, (count, 28, 28), dtype=np.uint8), labels, "random"
+    )

@@ -57,9 +57,17 @@ class Drift:
     missing: Mapping[str, str]
 
     @property
+    def says_nothing(self) -> bool:
+        """Whether the bound is 1."""
+        return self.derived is not None and not (self.derived.upper < 1)
+
+    @property
     def verdict(self) -> str:
-        """Within, refuted (the observed drift is above the bound), or not decided."""
-        if self.derived is None:
+        """Within, refuted (the observed drift is above the bound), or not decided.
+
+        A bound of 1 says nothing, as no probability can change by more.
+        """
+        if self.derived is None or self.says_nothing:
             return "not decided"
         return "within" if self.observed.value <= self.derived.upper else "refuted"
 

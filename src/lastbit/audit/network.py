@@ -179,9 +179,11 @@ def audit_images(
     parts: list[tuple[str, ByteArray]] = []
     if shape == (1, 28, 28):
         try:
-            parts.append(("test images", load_mnist("test").images[:many, None]))
+            parts.append(("MNIST test images", load_mnist("test").images[:many, None]))
         except DataError:
-            parts.append(("test images (no source has them)", np.zeros((0, *shape), np.uint8)))
+            parts.append(
+                ("MNIST test images (no source has them)", np.zeros((0, *shape), np.uint8))
+            )
     noise = random.integers(0, 256, (max(4, many // 4), *shape), dtype=np.uint8)
     noise[1::2] = np.where(noise[1::2] < 128, 0, 255)
     parts.append(("of random bytes", noise))

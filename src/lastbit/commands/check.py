@@ -13,13 +13,13 @@ from lastbit.errors import EXIT_OK, EXIT_REJECTED
 
 
 def check(
-    certificate: Annotated[Path, typer.Argument(help="A certificate.json.")],
+    certificate: Annotated[Path, typer.Argument(help="A certificate.json, or its folder.")],
     model: Annotated[
-        Path | None, typer.Option(help="The ONNX file; by default model.onnx beside it.")
+        Path | None, typer.Option(help="The ONNX file; by default where `prove` found it.")
     ] = None,
     as_json: JsonOption = False,
 ) -> Result:
-    """Check a certificate: exit 0 accepted, 1 rejected."""
+    """Check a certificate: exit 0 accepted, 1 rejected, 2 unreadable."""
     from lastbit.api import check as run_check
 
     with watched() as progress:

@@ -32,7 +32,8 @@ def drift(
     """Bound how far two allowed executions of the same image may be apart, in any probability.
 
     Beside it stands the largest difference between the runtimes and settings installed. Exit 0 if
-    that is within the bound, 1 if it is not (the bound is refuted), 3 if there is no bound.
+    that is within the bound, 1 if it is not (the bound is refuted), 3 if there is no bound, or one
+    of 1, which says nothing.
     """
     from lastbit.audit import measure_drift
 
@@ -48,6 +49,7 @@ def _payload(found: Drift) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "model": {"name": found.name, "sha256": found.sha256},
+        "says_nothing": found.says_nothing,
         "bound": ceil_float(derived.upper) if derived else None,
         "logits": _finite(ceil_float(derived.logits)) if derived else None,
         "parts": {name: ceil_float(part) for name, part in found.parts.items()},
@@ -70,7 +72,8 @@ def _finite(value: float) -> float | None:
 
 def _view(found: Drift) -> RenderableType:
     head = Table(box=None, show_header=False)
-    head.add_row("verdict", found.verdict)
+    nothing = ": all that is proved is a bound of 1, which says nothing"
+    head.add_row("verdict", found.verdict + nothing * found.says_nothing)
     head.add_row("model", escape(f"{found.name}  {found.sha256}"))
     if found.derived:
         head.add_row("bound", f"{ceil_float(found.derived.upper):.6g}")

@@ -37,6 +37,11 @@ LEAVES = 64
 """Of the branch and bound, unless another number is asked for."""
 SEARCH_SECONDS = 120.0
 """For the search of `--no-cache`, which ends once it attains what its patch allows."""
+NOTHING = "all that is proved is U = 1, which says nothing"
+ADVICE = (
+    "ask about given images (`lastbit accuracy`), or train the network on its bound, as "
+    "`lastbit train tight` does"
+)
 CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
          "not decided": EXIT_UNDECIDED}  # fmt: skip
 
@@ -63,7 +68,11 @@ def prove(
     ] = LEAVES,
     as_json: JsonOption = False,
 ) -> Result:
-    """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U."""
+    """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U.
+
+    Exit 0 if it is proved, 1 if the pair of images refutes it or the checker rejects it, 3 if no
+    bound can be derived or all that is proved is U = 1, which says nothing.
+    """
     from lastbit.api import known_trees, prove as run_proof
     from lastbit.hints import Branching
 
@@ -108,9 +117,8 @@ def _searched(files: ModelFiles, progress: Progress) -> Witness:
 
 def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
     """The JSON object: numbers that do not exist are null."""
-    shown = proof.shown
+    shown, lower = proof.shown, proof.lower
     witness = shown.witness if shown else None
-    lower = {SAME_PROGRAM: shown.lower if shown else None, ANY_TWO: shown.across if shown else None}
     claims = {name: _upper(proof, name, lower[name]) for name in EXECUTIONS}
     return {
         "verdict": proof.verdict,
@@ -122,6 +130,8 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                   "class": witness.class_index if witness else None,
                   "runtimes": dict(shown.changes) if shown else {},
                   "between": list(shown.apart[:2]) if shown else []},
+        "says_nothing": proof.says_nothing,
+        "advice": ADVICE if _only_one(proof) else None,
         "upper": {name: claims[name]["value"] for name in EXECUTIONS},
         "ratio": {name: ratio(lower[name], claims[name]["value"]) for name in EXECUTIONS},
         "claims": claims,
@@ -188,7 +198,11 @@ def _refused(proof: Proof) -> dict[str, str] | None:
 def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
     data = payload(files, proof)
     table = Table(box=None, show_header=False)
-    head = {"verdict": proof.verdict, "model": f"{files.name}  {proof.sha256}"}
+    head = {"verdict": proof.verdict}
+    if _only_one(proof):
+        head["verdict"] += f": {NOTHING}"
+        head["what to do"] = ADVICE
+    head["model"] = f"{files.name}  {proof.sha256}"
     if proof.accuracy.test is not None and proof.accuracy.nll is not None:
         known = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f}"
         head["accuracy"] = f"{known} ({proof.accuracy.source})"
@@ -217,6 +231,11 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
     for key, value in head.items():
         table.add_row(key, escape(value))
     return Group(table, "", _nodes(proof, rows)) if proof.made else table
+
+
+def _only_one(proof: Proof) -> bool:
+    """Whether there is a certificate, accepted, and all it says is U = 1."""
+    return proof.verdict == "not decided" and proof.made is not None
 
 
 def _claim(head: dict[str, str], executions: str, data: dict[str, Any]) -> None:

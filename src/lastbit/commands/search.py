@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched, write_message
 from lastbit.data import load_mnist
-from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, OutputError
+from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNDECIDED, DataError, OutputError
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.progress import Progress
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def search(
     model: ModelArgument = DEFAULT_MODEL,
-    seconds: Annotated[float, typer.Option(help="Time for the search.")] = 300.0,
+    seconds: Annotated[
+        float,
+        typer.Option(help="For the search; to run the best pairs on every runtime comes on top."),
+    ] = 300.0,
     starts: Annotated[int, typer.Option(min=1, help="Images to climb from at a time.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     as_json: JsonOption = False,
@@ -32,7 +35,8 @@ def search(
     """Search for a pair of images that moves a probability further than the stored one.
 
     Runs the best pair found on every runtime installed, and stores it if the smallest change beats
-    the stored witness. Ctrl-C ends the search early and keeps the best so far.
+    the stored witness. Ctrl-C ends the search early and keeps the best so far. Exit 3 if the time
+    was too short for a single start; then nothing is stored.
     """
     from lastbit.witness import write_witness
     from lastbit.witness.search import search as run_search
@@ -51,31 +55,50 @@ def search(
             progress=progress,
             report=say,
         )
-    witness = found.witness
-    better = stored is None or witness.lower > stored.lower
+    better = found.searched and (stored is None or found.witness.lower > stored.lower)
     if better:
         files.folder.mkdir(parents=True, exist_ok=True)
-        write_witness(files.witness, witness)
+        write_witness(files.witness, found.witness)
+    code = EXIT_OK if found.searched else EXIT_UNDECIDED
+    if found.interrupted:
+        code = EXIT_INTERRUPTED
+    written = _payload(files, found, stored, better=better)
+    return Result(written, _view(files, found, stored, better=better), as_json, code)
+
+
+def _payload(
+    files: ModelFiles, found: Found, stored: Witness | None, *, better: bool
+) -> dict[str, object]:
+    """The JSON object."""
+    witness = found.witness
+    lower = {
+        "value": witness.lower,
+        "pixel": list(witness.pixel),
+        "class": witness.class_index,
+        "runtimes": dict(witness.runtimes),
+    }
     before = None if stored is None else stored.lower
-    payload = {
+    return {
+        "verdict": "searched" if found.searched else "not decided",
         "model": {"name": files.name, "sha256": witness.model_sha256},
-        "lower": {
-            "value": witness.lower,
-            "pixel": list(witness.pixel),
-            "class": witness.class_index,
-            "runtimes": dict(witness.runtimes),
-        },
+        "lower": lower if found.searched else None,
         "patch": _patch(found),
         "stored": {"before": before, "replaced": better, "path": str(files.witness)},
         "starts": found.starts,
         "interrupted": found.interrupted,
         "seconds": found.seconds,
     }
-    table = Table(box=None, show_header=False)
-    row, col = witness.pixel
-    table.add_row(
-        "lower L", f"{witness.lower!r} at pixel ({row}, {col}), class {witness.class_index}"
-    )
+
+
+def _view(files: ModelFiles, found: Found, stored: Witness | None, *, better: bool) -> Table:
+    table, witness = Table(box=None, show_header=False), found.witness
+    if not found.searched:
+        short = f"no start was finished in {found.seconds:.1f} s: this says nothing of the network"
+        table.add_row("lower L", f"{short}; give more --seconds")
+        table.add_row("stored", "nothing new")
+        return table
+    (row, col), c = witness.pixel, witness.class_index
+    table.add_row("lower L", f"{witness.lower!r} at pixel ({row}, {col}), class {c}")
     for name, change in witness.runtimes.items():
         table.add_row(f"  {escape(name)}", repr(change))
     if found.patch is not None and found.share is not None:
@@ -85,15 +108,11 @@ def search(
             f"{patch.change:.6f} at pixel ({patch.pixel[0]}, {patch.pixel[1]}), classes {c} and "
             f"{j}: L is {found.share:.3%} of tanh(R/4) = {patch.limit:.6f}",
         )
-    known = "nothing" if before is None else f"L = {before!r}"
-    kept = (
-        f"{known} before; this is stored in {files.witness}"
-        if better
-        else f"{known} is better; kept"
-    )
-    table.add_row("stored", escape(kept))
+    known = "nothing" if stored is None else f"L = {stored.lower!r}"
+    kept = f"{known} before; this is stored in {files.witness}"
+    table.add_row("stored", escape(kept if better else f"{known} is better; kept"))
     table.add_row("starts", f"{found.starts} in {found.seconds:.1f} s")
-    return Result(payload, table, as_json, EXIT_INTERRUPTED if found.interrupted else EXIT_OK)
+    return table
 
 
 def _patch(found: Found) -> dict[str, object] | None:

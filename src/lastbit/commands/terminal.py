@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,9 +20,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from lastbit.errors import EXIT_OK
 from lastbit.progress import Progress
+
+WIDE = 10_000
+"""Columns of an output that is no terminal."""
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
 JsonOption = Annotated[
@@ -51,12 +56,35 @@ def write_result(result: Result) -> None:
     if result.as_json:
         write_json(result.payload)
     else:
-        console = Console(file=sys.stdout)
-        with console.capture() as captured:
-            console.print(result.view)
+        text = _laid_out(result.view, Console(file=sys.stdout))
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # a terminal without ≤ still gets its table
-        sys.stdout.write(captured.get())
+        sys.stdout.write(text)
+
+
+def _laid_out(view: RenderableType, console: Console) -> str:
+    """The text of a view. A terminal folds between words and cuts none; elsewhere a row is a line.
+
+    A SHA-256 or a number that is cut is wrong, and one that is too long for a terminal is not.
+    """
+    if not console.is_terminal:
+        console = Console(file=console.file, width=WIDE)
+    options = console.options.update(max_width=WIDE)
+    for table in _tables(view):
+        for column in table.columns:
+            cells = [column.header, *column.cells]
+            column.min_width = max(Measurement.get(console, options, c).minimum for c in cells)
+    with console.capture() as captured:
+        console.print(view, crop=False)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _tables(view: RenderableType) -> Iterator[Table]:
+    if isinstance(view, Table):
+        yield view
+    elif isinstance(view, Group):
+        for part in view.renderables:
+            yield from _tables(part)
 
 
 def write_json(payload: Mapping[str, Any]) -> None:

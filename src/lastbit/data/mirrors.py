@@ -29,5 +29,6 @@ def download(file: CanonicalFile, mirror: str) -> bytes:
         error.close()  # it is also the reply, and holds the connection
         raise DataError(f"{error}", where=url) from error
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{error}", where=url) from error
+        reason = getattr(error, "reason", error)  # inside urllib's own error
+        raise DataError(getattr(reason, "strerror", None) or f"{reason}", where=url) from error
     return verify(file, gunzip(file, compressed, url), url)

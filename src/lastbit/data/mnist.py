@@ -1,10 +1,6 @@
 """The images and labels as arrays."""
 
-from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lastbit.data.canonical import (
     TEST_IMAGES,
@@ -14,27 +10,18 @@ from lastbit.data.canonical import (
     to_array,
 )
 from lastbit.data.fetch import fetch
+from lastbit.data.labelled import LabelledImages
 from lastbit.errors import UsageError
 from lastbit.progress import Progress, silent
 
 _FILES = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (TEST_IMAGES, TEST_LABELS)}
 
 
-@dataclass(frozen=True, eq=False)
-class Mnist:
-    """One split, in the original order.
+def load_mnist(split: Literal["train", "test"], *, progress: Progress = silent) -> LabelledImages:
+    """Return one split of MNIST from the first place that has it (see `lastbit.data.fetch`).
 
-    `images` has shape (N, 28, 28), bytes as in the canonical file (0 is background); `labels` has
-    shape (N,), values 0 to 9. N is 60,000 for training and 10,000 for testing.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    source: str
-
-
-def load_mnist(split: Literal["train", "test"], *, progress: Progress = silent) -> Mnist:
-    """Return one split of MNIST, from the first place that has it (see `lastbit.data.fetch`).
+    In the original order: `images` has shape (N, 28, 28), bytes as in the canonical file (0 is
+    background), `labels` has values 0 to 9. N is 60,000 for training and 10,000 for testing.
 
     Raises:
         DataError: no place has it, or LASTBIT_DATA holds a wrong file.
@@ -43,7 +30,7 @@ def load_mnist(split: Literal["train", "test"], *, progress: Progress = silent) 
         raise UsageError(f"there is no split {split!r} of MNIST", fix="use 'train' or 'test'")
     images, labels = fetch(_FILES[split], progress=progress)
     sources = dict.fromkeys([images.source, labels.source])
-    return Mnist(
+    return LabelledImages(
         images=to_array(images.file, images.content),
         labels=to_array(labels.file, labels.content),
         source=", ".join(sources),

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.integer]) -> tuple[float, float]:
     """Accuracy (fraction) and mean negative log-likelihood (nats) of probabilities (N, classes).
 
     The logarithm is of the float32 probability as it is; where one of them is 0 the likelihood is

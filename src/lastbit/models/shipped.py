@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lastbit.errors import ModelError, UsageError
+from lastbit.files import starts_as_json
 
 DEFAULT_MODEL = "tight"
 MODEL_FILE = "model.onnx"
@@ -77,6 +78,11 @@ def shipped_models() -> list[ModelFiles]:
     return [ModelFiles(folder.name, folder / MODEL_FILE, folder) for folder in folders]
 
 
+def is_shipped(files: ModelFiles) -> bool:
+    """Whether it is one of those that come with lastbit."""
+    return files.folder.resolve().parent == shipped_folder().resolve()
+
+
 def resolve_model(name_or_path: str | Path) -> ModelFiles:
     """Return the model that a person means.
 
@@ -95,6 +101,12 @@ def resolve_model(name_or_path: str | Path) -> ModelFiles:
     if (path / MODEL_FILE).is_file():
         return ModelFiles(path.resolve().name, path / MODEL_FILE, path)
     if path.is_file():
+        if starts_as_json(path):
+            raise UsageError(
+                "this is JSON, not an ONNX file",
+                where=str(path),
+                fix="give a model; certificates go to `lastbit check` and `lastbit replay`",
+            )
         if path.name == MODEL_FILE:
             return ModelFiles(path.resolve().parent.name, path, path.parent)
         return ModelFiles(path.stem, path, path.parent / path.stem)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.data import Mnist
+from lastbit.data import LabelledImages
 from lastbit.errors import ModelError, UsageError
 from lastbit.float32.executor import execute_float64
-from lastbit.graph import Network, narrowed, read_onnx
+from lastbit.graph import Network, as_batch, narrowed, read_onnx
 from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
@@ -37,9 +37,11 @@ class CertifiedAccuracy:
         by_set: how many more a bound for some images of the same label decides.
         by_image: the numbers of those that only the bound for their own image decides.
         undecided: the numbers of those that neither decides: some execution may label them wrongly.
-        change: the bound, for all images, on the drift of a difference of two logits.
+        change: the bound, for all images, on the drift of a difference of two logits, if there is
+            one.
         assumptions: what is assumed, by name.
         seconds: what it took.
+        refused: the rule by which no drift can be bounded, if it is so; then no image was run.
     """
 
     name: str
@@ -50,9 +52,16 @@ class CertifiedAccuracy:
     by_set: int
     by_image: tuple[int, ...]
     undecided: tuple[int, ...]
-    change: Fraction
+    change: Fraction | None
     assumptions: tuple[str, ...]
     seconds: float
+    refused: Rejected | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Certified; or not decided, where that is so of none of those that are right."""
+        nothing = self.refused is not None or (self.right and not self.certified)
+        return "not decided" if nothing else "certified"
 
     @property
     def certified(self) -> int:
@@ -62,7 +71,7 @@ class CertifiedAccuracy:
 
 def certify_accuracy(
     files: ModelFiles,
-    test: Mnist,
+    test: LabelledImages,
     *,
     images: Sequence[int] | None = None,
     progress: Progress = silent,
@@ -79,22 +88,46 @@ def certify_accuracy(
         progress: told about each stage.
 
     Raises:
-        ModelError: the model cannot be read, or no drift can be bounded.
+        ModelError: the model cannot be read.
         UsageError: the images do not fit the model.
     """
     start = time.monotonic()
     whole = read_onnx(files.model)
-    if whole.input_shape != (1, *test.images.shape[1:]) or whole.classes <= test.labels.max():
-        raise UsageError("these images do not fit the model", where=str(files.model))
+    as_batch(test.images[:1], whole.input_shape)  # raises where they do not fit
+    if whole.classes <= test.labels.max():
+        message = f"these images do not fit the model: it has {whole.classes} classes"
+        raise UsageError(message, where=f"label {test.labels.max()}")
+    chosen = range(len(test.images)) if images is None else images
     network, model = _narrow(whole, files.model)
     try:
         observe = counted(progress, "bounding the drift")
         decisions = Decisions(model, hints_for(network), observe)
     except Rejected as error:
-        raise ModelError(f"no drift can be bounded: {error}", where=str(files.model)) from error
+        return CertifiedAccuracy(files.name, whole.sha256, len(chosen), 0, 0, 0, (), (), None,
+                                 ASSUMPTIONS, time.monotonic() - start, error)  # fmt: skip
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
-    chosen = range(len(test.images)) if images is None else images
+    right, sets = _run(network, decisions, test, chosen, progress)
+    close = sets.waiting
+    while sets.waiting:
+        sets.decide()
+        progress("the others in sets", close - sets.waiting, close)
+    assumptions = ASSUMPTIONS + ONE_PROGRAM[:1] * bool(absorbed_node(model))
+    return CertifiedAccuracy(
+        files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
+        tuple(sorted(sets.by_image)), tuple(sorted(sets.undecided)), decisions.everywhere,
+        assumptions, time.monotonic() - start,
+    )  # fmt: skip
+
+
+def _run(
+    network: Network,
+    decisions: Decisions,
+    test: LabelledImages,
+    chosen: Sequence[int],
+    progress: Progress,
+) -> tuple[int, _Sets]:
+    """How many are labelled rightly; and of these, in sets, those that no one bound decides."""
     right, sets = 0, _Sets(network, decisions, test)
     for done, k in enumerate(chosen):
         values, label = sets.run(k)
@@ -104,17 +137,7 @@ def certify_accuracy(
             if not decisions.certified(values, label):
                 sets.add(k, values, label)
         progress("all images by one bound", done + 1, len(chosen))
-    close = sets.waiting
-    while sets.waiting:
-        sets.decide()
-        progress("the others in sets", close - sets.waiting, close)
-    undecided = tuple(sorted(sets.undecided))
-    assumptions = ASSUMPTIONS + ONE_PROGRAM[:1] * bool(absorbed_node(model))
-    return CertifiedAccuracy(
-        files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
-        tuple(sorted(sets.by_image)), undecided, decisions.everywhere, assumptions,
-        time.monotonic() - start,
-    )  # fmt: skip
+    return right, sets
 
 
 def _narrow(network: Network, path: Path) -> tuple[Network, bytes]:
@@ -140,7 +163,7 @@ class _Set:
 class _Sets:
     """Images to be decided: in sets of one label, those that are left in smaller ones."""
 
-    def __init__(self, network: Network, decisions: Decisions, test: Mnist) -> None:
+    def __init__(self, network: Network, decisions: Decisions, test: LabelledImages) -> None:
         self.network, self.decisions, self.test = network, decisions, test
         self.sets: list[_Set] = []
         self.logits: dict[int, NDArray[np.float64]] = {}

@@ -10,14 +10,14 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from lastbit.data import Mnist, score
+from lastbit.data import LabelledImages, score
 from lastbit.graph import Add, Gate, Network, Sigmoid, Silu, read_onnx
 from lastbit.progress import Progress
 
 _BATCH = 200
 
 
-def measure(model: Path, test: Mnist, progress: Progress) -> dict[str, Any]:
+def measure(model: Path, test: LabelledImages, progress: Progress) -> dict[str, Any]:
     """Accuracy, and how nonlinear each SiLU, gate and residual branch is, by node name.
 
     `silu`: the RMS residual of the best affine fit per channel over the standard deviation of the

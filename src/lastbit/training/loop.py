@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from lastbit.data import Mnist
+from lastbit.data import LabelledImages
 from lastbit.progress import Progress
 from lastbit.training import checkpoint
 from lastbit.training.augmentation import distort
@@ -37,8 +37,8 @@ Report = Callable[[Record], None]
 
 def run(
     recipe: Recipe,
-    training: Mnist,
-    test: Mnist,
+    training: LabelledImages,
+    test: LabelledImages,
     folder: Path,
     *,
     resume: bool,
@@ -63,7 +63,9 @@ def run(
 class Loop:
     """A network in training; between epochs its whole state is a `Checkpoint`."""
 
-    def __init__(self, recipe: Recipe, training: Mnist, test: Mnist, device: str) -> None:
+    def __init__(
+        self, recipe: Recipe, training: LabelledImages, test: LabelledImages, device: str
+    ) -> None:
         self.recipe = recipe
         self.images, self.labels = _tensors(training, device)
         self.test = _tensors(test, device)
@@ -255,7 +257,7 @@ def _placed(network: LiveNetwork, device: str) -> LiveNetwork:
     return network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
 
 
-def _tensors(data: Mnist, device: str) -> tuple[Tensor, Tensor]:
+def _tensors(data: LabelledImages, device: str) -> tuple[Tensor, Tensor]:
     """Images (N, 1, 28, 28) as bytes and labels (N,)."""
     images = torch.tensor(data.images, device=device)[:, None]
     return images, torch.tensor(data.labels, device=device, dtype=torch.int64)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lastbit.data import Mnist
+from lastbit.data import LabelledImages
 from lastbit.errors import MissingExtraError, OutputError, UsageError
 from lastbit.files import write_whole
 from lastbit.models.shipped import ModelFiles
@@ -34,8 +34,8 @@ def _ignore(record: dict[str, float]) -> None:
 
 def train(
     recipe: Recipe,
-    training: Mnist,
-    test: Mnist,
+    training: LabelledImages,
+    test: LabelledImages,
     folder: Path,
     *,
     resume: bool = False,

@@ -83,14 +83,23 @@ def read_witness(path: str | Path) -> Witness:
         )
     except (ValueError, RecursionError) as error:
         raise CertificateError(f"the witness is not JSON: {error}", where=str(path)) from error
+    return witness_from(content, str(path))
+
+
+def witness_from(content: Any, where: str) -> Witness:
+    """The witness in an object that was read from the file `where`.
+
+    Raises:
+        CertificateError: a field is missing or makes no sense.
+    """
     if not isinstance(content, dict):
-        raise CertificateError("the witness is not a JSON object", where=str(path))
+        raise CertificateError("the witness is not a JSON object", where=where)
     try:
         return _witness(content)
     except _FieldError as error:
         raise CertificateError(
             f"the witness's field {error.field!r} {error.problem}",
-            where=str(path),
+            where=where,
             fix="make a new one with `lastbit search`",
         ) from error
 

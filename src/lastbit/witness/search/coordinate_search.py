@@ -5,6 +5,7 @@ search that ends before its time has tried every change on its list in vain.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class CoordinateSearch:
         """
         best = start
         while budget.lasts(share):
-            found = self._scorer.over_pixels(best.image)
+            found = self._scorer.over_pixels(best.image, partial(budget.lasts, share))
             if found.score > best.score:
                 yield (best := found)
             before = best

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from lastbit.graph import ByteArray, Network
 from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.adam import TINY, Adam, between
 from lastbit.witness.search.budget import Budget
 from lastbit.witness.search.scoring import IntArray
-
-_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,16 @@ class Aim:
 
 
 class Ascent:
-    """Ascent on one network, in float32."""
+    """Ascent on one network, in float32.
+
+    Attributes:
+        steps: how many were taken, of all images of a climb at once.
+    """
 
     def __init__(self, network: Network, random: np.random.Generator) -> None:
         self._network = TorchNetwork(network)
         self._classes = network.classes
+        self.steps = 0
         self._random = torch.Generator().manual_seed(int(random.integers(2**62)))
 
     def climb(
@@ -93,24 +97,19 @@ class Ascent:
     def _phase(
         self, phase: Phase, x: Tensor, aim: Aim, budget: Budget, share: float
     ) -> tuple[Tensor, Aim, Tensor]:
-        x = x.clone().requires_grad_()
-        optimiser = torch.optim.Adam([x], betas=(0.8, 0.95), maximize=True)
+        x = x.clone()
+        adam = Adam(x)
         balance = phase.balance[0]
         for step in range(phase.steps):
             if not budget.lasts(share):
                 break
             done = step / max(1, phase.steps - 1)
-            balance = _between(phase.balance, done)
+            balance = between(phase.balance, done)
             if step % AIM_EVERY == AIM_EVERY - 1:
                 aim = self._aim_again(x.detach(), aim, balance)
-            optimiser.param_groups[0]["lr"] = _between(phase.rate, done)
-            optimiser.zero_grad()
             self._objective(x, aim, balance).sum().backward()
-            assert x.grad is not None
-            x.grad.nan_to_num_(0.0, 0.0, 0.0)
-            # The scale of a gradient says nothing here: the objective is a logarithm.
-            x.grad /= x.grad.flatten(1).abs().amax(1).clamp_min(_TINY)[:, None, None, None]
-            optimiser.step()
+            adam.step(between(phase.rate, done))
+            self.steps += 1
             with torch.no_grad():
                 _project(x, aim.pixel)
         with torch.no_grad():
@@ -123,7 +122,7 @@ class Ascent:
         rows = torch.arange(len(x))
         if balance == 1:
             return _log_change(logits, change)[rows, aim.c]
-        effect = (change[rows, aim.c] - change[rows, aim.j]).abs().clamp_min(_TINY).log()
+        effect = (change[rows, aim.c] - change[rows, aim.j]).abs().clamp_min(TINY).log()
         likely = torch.log_softmax(logits, 1)
         return effect + balance * (likely[rows, aim.c] + likely[rows, aim.j])
 
@@ -140,8 +139,8 @@ class Ascent:
         other = torch.randint(1, self._classes, (len(x),), generator=self._random)
         j = (c + other) % self._classes
         slope = self._slopes(x, c, j)
-        luck = torch.rand(slope.shape, generator=self._random).clamp_min(_TINY)
-        pixel = (2 * slope.clamp_min(_TINY).log() - (-luck.log()).log()).argmax(1)
+        luck = torch.rand(slope.shape, generator=self._random).clamp_min(TINY)
+        pixel = (2 * slope.clamp_min(TINY).log() - (-luck.log()).log()).argmax(1)
         known = given >= 0
         pixel = torch.where(known, given, pixel)
         leading = self._leading(x, Aim(pixel, c, j), 1.0)
@@ -160,7 +159,7 @@ class Ascent:
         with torch.no_grad():
             logits, change = self._changes(x, aim.pixel)
             likely = torch.log_softmax(logits, 1)
-            effect = (change[:, :, None] - change[:, None, :]).abs().clamp_min(_TINY).log()
+            effect = (change[:, :, None] - change[:, None, :]).abs().clamp_min(TINY).log()
             value = effect + balance * (likely[:, :, None] + likely[:, None, :])
             value.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
             best = value.flatten(1).nan_to_num(-torch.inf).argmax(1)
@@ -184,12 +183,7 @@ def _log_change(logits: Tensor, change: Tensor) -> Tensor:
     before = torch.log_softmax(logits, 1)
     # prob' / prob - 1, without the cancellation that the difference of probabilities suffers.
     growth = torch.expm1(change - torch.logsumexp(before + change, 1, keepdim=True))
-    return before + growth.abs().clamp_min(_TINY).log()
-
-
-def _between(ends: tuple[float, float], done: float) -> float:
-    """Geometric from the first end to the last."""
-    return ends[0] * (ends[1] / ends[0]) ** done
+    return before + growth.abs().clamp_min(TINY).log()
 
 
 def _project(x: Tensor, pixel: Tensor) -> None:

@@ -12,6 +12,7 @@ the best pairs so far. The last part of the time goes into coordinate search fro
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from lastbit.graph import ByteArray, Network
 from lastbit.witness.files import Witness
@@ -22,6 +23,7 @@ from lastbit.witness.search.patches.class_balance import ClassBalance
 from lastbit.witness.search.patches.linear_head import fold_linear_head
 from lastbit.witness.search.patches.patch import Patch
 from lastbit.witness.search.patches.patch_search import PatchSearch
+from lastbit.witness.search.patches.receptive_field import ReceptiveFields
 from lastbit.witness.search.pruning import prune
 from lastbit.witness.search.scoring import Candidate, IntArray, Scorer
 from lastbit.witness.search.starting_points import fresh, varied
@@ -77,13 +79,17 @@ class MultiStartSearch:
         network = prune(network)
         folded = fold_linear_head(network)
         network = folded or network
-        self._patches = PatchSearch(folded, self._random, budget, PATCH_SHARE) if folded else None
+        local = folded is not None and ReceptiveFields(folded, torch.float32).local
+        self._patches = (
+            PatchSearch(folded, self._random, budget, PATCH_SHARE) if folded and local else None
+        )
         self._found: list[Patch] = []
         self._balance = ClassBalance(network, self._random)
         self._scorer = Scorer(network)
         self._ascent = Ascent(network, self._random)
         self._polisher = CoordinateSearch(network, self._scorer, self._random)
         self.best = [self._scorer.candidate(np.zeros(self._shape, np.uint8), 0)]
+        self._known = self.best[0].score
 
     def run(self, known: Witness | None, rounds: int | None, given: Sequence[Patch] = ()) -> None:
         """Search until the time is up, so many rounds are done, or nothing is left to gain.
@@ -95,14 +101,17 @@ class MultiStartSearch:
         """
         if known is not None and known.image.shape == self._shape:
             row, col = known.pixel
-            self._keep(self._scorer.candidate(known.image, row * self._shape[1] + col))
+            candidate = self._scorer.candidate(known.image, row * self._shape[1] + col)
+            self._known = max(self._known, candidate.score)
+            self._keep(candidate)
         if self._patches is not None:
             self._from_patches(self._patches, given)
         done = 0
         while self.budget.lasts(ROUNDS_SHARE) and done != rounds and not self._settled:
             done += 1
+            before = self._ascent.steps
             images, pixels = self._ascent.climb(*self._round_starts(), self.budget, ROUNDS_SHARE)
-            self.climbed += self._starts
+            self.climbed += self._starts * (self._ascent.steps > before)
             ends = self._ends(images, pixels)
             for end in ends:
                 self._keep(end)
@@ -113,6 +122,11 @@ class MultiStartSearch:
             if self._settled:
                 return
             self._polish(candidate, 1.0)
+
+    @property
+    def improved(self) -> bool:
+        """Whether anything better was found than what was known."""
+        return self.best[0].score > self._known
 
     @property
     def patch(self) -> Patch | None:
@@ -133,7 +147,7 @@ class MultiStartSearch:
         known = [search.of_image(best.image, best.pixel) for best in self.best if best.score > 0]
         self._found = search.search(self._images, [*given, *known], PATCHES)
         ends = self._balance.steer(self._found, self._images, self.budget, BALANCE_SHARE)
-        self.climbed += search.climbed + len(ends[0])
+        self.climbed += (search.climbed + len(ends[0])) * (search.steps > 0)
         for end in self._ends(*ends):
             self._keep(end)
         if not self._settled:

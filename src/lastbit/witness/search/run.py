@@ -3,21 +3,27 @@
 The search steers by numbers that prove nothing; what counts at its end is what the runtimes show.
 """
 
+from __future__ import annotations
+
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lastbit.errors import MissingExtraError, UsageError
-from lastbit.graph import ByteArray, read_onnx
+from lastbit.graph import ByteArray, Network, read_onnx
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
 from lastbit.witness.replay import measure
 from lastbit.witness.search.budget import Budget, Report
 from lastbit.witness.search.patches.patch import Patch
 
-MEASURED = 3
-"""How many of the best pairs are run on the runtimes at the end."""
+if TYPE_CHECKING:
+    from lastbit.witness.search.scoring import Candidate
+
+MEASURED, CLOSE = 3, 1 - 1e-3
+"""How many of the best pairs are run on the runtimes at the end, if they are as close as this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +31,12 @@ class Found:
     """What a search found.
 
     Attributes:
-        witness: the best pair, as the runtimes show it.
+        witness: the best pair, as the runtimes show it; the one that was known, if it is the best.
         patch: the patch that moves the difference of two logits most, as far as the search knows;
             None where the network does not become linear after a few layers.
         starts: how many images, and patches of images, were climbed from.
+        searched: whether there was time for any: if not, the pair is an image as good as any other,
+            and its L says nothing of the network.
         seconds: how long it searched.
         interrupted: whether Ctrl-C ended it.
     """
@@ -36,6 +44,7 @@ class Found:
     witness: Witness
     patch: Patch | None
     starts: int
+    searched: bool
     seconds: float
     interrupted: bool
 
@@ -84,17 +93,7 @@ def search(
             does not fit.
         ModelError: the model cannot be read, or a runtime returns no number.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("the search", "train")
-    network = read_onnx(model)
-    if network.input_shape[0] != 1:
-        raise UsageError(
-            f"the model reads {network.input_shape[0]} channels",
-            where=str(model),
-            fix="the search is for images with one byte per pixel",
-        )
-    if not (seconds > 0 and starts > 0):
-        raise UsageError("a search needs some time and at least one start")
+    network = _searchable(model, seconds, starts)
     from lastbit.witness.search.multistart import MultiStartSearch
 
     run = MultiStartSearch(network, Budget(seconds, progress), starts, seed, images, report)
@@ -104,9 +103,38 @@ def search(
     except KeyboardInterrupt:
         interrupted = True
     spent = run.budget.spent
-    witnesses = [
-        measure(model, found.image, found.position, found.class_index)
-        for found in run.best[:MEASURED]
-    ]
-    witness = max(witnesses, key=lambda witness: witness.lower)
-    return Found(witness, run.patch, run.climbed, spent, interrupted)
+    if known is not None and known.model_sha256 == network.sha256 and not run.improved:
+        witness = known
+    else:
+        close = [one for one in run.best[:MEASURED] if one.score >= CLOSE * run.best[0].score]
+        witness = _measured(model, close, progress)
+    searched = run.climbed > 0 or run.improved
+    return Found(witness, run.patch, run.climbed, searched, spent, interrupted)
+
+
+def _searchable(model: str | Path, seconds: float, starts: int) -> Network:
+    """The network, if it can be searched on: raises as `search`."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("the search", "train")
+    network = read_onnx(model)
+    if network.input_shape[0] != 1:
+        raise UsageError(
+            f"the model reads {network.input_shape[0]} channels",
+            where=str(model),
+            fix="the search is for images with one byte per pixel",
+        )
+    if not (seconds > 0):
+        raise UsageError("a search needs some time", where=f"--seconds {seconds:g}")
+    if not (starts > 0):
+        raise UsageError("a search needs at least one start", where=f"--starts {starts}")
+    return network
+
+
+def _measured(model: str | Path, pairs: Sequence[Candidate], progress: Progress) -> Witness:
+    """The pair of which the runtimes show most."""
+    found: list[Witness] = []
+    for done, one in enumerate(pairs):
+        progress("running the best pairs on every runtime", done, len(pairs))
+        found.append(measure(model, one.image, one.position, one.class_index))
+    progress("running the best pairs on every runtime", len(pairs), len(pairs))
+    return max(found, key=lambda witness: witness.lower)

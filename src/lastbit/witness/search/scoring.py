@@ -4,6 +4,7 @@ float64 keeps the noise of rounding out of comparisons, so that the search climb
 will show. Only replay says what that is.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,21 +59,31 @@ class Scorer:
         moved = self._probabilities(np.concatenate([images, flipped]))
         return _finite(np.abs(moved[len(images) :] - moved[: len(images)]))
 
-    def all_pixels(self, image: ByteArray) -> Float64Array:
-        """The same (H * W, classes) for every pixel of one image (H, W)."""
-        flipped = np.repeat(image[None], image.size + 1, 0)
-        flat = flipped.reshape(image.size + 1, -1)
+    def all_pixels(
+        self, image: ByteArray, lasts: Callable[[], bool] = lambda: True
+    ) -> Float64Array:
+        """The same (H * W, classes) for every pixel of one image (H, W).
+
+        It ends early, after some hundred pixels at least, where `lasts` says so: the others are 0.
+        """
+        flipped = np.repeat(image[None], image.size, 0)
+        flat = flipped.reshape(image.size, -1)
         flat[np.arange(image.size), np.arange(image.size)] ^= 1
-        moved = self._probabilities(flipped)
-        return _finite(np.abs(moved[:-1] - moved[-1:]))
+        before, parts = self._probabilities(image[None]), list[Float64Array]()
+        for i in range(0, len(flipped), BATCH):
+            if parts and not lasts():
+                parts.append(np.repeat(before, len(flipped) - i, 0))
+                break
+            parts.append(self._probabilities(flipped[i : i + BATCH]))
+        return _finite(np.abs(np.concatenate(parts) - before))
 
     def candidate(self, image: ByteArray, pixel: int) -> Candidate:
         """The pair with the class that moves most."""
         return Candidate.of(image, pixel, self.changes(image[None], np.array([pixel]))[0])
 
-    def over_pixels(self, image: ByteArray) -> Candidate:
-        """The best pixel and class for one image."""
-        changes = self.all_pixels(image)
+    def over_pixels(self, image: ByteArray, lasts: Callable[[], bool] = lambda: True) -> Candidate:
+        """The best pixel and class for one image, of those there was time for."""
+        changes = self.all_pixels(image, lasts)
         pixel = int(changes.max(1).argmax())
         return Candidate.of(image, pixel, changes[pixel])
 

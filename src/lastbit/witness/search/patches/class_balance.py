@@ -13,12 +13,11 @@ from torch import Tensor
 
 from lastbit.graph import ByteArray, Network
 from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.adam import Adam, between
 from lastbit.witness.search.budget import Budget
 from lastbit.witness.search.patches.patch import Patch
 from lastbit.witness.search.scoring import BATCH, IntArray
 from lastbit.witness.search.starting_points import fresh
-
-_TINY = torch.finfo(torch.float32).tiny
 
 IMAGES = 64
 """Images that each patch is put into."""
@@ -51,6 +50,8 @@ class ClassBalance:
         whole = np.zeros(self._shape, np.uint8)
         x, steps, free, classes = [], [], [], []
         for patch in patches:
+            if x and not budget.lasts(share):
+                break
             c, j = patch.classes
             step = whole.copy()
             step[patch.pixel] = 1
@@ -71,20 +72,14 @@ class ClassBalance:
     def _climb(
         self, x: Tensor, up: Tensor, free: Tensor, classes: Tensor, budget: Budget, share: float
     ) -> Tensor:
-        x = x.clone().requires_grad_()
-        optimiser = torch.optim.Adam([x], betas=(0.8, 0.95), maximize=True)
+        x = x.clone()
+        adam = Adam(x)
         for step in range(STEPS):
             if not budget.lasts(share):
                 break
-            rate = RATES[0] * (RATES[1] / RATES[0]) ** (step / (STEPS - 1))
-            optimiser.param_groups[0]["lr"] = rate
-            optimiser.zero_grad()
             for rows in torch.arange(len(x)).split(BATCH):
                 self._likely(x[rows], up[rows], classes[rows]).sum().backward()
-            assert x.grad is not None
-            x.grad.nan_to_num_(0.0, 0.0, 0.0).mul_(free)
-            x.grad /= x.grad.flatten(1).abs().amax(1).clamp_min(_TINY)[:, None, None]
-            optimiser.step()
+            adam.step(between(RATES, step / (STEPS - 1)), free)
             with torch.no_grad():
                 x.clamp_(0, 255)
         return x.detach()

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from lastbit.graph import ByteArray, Network
 from lastbit.runtimes.torch_network import TorchNetwork
+from lastbit.witness.search.adam import Adam, between
 from lastbit.witness.search.budget import Budget
 from lastbit.witness.search.patches.patch import Patch
 from lastbit.witness.search.patches.population import Population, better, joined
 from lastbit.witness.search.patches.receptive_field import ReceptiveFields
 from lastbit.witness.search.starting_points import fresh
-
-_TINY = torch.finfo(torch.float32).tiny
 
 IMAGES = 192
 """Images of each round; every pixel's patch in them is a start, if it is good enough."""
@@ -56,6 +55,7 @@ class PatchSearch:
 
     Attributes:
         climbed: how many patches were climbed from.
+        steps: how many steps were taken, of many patches at once.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PatchSearch:
         self._random = random
         self._budget = budget
         self._share = share
-        self.climbed = 0
+        self.climbed = self.steps = 0
 
     def search(
         self, images: ByteArray | None, given: Sequence[Patch] = (), count: int = 32
@@ -175,19 +175,15 @@ class PatchSearch:
     def _climb(self, population: Population, steps: int, first: float, last: float) -> Population:
         """Gradient ascent; a patch that does not gain by it stays as it is."""
         self.climbed += len(population)
-        x = population.patches.clone().requires_grad_()
+        x = population.patches.clone()
         inside = self._fields.inside(population.pixels)
-        optimiser = torch.optim.Adam([x], betas=(0.8, 0.95), maximize=True)
+        adam = Adam(x)
         for step in range(steps):
             if not self._lasts():
                 break
-            optimiser.param_groups[0]["lr"] = first * (last / first) ** (step / max(1, steps - 1))
-            optimiser.zero_grad()
             _spread(self._fields.changes(x, population.pixels)).sum().backward()
-            assert x.grad is not None
-            x.grad.nan_to_num_(0.0, 0.0, 0.0)
-            x.grad /= x.grad.flatten(1).abs().amax(1).clamp_min(_TINY)[:, None, None]
-            optimiser.step()
+            adam.step(between((first, last), step / max(1, steps - 1)))
+            self.steps += 1
             with torch.no_grad():
                 x.clamp_(0, 255).mul_(inside)
         return better(population, self._valued(x.detach().round(), population.pixels))
@@ -222,6 +218,8 @@ class PatchSearch:
         own = self._fields.own(pixels)
         populations, best = [population], population.best(MOVED, 1)
         for patch, pixel in zip(best.patches, best.pixels, strict=True):
+            if not self._lasts():
+                break
             others = pixels[own == own[pixel]]
             patches = patch * self._fields.inside(others)
             populations.append(self._valued(patches, others).best(BEST, 1))

@@ -90,6 +90,11 @@ class ReceptiveFields:
         self._layers = [_layer(node.convolution, dtype) for node in chain]
         self._dense = self._dense_windows(torch.from_numpy(dense.weight.copy()).to(dtype))
 
+    @property
+    def local(self) -> bool:
+        """Whether a patch is no larger than two images: else it costs more than it spares."""
+        return self.shape[0] * self.shape[1] <= 2 * self.image[0] * self.image[1]
+
     def _dense_windows(self, weight: Tensor) -> Tensor:
         """The dense layer's weights on the last window, by its first row and column.
 

@@ -1,0 +1,40 @@
+"""What a certificate says besides its claim: the pair of images that shows how large Q is."""
+
+from pathlib import Path
+
+from lastbit.errors import CertificateError
+from lastbit.graph import read_onnx
+from lastbit.models.place import model_of
+from lastbit.models.shipped import ModelFiles
+from lastbit.witness.files import Witness, witness_from
+from lastbit_check.certificate import load
+from lastbit_check.verdict import Rejected, Unreadable
+
+
+def certified_witness(certificate: Path, model: Path | None = None) -> tuple[ModelFiles, Witness]:
+    """The witness in a certificate, and the model that it is for.
+
+    Args:
+        certificate: its file.
+        model: where the model is; by default it is looked for (`lastbit.models.place`).
+
+    Raises:
+        CertificateError: the certificate cannot be read or was changed, or it has no witness.
+        UsageError: there is no model.
+        ModelError: the model cannot be read.
+    """
+    try:
+        manifest = load(certificate)
+    except (Rejected, Unreadable) as error:
+        fix = "see `lastbit check`, or make a new one with `lastbit prove`"
+        raise CertificateError(str(error), where=str(certificate), fix=fix) from error
+    files = model_of(certificate, manifest["model_sha256"], model)
+    if not manifest["witness"]:
+        raise CertificateError(
+            "the certificate has no witness: it proves U and shows no L",
+            where=str(certificate),
+            fix=f"make one with `lastbit search {files.model}`",
+        )
+    shape = read_onnx(files.model).input_shape[1:]
+    content = {"model_sha256": manifest["model_sha256"], "shape": [*shape], "runtimes": {}}
+    return files, witness_from({**content, **manifest["witness"]}, str(certificate))
