@@ -16,6 +16,7 @@ def softmax(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Probabilities of logits."""
     axis = o.attribute("axis", -1 if reader.opset >= BY_AXIS else 1)
     inside = -x.rank <= axis < x.rank and axis % x.rank > 0
+    require(-x.rank <= axis < x.rank, "model.attribute", f"Softmax over axis {axis}")
     over = x.sizes[axis % x.rank - 1] if inside else 0
     if reader.opset < BY_AXIS and axis == 1:
         over = x.count

@@ -33,7 +33,7 @@ by_model(
 by_model(
     "model.opset",
     "operators_of_another_meaning",
-    lambda m: setattr(m.opset_import[0], "version", 12),
+    lambda m: setattr(m.opset_import[0], "version", 6),
 )
 by_model("model.opset", "operators_to_come", lambda m: setattr(m.opset_import[0], "version", 26))
 by_model(
@@ -152,7 +152,7 @@ by_model(
     lambda m: m.graph.value_info.append(m.graph.value_info[0]),
 )
 by_model(
-    "model.graph",
+    "model.operator",
     "batch_norm_with_its_statistics",
     lambda m: node(m, "bn").output.extend(["running mean", "running variance"]),
 )
@@ -168,5 +168,7 @@ by_model(
     lambda m: setattr(m.graph.output[0], "name", "nowhere"),
 )
 by_model(
-    "model.output", "an_output_before_the_last", lambda m: setattr(m.graph.output[0], "name", "z")
+    "model.operator",
+    "an_output_that_is_an_image",
+    lambda m: setattr(m.graph.output[0], "name", "c"),
 )
