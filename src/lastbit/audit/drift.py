@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +12,7 @@ from lastbit.audit.execution import run_in_batches, subject_of
 from lastbit.audit.executions import executions
 from lastbit.audit.network import audit_images
 from lastbit.errors import ModelError
-from lastbit.graph import read_onnx
+from lastbit.graph import bytes_to_probabilities, read_onnx
 from lastbit.hints import hints_for
 from lastbit.hints.breakdown import parts_of
 from lastbit.models.shipped import ModelFiles
@@ -86,14 +86,22 @@ def measure_drift(
     Raises:
         ModelError: the model cannot be read or executed.
     """
-    network = read_onnx(files.asked)
-    images, described = audit_images(files, network, test_images)
+    sha256 = read_onnx(files.asked).sha256
+    with bytes_to_probabilities(files.asked) as path:
+        whole = replace(files, model=path, question=None)
+        found = _measured(whole, sha256, test_images, compiled, progress)
+    return replace(found, sha256=sha256)
+
+
+def _measured(
+    files: ModelFiles, sha256: str, test_images: int, compiled: bool, progress: Progress
+) -> Drift:
+    network = read_onnx(files.model)
+    images, described = audit_images(files, network, sha256, test_images)
     derived, refused, parts = None, None, dict[str, Fraction]()
     try:
         hints, progressing = hints_for(network), counted(progress, "bounding the drift")
-        derivation, derived = derived_drift(
-            files.model.read_bytes(), hints, progressing, network.question
-        )
+        derivation, derived = derived_drift(files.model.read_bytes(), hints, progressing)
         parts = parts_of(Balance(derivation, ANY_TWO), derived)
     except Rejected as error:
         refused = error

@@ -14,7 +14,7 @@ from lastbit.audit.structure.matched import Structure
 from lastbit.audit.structure.runtimes import structures
 from lastbit.data import load_mnist
 from lastbit.errors import DataError, ModelError, UsageError
-from lastbit.graph import ByteArray, Network, read_onnx
+from lastbit.graph import ByteArray, Network, bytes_to_probabilities, read_onnx
 from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
@@ -111,8 +111,20 @@ def audit_network(
     Raises:
         ModelError: the model cannot be read or is not covered, or a runtime fails.
     """
+    sha256 = read_onnx(files.asked).sha256
+    with bytes_to_probabilities(files.asked) as path:
+        whole = replace(files, model=path, question=None)
+        images = MANY_IMAGES if full else FEW_IMAGES
+        found = _audited(whole, sha256, images, compiled=compiled, device=device,
+                         progress=progress)  # fmt: skip
+    return replace(found, sha256=sha256)
+
+
+def _audited(
+    files: ModelFiles, sha256: str, many: int, *, compiled: bool, device: str, progress: Progress
+) -> NetworkAudit:
     network = read_onnx(files.model)
-    images, described = audit_images(files, network, MANY_IMAGES if full else FEW_IMAGES)
+    images, described = audit_images(files, network, sha256, many)
     try:
         observe = counted(progress, "deriving ranges")
         subject = subject_of(files.model, network)
@@ -161,13 +173,14 @@ def repeated(run: ValuesRun, images: ByteArray) -> bool:
 
 
 def audit_images(
-    files: ModelFiles, network: Network, many: int, *, seed: int = 0
+    files: ModelFiles, network: Network, sha256: str, many: int, *, seed: int = 0
 ) -> tuple[ByteArray, str]:
     """Images (N, C, H, W) and a description: test images, random bytes, constants, the witness.
 
     Args:
         files: the model, whose stored witness is taken if there is one.
         network: the same in normal form.
+        sha256: the model's name.
         many: how many test images; a quarter as many, 4 at least, are of random bytes.
         seed: of those.
 
@@ -191,7 +204,7 @@ def audit_images(
     parts.append(("constant", np.broadcast_to(constants[:, None, None, None], (6, *shape))))
     if files.witness.exists():
         witness = read_witness(files.witness)
-        if witness.model_sha256 != network.sha256:
+        if witness.model_sha256 != sha256:
             raise UsageError(
                 "the stored witness is for another model",
                 where=str(files.witness),

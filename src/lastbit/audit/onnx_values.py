@@ -101,7 +101,8 @@ class Fused:
 def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
     """Make all tensors that are nodes outputs of an optimised model.
 
-    Of several that are one node, but for factors that are still to come, the last of these.
+    Of several that are one node, but for factors that are still to come, the last of these; and
+    the output, whatever was made of it.
     """
     expected = trace.tracing.expected
     shown, least = dict[str, Shown](), dict[str, int]()
@@ -115,6 +116,8 @@ def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
         block = trace.block if name in trace.blocked else 0
         shown[node.name] = Shown(node.name, name, node.shape, block, tuple(scale))
         least[node.name] = found.missing
+    last = expected.network.nodes[-1]
+    shown.setdefault(last.name, Shown(last.name, optimised.graph.output[0].name, last.shape, 0, ()))
     proto = onnx.ModelProto()
     proto.CopyFrom(optimised)
     _shown(proto, [one.tensor for one in shown.values()])

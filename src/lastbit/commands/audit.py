@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, ModelArgument, Result, watched
+from lastbit.commands.terminal import JsonOption, ModelArgument, PixelsOption, Result, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED, OutputError
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 
@@ -30,6 +30,7 @@ class Device(enum.StrEnum):
 
 def audit(
     model: ModelArgument = DEFAULT_MODEL,
+    pixels: PixelsOption = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -56,7 +57,7 @@ def audit(
     """
     from lastbit.audit import run_audit
 
-    files = resolve_model(model)
+    files = resolve_model(model, pixels)
     if full and out is None:
         out = Path("docs") / "runtimes.md"
     if out is not None and not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):

@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from lastbit.commands.terminal import (
-    BoxOption,
     JsonOption,
     ModelArgument,
     PixelsOption,
@@ -31,7 +30,6 @@ CODES = {"within": EXIT_OK, "refuted": EXIT_REJECTED, "not decided": EXIT_UNDECI
 def drift(
     model: ModelArgument = DEFAULT_MODEL,
     pixels: PixelsOption = None,
-    box: BoxOption = None,
     images: Annotated[int, typer.Option(min=0, help="Test images to run.")] = 32,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Run what torch.compile makes, too: a minute more.")
@@ -46,7 +44,7 @@ def drift(
     """
     from lastbit.audit import measure_drift
 
-    files = resolve_model(model, pixels, box)
+    files = resolve_model(model, pixels)
     with watched() as progress:
         found = measure_drift(files, test_images=images, compiled=compiled, progress=progress)
     return Result(_payload(found), _view(found), as_json, CODES[found.verdict])

@@ -13,6 +13,7 @@ from lastbit.graph.inputs import (
 from lastbit.graph.narrow import narrowed as narrowed
 from lastbit.graph.network import Network as Network
 from lastbit.graph.onnx_reader import read_onnx as read_onnx
+from lastbit.graph.whole import bytes_to_probabilities as bytes_to_probabilities
 from lastbit.operators import (
     Add as Add,
     Affine as Affine,
