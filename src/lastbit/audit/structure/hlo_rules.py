@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from lastbit.audit.structure.hlo_arranging import axes, gathered, padded, unknown, windowed
 from lastbit.audit.structure.hlo_text import Instruction, numbers_in
 from lastbit.audit.structure.hlo_trace import HloTrace
-from lastbit.audit.structure.kernels import convolved, spread, windows
+from lastbit.audit.structure.kernels import convolved, spread
 from lastbit.audit.structure.tracing import Traced
 from lastbit.operators import Sigmoid, float64_of
-
-
-def unknown(i: Instruction) -> Traced:
-    """What nothing is known of."""
-    nothing = np.full(_axes(i) if i.shape else (), np.nan)
-    return Traced(nothing, nothing, frozenset({"?"}), curve=True)
 
 
 def _moved(apply: Callable[[Instruction, np.ndarray], np.ndarray]) -> Callable[..., Traced]:
@@ -26,11 +21,6 @@ def _moved(apply: Callable[[Instruction, np.ndarray], np.ndarray]) -> Callable[.
         return found.tracing.copied("", lambda v: apply(i, v), xs[0])
 
     return rule
-
-
-def _axes(i: Instruction) -> tuple[int, ...]:
-    assert i.shape is not None
-    return i.shape.axes
 
 
 def _bitcast(found: HloTrace, i: Instruction, _: str, xs: list[Traced]) -> Traced:
@@ -49,105 +39,15 @@ def _bitcast(found: HloTrace, i: Instruction, _: str, xs: list[Traced]) -> Trace
 
 def _broadcast(i: Instruction, v: np.ndarray) -> np.ndarray:
     kept = numbers_in(i.attributes.get("dimensions", ""))
-    shape = [1] * len(_axes(i))
+    shape = [1] * len(axes(i))
     for k, axis in enumerate(kept):
         shape[axis] = v.shape[k]
-    return np.broadcast_to(v.reshape(shape), _axes(i))
+    return np.broadcast_to(v.reshape(shape), axes(i))
 
 
 def _sliced(i: Instruction, v: np.ndarray) -> np.ndarray:
     parts = re.findall(r"\[(\d+):(\d+)(?::(\d+))?\]", i.attributes["slice"])
     return v[tuple(slice(int(a), int(b), int(c or 1)) for a, b, c in parts)]
-
-
-def _padded(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """With constants around, between and in the place of numbers."""
-    x, filler = xs
-    if not filler.constant:
-        found.tracing.refuse(what, "a padding by other numbers than constants")
-    fill = float(filler.value)
-    pads = [[int(n) for n in part.split("_")] for part in i.attributes["padding"].split("x")]
-
-    def apply(v: np.ndarray, fill: float = 0.0) -> np.ndarray:
-        for axis, (before, after, *between) in enumerate(pads):
-            v = np.moveaxis(v, axis, 0)
-            step = 1 + (between[0] if between else 0)
-            wide = np.full(((len(v) - 1) * step + 1, *v.shape[1:]), fill)
-            wide[::step] = v
-            v = np.concatenate([np.full((max(n, 0), *v.shape[1:]), fill) if at else wide
-                                for at, n in ((1, before), (0, 0), (1, after))])  # fmt: skip
-            v = v[max(-before, 0) : len(v) - max(-after, 0)]
-            v = np.moveaxis(v, 0, axis)
-        return v
-
-    if not fill:
-        return found.tracing.copied("", apply, x)
-    return found.tracing.linear(what, lambda v: apply(v[0], fill), (x,),
-                                sizes=lambda v: apply(v[0], abs(fill)))  # fmt: skip
-
-
-def _gathered(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """Slices of one size, that start where constants say; clamped to what there is."""
-    x, starts = xs
-    if not starts.constant:
-        found.tracing.refuse(what, "a gather by places that are not constant")
-        return unknown(i)
-    keys = ("offset_dims", "collapsed_slice_dims", "start_index_map", "slice_sizes",
-            "operand_batching_dims")  # fmt: skip
-    offset, collapsed, axes, sizes, batching = (
-        numbers_in(i.attributes.get(key, "{}")) for key in keys
-    )
-    if batching:
-        found.tracing.refuse(what, "a gather in batches")
-    places = starts.value.astype(np.int64)
-    if int(i.attributes["index_vector_dim"]) == places.ndim:
-        places = places[..., None]
-    places = np.moveaxis(places, int(i.attributes["index_vector_dim"]) % places.ndim, -1)
-
-    def apply(v: np.ndarray) -> np.ndarray:
-        index = list[np.ndarray]()
-        for axis, size in enumerate(sizes):
-            start = np.zeros(places.shape[:-1], np.int64)
-            if axis in axes:
-                start = np.clip(places[..., axes.index(axis)], 0, v.shape[axis] - size)
-            inner = np.arange(size).reshape([-1 if k == axis else 1 for k in range(len(sizes))])
-            index.append(start.reshape(start.shape + (1,) * len(sizes)) + inner)
-        taken = v[tuple(index)]
-        batch = places.ndim - 1
-        taken = np.squeeze(taken, tuple(batch + axis for axis in collapsed))
-        order, left = list[int](), iter(range(batch))
-        inside = iter(range(batch, taken.ndim))
-        for axis in range(taken.ndim):
-            order.append(next(inside) if axis in offset else next(left))
-        return taken.transpose(order)
-
-    return found.tracing.copied("", apply, x)
-
-
-def _windowed(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """Sums or largest numbers of windows."""
-    x, start = xs
-    window = dict(part.split("=") for part in i.attributes["window"].strip("{}").split())
-    if not {*window} <= {"size", "stride", "pad"} or len(xs) != 2:
-        found.tracing.refuse(what, f"windows of {i.attributes['window']}")
-        return unknown(i)
-    rank = x.value.ndim
-    how: dict[str, Any] = {
-        "sizes": [int(n) for n in window["size"].split("x")],
-        "strides": [int(n) for n in window.get("stride", "x".join("1" * rank)).split("x")],
-        "pads": [tuple(int(n) for n in pad.split("_"))
-                 for pad in window.get("pad", "x".join(["0_0"] * rank)).split("x")],
-    }  # fmt: skip
-    inner = found.module.computations[i.attributes["to_apply"].lstrip("%")].root.opcode
-    if inner == "maximum" and np.all(start.value == -np.inf):
-        return found.tracing.curved(
-            what, lambda v: windows(v, **how, fill=-np.inf, reduced=np.max), x
-        )
-    if inner != "add" or start.value.any():
-        found.tracing.refuse(what, f"windows reduced by {inner}")
-    return found.tracing.linear(
-        what, lambda v: windows(v[0], **how, fill=0.0, reduced=np.sum), (x,)
-    )
 
 
 def _added(sign: float) -> Callable[..., Traced]:
@@ -195,13 +95,13 @@ def _clipped(apply: Callable[[list[np.ndarray]], np.ndarray]) -> Callable[..., T
 def _reduced(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
     """A sum, or the largest number, along some axes, from 0 or minus infinity."""
     x, start = xs[:2]
-    axes = numbers_in(i.attributes["dimensions"])
+    over = numbers_in(i.attributes["dimensions"])
     inner = found.module.computations[i.attributes["to_apply"].lstrip("%")].root.opcode
     if inner == "maximum":
-        return found.tracing.curved(what, lambda v: v.max(axis=axes), x)
+        return found.tracing.curved(what, lambda v: v.max(axis=over), x)
     if inner != "add" or start.value.any() or len(xs) != 2:
         found.tracing.refuse(what, f"a reduction by {inner}")
-    return found.tracing.linear(what, lambda v: v[0].sum(axis=axes), (x,))
+    return found.tracing.linear(what, lambda v: v[0].sum(axis=over), (x,))
 
 
 def _dot(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
@@ -222,7 +122,7 @@ def _dot(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced
             )
             for x, b, f, o in zip(v, alike, free, over, strict=True)
         )
-        return (left @ np.swapaxes(right, -1, -2)).reshape(_axes(i))
+        return (left @ np.swapaxes(right, -1, -2)).reshape(axes(i))
 
     return found.tracing.linear(what, apply, xs)
 
@@ -236,7 +136,7 @@ def _precise(found: HloTrace, i: Instruction, what: str) -> None:
 def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
     """A convolution of images by constant weights, or the other way round; axes in any order."""
     window = dict(part.split("=") for part in i.attributes["window"].strip("{}").split())
-    plain = {*window} <= {"size", "stride", "pad", "rhs_reversal", "rhs_dilate"}
+    plain = {*window} <= {"size", "stride", "pad", "rhs_reversal", "rhs_dilate", "lhs_dilate"}
     constant = [x for x in xs if x.constant]
     if not plain or not constant or "batch_group_count" in i.attributes:
         found.tracing.refuse(what, f"a convolution with {i.attributes['window']}")
@@ -245,7 +145,9 @@ def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -
     strides = [int(n) for n in window.get("stride", "1x1").split("x")]
     pads = [[int(n) for n in p.split("_")] for p in window.get("pad", "0_0x0_0").split("x")]
     turned = [2 + k for k, n in enumerate(window.get("rhs_reversal", "0x0").split("x")) if n == "1"]
-    dilated = [int(n) for n in window.get("rhs_dilate", "1x1").split("x")]
+    dilated, between = (
+        [int(n) for n in window.get(f"{side}_dilate", "1x1").split("x")] for side in ("rhs", "lhs")
+    )
     inputs, _, rest = i.attributes["dim_labels"].partition("_")
     weights, _, outputs = rest.partition("->")
     entering, kernel = (
@@ -261,7 +163,9 @@ def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -
 
     def apply(v: Sequence[np.ndarray]) -> np.ndarray:
         weight = np.flip(spread(v[1].transpose(kernel), dilated), tuple(turned))
-        return convolved(v[0].transpose(entering), weight, **how).transpose(leaving)
+        return convolved(spread(v[0].transpose(entering), between), weight, **how).transpose(
+            leaving
+        )
 
     folded = (
         None if not xs[1].constant or turned else spread(xs[1].value.transpose(kernel), dilated)
@@ -281,14 +185,14 @@ RULES: dict[str, Callable[..., Traced]] = {
     "copy": _moved(lambda _, v: v),
     "convert": _moved(lambda _, v: v),
     "optimization-barrier": _moved(lambda _, v: v),
-    "reshape": _moved(lambda i, v: v.reshape(_axes(i))),
+    "reshape": _moved(lambda i, v: v.reshape(axes(i))),
     "transpose": _moved(lambda i, v: v.transpose(numbers_in(i.attributes["dimensions"]))),
     "broadcast": _moved(_broadcast),
     "slice": _moved(_sliced),
     "reverse": _moved(lambda i, v: np.flip(v, numbers_in(i.attributes["dimensions"]))),
-    "gather": _gathered,
-    "pad": _padded,
-    "reduce-window": _windowed,
+    "gather": gathered,
+    "pad": padded,
+    "reduce-window": windowed,
     "concatenate": _joined,
     "add": _added(1.0),
     "subtract": _added(-1.0),

@@ -43,7 +43,7 @@ def convolved(
 
 
 def spread(weight: Float64Array, dilations: Sequence[int]) -> Float64Array:
-    """Weights (O, I, kh, kw) with zeros between the places of their kernel: (down, across)."""
+    """Weights (O, I, kh, kw), or images, with zeros between their places: (down, across)."""
     (high, wide), (down, across) = weight.shape[2:], dilations
     found = np.zeros((*weight.shape[:2], (high - 1) * down + 1, (wide - 1) * across + 1))
     found[:, :, ::down, ::across] = weight

@@ -22,7 +22,7 @@ def numbers(xs: list[Traced], which: int, options: Options, name: str) -> list[i
     return None if given is None else [int(n) for n in given]
 
 
-def copy_of(apply: Callable[[Float64Array, list[Traced], Options], Float64Array]) -> Callable[..., Traced]:  # fmt: skip
+def _copy_of(apply: Callable[..., Float64Array]) -> Callable[..., Traced]:
     """The rule of an operator that only moves numbers of the first tensor."""
 
     def rule(t: Tracing, _: str, xs: list[Traced], options: Options) -> Traced:
@@ -143,14 +143,14 @@ def _shape(t: Tracing, _: str, xs: list[Traced], options: Options) -> Traced:
 
 
 ARRANGING: dict[str, Callable[..., Traced | list[Traced]]] = {
-    "Reshape": copy_of(_reshaped),
-    "Flatten": copy_of(_flattened),
-    "Squeeze": copy_of(_squeezed),
-    "Unsqueeze": copy_of(_unsqueezed),
-    "Transpose": copy_of(_transposed),
-    "Slice": copy_of(_sliced),
-    "Gather": copy_of(_gathered),
-    "Expand": copy_of(_expanded),
+    "Reshape": _copy_of(_reshaped),
+    "Flatten": _copy_of(_flattened),
+    "Squeeze": _copy_of(_squeezed),
+    "Unsqueeze": _copy_of(_unsqueezed),
+    "Transpose": _copy_of(_transposed),
+    "Slice": _copy_of(_sliced),
+    "Gather": _copy_of(_gathered),
+    "Expand": _copy_of(_expanded),
     "Pad": _padded,
     "Concat": _side_by_side,
     "Shape": _shape,
