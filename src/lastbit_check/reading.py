@@ -11,6 +11,7 @@ from lastbit_check.files.operators import Elements, legal
 from lastbit_check.network import Network, Node, Sum
 from lastbit_check.onnxfile import OnnxGraph, Tensor
 from lastbit_check.operators import FORMS, RULES
+from lastbit_check.operators.linear import of_terms
 from lastbit_check.operators.reading import Reader
 from lastbit_check.operators.seen import Seen, image_shape, of_node
 from lastbit_check.verdict import at, reading, require
@@ -62,6 +63,7 @@ def _distinct(reader: Reader) -> list[Node]:
 def joined(nodes: list[Node], reads: Mapping[str, Sequence[str]], last: str) -> list[Node]:
     """Sums join the sum that adds a copy of them, if nothing else reads them (docs/bound.md, 2).
 
+    A total of totals has the terms of these, whoever else reads them.
     Who reads a sum is said by the file: ``reads`` has what the operator of each node does. What
     multiplies an Add by a constant, say, has its terms, but does not read them.
     """
@@ -78,7 +80,7 @@ def joined(nodes: list[Node], reads: Mapping[str, Sequence[str]], last: str) -> 
                 for factor in part.factors:
                     inner = inner.scaled(factor)
             else:
-                inner = Sum((part,))
+                inner = Sum((of_terms(part, node, found[part.source]),))
             joined_sum = joined_sum.plus(inner)
         inputs = tuple(part.source for part in joined_sum.parts)
         found[node.name] = replace(node, sum=joined_sum, inputs=inputs)

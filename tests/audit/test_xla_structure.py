@@ -121,8 +121,8 @@ MUTANTS: dict[str, tuple[Mutate, str]] = {
         first("add(copy.13, param_1.24)", "subtract(copy.13, param_1.24)"),
         "something of|sum of",
     ),
-    "a padding by ones": (
-        first("size=3x3 pad=1_1x1_1", "size=3x3 pad=1_1x1_1 lhs_dilate=2x2"),
+    "a window that is not known": (
+        first("size=3x3 pad=1_1x1_1", "size=3x3 pad=1_1x1_1 batch_dilate=2x2"),
         "a convolution with",
     ),
 }

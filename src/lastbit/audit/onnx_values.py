@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from lastbit.audit.structure.kernels import without_blocks
+from lastbit.audit.structure.layouts import places
 from lastbit.audit.structure.onnx_graph import OnnxTrace
 from lastbit.graph import ByteArray, Network
 from lastbit.runtimes.onnx_runtime import CPU, Level, Providers, session_of
@@ -72,6 +73,7 @@ class Shown:
         node: its name.
         tensor: the tensor's.
         shape: of the node, (C, H, W).
+        places: where in the tensor, (N, ...), each unit of the node stands (units,).
         block: so many channels lie side by side; 0 where they do not.
         scale: what the tensor has to be multiplied by, because factors were moved from it; (C,) or
             empty.
@@ -80,13 +82,14 @@ class Shown:
     node: str
     tensor: str
     shape: tuple[int, int, int]
+    places: NDArray[np.intp]
     block: int
     scale: tuple[float, ...]
 
     def value(self, x: NDArray[np.floating]) -> NDArray[np.floating]:
         """The node's value (N, C, H, W), without channels that only fill a block."""
         x = without_blocks(x, self.block) if self.block else x
-        x = x.reshape(len(x), -1, *self.shape[1:])[:, : self.shape[0]]
+        x = x.reshape(len(x), -1)[:, self.places].reshape(-1, *self.shape)
         return x * np.array(self.scale)[None, :, None, None] if self.scale else x
 
 
@@ -101,8 +104,8 @@ class Fused:
 def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
     """Make all tensors that are nodes outputs of an optimised model.
 
-    Of several that are one node, but for factors that are still to come, the last of these; and
-    the output, whatever was made of it.
+    A tensor that has not all of a node's units is left out. Of several that are one node, but for
+    factors that are still to come, the last of these; and the output, whatever was made of it.
     """
     expected = trace.tracing.expected
     shown, least = dict[str, Shown](), dict[str, int]()
@@ -111,13 +114,19 @@ def fused_model(optimised: onnx.ModelProto, trace: OnnxTrace) -> Fused:
         node = expected.network.by_name.get(found.node) if found is not None else None
         if found is None or node is None or found.missing >= least.get(node.name, MANY):
             continue
+        standing = places(found.value, expected.of(node.name, found.missing).value)
+        if standing is None:
+            continue
         missing = expected.options.get(node.name, [()])[found.missing]
         scale = product(missing, node.shape[0]).astype(np.float64).tolist() if missing else ()
         block = trace.block if name in trace.blocked else 0
-        shown[node.name] = Shown(node.name, name, node.shape, block, tuple(scale))
+        shown[node.name] = Shown(node.name, name, node.shape, standing, block, tuple(scale))
         least[node.name] = found.missing
     last = expected.network.nodes[-1]
-    shown.setdefault(last.name, Shown(last.name, optimised.graph.output[0].name, last.shape, 0, ()))
+    made = Shown(
+        last.name, optimised.graph.output[0].name, last.shape, np.arange(last.shape[0]), 0, ()
+    )
+    shown.setdefault(last.name, made)
     proto = onnx.ModelProto()
     proto.CopyFrom(optimised)
     _shown(proto, [one.tensor for one in shown.values()])

@@ -21,7 +21,7 @@ from lastbit_check.files.operators import (
     text,
     whole,
 )
-from lastbit_check.network import F32, Constant, Factor, Part, Shape, Sum
+from lastbit_check.network import F32, Constant, Factor, Node, Part, Shape, Sum, Units, View
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import divided_by, multiplied_by
 from lastbit_check.operators.reading import Reader, Rule, summed
@@ -146,6 +146,32 @@ def whole_image(x: Seen) -> Part:
     """Every number of (C, H, W), channel by channel."""
     weight = np.ones((x.sizes[0], 1, *x.sizes[1:]), np.float32)
     return Part(x.node.name, weight, groups=x.sizes[0], view=x.view(shape_of(x.sizes)))
+
+
+def of_terms(part: Part, outer: Node, inner: Node) -> Part:
+    """A total of totals as one of their terms: a runtime may make one reduction of two."""
+    inside = inner.sum.parts if inner.sum is not None and not inner.sum.constants else ()
+    if len(inside) != 1 or inside[0].factors:
+        return part
+    (within,) = inside
+    if not (_total(part, outer) and _total(within, inner)):
+        return part
+    terms = _order(within).reshape(within.groups, -1)[_order(part)]
+    weight = np.ones((part.groups, 1, terms.size // part.groups, 1), np.float32)
+    view = View((part.groups, *weight.shape[2:]), terms.ravel())
+    return part._replace(source=within.source, weight=weight, moved=within.moved, view=view)
+
+
+def _total(part: Part, node: Node) -> bool:
+    """Whether each number of a node is the plain sum of a channel, as that is seen."""
+    ones = part.weight.shape[:2] == (part.groups, 1) and bool(np.all(part.weight == 1))
+    whole = node.shape == (part.groups, 1, 1) and part.strides == (1, 1) and not any(part.pads)
+    return ones and whole and not part.copies
+
+
+def _order(part: Part) -> Units:
+    order = None if part.view is None else part.view.order
+    return np.arange(part.weight.size) if order is None else order
 
 
 def _reduced(reader: Reader, o: Operator, x: Seen) -> set[int]:

@@ -15,7 +15,7 @@ from lastbit.audit.reference import FUNCTIONS, FunctionName, reference
 from lastbit.audit.sums import TINY, Float64Array, Known
 from lastbit.graph import ByteArray
 from lastbit_check.derive.frame import Frame
-from lastbit_check.network import Exact, Factor, Network, Node, made_of, product
+from lastbit_check.network import Exact, Factor, Network, Node, Part, made_of, product
 
 INSIDE: dict[str, FunctionName] = {"silu": "sigmoid", "hardswish": "hardsigmoid"}
 """The curve that a product with what it reads makes another one of."""
@@ -73,9 +73,16 @@ class Expected:
                 node = self.network.by_name.get(name)
                 if node is not None and node.op == "sum" and len(found) < MOST_SETS:
                     read = {self.same.get(source, source) for source in node.inputs}
-                    new = some - {name} | read
-                    found += [new] * (new not in found)
+                    for new in (some - {name} | read, some | read):
+                        found += [new] * (new not in found)
         return found
+
+    def read_by(self, name: str) -> frozenset[str]:
+        """The nodes whose last factors may be applied in a node: those that it reads, if any."""
+        node = self.network.by_name.get(name)
+        if node is None or node.op not in ("sum", "gate"):
+            return frozenset()
+        return frozenset(self.same.get(source, source) for source in node.inputs)
 
     def of(self, name: str, missing: int) -> Want:
         """A node, or what is left of it without some factors."""
@@ -173,8 +180,10 @@ def _options(network: Network, node: Node) -> list[tuple[Factor, ...]]:
 def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) -> None:
     """Note of what a tensor may be the node."""
     linear = node.op == "sum"
-    for atoms in itertools.product(*(_names(found, name) for name in read)):
-        found.readable.setdefault((frozenset(atoms), linear), []).append(node.name)
+    for chosen in itertools.product(*(_names(found, name) for name in dict.fromkeys(read))):
+        atoms = frozenset[str]().union(*chosen)
+        listed = found.readable.setdefault((atoms, linear), [])
+        listed += [node.name] * (node.name not in listed)
     if node.op not in INSIDE:
         return
     function = INSIDE[node.op]
@@ -190,19 +199,58 @@ def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) 
     found.readable.setdefault((frozenset((*read, inside)), False), []).append(node.name)
 
 
-def _names(found: Expected, name: str) -> list[str]:
-    """What a node may stand for: itself, or what it is only a multiple of.
+def _names(found: Expected, name: str) -> list[frozenset[str]]:
+    """What a node may stand for: itself, or what it is only copies of, or multiples of copies.
 
-    Constants that cancel are folded to 0, which nobody adds.
+    Copies of copies are copies, but a factor is not applied beyond them. Constants that cancel are
+    folded to 0, which nobody adds.
     """
-    node, listed = found.network.by_name[name], [name]
-    while node.sum is not None and len(node.sum.parts) == 1 and not _adds(node):
-        (part,) = node.sum.parts
-        if not part.copies or len(part.factors) > len(node.trailing):
-            break
-        listed.append(part.source)
-        node = found.network.by_name[part.source]
+    listed, first = [frozenset({name})], True
+    for some in listed:
+        for one in some:
+            made = _copied(found.network.by_name[one], scaled=first)
+            for sources in _subsets(made or set()):
+                new = some - {one} | {found.same.get(source, source) for source in sources}
+                listed += [new] * (new not in listed and len(listed) < MOST_SETS)
+        first = False
     return listed
+
+
+def _subsets(sources: set[str]) -> Iterator[tuple[str, ...]]:
+    """All of them, and fewer: not all that is put side by side need be read."""
+    for count in range(len(sources), 0, -1):
+        yield from itertools.combinations(sorted(sources), count)
+
+
+def _copied(node: Node, *, scaled: bool) -> set[str] | None:
+    """The nodes of which one is only copies; if it may be ``scaled``, multiples of copies."""
+    if node.sum is None or _adds(node):
+        return None
+    most = len(node.trailing) if scaled else 0
+    parts = node.sum.parts
+    alike = all(_bare(part) and _counted(part) <= most for part in parts)
+    return {part.source for part in parts} if alike and _apart(node) else None
+
+
+def _bare(part: Part) -> bool:
+    """Whether it is copies: of a mean over one number, too."""
+    ones = part.weight.size == part.groups == len(part.weight) and np.all(part.weight == 1)
+    return part.copies or bool(ones)
+
+
+def _counted(part: Part) -> int:
+    """How many factors are not 1."""
+    return sum(bool(np.any(factor.value != 1)) for factor in part.factors)
+
+
+def _apart(node: Node) -> bool:
+    """Whether every number of a sum of copies is one copy, and no sum of several."""
+    assert node.sum is not None
+    places = [part.view.order for part in node.sum.parts if part.view is not None]
+    if len(node.sum.parts) == 1:
+        return True
+    there = [order >= 0 for order in places if order is not None]
+    return len(there) == len(node.sum.parts) and bool(np.all(np.sum(there, axis=0) <= 1))
 
 
 def _adds(node: Node) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lastbit.audit.structure.hlo_rules import RULES, unknown
+from lastbit.audit.structure.hlo_arranging import unknown
+from lastbit.audit.structure.hlo_rules import RULES
 from lastbit.audit.structure.hlo_text import Computation, Instruction, Module
 from lastbit.audit.structure.hlo_trace import HloTrace, Occurrence
 from lastbit.audit.structure.tracing import Traced, Tracing

@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from lastbit.audit.structure.hlo_arranging import axes, gathered, padded, unknown, windowed
 from lastbit.audit.structure.hlo_text import Instruction, numbers_in
 from lastbit.audit.structure.hlo_trace import HloTrace
-from lastbit.audit.structure.kernels import convolved
+from lastbit.audit.structure.kernels import convolved, spread
 from lastbit.audit.structure.tracing import Traced
 from lastbit.operators import Sigmoid, float64_of
-
-
-def unknown(i: Instruction) -> Traced:
-    """What nothing is known of."""
-    nothing = np.full(_axes(i) if i.shape else (), np.nan)
-    return Traced(nothing, nothing, frozenset({"?"}), curve=True)
 
 
 def _moved(apply: Callable[[Instruction, np.ndarray], np.ndarray]) -> Callable[..., Traced]:
@@ -27,11 +22,6 @@ def _moved(apply: Callable[[Instruction, np.ndarray], np.ndarray]) -> Callable[.
         return found.tracing.copied("", lambda v: apply(i, v), xs[0])
 
     return rule
-
-
-def _axes(i: Instruction) -> tuple[int, ...]:
-    assert i.shape is not None
-    return i.shape.axes
 
 
 def _bitcast(found: HloTrace, i: Instruction, _: str, xs: list[Traced]) -> Traced:
@@ -50,25 +40,15 @@ def _bitcast(found: HloTrace, i: Instruction, _: str, xs: list[Traced]) -> Trace
 
 def _broadcast(i: Instruction, v: np.ndarray) -> np.ndarray:
     kept = numbers_in(i.attributes.get("dimensions", ""))
-    shape = [1] * len(_axes(i))
+    shape = [1] * len(axes(i))
     for k, axis in enumerate(kept):
         shape[axis] = v.shape[k]
-    return np.broadcast_to(v.reshape(shape), _axes(i))
+    return np.broadcast_to(v.reshape(shape), axes(i))
 
 
 def _sliced(i: Instruction, v: np.ndarray) -> np.ndarray:
     parts = re.findall(r"\[(\d+):(\d+)(?::(\d+))?\]", i.attributes["slice"])
     return v[tuple(slice(int(a), int(b), int(c or 1)) for a, b, c in parts)]
-
-
-def _padded(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
-    x, filler = xs
-    if not filler.constant or filler.value.any():
-        found.tracing.refuse(what, "a padding by other numbers than 0")
-    pads = [[int(n) for n in part.split("_")] for part in i.attributes["padding"].split("x")]
-    if any(min(pad[:2]) < 0 or sum(pad[2:]) for pad in pads):
-        found.tracing.refuse(what, f"the padding {i.attributes['padding']}")
-    return found.tracing.copied("", lambda v: np.pad(v, [tuple(pad[:2]) for pad in pads]), x)
 
 
 def _added(sign: float) -> Callable[..., Traced]:
@@ -148,24 +128,36 @@ def _multiple(x: np.ndarray, of: np.ndarray) -> bool:
 def _reduced(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
     """A sum, or the largest number, along some axes, from 0 or minus infinity."""
     x, start = xs[:2]
-    axes = numbers_in(i.attributes["dimensions"])
+    over = numbers_in(i.attributes["dimensions"])
     inner = found.module.computations[i.attributes["to_apply"].lstrip("%")].root.opcode
     if inner == "maximum":
-        return found.tracing.curved(what, lambda v: v.max(axis=axes), x)
+        return found.tracing.curved(what, lambda v: v.max(axis=over), x)
     if inner != "add" or start.value.any() or len(xs) != 2:
         found.tracing.refuse(what, f"a reduction by {inner}")
-    return found.tracing.linear(what, lambda v: v[0].sum(axis=axes), (x,))
+    return found.tracing.linear(what, lambda v: v[0].sum(axis=over), (x,))
 
 
 def _dot(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
     """A product of matrices, one of them constant."""
     if not any(x.constant for x in xs):
         found.tracing.refuse(what, "a product of two values' matrices")
-    left, right = (numbers_in(i.attributes[f"{side}_contracting_dims"]) for side in ("lhs", "rhs"))
-    if any(i.attributes.get(f"{side}_batch_dims", "{}") != "{}" for side in ("lhs", "rhs")):
-        found.tracing.refuse(what, "a product of matrices in batches")
+    over = [numbers_in(i.attributes[f"{side}_contracting_dims"]) for side in ("lhs", "rhs")]
+    alike = [numbers_in(i.attributes.get(f"{side}_batch_dims", "{}")) for side in ("lhs", "rhs")]
     _precise(found, i, what)
-    return found.tracing.linear(what, lambda v: np.tensordot(v[0], v[1], (left, right)), xs)
+    ranks = [x.value.ndim for x in xs]
+    free = [[k for k in range(rank) if k not in (*o, *b)]
+            for rank, o, b in zip(ranks, over, alike, strict=True)]  # fmt: skip
+
+    def apply(v: Sequence[np.ndarray]) -> np.ndarray:
+        left, right = (
+            x.transpose((*b, *f, *o)).reshape(
+                [x.shape[k] for k in b] + [-1, int(np.prod([x.shape[k] for k in o]))]
+            )
+            for x, b, f, o in zip(v, alike, free, over, strict=True)
+        )
+        return (left @ np.swapaxes(right, -1, -2)).reshape(axes(i))
+
+    return found.tracing.linear(what, apply, xs)
 
 
 def _precise(found: HloTrace, i: Instruction, what: str) -> None:
@@ -177,7 +169,7 @@ def _precise(found: HloTrace, i: Instruction, what: str) -> None:
 def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
     """A convolution of images by constant weights, or the other way round; axes in any order."""
     window = dict(part.split("=") for part in i.attributes["window"].strip("{}").split())
-    plain = {*window} <= {"size", "stride", "pad", "rhs_reversal"}
+    plain = {*window} <= {"size", "stride", "pad", "rhs_reversal", "rhs_dilate", "lhs_dilate"}
     constant = [x for x in xs if x.constant]
     if not plain or not constant or "batch_group_count" in i.attributes:
         found.tracing.refuse(what, f"a convolution with {i.attributes['window']}")
@@ -186,6 +178,9 @@ def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -
     strides = [int(n) for n in window.get("stride", "1x1").split("x")]
     pads = [[int(n) for n in p.split("_")] for p in window.get("pad", "0_0x0_0").split("x")]
     turned = [2 + k for k, n in enumerate(window.get("rhs_reversal", "0x0").split("x")) if n == "1"]
+    dilated, between = (
+        [int(n) for n in window.get(f"{side}_dilate", "1x1").split("x")] for side in ("rhs", "lhs")
+    )
     inputs, _, rest = i.attributes["dim_labels"].partition("_")
     weights, _, outputs = rest.partition("->")
     entering, kernel = (
@@ -200,10 +195,14 @@ def _convolution(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -
     }
 
     def apply(v: Sequence[np.ndarray]) -> np.ndarray:
-        weight = np.flip(v[1].transpose(kernel), tuple(turned))
-        return convolved(v[0].transpose(entering), weight, **how).transpose(leaving)
+        weight = np.flip(spread(v[1].transpose(kernel), dilated), tuple(turned))
+        return convolved(spread(v[0].transpose(entering), between), weight, **how).transpose(
+            leaving
+        )
 
-    folded = None if not xs[1].constant or turned else xs[1].value.transpose(kernel)
+    folded = (
+        None if not xs[1].constant or turned else spread(xs[1].value.transpose(kernel), dilated)
+    )
     return found.tracing.linear(what, apply, xs, weights=folded)
 
 
@@ -211,8 +210,7 @@ def _joined(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Tra
     axis = numbers_in(i.attributes["dimensions"])[0]
     if all(x.constant for x in xs):
         return found.tracing.constant(np.concatenate([x.value for x in xs], axis))
-    found.tracing.refuse(what, "several values side by side")
-    return xs[0]
+    return found.tracing.beside(what, xs, axis)
 
 
 COMPARED = {"GE": np.greater_equal, "GT": np.greater, "LE": np.less_equal, "LT": np.less}
@@ -221,11 +219,14 @@ RULES: dict[str, Callable[..., Traced]] = {
     "copy": _moved(lambda _, v: v),
     "convert": _moved(lambda _, v: v),
     "optimization-barrier": _moved(lambda _, v: v),
-    "reshape": _moved(lambda i, v: v.reshape(_axes(i))),
+    "reshape": _moved(lambda i, v: v.reshape(axes(i))),
     "transpose": _moved(lambda i, v: v.transpose(numbers_in(i.attributes["dimensions"]))),
     "broadcast": _moved(_broadcast),
     "slice": _moved(_sliced),
-    "pad": _padded,
+    "reverse": _moved(lambda i, v: np.flip(v, numbers_in(i.attributes["dimensions"]))),
+    "gather": gathered,
+    "pad": padded,
+    "reduce-window": windowed,
     "concatenate": _joined,
     "add": _added(1.0),
     "subtract": _added(-1.0),

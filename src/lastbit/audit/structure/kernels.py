@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lastbit.audit.sums import Float64Array
 
@@ -39,6 +40,26 @@ def convolved(
             part = part.reshape(len(x), groups, ins, rows * columns)
             grouped += tap * part if ins == 1 else tap @ part
     return found
+
+
+def spread(weight: Float64Array, dilations: Sequence[int]) -> Float64Array:
+    """Weights (O, I, kh, kw), or images, with zeros between their places: (down, across)."""
+    (high, wide), (down, across) = weight.shape[2:], dilations
+    found = np.zeros((*weight.shape[:2], (high - 1) * down + 1, (wide - 1) * across + 1))
+    found[:, :, ::down, ::across] = weight
+    return found
+
+
+def windows(
+    x: Float64Array, sizes: Sequence[int], strides: Sequence[int],
+    pads: Sequence[tuple[int, int]], fill: float,
+    reduced: Callable[..., Float64Array],
+) -> Float64Array:  # fmt: skip
+    """What a reduction makes of every window of (...), one size, stride, pair of pads an axis."""
+    filled = np.pad(x, pads, constant_values=fill)
+    seen: NDArray[np.float64] = np.lib.stride_tricks.sliding_window_view(filled, tuple(sizes))
+    seen = seen[tuple(slice(None, None, step) for step in strides)]
+    return reduced(seen, axis=tuple(range(x.ndim, 2 * x.ndim)))
 
 
 def softmax(z: Float64Array, axis: int) -> Float64Array:

@@ -14,7 +14,9 @@ from lastbit.audit.structure.kernels import (
     convolved,
     filter_without_blocks,
     softmax,
+    spread,
 )
+from lastbit.audit.structure.onnx_arranging import ARRANGING, POOLING, numbers
 from lastbit.audit.structure.onnx_curves import CURVE_RULES, CURVED, NONE, activated
 from lastbit.audit.structure.tracing import Traced, Tracing
 from lastbit.runtimes.onnx_runtime import session_of
@@ -22,7 +24,7 @@ from lastbit.runtimes.onnx_runtime import session_of
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
 COPIES = ("Cast", "Identity", "Dropout", "ReorderInput", "ReorderOutput")
-ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum", "LeakyRelu", "Clip")
+BY_PLACE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum", "LeakyRelu", "Clip", "Concat")
 
 
 @dataclass
@@ -52,7 +54,10 @@ def traced_onnx(model: ModelProto, tracing: Tracing) -> OnnxTrace:
         found.tensors[tensor.name] = tracing.constant(numpy_helper.to_array(tensor))
     for value in model.graph.input:
         if value.name not in found.tensors:
-            found.tensors[value.name] = tracing.image()
+            sizes = [d.dim_value for d in value.type.tensor_type.shape.dim][1:]
+            found.tensors[value.name] = tracing.copied(
+                "", lambda v, sizes=sizes: v.reshape(-1, *sizes), tracing.image()
+            )
     for node in model.graph.node:
         _operation(found, node)
     output = model.graph.output[0].name
@@ -77,15 +82,18 @@ def _operation(found: OnnxTrace, node: NodeProto) -> None:
         options["bounds"] = [
             float(found.tensors[name].value.ravel()[0]) if name else other for name, other in named
         ]
+    if node.op_type == "Split":
+        options["outputs"] = len(node.output)
     blocked = any(name in found.blocked for name in node.input)
     if (node.domain == NCHWC and node.op_type != "ReorderOutput") or (
-        blocked and (node.op_type in ELEMENTWISE or node.op_type in CURVED)
+        blocked and (node.op_type in BY_PLACE or node.op_type in CURVED)
     ):
         found.blocked.add(node.output[0])
     elif blocked and node.op_type != "ReorderOutput":
         found.tracing.refuse(what, "it reads numbers in blocks of channels")
-    for made in activated(found.tracing, what, rule(found.tracing, what, xs, options), options):
-        found.tensors[node.output[0]] = made
+    made = rule(found.tracing, what, xs, options)
+    made = made if isinstance(made, list) else activated(found.tracing, what, made, options)
+    found.tensors.update(zip(node.output, made, strict=False))
 
 
 def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -93,20 +101,11 @@ def _copy(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> T
     if options.get("to", TensorProto.FLOAT) != TensorProto.FLOAT:
         t.refuse(what, "a change to another type than float32")
     channels = options.get("channels", 0)
-    return t.copied("", lambda v: v[:, :channels], xs[0]) if channels else xs[0]
-
-
-def _reshaped(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
-    """Between (N, C, 1, 1) and (N, C)."""
-    if xs[0].value[0].size != xs[0].value.shape[1]:
-        t.refuse(what, "a reshape other than between (N, C, 1, 1) and (N, C)")
-    spread = what.startswith("Unsqueeze") or (what.startswith("Reshape") and xs[1].value.size == 4)
-    places = (1, 1) if spread else ()
-    return t.copied("", lambda v: v.reshape(len(v), -1, *places), xs[0])
-
-
-def _transposed(t: Tracing, _: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-    return t.copied("", lambda v: v.transpose(options["perm"]), xs[0])
+    last = options.get("channels_last", 0)
+    order = (0, 2, 3, 1) if last else (0, 1, 2, 3)
+    if not channels:
+        return xs[0]
+    return t.copied("", lambda v: v[:, :channels].transpose(order), xs[0])
 
 
 def _added(sign: float) -> Callable[..., Traced]:
@@ -115,6 +114,10 @@ def _added(sign: float) -> Callable[..., Traced]:
         return t.linear(what, lambda v: v[0] + sign * v[1], (x, y), sizes=lambda v: v[0] + v[1])
 
     return rule
+
+
+def _negated(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    return t.linear(what, lambda v: -v[0], xs, sizes=lambda v: v[0])
 
 
 def _times(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
@@ -134,9 +137,9 @@ def _convolution(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any
         weight = weight[:, : x.value.shape[1]] if options.get("group", 1) == 1 else weight
     how = {"strides": options.get("strides", (1, 1)), "pads": options.get("pads", (0,) * 4),
            "groups": options.get("group", 1)}  # fmt: skip
-    plain = options.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-    if not plain or {*options.get("dilations", [1])} != {1}:
-        t.refuse(what, "dilations, or pads that are chosen")
+    weight = spread(weight, options.get("dilations", (1, 1)))
+    if options.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        t.refuse(what, "pads that are chosen")
 
     def summed(x: Any, weight: Any, rest: list[Any]) -> Any:
         missing = how["groups"] * weight.shape[1] - x.shape[1]  # of a block that is filled up
@@ -158,37 +161,50 @@ def _convolution(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any
 
 
 def _dense(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-    """Gemm and MatMul, with the factors alpha and beta."""
+    """Gemm, MatMul and FusedMatMul: products with the last axis, or with the one before it."""
     x, w, *rest = xs
-    if not w.constant or options.get("transA", 0) or x.value.ndim != 2:
-        t.refuse(what, "a product of matrices other than by constant weights on the right")
-    weight = (w.value if options.get("transB", 0) else w.value.T) * options.get("alpha", 1.0)
-    beta = options.get("beta", 1.0)
+    batched = options.get("transBatchA", 0) or options.get("transBatchB", 0)
+    if x.constant == w.constant or batched:
+        t.refuse(what, "a product of two values' matrices")
+    turns = [options.get(f"trans{side}", 0) for side in "AB"]
+    alpha, beta = options.get("alpha", 1.0), options.get("beta", 1.0)
 
-    def summed(weight: Any, values: Any) -> Any:
-        return sum((beta * term for term in values[1:]), values[0] @ weight.T)
+    def summed(values: Any, alpha: float) -> Any:
+        sides = [np.swapaxes(v, -1, -2) if turned else v
+                 for v, turned in zip(values[:2], turns, strict=True)]  # fmt: skip
+        return sum((beta * term for term in values[2:]), alpha * (sides[0] @ sides[1]))
 
+    right = w.value.T if turns[1] == 0 else w.value
     return t.linear(
-        what, lambda v: summed(weight, v), (x, *rest),
-        sizes=lambda v: summed(np.abs(weight), v), weights=weight[:, :, None, None],
+        what, lambda v: summed(v, alpha), (x, w, *rest), sizes=lambda v: summed(v, abs(alpha)),
+        weights=alpha * right[:, :, None, None] if w.constant and w.value.ndim == 2 else None,
     )  # fmt: skip
 
 
 def _batch_norm(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
     x, *rest = xs
-    gamma, beta, mean, var = (v.value[:, None, None] for v in rest)
+    places = (1,) * (x.value.ndim - 2)
+    gamma, beta, mean, var = (v.value.reshape(-1, *places) for v in rest)
     factor = gamma / np.sqrt(var + options.get("epsilon", 1e-5))
     size = np.abs(beta) + np.abs(mean * factor)
     return t.linear(what, lambda v: (v[0] - mean) * factor + beta, (x,),
                     sizes=lambda v: v[0] * np.abs(factor) + size)  # fmt: skip
 
 
+def _over(xs: list[Traced], options: dict[str, Any]) -> tuple[tuple[int, ...], bool]:
+    """Over which axes, and whether they are kept."""
+    axes = numbers(xs, 1, options, "axes") or [*range(2, xs[0].value.ndim)]
+    return tuple(axes), bool(options.get("keepdims", 1))
+
+
 def _mean(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
-    x, axes = xs[0], options.get("axes") or ([*xs[1].value] if len(xs) > 1 else [2, 3])
-    if sorted(int(k) % 4 for k in axes) != [2, 3]:
-        t.refuse(what, f"a mean over {axes}")
-    keep = bool(options.get("keepdims", 1))
-    return t.linear(what, lambda v: v[0].mean(axis=(2, 3), keepdims=keep), (x,))
+    axes, keep = _over(xs, options)
+    return t.linear(what, lambda v: v[0].mean(axis=axes, keepdims=keep), xs[:1])
+
+
+def _total(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    axes, keep = _over(xs, options)
+    return t.linear(what, lambda v: v[0].sum(axis=axes, keepdims=keep), xs[:1])
 
 
 def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
@@ -203,14 +219,15 @@ def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -
     return t.curved(what, lambda z: softmax(z, options.get("axis", -1)), xs[0])
 
 
-RULES: dict[tuple[str, str], Callable[..., Traced]] = {
+RULES: dict[tuple[str, str], Callable[..., Traced | list[Traced]]] = {
     **{("", name): _copy for name in ("Cast", "Identity", "Dropout")},
     **{(NCHWC, name): _copy for name in ("ReorderInput", "ReorderOutput")},
-    **{("", name): _reshaped for name in ("Flatten", "Reshape", "Squeeze", "Unsqueeze")},
-    ("", "Transpose"): _transposed,
+    **{("", name): rule for name, rule in {**ARRANGING, **POOLING}.items()},
+    **{(NCHWC, name): rule for name, rule in POOLING.items()},
     ("", "Add"): _added(1.0),
     ("", "Sub"): _added(-1.0),
     ("", "Sum"): _added(1.0),
+    ("", "Neg"): _negated,
     ("", "Mul"): _times,
     ("", "Div"): _divided,
     ("", "Conv"): _convolution,
@@ -224,6 +241,7 @@ RULES: dict[tuple[str, str], Callable[..., Traced]] = {
     ("", "GlobalAveragePool"): _mean,
     (NCHWC, "GlobalAveragePool"): _mean,
     ("", "ReduceMean"): _mean,
+    ("", "ReduceSum"): _total,
     **{("", name): rule for name, rule in CURVE_RULES.items()},
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,

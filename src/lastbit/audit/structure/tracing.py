@@ -9,14 +9,13 @@ that node, and is replaced by the exact one; likewise for curves and products. A
 last may be missing, because it was moved into what reads the node.
 
 So partial sums may come in any order and any grouping (`sum`), but a product, an exponential or a
-softmax has to read nodes. Values are compared on random images, in any order of axes: that two
-different functions agree there is not proved impossible, only as unlikely as two images alike.
+softmax has to read nodes. What only copies numbers of a node is that node (layouts.py). Values are
+compared on random images, in any places: that two different functions agree there is not proved
+impossible, only as unlikely as two images alike.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,10 +25,8 @@ from numpy.typing import NDArray
 
 from lastbit.audit.structure.expected import Expected, Want
 from lastbit.audit.structure.folded import wrongly_folded
+from lastbit.audit.structure.layouts import anywhere, in_place
 from lastbit.audit.sums import Float64Array
-
-MORE = 1 + 2.0**-10
-"""By so much more than a sum's own terms may those of its rewritten form be."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Traced:
         missing: how many of that node's last factors were moved from it.
         curve: whether it is inside of a curve (an exponential, say), and not linear in its atoms.
         made: the operations that made it of its atoms, as text.
-        lacking: whether some atom of it lacked a factor that was moved from it.
+        lacking: the atoms of it that lacked a factor, which was moved from them.
         weights: those of convolutions that made it, (O, I / groups, kh, kw), as they were folded.
         multiple: the node that it is but for constants that multiply it, "" if none.
     """
@@ -56,7 +53,7 @@ class Traced:
     missing: int = 0
     curve: bool = False
     made: str = ""
-    lacking: bool = False
+    lacking: frozenset[str] = frozenset()
     weights: tuple[Float64Array, ...] = ()
     multiple: str = ""
 
@@ -133,6 +130,15 @@ class Tracing:
         value, size = apply(x.value), apply(x.size)
         return replace(x, value=value, size=size, made=f"{what}({x.made})" if what else x.made)
 
+    def beside(self, what: str, xs: Sequence[Traced], axis: int) -> Traced:
+        """Several tensors side by side: copies, of one node perhaps."""
+        value, size = (np.concatenate(v, axis) for v in ([x.value for x in xs],
+                                                         [x.size for x in xs]))  # fmt: skip
+        nodes = {(x.node, x.missing) for x in xs}
+        if len(nodes) == 1 and xs[0].node:
+            return replace(xs[0], value=value, size=size)
+        return self._joined(what, value, size, xs)
+
     def times(self, what: str, x: Traced, y: Traced) -> Traced:
         """The product of two tensors that broadcast to each other."""
         value, size = x.value * y.value, x.size * y.size
@@ -165,7 +171,8 @@ class Tracing:
             return Traced(value, np.abs(value), made=f"{what}({x.made})")
         if len(x.atoms) != 1:
             self.refuse(what, f"a curve of {_named(x)}")
-        found = Traced(value, np.abs(value), x.atoms, curve=True, made=f"{what}({x.made})")
+        found = Traced(value, np.abs(value), x.atoms, curve=True, made=f"{what}({x.made})",
+                       lacking=_lacking(x))  # fmt: skip
         return self._settled(what, found)
 
     def refuse(self, what: str, why: str) -> None:
@@ -178,7 +185,7 @@ class Tracing:
         name, logits = network.nodes[-1].name, network.logits
         found = None
         if last.curve and last.atoms == {self.expected.same.get(logits, logits)}:
-            found = self._matched(last, name, 0, self.expected.of(name, 0))
+            found = self._matched(last, name, 0, self.expected.of(name, 0), scattered=False)
         if found is None:
             self.refuse(what, f"it is not {name}, but {_named(last)}")
             return last
@@ -196,7 +203,7 @@ class Tracing:
         if curve and len(atoms) > 1:
             self.refuse(what, f"a sum or product with the inside of a curve: {', '.join(atoms)}")
         weights = tuple(w for x in xs for w in x.weights)
-        lacking = any(x.missing or x.lacking for x in xs)
+        lacking = frozenset[str]().union(*(_lacking(x) for x in xs))
         found = Traced(value, size, atoms, "", 0, curve or product, made, lacking, weights)
         return self._settled(what, found) if settle else found
 
@@ -215,23 +222,24 @@ class Tracing:
                 if name in x.atoms:
                     return found
                 self.copies.setdefault(name, []).append((what, x.made))
-                self.moved += x.lacking
+                self.moved += bool(x.lacking)
+                for atom in sorted(x.lacking - self.expected.read_by(name)):
+                    self.refuse(what, f"a factor of {atom} is applied in {name}, beyond a copy")
                 for wrong in wrongly_folded(self.expected, name, x.weights):
                     self.refuse(what, wrong)
                 return found
         return x
 
-    def _matched(self, x: Traced, name: str, missing: int, want: Want) -> Traced | None:
-        for order in _orders(x.value.shape, want.value.shape):
-            value, size, slack = (
-                _laid_out(v, order, x.value.shape) for v in (want.value, want.size, want.slack)
-            )
-            with np.errstate(invalid="ignore"):
-                near = np.abs(x.value - value) <= slack
-                small = x.size <= size * MORE + slack
-            if np.all(near) and (x.curve or np.all(small)):
-                return Traced(value, np.abs(value), frozenset({name}), name, missing, made=name)
-        return None
+    def _matched(
+        self, x: Traced, name: str, missing: int, want: Want, *, scattered: bool = True
+    ) -> Traced | None:
+        size = None if x.curve else x.size
+        value = in_place(x.value, size, want)
+        if value is None and scattered:
+            value = anywhere(x.value, size, want)
+        if value is None:
+            return None
+        return Traced(value, np.abs(value), frozenset({name}), name, missing, made=name)
 
     def _has_to_be_a_node(self, what: str, x: Traced) -> None:
         """A factor of one operand may have been moved to the other one."""
@@ -255,6 +263,11 @@ def _multiplied(found: Traced, x: Traced, y: Traced) -> Traced:
     return replace(found, multiple=name)
 
 
+def _lacking(x: Traced) -> frozenset[str]:
+    """The atoms of a tensor that lack a factor."""
+    return x.lacking | x.atoms if x.missing else x.lacking
+
+
 def _named(x: Traced) -> str:
     if x.node:
         return x.node
@@ -265,34 +278,3 @@ def _named(x: Traced) -> str:
 def _kind(what: str) -> str:
     """The operation without the name of its result."""
     return what.partition(" ")[0]
-
-
-def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Orders of the axes (N, C, H, W) in which a tensor of some shape may hold a node's values."""
-    if math.prod(shape) != math.prod(wanted):
-        return []
-    here, found = tuple(n for n in shape if n != 1), list[tuple[int, ...]]()
-    seen = set[tuple[int, ...]]()
-    for order in itertools.permutations(range(len(wanted))):
-        real = tuple(k for k in order if wanted[k] != 1)
-        if real not in seen and _folds(tuple(wanted[k] for k in real), here):
-            found.append(order)
-        seen.add(real)
-    return found
-
-
-def _folds(fine: tuple[int, ...], coarse: tuple[int, ...]) -> bool:
-    """Whether neighbouring axes of ``fine`` make the axes of ``coarse``."""
-    at = 0
-    for n in coarse:
-        product = 1
-        while product < n and at < len(fine):
-            product *= fine[at]
-            at += 1
-        if product != n:
-            return False
-    return at == len(fine)
-
-
-def _laid_out(v: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
-    return v.transpose(order).reshape(shape)
