@@ -41,6 +41,7 @@ class MaxKind:
     """The largest of the units in a window."""
 
     hinted = frozenset[str]()
+    assumed = ()
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
         low, high = (self._over(setting, end) for end in sources[0].interval)
