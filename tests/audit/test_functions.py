@@ -31,7 +31,7 @@ from lastbit.audit.reference import (
 from lastbit.float32 import correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
 from lastbit_check.derive.conclude import EXP_ERROR
-from lastbit_check.operators import hard
+from lastbit_check.operators import hard, tanh
 from lastbit_check.operators.curves import (
     AT_ZERO,
     ERROR_AT_ZERO,
@@ -45,12 +45,15 @@ HARD_SIGMOID, HARD_SWISH = (hard.KINDS[name] for name in ("hardsigmoid", "hardsw
 
 
 def enclosed(function: FunctionName, z: float) -> tuple[Any, Any]:
-    """The true value by interval arithmetic of 200 bits."""
-    iv.prec = 200
+    """The true value by interval arithmetic of 400 bits."""
+    iv.prec = 400
     x: Any = iv.mpf(z)  # pyright: ignore[reportArgumentType]
     if function.startswith("hard"):
         value: Any = (x + 3) / 6 if -3 < z < 3 else iv.mpf(0 if z < 0 else 1)
         value = x * value if function == "hardswish" else value
+        return value.a, value.b
+    if function == "tanh":
+        value = 1 - 2 / (1 + cast("Any", iv.exp(2 * x)))
         return value.a, value.b
     if function == "exp":
         value = iv.exp(x)
@@ -95,6 +98,7 @@ def test_the_names_and_the_numbers_are_those_of_the_checker() -> None:
     assert assumption("exp") == f"exp-relative-2^-{EXP_ERROR.denominator.bit_length() - 1}"
     assert assumption("hardsigmoid") == f"hardsigmoid-absolute-{HARD_SIGMOID.error}u"
     assert assumption("hardswish") == f"hardswish-absolute-{HARD_SWISH.error}u|z|"
+    assert assumption("tanh") == f"tanh-relative-{tanh.KINDS['tanh'].error}u"
     assert units("hardswish", near=True) == units("hardswish", near=False) == (6, "u|z|")
     assert units("sigmoid", near=False) == (SIGMOID_ERROR, "u")
     assert units("silu", near=True) == (SILU_ERROR / 2, "u|z|")
@@ -117,6 +121,7 @@ def test_what_is_allowed_is_the_assumption_never_more() -> None:
                     "silu": rate * abs(Fraction(argument)) + Fraction(ETA),
                     "hardsigmoid": rate,
                     "hardswish": rate * abs(Fraction(argument)) + Fraction(ETA),
+                    "tanh": rate * abs(value) + Fraction(ETA),
                     "exp": rate * value + Fraction(ETA),
                 }[function]
                 assert stated * (1 - Fraction(1, 2**30)) < Fraction(float(got[k])) < stated
@@ -137,6 +142,10 @@ def test_the_assumptions_end_where_they_say(sign: int) -> None:
     assert not off_by("silu", z, sign * 6.1 * U * np.abs(z)).meets
     assert off_by("exp", z, sign * 14.9 * U * np.exp(z.astype(float))).meets
     assert not off_by("exp", z, sign * 17.1 * U * np.exp(z.astype(float))).meets
+    for z in (np.array([-9.5, 0.75], np.float32), np.array([-(2.0**-9), 2.0**-70], np.float32)):
+        true = np.abs(reference("tanh", z).value)
+        assert off_by("tanh", z, sign * 10.9 * U * true).meets
+        assert not off_by("tanh", z, sign * 13.1 * U * true).meets
     z = np.array([-9.5, -2.0, -0.001, 0.25, 2.5], np.float32)
     assert off_by("hardsigmoid", z, sign * 3.4 * U).meets
     assert not off_by("hardsigmoid", z, sign * 4.6 * U).meets

@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from lastbit.audit.structure.runtimes import onnx_structure, xla_structure
 from lastbit.float32 import execute, execute_float64
 from lastbit.graph import OnnxBuilder, read_onnx
+from lastbit.operators.base import Curve, Float32Array, Float64Array, Machine
 from lastbit.runtimes import OnnxRuntime
 from lastbit.runtimes.jax_network import jax_run
 from lastbit.runtimes.onnx_runtime import LEVELS
@@ -103,6 +104,23 @@ def rewritten_graphs_are_matched(write: Write, folder: Path) -> None:
         assert found.broken == found.unequal == (), (level, found)
     if find_spec("jax"):
         assert xla_structure(made.subject.structures, made.network).broken == ()
+
+
+def wrong(
+    monkeypatch: pytest.MonkeyPatch,
+    curve: type[Curve],
+    rate: float,
+    size: Callable[[Float64Array], Float64Array],
+) -> None:
+    """The float32 of a curve, off by ``rate`` u times the size of its value, with either sign."""
+    right = curve.float32
+
+    def float32(self: Curve, machine: Machine, *xs: Float32Array) -> Float32Array:
+        y = right(self, machine, *xs).astype(np.float64)
+        sign = np.where(np.arange(y.size).reshape(y.shape) % 2, 1.0, -1.0)
+        return machine.flush((y + sign * rate * 2.0**-24 * size(y)).astype(np.float32))
+
+    monkeypatch.setattr(curve, "float32", float32)
 
 
 def changed(kind: CurveKind, **changes: object) -> CurveKind:

@@ -11,7 +11,7 @@ import pytest
 
 from lastbit_check.arithmetic import enclosure
 from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.operators import hard
+from lastbit_check.operators import hard, tanh
 
 mpmath.mp.prec = 160
 Real = Any  # what mpf makes; mpmath has no types
@@ -48,6 +48,10 @@ def hard_swish_slope(z: Real) -> Real:
     return (2 * z + 3) / 6 if -3 <= z <= 3 else mpf(int(z > 0))
 
 
+def tanh_slope(z: Real) -> Real:
+    return 1 - mpmath.tanh(z) ** 2
+
+
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
     found = enclosure.enclosed(TABULATED[name], lo, hi)
     low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in found)
@@ -62,6 +66,8 @@ CURVES: list[tuple[str, Curve, list[float]]] = [
     ("hardsigmoid", hard_sigmoid, [-3.0, 3.0]),
     ("hardswish", hard_swish, [-3.0, -1.5, 3.0]),
     ("hardswish'", hard_swish_slope, [-3.0, 3.0]),
+    ("tanh", mpmath.tanh, [0.0]),
+    ("tanh'", tanh_slope, [0.0]),
 ]
 TABULATED = {
     "sigmoid": enclosure.SIGMOID,
@@ -71,6 +77,8 @@ TABULATED = {
     "hardsigmoid": hard.SIGMOID,
     "hardswish": hard.SWISH,
     "hardswish'": hard.SWISH_SLOPES,
+    "tanh": tanh.TANH,
+    "tanh'": tanh.TANH_SLOPE,
 }
 BITS = 24
 

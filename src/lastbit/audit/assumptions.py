@@ -40,6 +40,8 @@ def units(function: FunctionName, *, near: bool) -> tuple[float, str]:
     kind = curve_kind(function)
     if kind is None:
         return float(EXP_ERROR / UNIT), "u exp(x)"
+    if kind.relative:
+        return float(kind.error), f"u|{function}(z)|"
     half = 2 if near and kind.precise else 1
     return float(kind.error / half), "u|z|" if kind.grows else "u"
 
@@ -61,6 +63,8 @@ def allowed(
     rate = np.full_like(z, float(Fraction(units(function, near=near)[0]) * UNIT))
     if kind is None:
         return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
+    if kind.relative:
+        return (rate * np.maximum(np.abs(true.value) - true.error, 0.0) + ETA) * _DOWN
     if near and kind.precise:
         rate[np.abs(z) <= float(AT_ZERO)] = float(ERROR_AT_ZERO * UNIT)
     return (rate * np.abs(z) + ETA) * _DOWN if kind.grows else rate * _DOWN
@@ -71,7 +75,7 @@ def allowed_of(node: Node, reach: Float64Array) -> Float64Array:
     if node.op in FUNCTIONS:
         return allowed_anywhere(node.op, reach)  # no constant is folded in what is seen as a node
     curve = curve_of(KINDS[node.op], node)
-    assert curve is not None and (curve.grows or not curve.error)
+    assert curve is not None and (curve.grows or not curve.error) and not curve.relative
     return reach * (float(curve.error * UNIT) * _DOWN) + ETA * float(curve.gain)
 
 

@@ -23,7 +23,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 import lastbit
-from lastbit.audit.reference import FUNCTIONS, FunctionName
+from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName
 from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
 
@@ -112,11 +112,15 @@ def _numpy() -> dict[FunctionName, tuple[Function, Function | None]]:
     def hard_sigmoid(z: Float32Array) -> Float32Array:
         return np.clip(z * (np.float32(1) / np.float32(6)) + np.float32(0.5), 0, 1)
 
+    def rounded(function: Callable[[Float64Array], Float64Array]) -> Function:
+        return lambda z: function(z.astype(np.float64)).astype(np.float32)
+
     table: dict[FunctionName, Function] = {
         "sigmoid": correctly_rounded_sigmoid,
         "silu": silu,
         "hardsigmoid": hard_sigmoid,
         "hardswish": lambda z: z * hard_sigmoid(z),
+        "tanh": rounded(np.tanh),
         "exp": correctly_rounded_exp,
     }
     return {name: (function, strided(function)) for name, function in table.items()}
@@ -134,6 +138,7 @@ def _onnx_function(name: FunctionName, *, optimise: bool) -> Function:
         "silu": [sigmoid, helper.make_node("Mul", ["x", "s"], ["y"])],
         "hardsigmoid": [helper.make_node("HardSigmoid", ["x"], ["y"], alpha=1 / 6, beta=0.5)],
         "hardswish": [helper.make_node("HardSwish", ["x"], ["y"])],
+        "tanh": [helper.make_node("Tanh", ["x"], ["y"])],
         "exp": [helper.make_node("Exp", ["x"], ["y"])],
     }[name]
     x, y = (helper.make_tensor_value_info(end, TensorProto.FLOAT, ["n"]) for end in "xy")
@@ -160,6 +165,7 @@ def torch_functions() -> dict[FunctionName, Callable[[Any], Any]]:
         "silu": torch.nn.functional.silu,
         "hardsigmoid": torch.nn.functional.hardsigmoid,
         "hardswish": torch.nn.functional.hardswish,
+        "tanh": torch.tanh,
         "exp": torch.exp,
     }
 
@@ -212,6 +218,7 @@ def _jax() -> dict[FunctionName, tuple[Function, Function | None]]:
         "silu": jax.nn.silu,
         "hardsigmoid": jax.nn.hard_sigmoid,
         "hardswish": jax.nn.hard_swish,
+        "tanh": jax.numpy.tanh,
         "exp": jax.numpy.exp,
     }
 

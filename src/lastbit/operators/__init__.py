@@ -20,6 +20,7 @@ from lastbit.operators import (
     products,
     relu,
     softmax,
+    tanh,
 )
 from lastbit.operators.affine import Add as Add, Affine as Affine, BatchNorm as BatchNorm
 from lastbit.operators.base import Curve as Curve, Float64Array, Node as Node, Read as Read
@@ -32,7 +33,7 @@ from lastbit_check.network import Node as NormalNode
 
 OPERATORS: tuple[ModuleType, ...] = (
     *(affine, arranging, clip, curves, hard, leaky),
-    *(linear, pooling, products, relu, softmax),
+    *(linear, pooling, products, relu, softmax, tanh),
 )
 READERS: Mapping[str, Callable[[Read], Node]] = {
     name: read for operator in OPERATORS for name, read in operator.READERS.items()

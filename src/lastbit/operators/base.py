@@ -238,6 +238,13 @@ def frozen(array: Float32Array) -> Float32Array:
     return copy
 
 
+def rounded(
+    machine: Machine, function: Callable[[Float64Array], Float64Array], x: Float32Array
+) -> Float32Array:
+    """A function as accurate as float32 allows: computed in float64, and rounded once more."""
+    return machine.flush(function(machine.flush(x).astype(np.float64)).astype(np.float32))
+
+
 def on_channels(values: Float32Array) -> Float32Array:
     """Numbers (C,), or (C, H, W), beside values (C, H, W)."""
     return values if values.ndim == 3 else values[:, None, None]

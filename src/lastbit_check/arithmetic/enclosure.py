@@ -58,7 +58,7 @@ class Tabulated:
         extremes: tuple[tuple[int, int, float], ...],
         near: tuple[float, float],
     ) -> Tabulated:
-        """Of a function that is rational at the points, with a value on either side of each."""
+        """Of a function that is between two rational numbers at each point, or on its sides."""
 
         @cache
         def values() -> Table:

@@ -23,13 +23,14 @@ from lastbit_check.operators import (
     renaming,
     softmax,
     sums,
+    tanh,
 )
 from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
     *(affine, arranging, clip, constants, curves, hard, leaky, linear),
-    *(pooling, products, relu, renaming, softmax, sums),
+    *(pooling, products, relu, renaming, softmax, sums, tanh),
 )
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}

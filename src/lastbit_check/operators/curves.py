@@ -47,7 +47,8 @@ Enclosure = Callable[[Fix, Fix], tuple[Fix, Fix]]
 class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
-    ``error`` is what is ``assumed``, of |z| if it ``grows``; where it is ``precise``, less near 0.
+    ``error`` is what is ``assumed``: of |f(z)| if it is ``relative``, else of |z| if it ``grows``;
+    where it is ``precise``, less near 0.
     ``at_zero`` is f(0), and no slope is steeper than ``gain``. ``turn`` bounds |f''| by 2^-turn;
     None where there is a kink. What runtimes compute on the way is finite where |z| <= ``most``. If
     it ``folds``, a constant of its own may be folded with those that were added before: its node's
@@ -62,6 +63,7 @@ class CurveKind:
     turn: int | None
     assumed: tuple[str, ...] = ()
     precise: bool = False
+    relative: bool = False
     most: Fraction = CEILING
     gain: Fraction = Fraction(1)
     folds: bool = False
@@ -72,7 +74,7 @@ class CurveKind:
         (z,) = sources
         require(z.largest <= self.most, "finite.values", "a value may overflow on the way")
         (lo, hi), m = z.interval, setting.slope
-        size = z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
+        size = self._size(z)
         noise = total(times(size, self._assumed(z.magnitude)), underflow(self.gain))
         if self.folds:
             more = setting.node.parameters[0].astype(np.float64).reshape(-1, 1, 1, 1)
@@ -130,6 +132,13 @@ class CurveKind:
     def cores(self, setting: Setting) -> list[Core]:
         """The slope of each channel."""
         return [diagonal(setting)]
+
+    def _size(self, z: Value) -> Fix:
+        """What the assumed error is a multiple of."""
+        if self.relative:
+            low, high = self.values(*z.interval)
+            return most(low.abs(), high.abs())
+        return z.magnitude if self.grows else Fix(np.ones_like(z.c.n), 0)
 
     def _assumed(self, reach: Fix) -> Fix:
         """The assumed error, a multiple of u / 16, of a function read where |z| <= reach."""

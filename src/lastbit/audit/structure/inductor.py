@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lastbit.audit.structure.fx_graph import traced_fx
-from lastbit.audit.structure.inductor_code import Kernels, kernels_of
+from lastbit.audit.structure.inductor_code import CURVED, Kernels, kernels_of
 from lastbit.audit.structure.matched import (
     OnnxStructures,
     Structure,
@@ -97,8 +97,7 @@ def inductor_structure(found: OnnxStructures, network: Network) -> Structure:
 def _twice(graph: torch.fx.Graph, kernels: Kernels) -> list[str]:
     """Whether more exponentials are computed than the graph has, by functions that may differ."""
     wanted = sum(
-        str(node.target).removeprefix("aten.").split(".")[0] in ("sigmoid", "silu", "exp")
-        for node in graph.nodes
+        str(node.target).removeprefix("aten.").split(".")[0] in CURVED for node in graph.nodes
     )
     vector, scalar = kernels.curves
     if vector + scalar <= wanted or not (vector and scalar):

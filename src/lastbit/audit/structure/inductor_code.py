@@ -14,16 +14,18 @@ from dataclasses import dataclass
 
 KERNEL = re.compile(r"^(\w+) = async_compile\.cpp_pybinding\(.*?^'''\)", re.S | re.M)
 ASSIGNED = re.compile(r"^\s*(?:auto|float|at::vec::Vectorized<float>) (tmp\w*) = (.*);$")
-COMPUTES = re.compile(r"tmp\w* [-+*/] |\.exp\(|std::exp|\.neg\(")
+COMPUTES = re.compile(r"tmp\w* [-+*/] |\.(exp|tanh|neg)\(|std::(exp|tanh)")
 CALLED = re.compile(r"([A-Za-z_][\w:]*(?:<[^<>()]*>)?)\(|\.(\w+)\(")
 OTHER_TYPES = ("bfloat16", "half", "Half", "double", "int8", "float16", "uint8_t")
 EXTERN = re.compile(r"(extern_kernels\.\w+|torch\.ops\.[\w.]+)\(")
-VECTOR_EXP, SCALAR_EXP = ".exp()", "std::exp("
+CURVED = ("sigmoid", "silu", "exp", "tanh")
+"""The functions of PyTorch that are computed by one of these, for a vector or for a number."""
+VECTOR, SCALAR = re.compile(r"\.(exp|tanh)\(\)"), re.compile(r"std::(exp|tanh)\(")
 
 FUNCTIONS = (
     "at::vec::Vectorized", "loadu", "store", "static_cast", "decltype", "neg", "exp", "sqrt",
-    "rsqrt", "reciprocal", "std::exp", "std::sqrt", "float", "sum_masked_reduce",
-    "max_masked_reduce", "max_propagate_nan", "maximum", "at::vec::maximum",
+    "rsqrt", "reciprocal", "std::exp", "std::sqrt", "tanh", "std::tanh", "float",
+    "sum_masked_reduce", "max_masked_reduce", "max_propagate_nan", "maximum", "at::vec::maximum",
     "minimum", "at::vec::minimum", "std::min",
     "at::vec::vec_reduce_all", "transpose_mxn", "std::max", "alignof", "alignas", "sizeof",
     "std::size_t", "std::make_unique", "std::numeric_limits", "infinity", "C10_LIKELY",
@@ -70,8 +72,8 @@ def kernels_of(code: str) -> Kernels:
         operations[name] = sum(bool(COMPUTES.search(line)) for line in lines)
         calls[name] = len(re.findall(rf"\b{name}\(", program))
         exponentials[name] = (
-            sum(VECTOR_EXP in line for line in lines),
-            sum(SCALAR_EXP in line for line in lines),
+            sum(bool(VECTOR.search(line)) for line in lines),
+            sum(bool(SCALAR.search(line)) for line in lines),
         )
         unknown += [f"{name} calls {f}" for f in _unknown(body)]
     unknown += [f"the program calls {f}" for f in dict.fromkeys(EXTERN.findall(program))
