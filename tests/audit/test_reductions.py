@@ -19,34 +19,41 @@ SIZE = 16
 SMALL = np.float32(0.99 * 2.0**-24)
 
 
-def totals(*, factor: float = 0.0) -> ModelProto:
-    """relu(x / 255 + SMALL), its total along one axis, then of that; a factor between, perhaps."""
+def totals(between: str = "", *, first: str = "ReduceSum") -> ModelProto:
+    """relu(x / 255 + SMALL), its total along one axis, an operator on that, and its total again."""
     constants = {
         "255": np.float32(255),
         "small": SMALL,
         "across": np.array([3]),
         "down": np.array([2]),
-        "factor": np.float32(factor),
+        "factor": np.float32(1.5),
         "weights": np.array([[1, -1]], np.float32),
         "biases": np.zeros(2, np.float32),
     }
     node = helper.make_node
-    between = node("Mul", ["rows", "factor"], ["read"]) if factor else None
+    reads = {"Concat": ["rows", "rows"], "Mul": ["rows", "factor"]}
     nodes = [
         node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         node("Div", ["float", "255"], ["grey"]),
         node("Add", ["grey", "small"], ["shifted"]),
         node("Relu", ["shifted"], ["terms"]),
-        node("ReduceSum", ["terms", "across"], ["rows"], keepdims=0),
-        *([between] if between else []),
+        node("ReduceMean", ["terms"], ["rows"], axes=[3], keepdims=0)
+        if first == "ReduceMean"
+        else node("ReduceSum", ["terms", "across"], ["rows"], keepdims=0),
+        *([node(between, reads[between], ["read"])] if between else []),
         node("ReduceSum", ["read" if between else "rows", "down"], ["total"], keepdims=0),
-        node("Gemm", ["total", "weights", "biases"], ["logits"]),
+        node("Flatten", ["total"], ["flat"], axis=1),
+        node("Gemm", ["flat", "weights", "biases"], ["logits"]),
         node("Softmax", ["logits"], ["p"], axis=1),
     ]
+    for one in nodes:
+        if one.op_type == "Concat":
+            one.attribute.append(helper.make_attribute("axis", 2))
+    used = {name for one in nodes for name in one.input}
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 1, SIZE, SIZE])
     output = helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", 2])
     given = [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()
-             if factor or name != "factor"]  # fmt: skip
+             if name in used]  # fmt: skip
     graph = helper.make_graph(nodes, "totals", [image], [output], given)
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
 
@@ -91,14 +98,24 @@ def test_a_total_of_totals_is_one_sum(tmp_path: Path) -> None:
 
 
 def test_with_a_factor_between_they_are_two(tmp_path: Path) -> None:
-    form = audited(totals(factor=1.5).SerializeToString(), tmp_path).form
+    form = audited(totals("Mul").SerializeToString(), tmp_path).form
     assert form.by_name["total"].inputs == ("read",)
 
 
-@pytest.mark.parametrize("factor", [0.0, 1.5])
-def test_what_xla_makes_of_them_is_matched(tmp_path: Path, factor: float) -> None:
+@pytest.mark.parametrize(
+    ("first", "between"),
+    [
+        ("ReduceSum", ""),
+        ("ReduceSum", "Mul"),
+        ("ReduceMean", ""),
+        pytest.param("ReduceSum", "Concat", marks=pytest.mark.xfail(strict=True, reason=(
+            "XLA makes of a total of what is put side by side the total of each, and of totals of "
+            "totals one: the normal form has two"))),
+    ],
+)  # fmt: skip
+def test_what_xla_makes_of_them_is_matched(tmp_path: Path, first: str, between: str) -> None:
     pytest.importorskip("jax")
-    model = totals(factor=factor)
+    model = totals(between, first=first)
     assert unknown(audited(model.SerializeToString(), tmp_path), model) == []
 
 

@@ -47,8 +47,20 @@ def _fits(w: Float64Array, part: Part) -> bool:
 def _choices(part: Part) -> Iterator[tuple[tuple[Factor, ...], tuple[Factor, ...]]]:
     """Some of a part's own factors, and some of what it reads."""
     for own in _some(part.factors):
-        for moved in _some(() if part.view else part.moved):
+        for moved in _some(_moved(part)):
             yield own, moved
+
+
+def _moved(part: Part) -> tuple[Factor, ...]:
+    """The factors of what is read, a channel that is seen; by a view, those that are one number."""
+    if part.view is None:
+        return part.moved
+    seen = part.weight.shape[1] * part.groups
+    return tuple(
+        f._replace(value=np.repeat(f.value[:1], seen), roundings=np.repeat(f.roundings[:1], seen))
+        for f in part.moved
+        if np.all(f.value == f.value[0])
+    )
 
 
 def _some(factors: Sequence[Factor]) -> Iterator[tuple[Factor, ...]]:
