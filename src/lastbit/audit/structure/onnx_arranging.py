@@ -33,7 +33,9 @@ def _copy_of(apply: Callable[..., Float64Array]) -> Callable[..., Traced]:
 
 def _reshaped(v: Float64Array, xs: list[Traced], options: Options) -> Float64Array:
     sizes = numbers(xs, 1, options, "shape") or []
-    return v.reshape([v.shape[k] if n == 0 else n for k, n in enumerate(sizes)])
+    found = [v.shape[k] if n == 0 else n for k, n in enumerate(sizes)]
+    found[0] = len(v) if found[0] == 1 else found[0]  # a file of one image: here there are more
+    return v.reshape(found)
 
 
 def _flattened(v: Float64Array, _: list[Traced], options: Options) -> Float64Array:
