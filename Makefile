@@ -35,6 +35,11 @@ help:
 
 prove: $(VENV)/.core
 	$(BIN)/lastbit prove
+	@echo
+	@echo 'lastbit is installed in $(VENV), not in your PATH. Next, for example:'
+	@echo '    $(BIN)/lastbit prove YOUR_MODEL.onnx'
+	@echo '    $(BIN)/lastbit --help'
+	@echo "To search and to train, PyTorch too: $(BIN)/python -m pip install --editable '.[train]'"
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)

@@ -36,7 +36,8 @@ from lastbit.errors import (
 
 EPILOG = (
     "Exit codes: 0 proved or accepted, 1 refuted or rejected, 2 usage or bad input, "
-    "3 not decided, 130 interrupted, 141 standard output was closed."
+    "3 not decided (or all that is proved is U = 1, which says nothing), 130 interrupted, "
+    "141 standard output was closed."
 )
 
 app = typer.Typer(
@@ -104,11 +105,9 @@ def _run(arguments: list[str]) -> int:
     except LastbitError as error:
         return _fail(error, as_json="--json" in arguments)
     except _ParseError as error:
-        message = getattr(error, "message", "").rstrip(".")
-        if not message:  # no command was given: Typer has printed the help
+        if not arguments:  # Typer has printed the help
             return UsageError.exit_code
-        problem = UsageError(message, fix="see `lastbit --help`")
-        return _fail(problem, as_json="--json" in arguments)
+        return _fail(_wrong_usage(error), as_json="--json" in arguments)
     except OSError as error:
         problem = OutputError(error.strerror or str(error), where=f"{error.filename or ''}")
         return _fail(problem, as_json="--json" in arguments)
@@ -123,6 +122,13 @@ def _run(arguments: list[str]) -> int:
     if outcome == EXIT_INTERRUPTED:
         write_message("interrupted")
     return outcome if isinstance(outcome, int) else EXIT_OK
+
+
+def _wrong_usage(error: Exception) -> UsageError:
+    """What Typer has to say of the arguments; its text names the option."""
+    message: str = getattr(error, "format_message", lambda: str(error))()
+    command = getattr(getattr(error, "ctx", None), "command_path", "lastbit")
+    return UsageError(message.rstrip("."), fix=f"see `{command} --help`")
 
 
 def _fail(error: LastbitError, *, as_json: bool) -> int:

@@ -127,6 +127,12 @@ def test_a_real_ctrl_c(tmp_path):
         (["bogus"], "No such command 'bogus'"),
         (["models", "--bogus"], "No such option"),
         (["models", "extra"], "unexpected extra argument"),
+        (["prove", "tight", "--leaves", "-1"], "'--leaves'"),
+        (["search", "--seconds", "x"], "'--seconds'"),
+        (["search", "--seconds"], "'--seconds'"),
+        (["audit", "--device", "gpu"], "'--device'"),
+        (["train"], "'name'"),
+        (["search", "--bogus"], "see `lastbit search --help`"),
     ],
 )
 def test_wrong_usage_is_exit_2(capsys, arguments, message):

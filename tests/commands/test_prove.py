@@ -113,6 +113,19 @@ def test_what_prove_printed_can_be_checked_and_replayed(
         assert "--model" in capsys.readouterr().err
 
 
+def test_a_witness_found_after_the_certificate_is_replayed_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = small(tmp_path / "net.onnx")
+    assert main(["prove", str(model)]) == 0
+    certificate = str(tmp_path / "net" / "certificate.json")
+    assert main(["replay", certificate]) == 2
+    assert f"lastbit search {model}" in capsys.readouterr().err
+    witness = measure(model, np.zeros((1, 4, 4), np.uint8), (0, 0), 0)
+    write_witness(tmp_path / "net" / "witness.json", witness)
+    assert main(["replay", certificate]) == 0
+
+
 def test_a_model_is_no_certificate_and_a_certificate_no_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

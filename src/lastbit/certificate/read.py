@@ -6,20 +6,20 @@ from lastbit.errors import CertificateError
 from lastbit.graph import Asked, read_onnx
 from lastbit.models.place import model_of
 from lastbit.models.shipped import ModelFiles
-from lastbit.witness.files import Witness, witness_from
+from lastbit.witness.files import Witness, read_witness, witness_from
 from lastbit_check.certificate import load, question_as_data, question_of
 from lastbit_check.verdict import Rejected, Unreadable
 
 
 def certified_witness(certificate: Path, model: Path | None = None) -> tuple[ModelFiles, Witness]:
-    """The witness in a certificate, and the model that it is for.
+    """The witness in a certificate, else its model's stored one; and the model.
 
     Args:
         certificate: its file.
         model: where the model is; by default it is looked for (`lastbit.models.place`).
 
     Raises:
-        CertificateError: the certificate cannot be read or was changed, or it has no witness.
+        CertificateError: the certificate cannot be read or was changed, or there is no witness.
         UsageError: there is no model.
         ModelError: the model cannot be read.
     """
@@ -30,6 +30,8 @@ def certified_witness(certificate: Path, model: Path | None = None) -> tuple[Mod
         raise CertificateError(str(error), where=str(certificate), fix=fix) from error
     files = model_of(certificate, manifest["model_sha256"], model)
     if not manifest["witness"]:
+        if files.witness.exists():
+            return files, read_witness(files.witness)
         raise CertificateError(
             "the certificate has no witness: it proves U and shows no L",
             where=str(certificate),

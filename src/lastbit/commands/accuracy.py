@@ -83,7 +83,7 @@ def _images(
         )
     if data is None or data == "mnist":
         if labels is not None:
-            raise UsageError("MNIST has labels of its own", where="--labels")
+            raise UsageError("MNIST has labels of its own", where="--labels", fix="leave it out")
         return load_mnist("test", progress=progress)
     return read_labelled(Path(data).expanduser(), labels)
 

@@ -19,6 +19,9 @@ from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 
 if TYPE_CHECKING:
     from lastbit.audit import Audit
+    from lastbit.audit.network import NetworkAudit, Row
+    from lastbit.audit.structure.matched import Structure
+    from lastbit.audit.told import Told
 
 
 class Device(enum.StrEnum):
@@ -77,10 +80,32 @@ def audit(
 
 def _payload(found: Audit, verdict: str, out: Path | None) -> dict[str, Any]:
     """The JSON object: an infinite number is null."""
-    from lastbit.audit.assumptions import assumption
     from lastbit.audit.exhaustive import processor
 
-    functions = [
+    network = found.network
+    return {
+        "verdict": verdict,
+        "failures": found.failures,
+        "exhaustive": found.exhaustive,
+        "patterns": found.sweep.patterns,
+        "processor": processor(),
+        "exp_error_ulp": found.exp_error,
+        "functions": _functions(found),
+        "model": {"name": network.name, "sha256": network.sha256},
+        "images": network.images,
+        "executions": [_execution(row) for row in network.rows],
+        "graphs": [_graph(graph) for graph in network.structures],
+        "told": [_told(one) for one in found.told],
+        "refused": str(network.refused) if network.refused else None,
+        "missing": {**found.missing, **network.missing},
+        "page": str(out) if out else None,
+    }
+
+
+def _functions(found: Audit) -> list[dict[str, Any]]:
+    from lastbit.audit.assumptions import assumption
+
+    return [
         {
             "runtime": runtime,
             "function": function,
@@ -96,60 +121,44 @@ def _payload(found: Audit, verdict: str, out: Path | None) -> dict[str, Any]:
         }
         for (runtime, function, memory), tally in found.sweep.tallies.items()
     ]
-    network = found.network
-    executions = [
-        {
-            "runtime": row.runtime,
-            "setting": row.setting,
-            "covered": row.covered,
-            "within": row.within,
-            "images": row.images,
-            "nodes": len(row.nodes),
-            "worst": row.worst,
-            "share": _finite(row.nodes[row.worst].share),
-            "at": list(row.nodes[row.worst].at),
-            "outside": row.outside,
-        }
-        for row in network.rows
-    ]
+
+
+def _execution(row: Row) -> dict[str, Any]:
     return {
-        "verdict": verdict,
-        "failures": found.failures,
-        "exhaustive": found.exhaustive,
-        "patterns": found.sweep.patterns,
-        "processor": processor(),
-        "exp_error_ulp": found.exp_error,
-        "functions": functions,
-        "model": {"name": network.name, "sha256": network.sha256},
-        "images": network.images,
-        "executions": executions,
-        "graphs": [
-            {
-                "runtime": graph.runtime,
-                "setting": graph.setting,
-                "operations": graph.operations,
-                "nodes": [graph.nodes, graph.all_nodes],
-                "rewritings": dict(graph.rewritings),
-                "computed_twice": list(graph.twice),
-                "not_allowed": list(graph.broken),
-                "not_computed_once": list(graph.unequal),
-            }
-            for graph in network.structures
-        ],
-        "told": [
-            {
-                "name": one.name,
-                "upper": dict(one.upper),
-                "attained": {name: _finite(a.value) for name, a in one.attained.items()},
-                "by": {name: a.by for name, a in one.attained.items()},
-                "left_out": {name: _finite(value) for name, value in one.excluded.items()},
-                "failures": list(one.failures),
-            }
-            for one in found.told
-        ],
-        "refused": str(network.refused) if network.refused else None,
-        "missing": {**found.missing, **network.missing},
-        "page": str(out) if out else None,
+        "runtime": row.runtime,
+        "setting": row.setting,
+        "covered": row.covered,
+        "within": row.within,
+        "images": row.images,
+        "nodes": len(row.nodes),
+        "worst": row.worst,
+        "share": _finite(row.nodes[row.worst].share),
+        "at": list(row.nodes[row.worst].at),
+        "outside": row.outside,
+    }
+
+
+def _graph(graph: Structure) -> dict[str, Any]:
+    return {
+        "runtime": graph.runtime,
+        "setting": graph.setting,
+        "operations": graph.operations,
+        "nodes": [graph.nodes, graph.all_nodes],
+        "rewritings": dict(graph.rewritings),
+        "computed_twice": list(graph.twice),
+        "not_allowed": list(graph.broken),
+        "not_computed_once": list(graph.unequal),
+    }
+
+
+def _told(one: Told) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "upper": dict(one.upper),
+        "attained": {name: _finite(a.value) for name, a in one.attained.items()},
+        "by": {name: a.by for name, a in one.attained.items()},
+        "left_out": {name: _finite(value) for name, value in one.excluded.items()},
+        "failures": list(one.failures),
     }
 
 
@@ -158,11 +167,23 @@ def _finite(value: float) -> float | None:
 
 
 def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
-    from lastbit.audit import verdict as row_verdict
-    from lastbit.audit.rewriting_page import share, structure_verdict
-    from lastbit.audit.structure.matched import REWRITINGS
-    from lastbit_check.question import SAME_PROGRAM
+    network = found.network
+    missing = {**found.missing, **network.missing}
+    said = [f"not run: {name}: {why}" for name, why in missing.items()]
+    if network.refused:
+        said.append(f"the model has no bounds: {network.refused}")
+    said += found.failures
+    said.append(f"verdict: {verdict}" + (f"; written to {out}" if out else ""))
+    tables = [
+        _function_table(found),
+        _execution_table(network),
+        *([_graph_table(network)] * bool(network.structures)),
+        *([_told_table(found)] * bool(found.told)),
+    ]
+    return Group(*(line for table in tables for line in (table, "")), *map(escape, said))
 
+
+def _function_table(found: Audit) -> Table:
     patterns = "all 2^32" if found.exhaustive else f"{found.sweep.patterns:,} sampled"
     functions = Table(
         "function", "runtime", "memory", "near 0", "elsewhere", "meets", box=None,
@@ -174,7 +195,12 @@ def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
         near = "-" if function == "exp" else f"{tally.near.value:.3f}"
         meets = "yes" if tally.meets else "NO"
         functions.add_row(function, escape(runtime), memory, near, f"{tally.far.value:.3f}", meets)
-    network = found.network
+    return functions
+
+
+def _execution_table(network: NetworkAudit) -> Table:
+    from lastbit.audit import verdict as row_verdict
+
     rows = Table(box=None, title=escape(f"{network.name} on {network.images}"))
     for head in ("execution", "nodes", "worst node", "of r_k", "verdict"):
         rows.add_column(head, overflow="fold")
@@ -184,6 +210,13 @@ def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
             said += f", {row.outside} values out of range"
         cells = (f"{row.runtime}, {row.setting}", str(len(row.nodes)), row.worst, part, said)
         rows.add_row(*(escape(cell) for cell in cells))
+    return rows
+
+
+def _graph_table(network: NetworkAudit) -> Table:
+    from lastbit.audit.rewriting_page import structure_verdict
+    from lastbit.audit.structure.matched import REWRITINGS
+
     graphs = Table(box=None, title="What runtimes make of the graph: how often each rewriting")
     for head in ("runtime", "setting", "nodes", *REWRITINGS, "verdict"):
         graphs.add_column(head, overflow="fold")
@@ -192,6 +225,13 @@ def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
         cells = (graph.runtime, graph.setting, f"{graph.nodes} of {graph.all_nodes}", *counts,
                  structure_verdict(graph).strip("*"))  # fmt: skip
         graphs.add_row(*(escape(cell) for cell in cells))
+    return graphs
+
+
+def _told_table(found: Audit) -> Table:
+    from lastbit.audit.rewriting_page import share
+    from lastbit_check.question import SAME_PROGRAM
+
     tells = Table(
         "network made to tell", "of U, one program", "by", "left out", "verdict", box=None
     )
@@ -202,15 +242,4 @@ def _view(found: Audit, verdict: str, out: Path | None) -> RenderableType:
                  best.by if best else "nothing is proved", left or "-",
                  "EXCEEDED" if one.failures else "within")  # fmt: skip
         tells.add_row(*(escape(cell) for cell in cells))
-    said = [f"not run: {name}: {why}" for name, why in {**found.missing, **network.missing}.items()]
-    if network.refused:
-        said.append(f"the model has no bounds: {network.refused}")
-    said += found.failures
-    said.append(f"verdict: {verdict}" + (f"; written to {out}" if out else ""))
-    tables = [
-        functions,
-        rows,
-        *([graphs] * bool(network.structures)),
-        *([tells] * bool(found.told)),
-    ]
-    return Group(*(line for table in tables for line in (table, "")), *map(escape, said))
+    return tells

@@ -53,12 +53,12 @@ def read_labelled(images: Path, labels: Path | None = None) -> LabelledImages:
 
 def _npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise DataError("not an .npz", where=str(path), fix=FIX)
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError("this is one array, not an .npz", where=str(path), fix=FIX)
             return {name: archive[name] for name in ("images", "labels")}
     except OSError as error:
-        message = error.strerror or "it is no archive of arrays"
+        message = error.strerror or f"{error}"
         raise DataError(f"cannot be read: {message}", where=str(path), fix=FIX) from error
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"not such an .npz: {error}", where=str(path), fix=FIX) from error

@@ -1,5 +1,7 @@
 """From a recipe to a folder with the model and its figures."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import importlib.util
 import json
@@ -8,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lastbit.data import LabelledImages
 from lastbit.errors import MissingExtraError, OutputError, UsageError
@@ -16,6 +18,9 @@ from lastbit.files import write_whole
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
 from lastbit.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lastbit.models.export import State
 
 _PACKAGES = ("lastbit", "torch", "numpy", "onnx", "onnxruntime")
 
@@ -66,9 +71,7 @@ def train(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
-    from lastbit.models.export import export_efficientnet
     from lastbit.training import checkpoint, loop
-    from lastbit.training.figures import measure
     from lastbit.training.full import full_state
 
     _check_device(device)
@@ -80,37 +83,46 @@ def train(
             fix="resume with the options of its start, or choose another --out",
         )
     network, history = loop.run(
-        recipe,
-        training,
-        test,
-        folder,
-        resume=resume,
-        device=device,
-        progress=progress,
+        recipe, training, test, folder, resume=resume, device=device, progress=progress,
         report=report,
-    )
+    )  # fmt: skip
     state = full_state(network.cpu(), recipe.activation_range, recipe.logit_scale)
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
-            model = Path(temporary) / "model.onnx"
-            export_efficientnet(
-                state,
-                model,
-                fold_batch_norm=recipe.fold_batch_norm,
-                weight_bits=recipe.weight_bits,
-                fold_pixels=recipe.fold_pixels,
-            )
-            metrics = measure(model, test, progress)
-            metrics["sha256"] = ModelFiles(recipe.name, model, folder).sha256()
-            metrics["versions"] = _versions()
-            metrics["history"] = history
-            files = ModelFiles(recipe.name, folder / model.name, folder)
-            content = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-            model.replace(files.model)
-            write_whole(files.recipe, recipe.to_json().encode())
-            write_whole(files.metrics, content.encode())
+        return _exported(state, recipe, history, test, folder, progress)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", where=str(folder)) from error
+
+
+def _exported(
+    state: State,
+    recipe: Recipe,
+    history: list[dict[str, float]],
+    test: LabelledImages,
+    folder: Path,
+    progress: Progress,
+) -> Trained:
+    """Measure the ONNX file of a state, then put it and what is said of it where they belong."""
+    from lastbit.models.export import export_efficientnet
+    from lastbit.training.figures import measure
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
+        model = Path(temporary) / "model.onnx"
+        export_efficientnet(
+            state,
+            model,
+            fold_batch_norm=recipe.fold_batch_norm,
+            weight_bits=recipe.weight_bits,
+            fold_pixels=recipe.fold_pixels,
+        )
+        metrics = measure(model, test, progress)
+        metrics["sha256"] = ModelFiles(recipe.name, model, folder).sha256()
+        metrics["versions"] = _versions()
+        metrics["history"] = history
+        files = ModelFiles(recipe.name, folder / model.name, folder)
+        content = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+        model.replace(files.model)
+        write_whole(files.recipe, recipe.to_json().encode())
+        write_whole(files.metrics, content.encode())
     return Trained(files, metrics)
 
 
@@ -121,7 +133,9 @@ def _check_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"there is no device {device!r}: {reason}") from error
+        raise UsageError(
+            f"there is no such device: {reason}", where=f"--device {device}"
+        ) from error
 
 
 def _versions() -> dict[str, str]:
