@@ -99,11 +99,12 @@ def exact_form(derivation: Derivation, first: FirstLayers | None, leaves: Leaves
 def check(model: bytes, manifest: Manifest, observe: Observe = ignore) -> Derived:
     """Accept by returning what was derived, or raise Rejected with the rule that fails."""
     require(sha256(model).hexdigest() == manifest["model_sha256"], "model.sha256", "another file")
-    network = network_in(model)
+    question = question_of(manifest)
+    network = network_in(model, question)
     assumed = {name: assumptions(network, name) for name in EXECUTIONS}
     right = manifest["assumptions"] == assumed
     require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
-    derived = claimed(derive(network, question_of(manifest), hints_of(manifest), observe))
+    derived = claimed(derive(network, question, hints_of(manifest), observe))
     follows = claim_of(derived)
     for name, said in manifest["claim"].items():
         right = said == follows[name]  # neither smaller nor looser

@@ -112,5 +112,4 @@ class Question:
 
 LAST_BIT = Question("last-bit", 1)
 ONE_IMAGE = Question("one-image", 0)
-QUESTIONS = {question.name: question for question in (LAST_BIT, ONE_IMAGE)}
 STEPS = ("Add", "Div", "Mul", "Sub")
