@@ -6,8 +6,6 @@ fold of them is covered, and so is a map that is computed step by step outside o
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
 from lastbit_check.onnxfile import FLOAT, UINT8, Attribute, Declared, OnnxGraph, Operator
@@ -53,7 +51,8 @@ def _to_probabilities(graph: OnnxGraph) -> OnnxGraph:
     last = next((o for o in graph.operators if o.name == graph.output_name), None)
     if last is None or last.op == "Softmax":
         return graph
-    logits, over = graph.output_name, cast("dict[str, Attribute]", {"axis": 1})
+    logits: str = graph.output_name
+    over: dict[str, Attribute] = {"axis": 1}
     if last.op in ENDS:
         logits, over = last.operand(0), last.attributes
     if last.op == "ArgMax":

@@ -48,7 +48,8 @@ OPERATORS = ("Mul", "Add", "Sub", "Div", "Sigmoid", "Identity", "Dropout", "Glob
              "ReduceMean", "Softmax", "Flatten", "Cast", "MatMul", "Gemm", "Reshape", "Relu",
              "MaxPool", "AveragePool", "ReduceSum", "ReduceMax", "Squeeze", "Unsqueeze",
              "Transpose", "Concat", "Slice", "Pad", "Expand", "Tile", "Gather", "Split",
-             "LogSoftmax", "ArgMax", "HardSwish", "HardSigmoid", "LeakyRelu", "Clip", "Neg", "Shape")  # fmt: skip
+             "LogSoftmax", "ArgMax", "HardSwish", "HardSigmoid", "LeakyRelu", "Clip",
+             "Neg", "Shape")  # fmt: skip
 
 
 def owner(t: Tree, path: Path, name: str) -> tuple[Path, Entry, Tree] | None:
