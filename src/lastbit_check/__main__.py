@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lastbit_check.certificate import load, read_bytes
+from lastbit_check.certificate import load, question_of, read_bytes
 from lastbit_check.check import Derived, check
-from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
+from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM, Question
 from lastbit_check.verdict import Rejected, Unreadable
 
 ABOUT = "Check a certificate against a model."
@@ -57,12 +57,20 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
   {upper[SAME_PROGRAM]!r} if one program runs both images,
   {upper[ANY_TWO]!r} in any two executions
   model       {manifest["model_sha256"]}
+  inputs      {_inputs(question_of(manifest))}
   worst       {_worst(derived)}; checked in {seconds:.1f} s
   assumed     {", ".join(named[ANY_TWO])}
   of one program also {", ".join(sorted({*named[SAME_PROGRAM]} - {*named[ANY_TWO]}))}"""
     fields = {name: manifest[name] for name in ("question", "assumptions")}
     return {"accepted": True, "upper": upper, "model": manifest["model_sha256"], **fields,
             "seconds": seconds}, text  # fmt: skip
+
+
+def _inputs(question: Question) -> str:
+    if question.box:
+        return f"float32, from {question.box.low!r} to {question.box.high!r}"
+    steps = (f"{step.op} {', '.join(map(repr, step.constants))}" for step in question.pixels)
+    return "; ".join(["bytes", *steps])
 
 
 def _worst(derived: Derived) -> str:

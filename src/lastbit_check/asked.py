@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lastbit_check.onnxfile import FLOAT, UINT8, Declared, OnnxGraph, Operator
+from lastbit_check.onnxfile import FLOAT, UINT8, Attribute, Declared, OnnxGraph, Operator
 from lastbit_check.question import Question
 from lastbit_check.verdict import require
 
 BYTES, STEP, PROBABILITIES = "lastbit.bytes", "lastbit.pixels.{}", "lastbit.probabilities"
 ENDS = ("Softmax", "LogSoftmax", "ArgMax")
-"""Operators after the logits."""
+"""Operators after the logits, which work over all of an image's."""
 
 
 def asked(graph: OnnxGraph, question: Question) -> OnnxGraph:
@@ -51,14 +51,15 @@ def _to_probabilities(graph: OnnxGraph) -> OnnxGraph:
     last = next((o for o in graph.operators if o.name == graph.output_name), None)
     if last is None or last.op == "Softmax":
         return graph
-    operators, logits = graph.operators, graph.output_name
+    logits: str = graph.output_name
+    over: dict[str, Attribute] = {"axis": 1}
     if last.op in ENDS:
-        operators, logits = [o for o in operators if o is not last], last.inputs[0]
-        classes = last.attributes.get("axis", -1) in (1, -1)
-        require(classes, "model.output", f"{last.op} over another axis than that of the classes")
+        logits, over = last.operand(0), last.attributes
+    if last.op == "ArgMax":
+        over = {"axis": last.attribute("axis", 0)}
     _fresh(graph, [PROBABILITIES])
-    end = Operator("Softmax", (logits,), PROBABILITIES, {"axis": 1})
-    return graph._replace(operators=[*operators, end], output_name=PROBABILITIES)
+    end = Operator("Softmax", (logits,), PROBABILITIES, over)
+    return graph._replace(operators=[*graph.operators, end], output_name=PROBABILITIES)
 
 
 def _without_copies(graph: OnnxGraph) -> OnnxGraph:
@@ -72,11 +73,14 @@ def _without_copies(graph: OnnxGraph) -> OnnxGraph:
     same = end == "ArgMax" or all(o.attributes.get("to", FLOAT) == FLOAT for o in copies.values())
     if not same or end not in ("Softmax", *ENDS):
         return graph
-    operators = [o for o in graph.operators if o.name not in copies]
+    other = copies if end == "ArgMax" else {}
+    operators = [o for o in graph.operators if o.name not in other]
     return graph._replace(operators=operators, output_name=name)
 
 
 def _fresh(graph: OnnxGraph, names: list[str]) -> None:
-    """No name of a file begins like one of these."""
-    of_file = {graph.image.name, *graph.constants, *(o.name for o in graph.operators)}
-    require(not of_file & {*names}, "file.names", f"a name that is kept for questions: {names}")
+    """A file neither makes nor reads nor describes values of these names."""
+    of_file = {*graph.constants, *(value.name for value in graph.declared)}
+    of_file.update(name for o in graph.operators for name in (o.name, *o.inputs))
+    kept = sorted(of_file & {*names})
+    require(not kept, "file.names", f"names that are kept for questions: {kept}")

@@ -19,7 +19,7 @@ from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.network import Node
 from lastbit_check.question import (
     ANY_TWO,
-    QUESTIONS,
+    LAST_BIT,
     SAME_PROGRAM,
     STEPS,
     Box,
@@ -31,6 +31,7 @@ from lastbit_check.verdict import Rejected, Unreadable, readable, reading, requi
 FORMAT = "lastbit-certificate-6"
 Manifest = dict[str, Any]  # as in the file, but for real numbers: checked for FORM only
 SLOPE_BITS, MOST_SLOPE_BITS = 20, 21
+LARGEST = float(np.finfo(np.float32).max)
 ANY = "*"  # stands for every name of an object
 
 
@@ -137,16 +138,17 @@ def parse(fields: dict[str, Any]) -> Manifest:
 def question_of(manifest: Manifest) -> Question:
     """The question that it answers. Raises Rejected (rule certificate.question) for another one."""
     said = manifest["question"]
-    require(said["name"] in QUESTIONS, "certificate.question", f"{said['name']!r} is not known")
+    known = said["name"] == LAST_BIT.name  # of one image nothing is certified
+    require(known, "certificate.question", f"{said['name']!r} is not known")
     pixels = tuple(Step(step["op"], (*step["constants"],)) for step in said["pixels"])
     box = Box(*said["box"]) if len(said["box"]) == len(Box._fields) else None
     numbers = [*said["box"], *(n for step in pixels for n in step.constants)]
-    single = all(float(np.float32(n)) == n for n in numbers)
+    single = all(abs(n) <= LARGEST and float(np.float32(n)) == n for n in numbers)
     right = single and {step.op for step in pixels} <= {*STEPS} and all(s.constants for s in pixels)
     right = right and len(said["box"]) in (0, 2) and not (pixels and box)
     right = right and (box is None or box.low < box.high)
     require(right, "certificate.question", "steps or a box that are none of binary32")
-    return replace(QUESTIONS[said["name"]], pixels=pixels, box=box)
+    return replace(LAST_BIT, pixels=pixels, box=box)
 
 
 def question_from(data: object) -> Question:
@@ -168,8 +170,10 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     kind = str if real else form if isinstance(form, type) else type(form)
     require(type(value) is kind, "certificate.fields", f"{where} is of another type")
     if real:
-        with reading(where):
+        try:
             number = float.fromhex(value)
+        except (OverflowError, ValueError):
+            number = math.nan
         right = -math.inf < number < math.inf and value == number.hex()
         right = right and (value[0] != "-" or (form is Signed and number < 0))
         require(right, "certificate.fields", f"{where}: not finite, of its sign, and canonical")

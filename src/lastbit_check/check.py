@@ -104,7 +104,7 @@ def check(model: bytes, manifest: Manifest, observe: Observe = ignore) -> Derive
     assumed = {name: assumptions(network, name) for name in EXECUTIONS}
     right = manifest["assumptions"] == assumed
     require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
-    derived = claimed(derive(network, question_of(manifest), hints_of(manifest), observe))
+    derived = claimed(derive(network, question, hints_of(manifest), observe))
     follows = claim_of(derived)
     for name, said in manifest["claim"].items():
         right = said == follows[name]  # neither smaller nor looser

@@ -119,5 +119,4 @@ def of_one_image(question: Question) -> Question:
     return replace(ONE_IMAGE, pixels=question.pixels, box=question.box)
 
 
-QUESTIONS = {question.name: question for question in (LAST_BIT, ONE_IMAGE)}
 STEPS = ("Add", "Div", "Mul", "Sub")

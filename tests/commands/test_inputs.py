@@ -31,11 +31,13 @@ def model(folder: Path, element: int = TensorProto.FLOAT, last: str = "") -> Pat
         helper.make_node("Gemm", ["r", "b"], ["z"], transB=1),
     ]
     nodes += [helper.make_node(last, ["z"], ["out"], axis=1)] * bool(last)
+    label = last == "ArgMax"
+    kind, sizes = (TensorProto.INT64, ["N", 1]) if label else (TensorProto.FLOAT, ["N", 3])
     graph = helper.make_graph(
         nodes,
         "mlp",
         [helper.make_tensor_value_info("x", element, ["N", 1, 4, 5])],
-        [helper.make_tensor_value_info("out" if last else "z", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("out" if last else "z", kind, sizes)],
         [numpy_helper.from_array(w.astype(np.float32), k) for k, w in weights.items()],
     )
     path = folder / "mlp.onnx"
@@ -65,7 +67,7 @@ def test_from_the_bound_to_the_replay(
 ) -> None:
     options, inputs = INPUTS[name]
     path = str(model(tmp_path))
-    found = said(capsys, "search", path, *options, "--seconds", "1", "--starts", "8")
+    found = said(capsys, "search", path, *options, "--seconds", "4", "--starts", "8")
     proof = said(capsys, "prove", path, *options)
     assert proof["verdict"] == "proved" and proof["inputs"] == inputs
     assert 0 < proof["upper"]["same-program"] < 1  # type: ignore[index]
@@ -80,7 +82,7 @@ def test_a_witness_is_about_the_inputs_that_were_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(model(tmp_path))
-    said(capsys, "search", path, "--pixels", "unit", "--seconds", "1", "--starts", "8")
+    said(capsys, "search", path, "--pixels", "unit", "--seconds", "4", "--starts", "8")
     assert main(["prove", path, "--pixels", "mean=0.5,std=0.25"]) == 2
     assert "--pixels or --box" in capsys.readouterr().err
 

@@ -129,9 +129,13 @@ class ArrangedNetwork:
             return x
         start, step = int(self.random.integers(0, size - 1)), int(self.random.choice([1, 2, -1]))
         ends = (start, 2**40) if step > 0 else (2**40, -(2**40))
-        numbers = [self.constant([n], np.int64) for n in (*ends, axis + 1, step)]
+        if self.opset < 10:
+            step, ends = 1, (start, 2**40)
         length = len(range(size)[start::step]) if step > 0 else size
         sizes = (*self.sizes[x][:axis], length, *self.sizes[x][axis + 1 :])
+        if self.opset < 10:
+            return self.op("Slice", [x], sizes, starts=ends[:1], ends=ends[1:], axes=[axis + 1])
+        numbers = [self.constant([n], np.int64) for n in (*ends, axis + 1, step)]
         return self.op("Slice", [x, *numbers], sizes)
 
     def split(self, x: str) -> str:
@@ -139,9 +143,13 @@ class ArrangedNetwork:
         if size < 2:
             return x
         names, at = [f"s{len(self.nodes)}.{k}" for k in range(2)], size // 2
-        parts = self.constant([at, size - at], np.int64)
-        self.nodes.append(helper.make_node("Split", [x, parts], names, axis=1))
-        for name, part in zip(names, (at, size - at), strict=True):
+        parts = at, size - at
+        if self.opset < 13:
+            node = helper.make_node("Split", [x], names, axis=1, split=parts)
+        else:
+            node = helper.make_node("Split", [x, self.constant(parts, np.int64)], names, axis=1)
+        self.nodes.append(node)
+        for name, part in zip(names, parts, strict=True):
             self.sizes[name] = (part, *self.sizes[x][1:])
         return names[int(self.random.integers(2))]
 
@@ -149,10 +157,12 @@ class ArrangedNetwork:
         rank = len(self.sizes[x]) + 1
         pads = self.random.integers(0, 2, 2 * rank)
         pads[[0, rank]] = 0
-        fill = self.constant(np.float32(self.random.choice([0.0, 0.5])))
+        fill = np.float32(self.random.choice([0.0, 0.5]))
         sizes = tuple(n + int(a + b) for n, a, b in zip(
             self.sizes[x], pads[1:rank], pads[rank + 1 :], strict=True))  # fmt: skip
-        return self.op("Pad", [x, self.constant(pads, np.int64), fill], sizes)
+        if self.opset < 11:
+            return self.op("Pad", [x], sizes, pads=pads.tolist(), value=float(fill))
+        return self.op("Pad", [x, self.constant(pads, np.int64), self.constant(fill)], sizes)
 
     def beside(self, x: str) -> np.ndarray:
         """Constants that fit: one, one for each of an axis, or one for each number."""
@@ -211,4 +221,7 @@ class ArrangedNetwork:
         keep = bool(self.random.random() < 0.5)
         kept = (1,) if keep else ()
         sizes = (*self.sizes[x][:axis], *kept, *self.sizes[x][axis + 1 :])
-        return self.op("ReduceMean", [x], sizes, axes=[axis + 1], keepdims=int(keep))
+        if self.opset < 18:
+            return self.op("ReduceMean", [x], sizes, axes=[axis + 1], keepdims=int(keep))
+        axes = self.constant([axis + 1], np.int64)
+        return self.op("ReduceMean", [x, axes], sizes, keepdims=int(keep))

@@ -70,6 +70,10 @@ def read_onnx(path: Model) -> Network:
         graph = asked_of(file.graph, question)
         found = _Reading(file, graph, question)
     of_question = found.unsupported.pop(NOT_IN_THE_FILE, None)
+    if of_question and not of_question[0].startswith("Softmax"):
+        fix = "one number, or one for each channel"
+        raise ModelError(f"the steps to pixels do not fit: {of_question[0]}", where=str(where),
+                         fix=fix)  # fmt: skip
     unsupported = unknown | found.unsupported
     if unsupported:
         raise _unsupported(unsupported, where)
@@ -79,7 +83,7 @@ def read_onnx(path: Model) -> Network:
     with one_reading(where):
         form = form_of(graph, found.reader, legal(graph, FORMS))
     nodes = tuple(found.needed())
-    logits_out = graph.output_name == PROBABILITIES
+    logits_out = PROBABILITIES == graph.output_name != file.graph.output_name
     return Network(nodes, nodes[0].shape, nodes[-1].name, file.sha256, form, question, logits_out)
 
 

@@ -128,7 +128,7 @@ def _made(o: Operator, elements: Elements, constants: dict[str, Tensor]) -> int 
         case "Cast":
             to = o.attributes.get("to")
             return to if isinstance(to, int) else None
-        case "Shape":
+        case "ArgMax" | "Shape":
             return INT64
         case "Conv" | "AveragePool" | "MaxPool":
             automatic = o.attributes.get("auto_pad", "NOTSET") != "NOTSET"

@@ -25,8 +25,8 @@ from lastbit_check.files.operators import (
 )
 from lastbit_check.network import Constant, Sum, Units, View
 from lastbit_check.onnxfile import BATCH, Operator
-from lastbit_check.operators.constants import MOST_NUMBERS, cut, cuts, joined, piece, taken
-from lastbit_check.operators.reading import Reader, Rule, copied, summed
+from lastbit_check.operators.constants import cut, cuts, joined, taken
+from lastbit_check.operators.reading import Reader, Rule, copied, not_too_many, summed
 from lastbit_check.operators.renaming import sizes_in
 from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.verdict import require
@@ -53,10 +53,10 @@ def concat(reader: Reader, o: Operator, *given: Seen) -> Seen:
 
 def slices(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Some of the numbers along some axes."""
-    starts, ends, over, steps = cuts(reader, o)
     units = x.units
-    for start, end, axis, step in zip(starts, ends, over, steps, strict=True):
-        units = units[(*[slice(None)] * _axis(axis, x), piece(start, end, step))]
+    for axis, part in cuts(reader, o, x.rank):
+        require(axis > 0, "model.operator", "along the axis of the images")
+        units = units[(*[slice(None)] * (axis - 1), part)]
     return copies(o, (x, units))
 
 
@@ -68,6 +68,7 @@ def split(reader: Reader, o: Operator, x: Seen) -> Seen:
     piece = -(-size // count)
     parts = given or [piece] * (count - 1) + [size - piece * (count - 1)]
     right = len(parts) == count and sum(parts) == size and min(parts) > 0
+    right = right and o.attribute("num_outputs", count) == count
     require(right, "model.shape", f"of {size} numbers as {parts}")
     start = sum(parts[: o.output])
     index = slice(start, start + parts[o.output])
@@ -95,8 +96,11 @@ def pad(reader: Reader, o: Operator, x: Seen) -> Seen:
     for k, axis in enumerate(over):
         widths[axis % x.rank] = pads[k], pads[k + len(over)]
     require(widths[0] == (0, 0), "model.operator", "which adds images")
+    not_too_many(n + sum(w) for n, w in zip(x.sizes, widths[1:], strict=True))
     match o.attributes.get("mode", "constant"):
         case "reflect" | "edge" | "wrap" as mode:
+            within = all(max(w) < n for w, n in zip(widths[1:], x.sizes, strict=True))
+            require(within or mode == "edge", "model.operator", f"by {pads} of its own numbers")
             return copies(o, (x, np.pad(x.units, widths[1:], mode)))
         case _:
             pass
@@ -114,11 +118,14 @@ def expand(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Repeated along axes of one number."""
     sizes = sizes_in(reader, o.inputs[1])
     batch, left = ([1], sizes) if len(sizes) < x.rank else (sizes[:1], sizes[1:])
-    right = (
-        len(sizes) <= x.rank and batch[0] in (1, BATCH, reader.batch) and min(left, default=1) > 0
+    right = len(sizes) <= x.rank and batch[0] in (1, BATCH, reader.batch)
+    require(
+        right and min(left, default=1) > 0,
+        "model.operator",
+        f"to {[*sizes]}, of a tensor of {x.rank} axes",
     )
-    require(right, "model.operator", f"to {[*sizes]}, of a tensor of {x.rank} axes")
     full = np.broadcast_shapes(x.sizes, (*left,))
+    not_too_many(full)
     return copies(o, (x, np.broadcast_to(x.units, full)))
 
 
@@ -126,7 +133,8 @@ def tile(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Repeated along its axes."""
     times = reader.whole(o.inputs[1])
     right = len(times) == x.rank and times[0] == 1 and min(times) > 0
-    require(right and max(times) < MOST_NUMBERS, "model.operator", f"by {times}")
+    require(right, "model.operator", f"by {times}")
+    not_too_many(n * k for n, k in zip(x.sizes, times[1:], strict=True))
     return copies(o, (x, np.tile(x.units, times[1:])))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lastbit_check.files.operators import INTEGER, LISTED, UNARY, Form, Legal, finite, many
 from lastbit_check.onnxfile import FLOAT, INT64, Attribute, Operator, Tensor
-from lastbit_check.operators.reading import Reader, Rule
+from lastbit_check.operators.reading import Reader, Rule, not_too_many
 from lastbit_check.verdict import require
 
 
@@ -25,7 +25,8 @@ def filled(reader: Reader, o: Operator) -> Tensor:
     """ConstantOfShape: a tensor of one number."""
     sizes, value = reader.whole(o.inputs[0]), o.attributes.get("value", np.zeros(1, "<f4"))
     right = isinstance(value, np.ndarray) and value.size == 1 and all(n > 0 for n in sizes)
-    require(right and np.prod(sizes) < MOST_NUMBERS, "model.operator", f"of {sizes}")
+    require(right, "model.operator", f"of {sizes}")
+    not_too_many(sizes)
     return np.full(sizes, value).astype(np.asarray(value).dtype)
 
 
@@ -128,14 +129,16 @@ def cut(reader: Reader, o: Operator) -> Tensor:
     """Slice of a constant."""
     tensor = reader.tensor(o.inputs[0])
     index = [slice(None)] * tensor.ndim
-    for start, end, axis, step in zip(*cuts(reader, o), strict=True):
-        require(-tensor.ndim <= axis < tensor.ndim, "model.operands", f"along axis {axis}")
-        index[axis] = piece(start, end, step)
+    for axis, part in cuts(reader, o, tensor.ndim):
+        index[axis] = part
     return tensor[(*index,)]
 
 
-def cuts(reader: Reader, o: Operator) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Starts, ends, axes and steps: operands, or attributes."""
+def cuts(reader: Reader, o: Operator, rank: int) -> list[tuple[int, slice]]:
+    """By axis, each once, what is kept: starts, ends, axes and steps are operands, or attributes.
+
+    An end as far below 0 as that, going down, is before the first number.
+    """
     if len(o.inputs) == 1:
         starts, ends = o.attribute("starts", []), o.attribute("ends", [])
         over, steps = o.attribute("axes", [*range(len(starts))]), [1] * len(starts)
@@ -143,15 +146,12 @@ def cuts(reader: Reader, o: Operator) -> tuple[list[int], list[int], list[int], 
         starts, ends = (reader.whole(name) for name in o.inputs[1:3])
         over = reader.whole(o.inputs[3]) if o.operand(3) else [*range(len(starts))]
         steps = reader.whole(o.inputs[4]) if o.operand(4) else [1] * len(starts)
-    alike = len(starts) == len(ends) == len(over) == len(steps) == len({*over})
-    require(alike, "model.operands", f"from {starts} to {ends} along {over} by {steps}")
-    return starts, ends, over, steps
-
-
-def piece(start: int, end: int, step: int) -> slice:
-    """From ``start`` to before ``end``, which is before the first one if it is as far below 0."""
-    require(step != 0, "model.operator", "by steps of 0")
-    return slice(start, None if step < 0 and end < -MOST_NUMBERS else end, step)
+    named = [axis % rank for axis in over if -rank <= axis < rank]
+    right = len(starts) == len(ends) == len(over) == len(steps) == len({*named})
+    require(right, "model.operands", f"from {starts} to {ends} along {over} by {steps}")
+    require(0 not in steps, "model.operator", "by steps of 0")
+    ends = [None if s < 0 and e < -MOST_NUMBERS else e for e, s in zip(ends, steps, strict=True)]
+    return [*zip(named, map(slice, starts, ends, steps), strict=True)]
 
 
 def a_tensor(value: Attribute) -> bool:

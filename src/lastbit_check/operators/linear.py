@@ -24,7 +24,7 @@ from lastbit_check.files.operators import (
 from lastbit_check.network import F32, Constant, Factor, Node, Part, Shape, Sum, Units, View
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import divided_by, multiplied_by
-from lastbit_check.operators.reading import Reader, Rule, summed
+from lastbit_check.operators.reading import Reader, Rule, not_too_many, summed
 from lastbit_check.operators.seen import Seen, of_node, shape_of
 from lastbit_check.verdict import require
 
@@ -62,6 +62,8 @@ def spread(weight: F32, dilations: list[int]) -> F32:
     (high, wide), (down, across) = weight.shape[2:], dilations
     sizes = (max(0, (high - 1) * down + 1), max(0, (wide - 1) * across + 1))
     require(max(sizes) <= MOST_PLACES, "model.shape", f"with a kernel over {sizes} places")
+    if dilations != [1, 1]:
+        not_too_many((*weight.shape[:2], *sizes))
     found = np.zeros((*weight.shape[:2], *sizes), np.float32)
     found[:, :, ::down, ::across] = weight
     return found
@@ -213,6 +215,7 @@ def places(sizes: tuple[int, ...], part: Part) -> Shape:
     rows = (rows + top + bottom - high) // down + 1
     columns = (columns + left + right - wide) // across + 1
     require(min(rows, columns) > 0, "model.shape", "with a kernel larger than its image")
+    not_too_many((outs, rows, columns))
     return outs, rows, columns
 
 

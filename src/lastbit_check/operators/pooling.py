@@ -34,7 +34,7 @@ from lastbit_check.operators.linear import (
     spread,
     whole_image,
 )
-from lastbit_check.operators.reading import Reader, Rule
+from lastbit_check.operators.reading import Reader, Rule, not_too_many
 from lastbit_check.operators.seen import Seen, of_node
 from lastbit_check.verdict import require
 
@@ -85,6 +85,7 @@ def window_of(o: Operator, x: Seen) -> tuple[Part, Units]:
     up = o.attribute("ceil_mode", 0) == 1
     alone = not up or o.attributes.get("auto_pad", "NOTSET") == "NOTSET"
     require(alone, "model.operator", "with ceil_mode and auto_pad")
+    not_too_many((x.sizes[0], *kernel))
     ones = np.ones((x.sizes[0], 1, *kernel), np.float32)
     weight = spread(ones, o.attribute("dilations", [1, 1]))
     pads, sizes, high = [*pads_of(o, x, weight)], x.sizes[1:], weight.shape[2:]

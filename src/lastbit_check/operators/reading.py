@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,7 +87,7 @@ class Reader:
     def keep(self, name: str, made: Made) -> None:
         """Note what a tensor of the file holds."""
         if isinstance(made, Seen):
-            require(0 < made.count < MOST_UNITS, "model.shape", "empty or too large")
+            not_too_many(made.sizes)
         elif isinstance(made, np.ndarray):
             require(np.all(np.isfinite(made)), "model.weights", "a weight is not finite", name)
         else:
@@ -118,6 +119,12 @@ class Reader:
         values = self.tensor(name)
         require(values.dtype == np.dtype("<i8"), "model.operands", "no whole numbers", name)
         return values.astype(np.int64).ravel().tolist()
+
+
+def not_too_many(sizes: Iterable[int]) -> None:
+    """Rule model.shape, before so many numbers are made. None is not enough."""
+    count = math.prod(sizes)
+    require(0 < count < MOST_UNITS, "model.shape", f"of {count} numbers")
 
 
 def made(o: Operator, op: str, *sources: Node, **parts: Any) -> Node:

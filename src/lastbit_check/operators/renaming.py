@@ -67,7 +67,8 @@ def reshape(reader: Reader, o: Operator, x: Seen) -> Seen:
 
 def squeeze(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Without some axes of one number."""
-    given = _axes(reader, o, x.rank) or {i for i, n in enumerate(x.sizes, 1) if n == 1}
+    given = _axes(reader, o, x.rank)
+    require(given, "model.operator", "of all axes of one number: of one image, that of the images")
     return x.sized(tuple(n for i, n in enumerate(x.sizes, 1) if i not in given))
 
 

@@ -1,8 +1,11 @@
-"""Softmax over the classes, the last operator (docs/bound.md, section 5)."""
+"""Softmax over the classes, the last operator (docs/bound.md, section 5).
+
+Where a file ends in LogSoftmax or in ArgMax, the question is about the logits that these read.
+"""
 
 from __future__ import annotations
 
-from lastbit_check.files.operators import AXIS, F, Form
+from lastbit_check.files.operators import AXIS, FLAG, F, Form
 from lastbit_check.network import Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.reading import Reader, Rule
@@ -25,5 +28,23 @@ def softmax(reader: Reader, o: Operator, x: Seen) -> Seen:
     return of_node(Node(o.name, "softmax", (x.node.name,), (x.count, 1, 1)), x.sizes)
 
 
-RULES = {"Softmax": Rule({1: softmax})}
-FORMS = {"Softmax": {7: Form((F,), 1, {"axis": AXIS})}}
+def label(_: Reader, o: Operator, x: Seen) -> Seen:
+    """Which logit is the largest."""
+    axis = o.attribute("axis", 0)
+    inside = -x.rank <= axis < x.rank and axis % x.rank > 0
+    right = inside and x.sizes[axis % x.rank - 1] == x.count
+    require(right, "model.operator", f"over axis {axis} of a value of shape {x.sizes}")
+    sizes = (1,) * (x.rank - 2 + o.attribute("keepdims", 1))
+    return of_node(Node(o.name, "softmax", (x.node.name,), (1, 1, 1)), sizes)
+
+
+RULES = {
+    "ArgMax": Rule({1: label}),
+    "LogSoftmax": Rule({1: softmax}),
+    "Softmax": Rule({1: softmax}),
+}
+LABEL = {"axis": AXIS, "keepdims": FLAG}
+FORMS = {
+    "ArgMax": {7: Form((F,), 1, LABEL), 12: Form((F,), 1, {**LABEL, "select_last_index": FLAG})},
+    **{key: {7: Form((F,), 1, {"axis": AXIS})} for key in ("LogSoftmax", "Softmax")},
+}

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from lastbit_check.asked import asked
 from lastbit_check.network import Network
-from lastbit_check.onnxfile import OnnxGraph, read
+from lastbit_check.onnxfile import FLOAT, OnnxGraph, Operator, read
+from lastbit_check.question import LAST_BIT, Step
 from lastbit_check.reading import network_of
-from lastbit_check.verdict import Rejected
-from soundness.mutants.execute import Float64, Images, execute, tolerance
+from lastbit_check.verdict import Rejected, Unreadable
+from soundness.mutants.execute import Execution, Float64
 
 LEVELS = (
     onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -26,6 +30,9 @@ LEVELS = (
 )
 COARSE = 0.05  # a tolerance beyond which nothing is compared
 IMAGES = 3
+OF_BYTES = replace(LAST_BIT, pixels=(Step("Div", (255.0,)),))
+"""What is asked of a file that reads float32."""
+Images = NDArray[Any]
 
 
 @dataclass
@@ -43,21 +50,12 @@ class Found:
         return "\n".join([*lines, "refused by the checker's rule", *rules])
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the checker makes of a graph."""
-
-    network: Network
-    images: Images
-    probabilities: Float64
-
-
 class Judge:
     """Judges each mutant, but for those that it has seen before."""
 
     def __init__(self) -> None:
         self.found, self.seen = Found(), set[bytes]()
-        self.known: dict[bytes, _Known | Rejected] = {}
+        self.known: dict[bytes, Execution | Rejected] = {}
         self.options = [onnxruntime.SessionOptions() for _ in LEVELS]
         for options, level in zip(self.options, LEVELS, strict=True):
             options.log_severity_level = 4
@@ -76,6 +74,9 @@ class Judge:
         try:
             graph = read(data)
             known = self.normal(graph)
+        except Unreadable:
+            self.found.rules["unreadable"] += 1
+            return
         except Rejected as error:
             self.found.rules[error.rule] += 1
             return
@@ -87,17 +88,17 @@ class Judge:
         if wrong:
             self.found.disagreements.append((wrong, data))
 
-    def normal(self, graph: OnnxGraph) -> _Known:
-        """The normal form and its probabilities, which many mutants share."""
+    def normal(self, graph: OnnxGraph) -> Execution:
+        """The normal form on some images, which many mutants share."""
         key = hashlib.blake2b(pickle.dumps(graph), digest_size=16).digest()
         if key not in self.known:
             if len(self.known) > 5000:
                 self.known.clear()
             try:
-                network = network_of(graph)
-                images = images_of(network)
-                with np.errstate(all="ignore"):
-                    self.known[key] = _Known(network, images, execute(network, images))
+                question = OF_BYTES if graph.image.element == FLOAT else LAST_BIT
+                network = network_of(asked(graph, question))
+                images = images_of(network).reshape(IMAGES, -1)
+                self.known[key] = Execution(network, images.T.astype(np.float64))
             except Rejected as error:
                 self.known[key] = error
         known = self.known[key]
@@ -105,7 +106,7 @@ class Judge:
             raise known
         return known
 
-    def differs(self, data: bytes, graph: OnnxGraph, known: _Known, *, valid: bool) -> str:
+    def differs(self, data: bytes, graph: OnnxGraph, known: Execution, *, valid: bool) -> str:
         """How ONNX Runtime reads it otherwise, "" where it does not."""
         count = self.found.counts
         try:
@@ -120,25 +121,35 @@ class Judge:
         if wrong := interface(graph, session):
             return f"ONNX Runtime has another interface: {wrong}"
         try:
-            got = [run(session, images) for images in parts(graph, known.images)]
+            got = [run(session, images) for images in parts(graph, known.network)]
         except Exception:
             count["fails when it runs"] += 1
             return ""
         shapes = {values.shape[0] for values in got}
         if shapes != ({1} if len(got) == IMAGES else {1, IMAGES - 1}):
             return f"ONNX Runtime returns shapes {[values.shape for values in got]}"
-        values = np.concatenate(got).reshape(IMAGES, -1)
-        if values.shape != known.probabilities.shape:
-            return f"ONNX Runtime returns {values.shape}"
         with np.errstate(all="ignore"):
-            away = np.max(np.abs(values - known.probabilities), axis=1)
-            if not np.all(away < 2.0**-18):
-                allowed = tolerance(known.network, known.images)
-                if not np.all(allowed <= COARSE):
-                    count["too coarse to be compared"] += 1
-                    return ""
-                if not np.all(away <= allowed):
-                    return f"probabilities differ by {away}, allowed {allowed}"
+            return self.compared(graph, known, np.concatenate(got).reshape(IMAGES, -1))
+
+    def compared(self, graph: OnnxGraph, known: Execution, got: Float64) -> str:
+        """How an answer differs from the probabilities of the normal form."""
+        count, expected = self.found.counts, known.probabilities
+        if (end := end_of(graph)) == "ArgMax":
+            if got.shape != (IMAGES, 1):
+                return f"ONNX Runtime returns {got.shape}"
+            away = expected.max(axis=1) - expected[range(IMAGES), got[:, 0].astype(np.int64)]
+        else:
+            values = got if end == "Softmax" else normed(got)
+            if values.shape != expected.shape:
+                return f"ONNX Runtime returns {values.shape}"
+            away = np.max(np.abs(values - expected), axis=1)
+        if not np.all(away < 2.0**-18):
+            allowed = known.tolerance
+            if not np.all(allowed <= COARSE):
+                count["too coarse to be compared"] += 1
+                return ""
+            if not np.all(away <= 2 * allowed):
+                return f"probabilities differ by {away}, allowed {allowed}"
         count["computed alike"] += 1
         return ""
 
@@ -163,15 +174,33 @@ def images_of(network: Network) -> Images:
     return images
 
 
-def parts(graph: OnnxGraph, images: Images) -> list[Images]:
-    """One and two images where there may be several, one by one otherwise."""
+def parts(graph: OnnxGraph, network: Network) -> list[Images]:
+    """One and two images where there may be several, one by one otherwise; as the file reads."""
     dims = graph.image.dims
     assert dims is not None
+    images = images_of(network).reshape(IMAGES, *dims[1:])
+    if graph.image.element == FLOAT:
+        images = images.astype(np.float32) / np.float32(255)
     return [images[k : k + 1] for k in range(IMAGES)] if dims[0] == 1 else [images[:1], images[1:]]
 
 
 def run(session: onnxruntime.InferenceSession, images: Images) -> Float64:
     return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0], np.float64)
+
+
+def end_of(graph: OnnxGraph) -> str:
+    """The last operator that is no copy."""
+    by_name = {o.name: o for o in graph.operators}
+    name = graph.output_name
+    while name in by_name and by_name[name].op in ("Cast", "Identity"):
+        name = by_name[name].inputs[0]
+    return by_name[name].op if name in by_name else ""
+
+
+def normed(logits: Float64) -> Float64:
+    """Probabilities of logits, or of their logarithms."""
+    t = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return t / t.sum(axis=1, keepdims=True)
 
 
 def interface(graph: OnnxGraph, session: onnxruntime.InferenceSession) -> str:
@@ -182,7 +211,8 @@ def interface(graph: OnnxGraph, session: onnxruntime.InferenceSession) -> str:
     given, made = inputs[0], outputs[0]
     if (given.name, made.name) != (graph.image.name, graph.output_name):
         return f"{given.name} to {made.name}"
-    if given.type != "tensor(uint8)" or made.type != "tensor(float)":
+    takes = "tensor(float)" if graph.image.element == FLOAT else "tensor(uint8)"
+    if given.type != takes or (made.type != "tensor(float)" and end_of(graph) != "ArgMax"):
         return f"{given.type} to {made.type}"
     ours = [size if isinstance(size, int) else None for size in graph.image.dims or ()]
     theirs = [size if isinstance(size, int) else None for size in given.shape]
@@ -191,20 +221,29 @@ def interface(graph: OnnxGraph, session: onnxruntime.InferenceSession) -> str:
 
 def difference(graph: OnnxGraph, model: onnx.ModelProto) -> str:
     """What the ONNX library's own functions read otherwise."""
-    nodes = model.graph.node
-    if len(nodes) != len(graph.operators):
+    read = dict[int, list[Operator]]()
+    for operator in graph.operators:
+        read.setdefault(operator.at, []).append(operator)
+    if [*read] != [*range(len(model.graph.node))]:
         return "the number of operators"
-    for node, operator in zip(nodes, graph.operators, strict=True):
+    for node, operators in zip(model.graph.node, read.values(), strict=True):
         theirs = {a.name: _plain(helper.get_attribute_value(a)) for a in node.attribute}
-        ours = {name: _plain(value) for name, value in operator.attributes.items()}
-        made = node.output[0] if len(node.output) == 1 else ""
-        said = (node.op_type, (*node.input,), made, theirs)
-        if said != (operator.op, operator.inputs, operator.name, ours):
-            return f"{said}, not {operator}"
+        first = operators[0]
+        ours = {name: _plain(value) for name, value in first.attributes.items()}
+        inputs, outputs = _without_last(node.input), _without_last(node.output)
+        said = (node.op_type, inputs, outputs, theirs)
+        if said != (first.op, first.inputs, (*(o.name for o in operators),), ours):
+            return f"{said}, not {operators}"
     tensors = {t.name: _plain(t) for t in model.graph.initializer}
     if tensors != {name: _plain(value) for name, value in graph.constants.items()}:
         return "constants"
     return ""
+
+
+def _without_last(names: Sequence[str]) -> tuple[str, ...]:
+    """Without the empty names at the end."""
+    count = max((k + 1 for k, name in enumerate(names) if name), default=0)
+    return (*names[:count],)
 
 
 def _plain(value: Any) -> Any:

@@ -20,10 +20,15 @@ NUMBERS = {
     "axis": (-1, 0, 1, 2, -3),
     "training_mode": (0, 1, 2), "allowzero": (0, 1, 2), "noop_with_empty_axes": (0, 1, 2),
     "group": (0, 1, 2, 3), "to": (0, 1, 2, 7, 10, 11), "saturate": (0, 1, 2), "spatial": (0, 1),
-    "seed": (0, 5), "ceil_mode": (0, 1), "broadcast": (0, 1),
+    "seed": (0, 5), "ceil_mode": (0, 1), "broadcast": (0, 1), "storage_order": (0, 1, 2),
+    "count_include_pad": (0, 1, 2), "num_outputs": (1, 2, 3), "blocksize": (1, 2),
+    "start": (0, 1, -1, 5), "end": (0, 1, -1, 5), "select_last_index": (0, 1),
 }  # fmt: skip
 LISTS = {
     "axes": ([2, 3], [3, 2], [-1, -2], [2, -1], [1, 2], [2], [2, 3, 3], [-2, 3], [2, 7]),
+    "starts": ([0], [1], [-1], [0, 1]), "ends": ([1], [-1], [2**40], [2, 2]),
+    "split": ([1, 1], [1, 2], [2, 1]),
+    "perm": ([0, 2, 1, 3], [0, 3, 2, 1], [0, 2, 1], [1, 0, 2, 3]),
     "pads": ([0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 0, 1], [0, 1], [-1, 0, 0, 0], [0, 0, 1, 1]),
     "strides": ([1, 1], [2, 2], [1, 2], [1], [2**32 + 1, 1], [0, 1]),
     "dilations": ([1, 1], [2, 2], [1]), "kernel_shape": ([3, 3], [1, 1], [1, 3], [3]),
@@ -33,10 +38,18 @@ FLOATS = {
     "momentum": (0.9, 0.1),
     "alpha": (1.0, 0.5),
     "beta": (1.0, 0.0),
+    "value": (0.0, 0.5),
 }
-TEXTS = {"auto_pad": ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "valid")}
+TEXTS = {
+    "auto_pad": ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "valid"),
+    "mode": ("constant", "reflect", "edge", "wrap", "DCR", "CRD"),
+}
 OPERATORS = ("Mul", "Add", "Sub", "Div", "Sigmoid", "Identity", "Dropout", "GlobalAveragePool",
-             "ReduceMean", "Softmax", "Flatten", "Cast", "MatMul", "Gemm", "Reshape")  # fmt: skip
+             "ReduceMean", "Softmax", "Flatten", "Cast", "MatMul", "Gemm", "Reshape", "Relu",
+             "MaxPool", "AveragePool", "ReduceSum", "ReduceMax", "Squeeze", "Unsqueeze",
+             "Transpose", "Concat", "Slice", "Pad", "Expand", "Tile", "Gather", "Split",
+             "LogSoftmax", "ArgMax", "HardSwish", "HardSigmoid", "LeakyRelu", "Clip",
+             "Neg", "Shape")  # fmt: skip
 
 
 def owner(t: Tree, path: Path, name: str) -> tuple[Path, Entry, Tree] | None:
@@ -50,11 +63,20 @@ def owner(t: Tree, path: Path, name: str) -> tuple[Path, Entry, Tree] | None:
     return None
 
 
+WINDOW = ("pads", "strides", "auto_pad", "dilations", "kernel_shape", "ceil_mode")
 HAVING = {
     b"ReduceMean": ("keepdims", "axes", "noop_with_empty_axes"), b"Softmax": ("axis",),
     b"Gemm": ("transA", "transB", "alpha", "beta"),
     b"Conv": ("pads", "strides", "auto_pad", "group", "dilations", "kernel_shape"),
     b"Reshape": ("allowzero",), b"Cast": ("to", "saturate"),
+    b"MaxPool": (*WINDOW, "storage_order"), b"AveragePool": (*WINDOW, "count_include_pad"),
+    **dict.fromkeys((b"ReduceSum", b"ReduceMax"), ("keepdims", "axes", "noop_with_empty_axes")),
+    **dict.fromkeys((b"Concat", b"Gather", b"LogSoftmax"), ("axis",)),
+    b"ArgMax": ("axis", "keepdims", "select_last_index"), b"Shape": ("start", "end"),
+    b"Slice": ("starts", "ends", "axes"), b"Split": ("axis", "split", "num_outputs"),
+    b"Transpose": ("perm",), b"Pad": ("mode", "pads", "value"), b"LeakyRelu": ("alpha",),
+    b"DepthToSpace": ("blocksize", "mode"), b"SpaceToDepth": ("blocksize",),
+    b"HardSigmoid": ("alpha", "beta"), b"Squeeze": ("axes",), b"Unsqueeze": ("axes",),
     b"BatchNormalization": ("epsilon", "momentum", "training_mode"), b"Flatten": ("axis",),
 }  # fmt: skip
 TABLE: dict[str, tuple[object, ...]] = {**NUMBERS, **LISTS, **FLOATS, **TEXTS}
@@ -186,6 +208,10 @@ def weighed(s: Spoiler, t: Tree, path: Path, entry: Entry) -> Tree | None:
             values = np.moveaxis(values, 0, -1) if values.ndim else values.reshape(1)
         case 4:
             values = values.astype(s.pick(np.float64, np.int64, np.float32))
+        case 0 | 1 | 2 if values.dtype == np.int64 and values.size:
+            values = values.copy()
+            k = int(s.random.integers(values.size))
+            values.flat[k] = s.pick(*range(-3, 5), values.flat[k] + 1, 2**40, -(2**40), -(2**63))
         case 5 if values.ndim:
             values = values[::-1].copy()
         case 6 if values.ndim < 4:
@@ -205,7 +231,7 @@ def versioned(s: Spoiler, t: Tree, path: Path, entry: Entry) -> Tree | None:
         case 0 if t and t[0].number == 1:
             return put(t, (0,), [replace(t[0], content=s.pick(3, 4, 7, 8, 9, 10, 11, 13, 14, 15))])
         case 1 | 2 if opsets and isinstance(t[opsets[0]].content, list):
-            new = [Entry(2, VARINT, int(s.random.integers(12, 27)))]
+            new = [Entry(2, VARINT, int(s.random.integers(6, 27)))]
             return put(t, (opsets[0],), [replace(t[opsets[0]], content=new)])
         case _:
             domain = s.pick(b"", b"ai.onnx", b"ai.onnx.ml", b"x")

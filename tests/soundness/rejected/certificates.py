@@ -90,8 +90,10 @@ for executions in EXECUTIONS:
             name=f"{label} of {executions}",
         )  # fmt: skip
 certificate("certificate.assumptions", "assumptions", value={}, name="assumptions_of_nothing")
-certificate("certificate.question", "question", value="one-bit", name="a_question_that_is_unknown")
-certificate("claim.any-two", "question", value="one-image", name="the_claim_of_another_question")
+for unknown in ("one-bit", "one-image"):
+    certificate(
+        "certificate.question", "question", "name", value=unknown, name=f"question_{unknown}"
+    )
 
 
 @case("model.sha256")
