@@ -138,11 +138,12 @@ class Tracing:
         value, size = x.value * y.value, x.size * y.size
         if x.constant or y.constant or x.curve or y.curve:
             return _multiplied(self._joined(what, value, size, (x, y)), x, y)
-        for operand in (x, y):
+        inside = x.atoms == y.atoms and len(x.atoms) == 1  # of a curve: z^2, say
+        for operand in () if inside else (x, y):
             self._has_to_be_a_node(what, operand)
             self.moved += bool(operand.multiple)
         found = self._joined(what, value, size, (x, y), product=True)
-        if not found.node:
+        if not (found.node or inside):
             self.refuse(what, f"a product of {_named(x)} and {_named(y)}")
         return found
 
@@ -222,9 +223,9 @@ class Tracing:
         return x
 
     def _matched(self, x: Traced, name: str, missing: int, want: Want) -> Traced | None:
-        for order in _orders(x.value.shape, want.value.shape):
+        for order in orders_of(x.value.shape, want.value.shape):
             value, size, slack = (
-                _laid_out(v, order, x.value.shape) for v in (want.value, want.size, want.slack)
+                laid_out(v, order, x.value.shape) for v in (want.value, want.size, want.slack)
             )
             with np.errstate(invalid="ignore"):
                 near = np.abs(x.value - value) <= slack
@@ -267,7 +268,7 @@ def _kind(what: str) -> str:
     return what.partition(" ")[0]
 
 
-def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
+def orders_of(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Orders of the axes (N, C, H, W) in which a tensor of some shape may hold a node's values."""
     if math.prod(shape) != math.prod(wanted):
         return []
@@ -294,5 +295,6 @@ def _folds(fine: tuple[int, ...], coarse: tuple[int, ...]) -> bool:
     return at == len(fine)
 
 
-def _laid_out(v: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
+def laid_out(v: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
+    """Values (N, C, H, W) as a tensor of some shape holds them."""
     return v.transpose(order).reshape(shape)
