@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from mpmath import iv, mpf
+from mpmath import erf, erfc, iv, mpf, sqrt, workprec
 
 from lastbit.audit import functions as listing
 from lastbit.audit.assumptions import ETA, Judge, Peak, Tally, allowed, assumption, units
@@ -23,15 +23,17 @@ from lastbit.audit.functions import Implementation, implementations
 from lastbit.audit.reference import (
     EXP_ULPS,
     FUNCTIONS,
+    NORMAL,
     FunctionName,
     largest_exp_error,
+    largest_normal_error,
     reference,
     special_points,
 )
 from lastbit.float32 import correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
 from lastbit_check.derive.conclude import EXP_ERROR
-from lastbit_check.operators import hard, tanh
+from lastbit_check.operators import gelu, hard, tanh
 from lastbit_check.operators.curves import (
     AT_ZERO,
     ERROR_AT_ZERO,
@@ -55,6 +57,11 @@ def enclosed(function: FunctionName, z: float) -> tuple[Any, Any]:
     if function == "tanh":
         value = 1 - 2 / (1 + cast("Any", iv.exp(2 * x)))
         return value.a, value.b
+    if function in ("erf", "gelu"):
+        with workprec(400):
+            w: Any = mpf(z)
+            found = erf(w) if function == "erf" else w * erfc(-w / sqrt(2)) / 2
+        return found, found
     if function == "exp":
         value = iv.exp(x)
     elif z >= 0:
@@ -83,6 +90,10 @@ def test_what_is_assumed_of_the_float64_exp_holds_with_room() -> None:
     assert 0.4 < largest_exp_error(300) < EXP_ULPS / 2
 
 
+def test_what_is_assumed_of_the_float64_normal_distribution_holds_with_room() -> None:
+    assert 2.0**-54 < largest_normal_error() < NORMAL / 8
+
+
 def test_a_worse_float64_exp_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     exp = np.exp
     monkeypatch.setattr(np, "exp", lambda x: exp(x) * (1 + 2.0**-49))
@@ -98,6 +109,8 @@ def test_the_names_and_the_numbers_are_those_of_the_checker() -> None:
     assert assumption("exp") == f"exp-relative-2^-{EXP_ERROR.denominator.bit_length() - 1}"
     assert assumption("hardsigmoid") == f"hardsigmoid-absolute-{HARD_SIGMOID.error}u"
     assert assumption("hardswish") == f"hardswish-absolute-{HARD_SWISH.error}u|z|"
+    assert assumption("erf") == f"erf-absolute-{gelu.ERF_ERROR}u"
+    assert assumption("gelu") == f"gelu-absolute-{gelu.PLAIN.error}u|z|"
     assert assumption("tanh") == f"tanh-relative-{tanh.KINDS['tanh'].error}u"
     assert units("hardswish", near=True) == units("hardswish", near=False) == (6, "u|z|")
     assert units("sigmoid", near=False) == (SIGMOID_ERROR, "u")
@@ -121,6 +134,8 @@ def test_what_is_allowed_is_the_assumption_never_more() -> None:
                     "silu": rate * abs(Fraction(argument)) + Fraction(ETA),
                     "hardsigmoid": rate,
                     "hardswish": rate * abs(Fraction(argument)) + Fraction(ETA),
+                    "erf": rate,
+                    "gelu": rate * abs(Fraction(argument)) + Fraction(ETA),
                     "tanh": rate * abs(value) + Fraction(ETA),
                     "exp": rate * value + Fraction(ETA),
                 }[function]
@@ -142,6 +157,10 @@ def test_the_assumptions_end_where_they_say(sign: int) -> None:
     assert not off_by("silu", z, sign * 6.1 * U * np.abs(z)).meets
     assert off_by("exp", z, sign * 14.9 * U * np.exp(z.astype(float))).meets
     assert not off_by("exp", z, sign * 17.1 * U * np.exp(z.astype(float))).meets
+    assert off_by("erf", z, sign * 18.9 * U).meets
+    assert not off_by("erf", z, sign * 21.1 * U).meets
+    assert off_by("gelu", z, sign * 15.4 * U * np.abs(z)).meets
+    assert not off_by("gelu", z, sign * 16.6 * U * np.abs(z)).meets
     for z in (np.array([-9.5, 0.75], np.float32), np.array([-(2.0**-9), 2.0**-70], np.float32)):
         true = np.abs(reference("tanh", z).value)
         assert off_by("tanh", z, sign * 10.9 * U * true).meets

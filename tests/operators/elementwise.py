@@ -110,15 +110,17 @@ def wrong(
     monkeypatch: pytest.MonkeyPatch,
     curve: type[Curve],
     rate: float,
-    size: Callable[[Float64Array], Float64Array],
+    size: Callable[[Float64Array, Float64Array], Float64Array],
 ) -> None:
-    """The float32 of a curve, off by ``rate`` u times the size of its value, with either sign."""
+    """The float32 of a curve, off by ``rate`` u times a size of x and y, with either sign."""
     right = curve.float32
 
     def float32(self: Curve, machine: Machine, *xs: Float32Array) -> Float32Array:
         y = right(self, machine, *xs).astype(np.float64)
         sign = np.where(np.arange(y.size).reshape(y.shape) % 2, 1.0, -1.0)
-        return machine.flush((y + sign * rate * 2.0**-24 * size(y)).astype(np.float32))
+        return machine.flush(
+            (y + sign * rate * 2.0**-24 * size(xs[0].astype(np.float64), y)).astype(np.float32)
+        )
 
     monkeypatch.setattr(curve, "float32", float32)
 

@@ -11,7 +11,7 @@ import pytest
 
 from lastbit_check.arithmetic import enclosure
 from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.operators import hard, tanh
+from lastbit_check.operators import gelu, hard, tanh
 
 mpmath.mp.prec = 160
 Real = Any  # what mpf makes; mpmath has no types
@@ -52,6 +52,18 @@ def tanh_slope(z: Real) -> Real:
     return 1 - mpmath.tanh(z) ** 2
 
 
+def erf_slope(z: Real) -> Real:
+    return 2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-z * z)
+
+
+def gelu_value(z: Real) -> Real:
+    return z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2
+
+
+def gelu_slope(z: Real) -> Real:
+    return mpmath.erfc(-z / mpmath.sqrt(2)) / 2 + z * mpmath.npdf(z)
+
+
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
     found = enclosure.enclosed(TABULATED[name], lo, hi)
     low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in found)
@@ -66,6 +78,10 @@ CURVES: list[tuple[str, Curve, list[float]]] = [
     ("hardsigmoid", hard_sigmoid, [-3.0, 3.0]),
     ("hardswish", hard_swish, [-3.0, -1.5, 3.0]),
     ("hardswish'", hard_swish_slope, [-3.0, 3.0]),
+    ("erf", mpmath.erf, []),
+    ("erf'", erf_slope, [0.0]),
+    ("gelu", gelu_value, [-0.7517915241]),
+    ("gelu'", gelu_slope, [-(2**0.5), 2**0.5, 0.0]),
     ("tanh", mpmath.tanh, [0.0]),
     ("tanh'", tanh_slope, [0.0]),
 ]
@@ -77,6 +93,10 @@ TABULATED = {
     "hardsigmoid": hard.SIGMOID,
     "hardswish": hard.SWISH,
     "hardswish'": hard.SWISH_SLOPES,
+    "erf": gelu.ERF,
+    "erf'": gelu.ERF_SLOPE,
+    "gelu": gelu.GELU,
+    "gelu'": gelu.GELU_SLOPE,
     "tanh": tanh.TANH,
     "tanh'": tanh.TANH_SLOPE,
 }
@@ -157,6 +177,17 @@ def test_exp_of_every_table_point_against_its_series() -> None:
         assert found[0] <= wide[1] and wide[0] <= found[1]
         assert wide[1] - wide[0] < wide[0] / 2**90
         assert found[1] - found[0] < found[0] / 2**160
+
+
+@pytest.mark.parametrize("z", [Fraction(k, 7) for k in (0, 1, -5, 9, -20, 41, 56, -56, 57, -90)])
+def test_the_normal_distribution_and_erf(z: Fraction) -> None:
+    exact = mpf(z.numerator) / z.denominator
+    phi = gelu.normal_bounds(z), mpmath.erfc(-exact / mpmath.sqrt(2)) / 2
+    error = gelu.erf_bounds(z), mpmath.erf(exact)
+    for (low, high), value in (phi, error):
+        assert mpf(low.numerator) / low.denominator <= value
+        assert value <= mpf(high.numerator) / high.denominator
+        assert high - low <= Fraction(1, 2**40)
 
 
 def test_exp_whatever_the_context() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName, Reference, reference
 from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
+from lastbit.operators import CURVES
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.assumptions import OF_EVERY_NETWORK
 from lastbit_check.derive.conclude import EXP_ERROR
@@ -48,8 +49,10 @@ def units(function: FunctionName, *, near: bool) -> tuple[float, str]:
 
 def curve_kind(function: FunctionName) -> CurveKind | None:
     """The checker's rules of a function; None of exp, which is no curve of its own."""
-    kind = KINDS.get(function)
-    return kind if isinstance(kind, CurveKind) else None
+    if function not in CURVES:
+        return None
+    plain = tuple(np.full(1, value, np.float32) for value in CURVES[function].plain)
+    return curve_of(KINDS[function], Node("", function, (), (1, 1, 1), parameters=plain))
 
 
 def allowed(
@@ -72,9 +75,11 @@ def allowed(
 
 def allowed_of(node: Node, reach: Float64Array) -> Float64Array:
     """The error that is assumed at most of a curve, read where |z| <= reach."""
-    if node.op in FUNCTIONS:
-        return allowed_anywhere(node.op, reach)  # no constant is folded in what is seen as a node
     curve = curve_of(KINDS[node.op], node)
+    if node.op in FUNCTIONS:  # no constant is folded in what is seen as a node
+        plain = curve_kind(node.op)
+        assert curve is not None and plain is not None
+        return allowed_anywhere(node.op, reach) * float(curve.error / plain.error)
     assert curve is not None and (curve.grows or not curve.error) and not curve.relative
     return reach * (float(curve.error * UNIT) * _DOWN) + ETA * float(curve.gain)
 

@@ -74,7 +74,8 @@ def true_curve(node: Node, z: Float64Array) -> Reference:
     """A curve's values, and by how much they may be off."""
     curve = curve_of(node)
     if curve.function:
-        return reference(cast("FunctionName", curve.function), z)
+        shaping = (spread(node, v.astype(np.float64)[:, None]) for v in curve.shaping)
+        return reference(cast("FunctionName", curve.function), z, *shaping)
     value = columns(curve.float64(z.T.reshape(-1, *node.shape)))
     return Reference(value, np.abs(value) * ROUND * bool(node.parameters))
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
+from scipy import special
 
 import lastbit
 from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName
@@ -121,6 +122,8 @@ def _numpy() -> dict[FunctionName, tuple[Function, Function | None]]:
         "hardsigmoid": hard_sigmoid,
         "hardswish": lambda z: z * hard_sigmoid(z),
         "tanh": rounded(np.tanh),
+        "erf": rounded(special.erf),
+        "gelu": rounded(lambda z: z * special.ndtr(z)),
         "exp": correctly_rounded_exp,
     }
     return {name: (function, strided(function)) for name, function in table.items()}
@@ -139,12 +142,14 @@ def _onnx_function(name: FunctionName, *, optimise: bool) -> Function:
         "hardsigmoid": [helper.make_node("HardSigmoid", ["x"], ["y"], alpha=1 / 6, beta=0.5)],
         "hardswish": [helper.make_node("HardSwish", ["x"], ["y"])],
         "tanh": [helper.make_node("Tanh", ["x"], ["y"])],
+        "erf": [helper.make_node("Erf", ["x"], ["y"])],
+        "gelu": [helper.make_node("Gelu", ["x"], ["y"])],
         "exp": [helper.make_node("Exp", ["x"], ["y"])],
     }[name]
     x, y = (helper.make_tensor_value_info(end, TensorProto.FLOAT, ["n"]) for end in "xy")
     graph = helper.make_graph(nodes, name, [x], [y])
-    opset = helper.make_opsetid("", 17)
-    model = helper.make_model(graph, ir_version=8, opset_imports=[opset])
+    opset = helper.make_opsetid("", 20)
+    model = helper.make_model(graph, ir_version=9, opset_imports=[opset])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
@@ -166,6 +171,8 @@ def torch_functions() -> dict[FunctionName, Callable[[Any], Any]]:
         "hardsigmoid": torch.nn.functional.hardsigmoid,
         "hardswish": torch.nn.functional.hardswish,
         "tanh": torch.tanh,
+        "erf": torch.erf,
+        "gelu": torch.nn.functional.gelu,
         "exp": torch.exp,
     }
 
@@ -219,6 +226,8 @@ def _jax() -> dict[FunctionName, tuple[Function, Function | None]]:
         "hardsigmoid": jax.nn.hard_sigmoid,
         "hardswish": jax.nn.hard_swish,
         "tanh": jax.numpy.tanh,
+        "erf": jax.scipy.special.erf,
+        "gelu": lambda z: jax.nn.gelu(z, approximate=False),
         "exp": jax.numpy.exp,
     }
 

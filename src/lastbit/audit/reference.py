@@ -12,6 +12,9 @@ overflows (|z| > 708) the true sigmoid is within 2^-1000 of what is computed, an
 HardSigmoid and HardSwish are three operations: off by at most 4v. Where |z| >= 2^-6, tanh(z) is
 1 - 2 / (exp(2z) + 1), off by less than 2^-49, or 2^-43 of itself; below that its series up to z^9,
 which leaves less than z^11 / 100.
+
+Of SciPy's erf and ndtr (the normal distribution's Phi) it is assumed that they err by at most
+`NORMAL` relatively; `largest_normal_error` measures it, as `largest_exp_error` does.
 """
 
 from __future__ import annotations
@@ -23,21 +26,25 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from lastbit.graph import Float32Array
 from lastbit_check.arithmetic.enclosure import exp_bounds
+from lastbit_check.operators.gelu import normal_bounds
 
 Float64Array = NDArray[np.float64]
-FunctionName = Literal["sigmoid", "silu", "hardsigmoid", "hardswish", "tanh", "exp"]
+FunctionName = Literal["sigmoid", "silu", "hardsigmoid", "hardswish", "tanh", "erf", "gelu", "exp"]
 FUNCTIONS: tuple[FunctionName, ...] = get_args(FunctionName)
 
 EXP_ULPS = 4
 """Assumed of NumPy's float64 exp: |computed - exp(x)| <= EXP_ULPS * 2^-52 exp(x)."""
 RELATIVE = 2.0**-47
 """Relative error of every reference value here, the error of computing the bound included."""
-RELATIVE_OF: dict[FunctionName, float] = {"tanh": 2.0**-42}
+RELATIVE_OF: dict[FunctionName, float] = {"tanh": 2.0**-42, "erf": 2.0**-40, "gelu": 2.0**-40}
 """Likewise, where it is larger."""
 SMALL = 2.0**-6
+NORMAL = 2.0**-41
+"""Assumed of SciPy's erf and ndtr: the largest relative error, where the value is above 2^-800."""
 TINY = 2.0**-800
 """Absolute error beside it: underflow in float64, times |z| < 2^128."""
 
@@ -50,11 +57,16 @@ class Reference:
     error: Float64Array
 
 
-def reference(function: FunctionName, z: NDArray[np.floating]) -> Reference:
-    """The function at finite float32 (or float64) arguments of magnitude below 2^128."""
+def reference(
+    function: FunctionName, z: NDArray[np.floating], *shaping: NDArray[np.floating]
+) -> Reference:
+    """The function at finite float32 (or float64) arguments of magnitude below 2^128.
+
+    ``shaping`` are the parameters of a curve, if the plain one is not meant.
+    """
     z = z.astype(np.float64)
     with np.errstate(over="ignore", under="ignore"):
-        value = _FUNCTIONS[function](z)
+        value = _FUNCTIONS[function](z, *shaping)
         return Reference(value, np.abs(value) * RELATIVE_OF.get(function, RELATIVE) + TINY)
 
 
@@ -72,12 +84,14 @@ def _tanh(z: Float64Array) -> Float64Array:
     return np.where(np.abs(z) < SMALL, z * series, np.copysign(far, z))
 
 
-_FUNCTIONS: dict[FunctionName, Callable[[Float64Array], Float64Array]] = {
+_FUNCTIONS: dict[FunctionName, Callable[..., Float64Array]] = {
     "sigmoid": _sigmoid,
     "silu": lambda z: z * _sigmoid(z),
     "hardsigmoid": _hard_sigmoid,
     "hardswish": lambda z: z * _hard_sigmoid(z),
     "tanh": _tanh,
+    "erf": special.erf,
+    "gelu": lambda z, scale=1.0: scale * z * special.ndtr(z),
     "exp": np.exp,
 }
 
@@ -98,6 +112,18 @@ def largest_exp_error(points: int = 2000, seed: int = 0) -> float:
         away = max(abs(Fraction(computed) - low), abs(Fraction(computed) - high))
         worst = max(worst, away / low)
     return float(worst * 2**52)
+
+
+def largest_normal_error(points: int = 300, seed: int = 0) -> float:
+    """Largest relative error of SciPy's ndtr at sampled points k/1024 of [-8, 8]."""
+    random = np.random.default_rng(seed)
+    x = random.integers(-8192, 8193, points) / 1024
+    worst = Fraction(0)
+    for argument, computed in zip(x.tolist(), special.ndtr(x).tolist(), strict=True):
+        low, high = normal_bounds(Fraction(argument))
+        away = max(abs(Fraction(computed) - low), abs(Fraction(computed) - high))
+        worst = max(worst, away / low)
+    return float(worst)
 
 
 def special_points() -> Float32Array:

@@ -13,6 +13,7 @@ from lastbit.operators import (
     arranging,
     clip,
     curves,
+    gelu,
     hard,
     leaky,
     linear,
@@ -32,7 +33,7 @@ from lastbit.operators.softmax import Softmax as Softmax
 from lastbit_check.network import Node as NormalNode
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, clip, curves, hard, leaky),
+    *(affine, arranging, clip, curves, gelu, hard, leaky),
     *(linear, pooling, products, relu, softmax, tanh),
 )
 READERS: Mapping[str, Callable[[Read], Node]] = {

@@ -166,6 +166,7 @@ class Curve(Node):
         parameters: those of the checker's normal form (C,).
         onnx: its name among the operators of the file format; "" if it has none.
         aten: its name among PyTorch's.
+        plain: the parameters (of each channel) with which the audit looks at its function.
     """
 
     function: ClassVar[str]
@@ -174,8 +175,14 @@ class Curve(Node):
     onnx: ClassVar[str]
     aten: ClassVar[str]
     bends_at_zero: ClassVar[bool] = False
+    plain: ClassVar[tuple[float, ...]] = ()
 
     parameters: tuple[Float32Array, ...] = ()
+
+    @property
+    def shaping(self) -> tuple[Float32Array, ...]:
+        """Those of its parameters that tell which function of its name it is."""
+        return ()
 
     def steepness(self) -> Fraction:
         """No slope is larger in magnitude."""

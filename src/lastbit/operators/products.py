@@ -1,4 +1,4 @@
-"""Mul of two values: SiLU or HardSwish, where one is a sigmoid of the other, or a gate."""
+"""Mul of two values: SiLU, HardSwish or Gelu, where one is a curve of the other, or a gate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from lastbit.operators.affine import read_affine
 from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
 from lastbit.operators.curves import Silu
+from lastbit.operators.gelu import Gelu
 from lastbit.operators.hard import HardSwish
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Gate(Node):
 
 
 def read_product(r: Read) -> Node:
-    """Mul: by a constant, SiLU, HardSwish, or gate; the checker says which, and of what."""
+    """Mul: by a constant, SiLU, HardSwish, Gelu, or gate; the checker says which, and of what."""
+    if r.made.op == "gelu":
+        return Gelu(r.name, r.made.shape, r.made.inputs, r.made.parameters)
     if len(r.names) == 1:
         return read_affine(r)
     kind = {"silu": Silu, "hardswish": HardSwish}.get(r.made.op, Gate)

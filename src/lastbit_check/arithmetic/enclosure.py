@@ -44,19 +44,19 @@ class Tabulated:
     ``values`` are lower and upper integers in units of 2^-BITS, for |k| <= END. ``extremes`` are
     (k, j, y): y is what it may come near from the point k/64 to j/64, where it turns, or on its
     monotone tail beyond the table; an infinite one stands for y <= z. Everywhere it is within
-    ``near[1]`` |z| of ``near[0]``.
+    ``near[1]`` |z| of ``near[0]``, an integer over 2^BITS, if that is said.
     """
 
     values: Callable[[], Table]
     extremes: tuple[tuple[int, int, float], ...]
-    near: tuple[float, float]
+    near: tuple[float, float] | None
 
     @classmethod
     def exactly(
         cls,
         sides: Callable[[Fraction], tuple[Fraction, Fraction]],
         extremes: tuple[tuple[int, int, float], ...],
-        near: tuple[float, float],
+        near: tuple[float, float] | None,
     ) -> Tabulated:
         """Of a function that is between two rational numbers at each point, or on its sides."""
 
@@ -160,6 +160,8 @@ def enclosed(f: Tabulated, lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
         least = np.where(met, np.minimum(least, np.floor(bound)), least)
         most = np.where(met, np.maximum(most, np.ceil(bound)), most)
     most = np.where(most < math.inf, most, np.ceil(np.ldexp(hi.n, BITS - hi.e)))  # y <= z
+    if f.near is None:
+        return Fix(least, BITS), Fix(most, BITS)
     at_zero, rate = (value * 2.0**BITS for value in f.near)
     away = np.maximum(np.abs(np.ldexp(lo.n, -lo.e)), np.abs(np.ldexp(hi.n, -hi.e)))
     away = np.ceil(rate * away)

@@ -14,6 +14,7 @@ from lastbit_check.operators import (
     clip,
     constants,
     curves,
+    gelu,
     hard,
     leaky,
     linear,
@@ -29,8 +30,8 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, clip, constants, curves, hard, leaky, linear),
-    *(pooling, products, relu, renaming, softmax, sums, tanh),
+    *(affine, arranging, clip, constants, curves, gelu, hard, leaky),
+    *(linear, pooling, products, relu, renaming, softmax, sums, tanh),
 )
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}

@@ -1,4 +1,4 @@
-"""Mul: x sigmoid(x) is SiLU, HardSwish likewise; others are a gate, or a factor with a constant."""
+"""Mul: x sigmoid(x) is SiLU, HardSwish and Gelu likewise; else a gate, or a constant factor."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lastbit_check.arithmetic.exact import Fix, times, total
 from lastbit_check.files.operators import WHOLE_TOO
 from lastbit_check.network import Node, Shape, View, growth
 from lastbit_check.onnxfile import Operator
+from lastbit_check.operators import gelu
 from lastbit_check.operators.affine import constant
 from lastbit_check.operators.constants import whole_numbers
 from lastbit_check.operators.curves import bent, deviation, diagonal
@@ -26,13 +27,20 @@ OF_ONE = {"sigmoid": "silu", "hardsigmoid": "hardswish"}
 """What the product of a node and such a curve of it is."""
 
 
-def product(_: Reader, o: Operator, a: Seen, b: Seen) -> Seen:
+def by_constant(reader: Reader, o: Operator, x: Seen) -> Seen:
+    """A tensor times a constant."""
+    scaled = constant(reader, o, x)
+    curve = gelu.halved(o, x.node, scaled.node.trailing[-1])
+    return scaled if curve is None else replace(x, node=curve)
+
+
+def product(reader: Reader, o: Operator, a: Seen, b: Seen) -> Seen:
     """The product of two tensors."""
     for x, s in ((a, b), (b, a)):
-        made_of = s.node.op in OF_ONE and s.node.inputs == (x.node.name,)
-        if made_of and x.sizes == s.sizes and x.beside(s) is None:
-            kept = s.node.parameters
-            return replace(x, node=made(o, OF_ONE[s.node.op], x.node, parameters=kept))
+        if x.sizes == s.sizes and x.beside(s) is None:
+            curve = _with_itself(reader, o, x.node, s.node)
+            if curve is not None:
+                return replace(x, node=curve)
     x, s = larger(a, b)
     view, kept = x.beside(s), s.node.trailing
     if view is not None and _repeats(view, s.node.shape):
@@ -41,6 +49,13 @@ def product(_: Reader, o: Operator, a: Seen, b: Seen) -> Seen:
     views = () if view is None else (None, view)
     return replace(x, node=made(o, "gate", x.node, s.node, trailing=x.node.trailing + kept,
                                 views=views))  # fmt: skip
+
+
+def _with_itself(reader: Reader, o: Operator, x: Node, s: Node) -> Node | None:
+    """The curve that the product of a node and a curve of it is, if that is one."""
+    if s.op in OF_ONE and s.inputs == (x.name,):
+        return made(o, OF_ONE[s.op], x, parameters=s.parameters)
+    return gelu.from_parts(reader, o, x, s)
 
 
 def _repeats(view: View, shape: Shape) -> bool:
@@ -92,6 +107,6 @@ def gate_roundings(node: Node, top: Fraction, s: Value) -> tuple[Fix, Fix]:
     return Fix(count * once.n, once.e), underflow(gain * (top + s.largest + 4))
 
 
-RULES = {"Mul": Rule({0: whole_numbers, 1: constant, 2: product}, (2,))}
+RULES = {"Mul": Rule({0: whole_numbers, 1: by_constant, 2: product}, (2,))}
 KINDS = {"gate": GateKind()}
 FORMS = {"Mul": {7: WHOLE_TOO}}

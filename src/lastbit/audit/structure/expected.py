@@ -136,7 +136,9 @@ def _room(
     slack = size * (2.0**-22 if node.op == "gate" and node.trailing else EVALUATED)
     if node.op == "leakyrelu":
         slack = slack + allowed_of(node, np.abs(xs[0].value))
-    slack = slack + _constants_inside(node.op, np.abs(xs[0].value))
+    kind = curve_kind(node.op) if node.op in FUNCTIONS else None
+    if kind is not None and not kind.precise:
+        slack = slack + allowed_of(node, np.abs(xs[0].value)) / 4
     return size, slack + (2.0**-40 if node.op == "softmax" else 2.0**-60) * np.max(size)
 
 

@@ -14,6 +14,7 @@ import torch
 from lastbit.audit.structure.kernels import convolved, softmax
 from lastbit.audit.structure.tracing import Traced, Tracing
 from lastbit.operators import CURVES, float64_of
+from lastbit.operators.gelu import gelu
 
 Arguments = Sequence[Any]
 
@@ -199,6 +200,7 @@ RULES: dict[str, tuple[Callable[..., Any], bool]] = {
     **{c.aten: (_curve(float64_of(c)), False) for c in CURVES.values() if c.aten},
     "clamp_min.default": (_clipped(np.maximum), False),
     "clamp_max.default": (_clipped(np.minimum), False),
+    "gelu.default": (_curve(gelu), False),
     "exp.default": (_curve(np.exp), False),
     "sqrt.default": (_curve(np.sqrt), False),
     "rsqrt.default": (_curve(lambda v: 1 / np.sqrt(v)), False),

@@ -13,8 +13,10 @@ from lastbit.audit.structure.hlo_arranging import axes, gathered, padded, unknow
 from lastbit.audit.structure.hlo_text import Instruction, numbers_in
 from lastbit.audit.structure.hlo_trace import HloTrace
 from lastbit.audit.structure.kernels import convolved, spread
+from lastbit.audit.structure.layouts import laid_out, orders_of
 from lastbit.audit.structure.tracing import Traced
 from lastbit.operators import Sigmoid, float64_of
+from lastbit.operators.gelu import Erf
 
 
 def _moved(apply: Callable[[Instruction, np.ndarray], np.ndarray]) -> Callable[..., Traced]:
@@ -64,6 +66,14 @@ def _negated(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Tr
 
 
 def _times(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> Traced:
+    """A product. Of a node and its curve, a factor may be folded into what makes the node."""
+    for curve, other in (xs, xs[::-1]):
+        if curve.curve and len(curve.atoms) == 1 and other.atoms and other.atoms != curve.atoms:
+            (name,) = curve.atoms
+            value = found.tracing.expected.of(name, 0).value
+            for order in orders_of(other.value.shape, value.shape):
+                if _multiple(other.value, laid_out(value, order, other.value.shape)):
+                    return found.tracing.times(what, curve, replace(other, atoms=curve.atoms))
     return found.tracing.times(what, *xs)
 
 
@@ -241,6 +251,8 @@ RULES: dict[str, Callable[..., Traced]] = {
     "exponential": _curve(np.exp),
     "logistic": _curve(float64_of(Sigmoid)),
     "tanh": _curve(np.tanh),
+    "erf": _curve(float64_of(Erf)),
+    "abs": _curve(np.abs),
     "sqrt": _curve(np.sqrt),
     "rsqrt": _curve(lambda v: 1 / np.sqrt(v)),
     "reduce": _reduced,

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 
 KERNEL = re.compile(r"^(\w+) = async_compile\.cpp_pybinding\(.*?^'''\)", re.S | re.M)
 ASSIGNED = re.compile(r"^\s*(?:auto|float|at::vec::Vectorized<float>) (tmp\w*) = (.*);$")
-COMPUTES = re.compile(r"tmp\w* [-+*/] |\.(exp|tanh|neg)\(|std::(exp|tanh)")
+COMPUTES = re.compile(r"tmp\w* [-+*/] |\.(exp|tanh|erf|neg)\(|std::(exp|tanh|erf)")
 CALLED = re.compile(r"([A-Za-z_][\w:]*(?:<[^<>()]*>)?)\(|\.(\w+)\(")
 OTHER_TYPES = ("bfloat16", "half", "Half", "double", "int8", "float16", "uint8_t")
 EXTERN = re.compile(r"(extern_kernels\.\w+|torch\.ops\.[\w.]+)\(")
-CURVED = ("sigmoid", "silu", "exp", "tanh")
+CURVED = ("sigmoid", "silu", "exp", "tanh", "erf")
 """The functions of PyTorch that are computed by one of these, for a vector or for a number."""
-VECTOR, SCALAR = re.compile(r"\.(exp|tanh)\(\)"), re.compile(r"std::(exp|tanh)\(")
+VECTOR, SCALAR = re.compile(r"\.(exp|tanh|erf)\(\)"), re.compile(r"std::(exp|tanh|erf)\(")
 
 FUNCTIONS = (
     "at::vec::Vectorized", "loadu", "store", "static_cast", "decltype", "neg", "exp", "sqrt",
-    "rsqrt", "reciprocal", "std::exp", "std::sqrt", "tanh", "std::tanh", "float",
+    "rsqrt", "reciprocal", "std::exp", "std::sqrt", "tanh", "std::tanh", "erf", "std::erf", "float",
     "sum_masked_reduce", "max_masked_reduce", "max_propagate_nan", "maximum", "at::vec::maximum",
     "minimum", "at::vec::minimum", "std::min",
     "at::vec::vec_reduce_all", "transpose_mxn", "std::max", "alignof", "alignas", "sizeof",

@@ -33,8 +33,8 @@ def in_place(value: Float64Array, size: Float64Array | None, want: Want) -> Floa
         want: the node.
     """
     same = [(0, 1, 2, 3)] if value.size == want.value.size else []
-    for order in [*same, *_orders(value.shape, want.value.shape)]:
-        exact, most, slack = (_laid_out(v, order, value.shape)
+    for order in [*same, *orders_of(value.shape, want.value.shape)]:
+        exact, most, slack = (laid_out(v, order, value.shape)
                               for v in (want.value, want.size, want.slack))  # fmt: skip
         if _near(value, size, exact, most, slack):
             return exact
@@ -88,7 +88,7 @@ def _nearest(x: Float64Array, wanted: Float64Array) -> NDArray[np.intp]:
     return np.where(np.abs(wanted[below] - x) <= np.abs(wanted[above] - x), below, above)
 
 
-def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
+def orders_of(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Orders of the axes (N, C, H, W) in which a tensor of some shape may hold a node's values."""
     if math.prod(shape) != math.prod(wanted):
         return []
@@ -115,5 +115,5 @@ def _folds(fine: tuple[int, ...], coarse: tuple[int, ...]) -> bool:
     return at == len(fine)
 
 
-def _laid_out(v: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
+def laid_out(v: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
     return v.transpose(order).reshape(shape)

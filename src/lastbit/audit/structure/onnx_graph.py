@@ -215,6 +215,11 @@ def _quick_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]
     return t.times(what, xs[0], t.curved(what, CURVED["Sigmoid"], scaled))
 
 
+def _bias_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
+    """Gelu of a sum with a bias."""
+    return CURVE_RULES["Gelu"](t, what, [_added(1.0)(t, what, xs, options)], options)
+
+
 def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
     return t.curved(what, lambda z: softmax(z, options.get("axis", -1)), xs[0])
 
@@ -243,6 +248,8 @@ RULES: dict[tuple[str, str], Callable[..., Traced | list[Traced]]] = {
     ("", "ReduceMean"): _mean,
     ("", "ReduceSum"): _total,
     **{("", name): rule for name, rule in CURVE_RULES.items()},
+    (MICROSOFT, "Gelu"): CURVE_RULES["Gelu"],
+    (MICROSOFT, "BiasGelu"): _bias_gelu,
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,
 }

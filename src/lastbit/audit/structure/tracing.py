@@ -144,11 +144,12 @@ class Tracing:
         value, size = x.value * y.value, x.size * y.size
         if x.constant or y.constant or x.curve or y.curve:
             return _multiplied(self._joined(what, value, size, (x, y)), x, y)
-        for operand in (x, y):
+        inside = x.atoms == y.atoms and len(x.atoms) == 1  # of a curve: z^2, say
+        for operand in () if inside else (x, y):
             self._has_to_be_a_node(what, operand)
             self.moved += bool(operand.multiple)
         found = self._joined(what, value, size, (x, y), product=True)
-        if not found.node:
+        if not (found.node or inside):
             self.refuse(what, f"a product of {_named(x)} and {_named(y)}")
         return found
 
