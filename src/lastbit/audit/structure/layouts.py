@@ -116,4 +116,5 @@ def _folds(fine: tuple[int, ...], coarse: tuple[int, ...]) -> bool:
 
 
 def laid_out(v: Float64Array, order: tuple[int, ...], shape: tuple[int, ...]) -> Float64Array:
+    """Values (N, C, H, W) as a tensor of some shape holds them."""
     return v.transpose(order).reshape(shape)
