@@ -157,7 +157,7 @@ def test_a_graph_is_matched(subject: Audited) -> None:
 
 def test_an_operation_that_is_not_known_is_named(subject: Audited) -> None:
     graph, given = aten(subject)
-    target(graph, "sigmoid").target = torch.ops.aten.erf.default
+    target(graph, "sigmoid").target = torch.ops.aten.sinh.default
     assert any(
         "no operation that is known here" in s for s in traced(subject, graph, given).unknown
     )

@@ -108,7 +108,7 @@ def other_alpha(model: onnx.ModelProto) -> None:
 
 
 def other_activation(model: onnx.ModelProto) -> None:
-    node_of(model, "Conv").attribute.append(helper.make_attribute("activation", "Tanh"))
+    node_of(model, "Conv").attribute.append(helper.make_attribute("activation", "Softsign"))
 
 
 def no_residual(model: onnx.ModelProto) -> None:
@@ -153,7 +153,7 @@ def no_bias(model: onnx.ModelProto) -> None:
 MUTANTS: dict[Mutate, str] = {
     unknown_operator: "no operator that is known here",
     other_alpha: "a layer of something of normed",
-    other_activation: "the activation Tanh",
+    other_activation: "the activation Softsign",
     no_residual: "not probabilities, but something of bent",
     residual_twice: "a curve of an unfinished sum of read, scaled",
     half: "another type than float32",

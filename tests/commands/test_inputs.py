@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lastbit.asked import box_of, described, pixels_of
 from lastbit.cli import main
 from lastbit.errors import UsageError
 from lastbit.graph import read_onnx, with_inputs
-from lastbit.graph.asked import box_of, described, pixels_of
 from lastbit.graph.inputs import pixels
 from lastbit.graph.whole import bytes_to_probabilities
 from lastbit.runtimes import OnnxRuntime

@@ -37,8 +37,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "training_dropout_zero_ratio_mask",
     ),
     "Expand to": ("expand_dim_changed",),
-    "not 1/6 and 1/2": ("hardsigmoid", "hardsigmoid_default", "hardsigmoid_example"),
-    "between 2.0 and 1.0": ("clip_min_greater_than_max",),
+    "Gelu with the approximation tanh": ("gelu_tanh_1", "gelu_tanh_2"),
     "which mixes images": (
         *("flatten_axis0", "flatten_axis2", "flatten_axis3"),
         *("flatten_negative_axis1", "flatten_negative_axis2", "flatten_negative_axis4"),

@@ -87,7 +87,7 @@ VALUES: dict[Any, list[Any]] = {
     defs.OpSchema.AttrType.FLOAT: [0.5],
     defs.OpSchema.AttrType.INTS: [[1, 1], [2, 3], [1, 1, 1, 1]],
     defs.OpSchema.AttrType.FLOATS: [[0.5]],
-    defs.OpSchema.AttrType.STRING: ["NOTSET", "constant", "DCR"],
+    defs.OpSchema.AttrType.STRING: ["NOTSET", "constant", "DCR", "none"],
 }
 
 

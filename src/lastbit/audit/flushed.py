@@ -41,7 +41,11 @@ def flushed_run(kind: Kind, model: Path, fused: Fused | None = None) -> ValuesRu
 
     def run(images: ByteArray) -> Values:
         sent = io.BytesIO()
-        shown = [] if fused is None else [asdict(one) for one in fused.shown]
+        shown = (
+            []
+            if fused is None
+            else [asdict(one) | {"places": one.places.tolist()} for one in fused.shown]
+        )
         optimised = np.frombuffer(b"" if fused is None else fused.model, np.uint8)
         np.savez(sent, images=images, model=optimised, shown=np.array(json.dumps(shown)))
         command = [sys.executable, "-m", "lastbit.audit.flushed", kind, str(model)]
@@ -67,7 +71,8 @@ def main(kind: Kind, model: Path) -> None:
     network = read_onnx(model)
     with np.load(io.BytesIO(sys.stdin.buffer.read())) as sent:
         images, optimised = sent["images"], sent["model"].tobytes()
-        shown = [Shown(**(one | {"shape": tuple(one["shape"]), "scale": tuple(one["scale"])}))
+        shown = [Shown(**(one | {"shape": tuple(one["shape"]), "scale": tuple(one["scale"]),
+                               "places": np.array(one["places"])}))
                  for one in json.loads(str(sent["shown"]))]  # fmt: skip
     if kind == "torch":
         import torch

@@ -15,6 +15,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from lastbit.asked import described
 from lastbit.commands.terminal import (
     BoxOption,
     JsonOption,
@@ -25,7 +26,6 @@ from lastbit.commands.terminal import (
     write_message,
 )
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
-from lastbit.graph.asked import described
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio, says_nothing
 from lastbit_check.check import ceil_float

@@ -1,6 +1,6 @@
 """The network as data, its readers and writers, and its inputs."""
 
-from lastbit.graph.asked import Asked as Asked, Model as Model, with_inputs as with_inputs
+from lastbit.asked import Asked as Asked, Model as Model, with_inputs as with_inputs
 from lastbit.graph.inputs import (
     ByteArray as ByteArray,
     ImageArray as ImageArray,

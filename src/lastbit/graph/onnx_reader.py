@@ -12,8 +12,8 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto
 
+from lastbit.asked import Model, question_of
 from lastbit.errors import ModelError, UnsupportedOperatorError
-from lastbit.graph.asked import Model, question_of
 from lastbit.graph.network import Network
 from lastbit.graph.onnx_file import (
     OnnxFile,

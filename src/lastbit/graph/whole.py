@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lastbit.asked import Asked, Model
 from lastbit.errors import UsageError
-from lastbit.graph.asked import Asked, Model
 from lastbit.graph.onnx_reader import read_onnx
 from lastbit_check.asked import asked
 from lastbit_check.onnxfile import OnnxGraph, Operator, read

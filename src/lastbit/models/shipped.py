@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lastbit.asked import Asked, Model, question_said
 from lastbit.errors import ModelError, UsageError
 from lastbit.files import starts_as_json
-from lastbit.graph.asked import Asked, Model, question_said
 from lastbit_check.question import Question
 
 DEFAULT_MODEL = "tight"

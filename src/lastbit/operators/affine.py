@@ -73,7 +73,7 @@ class Affine(Node):
         return _applied(self.kind, xs[0], wide(self.constant))
 
     def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
-        constant = constants[0] if self.constant.ndim > 1 else constants[0][:, None, None]
+        constant = constants[0] if constants[0].ndim > 1 else constants[0][:, None, None]
         return _applied(self.kind, xs[0], constant)
 
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:

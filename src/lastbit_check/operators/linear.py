@@ -182,8 +182,9 @@ def _reduced(reader: Reader, o: Operator, x: Seen) -> set[int]:
         return {*range(2, x.rank)}
     given = reader.whole(o.inputs[1]) if o.operand(1) else o.attribute("axes", [])
     named = {axis % x.rank for axis in given if -x.rank <= axis < x.rank}
-    where = "model.operands" if len(o.inputs) > 1 else "model.attribute"
-    require(given and len(named) == len(given), where, f"over the axes {given}")
+    right = bool(given) and len(named) == len(given)
+    require(right or len(o.inputs) < 2, "model.operands", f"over the axes {given}")
+    require(right, "model.attribute", f"over the axes {given}")
     return named
 
 

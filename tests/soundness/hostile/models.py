@@ -168,7 +168,7 @@ by_model(
     lambda m: setattr(m.graph.output[0], "name", "nowhere"),
 )
 by_model(
-    "model.operator",
+    "model.declared",
     "an_output_that_is_an_image",
     lambda m: setattr(m.graph.output[0], "name", "c"),
 )
