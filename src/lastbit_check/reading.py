@@ -11,7 +11,7 @@ from lastbit_check.files.operators import Elements, legal
 from lastbit_check.network import Network, Node, Sum
 from lastbit_check.onnxfile import OnnxGraph, Tensor
 from lastbit_check.operators import FORMS, RULES
-from lastbit_check.operators.linear import of_terms
+from lastbit_check.operators.linear import of_copied_totals, of_terms
 from lastbit_check.operators.reading import Reader
 from lastbit_check.operators.seen import Seen, image_shape, of_node
 from lastbit_check.verdict import at, reading, require
@@ -74,6 +74,8 @@ def joined(nodes: list[Node], reads: Mapping[str, Sequence[str]], last: str) -> 
             continue
         joined_sum = Sum((), node.sum.constants)
         for part in node.sum.parts:
+            told = "of totals put side by side, which a runtime may make one reduction"
+            require(not of_copied_totals(part, node, found), "model.operator", told, node.name)
             inner = found[part.source].sum
             alone = read[part.source] == 1 and part.view is None
             if part.copies and inner is not None and alone:

@@ -12,6 +12,8 @@ from lastbit.audit.structure.hlo_graph import traced_hlo
 from lastbit.audit.structure.hlo_text import parsed
 from lastbit.audit.structure.tracing import Tracing
 from lastbit_check import reading
+from lastbit_check.check import network_in
+from lastbit_check.verdict import Rejected
 from support.audited import Audited, audited
 from support.written_in_jax import text_of
 
@@ -108,15 +110,19 @@ def test_with_a_factor_between_they_are_two(tmp_path: Path) -> None:
         ("ReduceSum", ""),
         ("ReduceSum", "Mul"),
         ("ReduceMean", ""),
-        pytest.param("ReduceSum", "Concat", marks=pytest.mark.xfail(strict=True, reason=(
-            "XLA makes of a total of what is put side by side the total of each, and of totals of "
-            "totals one: the normal form has two"))),
     ],
-)  # fmt: skip
+)
 def test_what_xla_makes_of_them_is_matched(tmp_path: Path, first: str, between: str) -> None:
     pytest.importorskip("jax")
     model = totals(between, first=first)
     assert unknown(audited(model.SerializeToString(), tmp_path), model) == []
+
+
+def test_a_total_of_totals_put_side_by_side_is_refused() -> None:
+    """XLA makes it the total of each, and of totals of totals one."""
+    with pytest.raises(Rejected, match="put side by side") as caught:
+        network_in(totals("Concat", first="ReduceSum").SerializeToString())
+    assert caught.value.rule == "model.operator"
 
 
 def test_what_is_allowed_of_two_is_exceeded_by_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -162,6 +163,15 @@ def of_terms(part: Part, outer: Node, inner: Node) -> Part:
     weight = np.ones((part.groups, 1, terms.size // part.groups, 1), np.float32)
     view = View((part.groups, *weight.shape[2:]), terms.ravel())
     return part._replace(source=within.source, weight=weight, moved=within.moved, view=view)
+
+
+def of_copied_totals(part: Part, outer: Node, found: Mapping[str, Node]) -> bool:
+    """Whether a total reads totals that are put side by side, or taken from others."""
+    inner = found[part.source].sum
+    copied = [p for p in inner.parts if p.copies and p.view is not None] if inner else []
+    sources = [found[p.source] for p in copied]
+    within = [(p, node) for node in sources if node.sum for p in node.sum.parts]
+    return _total(part, outer) and any(_total(p, node) and not p.factors for p, node in within)
 
 
 def _total(part: Part, node: Node) -> bool:
