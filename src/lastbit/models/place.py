@@ -72,7 +72,7 @@ def _places(file: Path) -> Iterator[Path]:
     except (OSError, ValueError, KeyError, TypeError):
         noted = None
     if isinstance(noted, str):
-        yield folder / noted
+        yield (folder.resolve() / noted).resolve()
     yield folder / MODEL_FILE
     whole = folder.resolve()
     yield whole.with_name(f"{whole.name}.onnx")
