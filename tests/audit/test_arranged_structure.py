@@ -17,7 +17,7 @@ from support.arranged import ArrangedNetwork
 from support.audited import audited
 from support.written_in_jax import text_of
 
-SEEDS = [*range(6), *(pytest.param(k, marks=pytest.mark.slow) for k in range(6, 60))]
+SEEDS = [*range(6), *(pytest.param(k, marks=pytest.mark.slow) for k in range(6, 50))]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

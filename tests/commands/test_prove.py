@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 FIELDS = {
     "verdict", "model", "accuracy", "branches", "lower", "upper", "ratio", "assumptions",
     "certificate", "claims", "methods", "refused", "check", "seconds", "says_nothing", "advice",
+    "inputs",
 }  # fmt: skip
 
 

@@ -50,7 +50,8 @@ def test_what_all_accept_all_compute_alike(capsys: pytest.CaptureFixture[str]) -
     assert not judge.found.disagreements, judge.found.disagreements[0]
     loaded = counts["loaded by ONNX Runtime as well"]
     assert counts["accepted by all three"] > 0.25 * COUNT
-    assert counts["computed alike"] > 0.99 * loaded > 0.98 * counts["accepted by the checker"]
+    assert counts["computed alike"] > 0.99 * loaded
+    assert loaded > 0.985 * counts["accepted by the checker"]
 
 
 def test_the_files_themselves_are_read_alike() -> None:
@@ -100,9 +101,9 @@ def endless(changes: list[tuple[Change, float]]) -> Iterator[bytes]:
 
 def any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number other than 0 is a yes."""
-    form = FORMS["ReduceMean"][13]
+    form = FORMS["ReduceMean"][7]
     wrong = form._replace(attributes={**form.attributes, "keepdims": operators.INTEGER})
-    monkeypatch.setitem(FORMS["ReduceMean"], 13, wrong)
+    monkeypatch.setitem(FORMS["ReduceMean"], 7, wrong)
 
 
 def long_tags(monkeypatch: pytest.MonkeyPatch) -> None:

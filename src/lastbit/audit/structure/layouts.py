@@ -42,7 +42,12 @@ def in_place(value: Float64Array, size: Float64Array | None, want: Want) -> Floa
 
 
 def anywhere(value: Float64Array, size: Float64Array | None, want: Want) -> Float64Array | None:
-    """Likewise, of a tensor that has some of the node's numbers, in any places; 0 fills up."""
+    """Likewise, of a tensor that has some of the node's numbers, in any places; 0 fills up.
+
+    Zeros alone tell nothing; no number but 0 is there more often than in the node: the inside of a
+    curve, where that is flat, and the places of a plane that is all alike, are easily taken for a
+    few numbers of another node.
+    """
     flat, wanted = value.ravel(), want.value.ravel()
     for x in flat[:: -(-flat.size // FIRST)]:
         if x and not np.any(np.abs(wanted - x) <= want.slack.ravel()):
@@ -52,8 +57,17 @@ def anywhere(value: Float64Array, size: Float64Array | None, want: Want) -> Floa
     exact, most, slack = (v.ravel()[which] for v in (want.value, want.size, want.slack))
     filled = (flat == 0) & (np.abs(exact) > slack)
     exact = np.where(filled, 0.0, exact)
+    if not exact.any() or _more_often(exact, wanted):
+        return None
     found = not np.all(filled) and _near(flat, sizes, exact, most, slack)
     return exact.reshape(value.shape) if found else None
+
+
+def _more_often(found: Float64Array, wanted: Float64Array) -> bool:
+    """Whether a number but 0 is there more often than it is wanted."""
+    numbers, counts = np.unique(found[found != 0], return_counts=True)
+    of_node, often = np.unique(wanted, return_counts=True)
+    return bool(np.any(counts > often[np.searchsorted(of_node, numbers)]))
 
 
 def places(value: Float64Array, want: Float64Array) -> NDArray[np.intp] | None:

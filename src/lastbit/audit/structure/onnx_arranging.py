@@ -34,7 +34,8 @@ def _copy_of(apply: Callable[..., Float64Array]) -> Callable[..., Traced]:
 def _reshaped(v: Float64Array, xs: list[Traced], options: Options) -> Float64Array:
     sizes = numbers(xs, 1, options, "shape") or []
     found = [v.shape[k] if n == 0 else n for k, n in enumerate(sizes)]
-    found[0] = len(v) if found[0] == 1 else found[0]  # a file of one image: here there are more
+    one = found[0] == 1 and not xs[0].constant
+    found[0] = len(v) if one else found[0]  # a file of one image: here there are more
     return v.reshape(found)
 
 

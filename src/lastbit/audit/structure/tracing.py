@@ -236,7 +236,7 @@ class Tracing:
     ) -> Traced | None:
         size = None if x.curve else x.size
         value = in_place(x.value, size, want)
-        if value is None and scattered and not x.curve:
+        if value is None and scattered:
             value = anywhere(x.value, size, want)
         if value is None:
             return None
