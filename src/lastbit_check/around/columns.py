@@ -1,0 +1,92 @@
+"""What deviations are made of: columns in groups, and one ellipsoid for many of them.
+
+A block of columns X (units, G k) has G groups of k columns each; it stands for all X z with
+|z_g| <= 1 for the 2-norm of each group's part of z. Of groups of one column that is a zonotope, of
+one group an ellipsoid. No unit deviates by more than the sum over the groups of the 2-norms of its
+part of the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lastbit_check.arithmetic.binary64 import F64, SURE, TINY_SINGLE, V, upper
+from lastbit_check.network import F32
+from lastbit_check.verdict import require
+
+WIDER = 2.0**-24  # by which an ellipsoid is widened, of its own extent along each axis
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns (units, groups * k) in binary32, and k."""
+
+    x: F32
+    k: int
+
+    @cached_property
+    def radius(self) -> F64:
+        """Upper bound of how far each unit deviates (units,)."""
+        units, count = self.x.shape
+        if not count:
+            return np.zeros(units)
+        if self.k == 1:
+            return upper(np.sum(np.abs(self.x), axis=1, dtype=np.float64))
+        grouped = self.x.reshape(units, count // self.k, self.k)
+        squares = np.einsum("ugk,ugk->ug", grouped, grouped, dtype=np.float64)
+        return upper(np.sum(np.sqrt(squares), axis=1))
+
+    def along(self, direction: F64) -> F64:
+        """Upper bound of |direction^T X z| (P,), for directions (units, P)."""
+        image = np.abs(direction.T @ self.x).reshape(direction.shape[1], -1, self.k)
+        return upper(np.sum(np.sqrt(np.sum(image * image, axis=2)), axis=1))
+
+
+def ellipsoid(columns: F64) -> F64:
+    """L (n, n) such that {L z: |z| <= 1} holds all sums of the columns (n, m) times [-1, 1].
+
+    For any w > 0 with sum w <= 1, (sum_i a_i d^T x_i)^2 <= sum_i (d^T x_i)^2 / w_i if |a_i| <= 1
+    (Cauchy-Schwarz), so L L^T >= S = sum_i x_i x_i^T / w_i is enough; w is taken in the ratio of
+    the columns' lengths. With the rows scaled so that S has the diagonal 1, L is the Cholesky
+    factor of S + WIDER I, and it is verified: L L^T - S - WIDER I has no row whose magnitudes add
+    up to more than half of WIDER (so no eigenvalue below it), rounding included, which is what
+    ``lost`` bounds: every entry of S and of L L^T is off by no more than 8 (m + n) v.
+    """
+    n = len(columns)
+    lengths = np.sqrt(np.sum(columns * columns, axis=0))
+    kept = lengths > 0
+    if not np.any(kept):
+        return np.zeros((n, n))
+    x, lengths = columns[:, kept], lengths[kept]
+    weighted = x * np.sqrt(np.sum(lengths) * SURE / lengths) * SURE
+    extent = np.sqrt(np.sum(weighted * weighted, axis=1)) + np.max(lengths) * 2.0**-100
+    scaled = weighted / extent[:, None]
+    s = scaled @ scaled.T
+    factor = np.linalg.cholesky(s + WIDER * np.eye(n))
+    lost = 8.0 * n * (x.shape[1] + n + 8) * V
+    off = np.sum(np.abs(factor @ factor.T - s - WIDER * np.eye(n)), axis=1)
+    require(np.all(off + lost <= WIDER / 2), "around.ellipsoid", "its factor is too far off")
+    return factor * (extent * SURE)[:, None]
+
+
+def places_apart(columns: Sequence[F64], own: F64) -> tuple[Block, F64]:
+    """One ellipsoid for each place, of what sums make there of numbers in a box.
+
+    Besides, what each unit (C H W,) loses as the columns are rounded to binary32.
+
+    ``columns`` are weights (C, I) times half widths (I, H W), of ``own`` (C, H W) each unit has its
+    own: units of different places share none of them.
+    """
+    channels, places = own.shape
+    found = np.zeros((channels * places, channels * places))
+    for place in range(places):
+        units = np.arange(channels) * places + place
+        held = [*(x[:, :, place] for x in columns), np.diag(own[:, place])]
+        at = slice(place * channels, (place + 1) * channels)
+        found[units, at] = ellipsoid(np.concatenate(held, axis=1))
+    block = Block(found.astype(np.float32), channels)
+    return block, upper(block.radius * 2.0**-23 + TINY_SINGLE)
