@@ -11,16 +11,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from lastbit.commands.terminal import (
+    BitOption,
     BoxOption,
+    ChannelsOption,
     JsonOption,
+    LevelsOption,
+    MaskOption,
     ModelArgument,
     PixelsOption,
+    PlacesOption,
     Result,
     watched,
     write_message,
 )
 from lastbit.data import load_mnist
 from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNDECIDED, DataError, OutputError
+from lastbit.models.moves import Said
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.progress import Progress
 
@@ -34,6 +40,11 @@ def search(
     model: ModelArgument = DEFAULT_MODEL,
     pixels: PixelsOption = None,
     box: BoxOption = None,
+    bit: BitOption = None,
+    levels: LevelsOption = None,
+    places: PlacesOption = None,
+    channels: ChannelsOption = None,
+    mask: MaskOption = None,
     seconds: Annotated[
         float,
         typer.Option(help="For the search; to run the best pairs on every runtime comes on top."),
@@ -51,7 +62,7 @@ def search(
     from lastbit.witness import write_witness
     from lastbit.witness.search import search as run_search
 
-    files = resolve_model(model, pixels, box)
+    files = resolve_model(model, pixels, box, Said(bit, levels, places, channels, mask))
     _require_writable(files.witness)
     stored = _stored(files)
     with watched() as progress:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -41,6 +42,35 @@ BoxOption = Annotated[
     typer.Option(
         help="LOW,HIGH: the float32 numbers of such a model, of which one moves in its own last "
         "bit; 0,1 if nothing is said.",
+    ),
+]
+BitOption = Annotated[
+    int | None,
+    typer.Option(help="The bit of a byte that flips, from 0, the last, to 7; 0 by default."),
+]
+LevelsOption = Annotated[
+    int | None,
+    typer.Option(help="In the place of a bit: by how many grey levels a byte may change."),
+]
+PlacesOption = Annotated[
+    int | None,
+    typer.Option(
+        help="In how many places at once; 1 by default. A place is one channel of one pixel, or "
+        "the whole pixel with `--channels all`."
+    ),
+]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="`one`, which is the default: a place is one channel of one pixel. `all`: any or all "
+        "channels of a pixel change at once."
+    ),
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where an image may change: a .npy, or a .png of one picture, of shape (H, W) or "
+        "(C, H, W), that is not 0 there; everywhere by default."
     ),
 ]
 JsonOption = Annotated[
