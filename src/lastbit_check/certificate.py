@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -110,14 +111,14 @@ class Hints:
         return Fix(numbers.reshape(-1, 1, 1, 1), SLOPE_BITS - coarser)
 
 
-def load(path: Path) -> Manifest:
-    """The manifest at ``path``."""
+def load(path: Path, forms: Mapping[str, Any] = MappingProxyType({FORMAT: FORM})) -> Manifest:
+    """The manifest at ``path``, of one of some formats."""
     with reading(f"{path} is not a certificate"):
         fields: Any = _json(read_bytes(path).decode())
-    right = isinstance(fields, dict) and cast("Manifest", fields).get("format") == FORMAT
-    message = f"{path} is not a certificate of format {FORMAT}"
-    readable(right, f"{message}; `lastbit prove` makes one of its model")
-    return parse(cast("Manifest", fields))
+    known = isinstance(fields, dict) and cast("Manifest", fields).get("format") in forms
+    message = f"{path} is not a certificate of format {' or '.join(forms)}"
+    readable(known, f"{message}; `lastbit prove` makes one of its model")
+    return parse(cast("Manifest", fields), forms[fields["format"]])
 
 
 def read_bytes(path: Path) -> bytes:
@@ -135,9 +136,9 @@ def digest(fields: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def parse(fields: dict[str, Any]) -> Manifest:
+def parse(fields: dict[str, Any], form: Any = FORM) -> Manifest:
     """Check the form of every field, the digest and the question (rules certificate.*)."""
-    read = _formed(fields, FORM, "manifest")
+    read = formed(fields, form, "manifest")
     require(digest(fields) == fields["digest"], "certificate.digest", "the manifest was changed")
     question_of(read)
     return read
@@ -168,7 +169,7 @@ def question_of(manifest: Manifest) -> Question:
 
 def question_from(data: object) -> Question:
     """The question in data of JSON. Raises Rejected (rules certificate.*) where there is none."""
-    return question_of({"question": _formed(data, ASKED, "question")})
+    return question_of({"question": formed(data, ASKED, "question")})
 
 
 def question_as_data(question: Question) -> Manifest:
@@ -181,7 +182,7 @@ def question_as_data(question: Question) -> Manifest:
     return {"name": question.name, "pixels": steps, "box": box, **more}
 
 
-def _formed(value: Any, form: Any, where: str) -> Any:
+def formed(value: Any, form: Any, where: str) -> Any:
     """``value``, if it has the form (see FORM): numbers for their notation, tuples for lists."""
     real = form in (float, Signed)
     nested = dict if isinstance(form, dict) else list
@@ -197,7 +198,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
         require(right, "certificate.fields", f"{where}: not finite, of its sign, and canonical")
         return number
     if isinstance(form, list):
-        return tuple(_formed(entry, form[0], where) for entry in value)
+        return tuple(formed(entry, form[0], where) for entry in value)
     if not isinstance(form, dict):
         return value
     forms = cast("dict[str, Any]", form)
@@ -205,7 +206,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
     forms = {k: f for k, f in forms.items() if k in value or not isinstance(f, Perhaps)}
     other = sorted(value.keys() ^ forms.keys())
     require(not other, "certificate.fields", f"{where}: {other}")
-    return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}
+    return {name: formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}
 
 
 def hints_of(manifest: Manifest) -> Hints:

@@ -18,6 +18,7 @@ from lastbit_check.arithmetic.binary64 import F64, SURE, TINY_SINGLE, V, upper
 from lastbit_check.network import F32
 from lastbit_check.verdict import require
 
+LEAST = 2.0**-300
 WIDER = 2.0**-24  # by which an ellipsoid is widened, of its own extent along each axis
 
 
@@ -46,24 +47,28 @@ class Block:
         return upper(np.sum(np.sqrt(np.sum(image * image, axis=2)), axis=1))
 
 
-def ellipsoid(columns: F64) -> F64:
-    """L (n, n) such that {L z: |z| <= 1} holds all sums of the columns (n, m) times [-1, 1].
+def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
+    """L (n, n) such that {L z: |z| <= 1} holds what columns (n, groups * k) stand for.
 
-    For any w > 0 with sum w <= 1, (sum_i a_i d^T x_i)^2 <= sum_i (d^T x_i)^2 / w_i if |a_i| <= 1
-    (Cauchy-Schwarz), so L L^T >= S = sum_i x_i x_i^T / w_i is enough; w is taken in the ratio of
-    the columns' lengths. With the rows scaled so that S has the diagonal 1, L is the Cholesky
-    factor of S + WIDER I, and it is verified: L L^T - S - WIDER I has no row whose magnitudes add
-    up to more than half of WIDER (so no eigenvalue below it), rounding included, which is what
-    ``lost`` bounds: every entry of S and of L L^T is off by no more than 8 (m + n) v.
+    For any w > 0 with sum w <= 1, (sum_g d^T X_g z_g)^2 <= sum_g |d^T X_g|^2 / w_g if |z_g| <= 1
+    (Cauchy-Schwarz), so L L^T >= S = sum_g X_g X_g^T / w_g is enough; w is taken in the ratio of
+    the groups' lengths, of rows times ``scale``. With the rows scaled so that S has the diagonal 1,
+    L is the Cholesky factor of S + WIDER I, and it is verified: L L^T - S - WIDER I has no row
+    whose magnitudes add up to more than half of WIDER (so no eigenvalue below it), rounding
+    included, which is what ``lost`` bounds: no entry of S or of L L^T is off by 8 (m + n) v.
     """
     n = len(columns)
-    lengths = np.sqrt(np.sum(columns * columns, axis=0))
+    measured = columns if scale is None else columns * scale[:, None]
+    squares = np.sum(measured * measured, axis=0)
+    lengths = np.sqrt(np.sum(squares.reshape(-1, k), axis=1))
     kept = lengths > 0
     if not np.any(kept):
         return np.zeros((n, n))
-    x, lengths = columns[:, kept], lengths[kept]
-    weighted = x * np.sqrt(np.sum(lengths) * SURE / lengths) * SURE
-    extent = np.sqrt(np.sum(weighted * weighted, axis=1)) + np.max(lengths) * 2.0**-100
+    lengths = lengths[kept]
+    x = columns[:, kept.repeat(k)]
+    weighted = x * (np.sqrt(np.sum(lengths) * SURE / lengths) * SURE).repeat(k)
+    extent = np.sqrt(np.sum(weighted * weighted, axis=1))
+    extent += np.max(extent) * 2.0**-60
     scaled = weighted / extent[:, None]
     s = scaled @ scaled.T
     factor = np.linalg.cholesky(s + WIDER * np.eye(n))
@@ -88,5 +93,21 @@ def places_apart(columns: Sequence[F64], own: F64) -> tuple[Block, F64]:
         held = [*(x[:, :, place] for x in columns), np.diag(own[:, place])]
         at = slice(place * channels, (place + 1) * channels)
         found[units, at] = ellipsoid(np.concatenate(held, axis=1))
-    block = Block(found.astype(np.float32), channels)
-    return block, upper(block.radius * 2.0**-23 + TINY_SINGLE)
+    return _single(found, channels, np.zeros(len(found)))
+
+
+def merged(blocks: Sequence[Block], box: F64) -> tuple[Block, F64]:
+    """One ellipsoid for all that blocks stand for, and each unit's box with what is lost.
+
+    Each block becomes one first; so the factors of their sum have few columns.
+    """
+    n = len(box)
+    scale = 1 / np.maximum(sum(block.radius for block in blocks), LEAST)
+    each = [ellipsoid(block.x.astype(np.float64), block.k, scale) for block in blocks]
+    return _single(ellipsoid(np.concatenate(each, axis=1), n, scale), n, box)
+
+
+def _single(columns: F64, k: int, box: F64) -> tuple[Block, F64]:
+    """A block in binary32: each unit's row is off by 2^-24 of its length at most."""
+    block = Block(columns.astype(np.float32), k)
+    return block, upper(box + block.radius * 2.0**-23 + TINY_SINGLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -9,11 +10,15 @@ import numpy as np
 
 from lastbit_check.arithmetic.binary64 import F64, gamma, upper
 from lastbit_check.arithmetic.enclosure import exp_bounds
+from lastbit_check.around.columns import Block
 from lastbit_check.around.linear import Prepared
-from lastbit_check.around.walk import Walk
+from lastbit_check.around.walk import Walk, walk
 from lastbit_check.derive.conclude import softmax_error
+from lastbit_check.network import Shape
+from lastbit_check.question import Question
 
 FAR = Fraction(600)  # a margin beyond it is taken for it
+Ranges = list[tuple[Fraction, Fraction]]
 LONGEST = 2**16  # readers of one unit: more than any sum may have terms
 
 
@@ -34,7 +39,30 @@ class Margins:
     bend: F64
 
 
-def margins(prepared: Prepared, found: Walk, moves: object) -> Margins:
+def moves_of(question: Question, shape: Shape) -> Block:
+    """What the input may differ by: a ball around all moves, or each place's own if all may move.
+
+    Of k places that move by at most d each, the 2-norm is at most d sqrt(k).
+    """
+    cells = question.cells(shape)
+    together = question.move.cells * cells.shape[1]
+    every = together >= cells.size
+    far = float(question.distance) * (1.0 if every else together**0.5) * (1 + 2.0**-20)
+    places = cells.ravel()
+    columns = np.zeros((math.prod(shape), len(places)), np.float32)
+    columns[places, range(len(places))] = far
+    return Block(columns, 1 if every else len(places))
+
+
+def _move(question: Question, shape: Shape, dual: F64) -> F64:
+    """How far a move takes dual^T x (P,): by as many cells as may, those where it is most."""
+    cells = question.cells(shape)
+    each = np.sum(np.abs(dual)[cells], axis=1)
+    most = -np.sort(-each, axis=0)[: question.move.cells]
+    return upper(np.sum(most, axis=0) * float(question.distance))
+
+
+def margins(prepared: Prepared, found: Walk, question: Question) -> Margins:
     """By dual vectors through the slopes: each thing that is added is counted by its own.
 
     With any numbers lambda of the nodes, lambda of the logits being the difference that is asked
@@ -65,7 +93,7 @@ def margins(prepared: Prepared, found: Walk, moves: object) -> Margins:
             duals[part.source] = duals.get(part.source, 0.0) + made
             missed[part.source] = missed.get(part.source, 0.0) + off
     name = network.input.name
-    move = sum(block.along(duals[name]) for block in moves.values()) + np.zeros(len(others))
+    move = _move(question, network.input.shape, duals[name])
     off = upper(total + 2.0**-30 * middles)
     centre = tuple(
         Fraction(float(logits[label])) - Fraction(float(logits[j])) + Fraction(float(shift))
@@ -77,14 +105,17 @@ def margins(prepared: Prepared, found: Walk, moves: object) -> Margins:
 
 @dataclass(frozen=True)
 class AtImage:
-    """What holds of two executions, one on the image, one on it or on what it may move to.
+    """What holds of executions on an image, and on those that it may move to.
 
-    No probability differs by more than ``upper``, and no difference of the label's logit and
-    another by more than ``logits``. Every one of them says ``label``, if it is ``decided``.
+    No probability of two executions on the image differs by more than ``drift``; of one on it and
+    one on what it may move to, by ``upper``, and no difference of the label's logit and another by
+    more than ``logits``. The answer is ``label``: 2 where it is ``decided`` for all of them, 1 for
+    those on the image, else 0.
     """
 
     label: int
-    decided: bool
+    decided: int
+    drift: Fraction
     upper: Fraction
     logits: Fraction
 
@@ -96,14 +127,24 @@ def concluded(near: Margins) -> AtImage:
     second = [(low - d, high + d) for (low, high), d in zip(first, move, strict=True)]
     error = softmax_error(len(near.others) + 1)
     still, moved = _probabilities(first), _probabilities(second)
-    changes = [max(b[1] - a[0], a[1] - b[0]) for a, b in zip(still, moved, strict=True)]
-    ahead = all(low > 0 for low, _ in second)
-    decided = ahead and all(moved[0][0] - high > 2 * error for _, high in moved[1:])
+    decided = _ahead(first, still, error) + (_ahead(first, still, error) and _ahead(second, moved, error))
     logits = max(2 * r + d for r, d in zip(off, move, strict=True))
-    return AtImage(near.label, decided, min(Fraction(1), max(changes) + 2 * error), logits)
+    return AtImage(near.label, decided, _apart(still, still, error), _apart(still, moved, error), logits)
 
 
-def _probabilities(margins: list[tuple[Fraction, Fraction]]) -> list[tuple[Fraction, Fraction]]:
+def _ahead(margins: Ranges, probabilities: Ranges, error: Fraction) -> bool:
+    """Whether the label's logit and its computed probability are the largest."""
+    least = probabilities[0][0] - 2 * error
+    return all(low > 0 for low, _ in margins) and all(least > high for _, high in probabilities[1:])
+
+
+def _apart(a: Ranges, b: Ranges, error: Fraction) -> Fraction:
+    """How far computed probabilities in these ranges may be apart."""
+    changes = [max(q[1] - p[0], p[1] - q[0]) for p, q in zip(a, b, strict=True)]
+    return min(Fraction(1), max(changes) + 2 * error)
+
+
+def _probabilities(margins: Ranges) -> Ranges:
     """Between which numbers each is, the label's first: 1 / (1 + sum exp(-m_j)) is the label's."""
     least = [exp_bounds(-max(-FAR, min(high, FAR)))[0] for _, high in margins]
     most = [exp_bounds(-max(-FAR, min(low, FAR)))[1] for low, _ in margins]
@@ -112,3 +153,16 @@ def _probabilities(margins: list[tuple[Fraction, Fraction]]) -> list[tuple[Fract
         low = least[j] / (1 + least[j] + sum(most) - most[j])
         found.append((low, most[j] / (1 + most[j] + sum(least) - least[j])))
     return found
+
+
+def at_image(
+    prepared: Prepared, image: F64, question: Question, bases: frozenset[str]
+) -> AtImage:
+    """What holds at an image (units,).
+
+    Raises:
+        Rejected: nothing follows there (rules around.*, finite.values, ...).
+    """
+    block = moves_of(question, prepared.network.input.shape)
+    found = walk(prepared, image, {prepared.network.input.name: block}, bases)
+    return concluded(margins(prepared, found, question))

@@ -21,13 +21,14 @@ import numpy as np
 
 from lastbit_check.arithmetic.binary64 import F64, TINY_SINGLE, V, centred, fixed, real, upper
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
-from lastbit_check.around.columns import Block, places_apart
+from lastbit_check.around.columns import Block, merged, places_apart
 from lastbit_check.around.linear import SINGLE, Prepared, Weights
 from lastbit_check.around.slopes import left_out, reads
 from lastbit_check.network import Node
 from lastbit_check.operators.forms import Bound, Value, nothing, operands
 from lastbit_check.verdict import at
 
+MOST_COLUMNS = 4  # for each unit of a base: if there are more, they become one ellipsoid
 OWN = 8 * V  # of the magnitudes: what a product of two numbers, and a sum of two of them, lose
 
 
@@ -144,14 +145,18 @@ def _gone_on(
     before = Near(value, blocks, upper(own + sum(carried)), offset)
     if not is_base:
         return before
-    shape = (node.shape[0], -1)
-    columns = list[F64]()
+    columns, apart = list[F64](), own
     for part, image in zip(step.parts, carried, strict=True):
         if part.dense is None:
-            own = own + image
-        elif np.any(boxes[part.source]):
-            columns.append(part.dense[:, :, None] * boxes[part.source].reshape(part.dense.shape[1], -1))
-    blocks[node.name], off = places_apart(columns, upper(own).reshape(shape))
+            apart = apart + image
+        else:
+            half_widths = boxes[part.source].reshape(part.dense.shape[1], -1)
+            columns.append(part.dense[:, :, None] * half_widths)
+    made, off = places_apart(columns, upper(apart).reshape(node.shape[0], -1))
+    blocks[node.name] = made
+    if sum(block.x.shape[1] for block in blocks.values()) > MOST_COLUMNS * value.size:
+        one, off = merged([*blocks.values()], off)
+        blocks = {node.name: one}
     return Near(value, blocks, off, offset, before.size)
 
 
