@@ -7,16 +7,27 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
 from lastbit.errors import ModelError
+from lastbit.files import write_whole
 from lastbit.graph import Network
 from lastbit.hints import hints_for
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted
 from lastbit.questions import absorbed_node
-from lastbit.sweep.limits import MOST_CLASSES, Absorbed, Everywhere, Limits, Nothing
+from lastbit.sweep.limits import (
+    MOST,
+    MOST_CLASSES,
+    Absorbed,
+    Everywhere,
+    Limits,
+    Nothing,
+    restored,
+    saved,
+)
 from lastbit_check.certificate import Manifest, hints_of, load, question_of
 from lastbit_check.check import ceil_float, network_in
 from lastbit_check.derive.conclude import Balance
@@ -55,13 +66,27 @@ def stored_certificate(files: ModelFiles, network: Network) -> Stored:
 
 
 def limits_everywhere(
-    files: ModelFiles, network: Network, certificate: Stored, progress: Progress
+    files: ModelFiles, network: Network, certificate: Stored, folder: Path, progress: Progress
 ) -> Limits:
     """Limits for all images, by the checker's own rules; no certificate is believed.
 
+    They are kept in the folder of the sweep, and found there again.
+
     Raises:
         ModelError: the model cannot be read.
+        OutputError: they cannot be written.
     """
+    path = folder / f"limits-{certificate.sha256[:12] or 'none'}.npz"
+    found = restored(path.read_bytes()) if path.exists() else None
+    if found is None:
+        found = _derived(files, network, certificate, progress)
+        write_whole(path, saved(found))
+    return found
+
+
+def _derived(
+    files: ModelFiles, network: Network, certificate: Stored, progress: Progress
+) -> Everywhere | Absorbed | Nothing:
     question, places = network.question, prod(network.input_shape)
     if network.classes > MOST_CLASSES:
         return Nothing(places, f"there are more than {MOST_CLASSES} classes")
@@ -88,7 +113,6 @@ def limits_everywhere(
             bounds[row, place] = ceil_float(balance.bound(row, place, None))
         progress("bounding all pairs of classes", row + 1, len(pairs))
     source = f"certificate {certificate.sha256[:12]}" if certificate.sha256 else "no certificate"
-    found = Everywhere(bounds, np.array(pairs, np.int64).reshape(-1, 2), source)
-    if not np.isfinite(bounds).all() or bounds.max(axis=0).min() > 8:
+    if not (np.isfinite(bounds).all() and bounds.max(axis=0).min() <= MOST):
         return Nothing(places, f"logits may move by {bounds.max():.3g} on some image")
-    return found
+    return Everywhere(bounds, np.array(pairs, np.int64).reshape(-1, 2), source)

@@ -130,15 +130,15 @@ def _begin(folder: Path, subject: Mapping[str, Any]) -> None:
         return
     try:
         found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError("not what a sweep has written", where=str(path), fix=_FIX) from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DataError("not what a sweep has written", where=str(path), fix=_FIX)
     if found != wanted:
-        names = sorted(wanted.keys() | found.keys()) if isinstance(found, dict) else ["format"]
-        other = [k for k in names if not isinstance(found, dict) or found.get(k) != wanted.get(k)]
+        other = [k for k in sorted(wanted.keys() | found.keys()) if found.get(k) != wanted.get(k)]
         was = "; ".join(f"{k} was {found.get(k)}, is {wanted.get(k)}" for k in other)
-        raise DataError(
-            f"a sweep of something else was begun here: {was}", where=str(folder), fix=_FIX
-        )
+        message = f"a sweep of something else was begun here: {was}"
+        raise DataError(message, where=str(folder), fix=_FIX)
 
 
 _FIX = "what is there is kept: give another folder with --out, or remove that one"

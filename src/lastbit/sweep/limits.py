@@ -6,6 +6,8 @@ R_cj, which bounds the change of a difference of two logits, to probabilities as
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -142,3 +144,33 @@ def changes_within(probabilities: NDArray[np.float32], rise: Real, fall: Real) -
         change = np.maximum(down, up)
         np.maximum(worst, change * (1 + rounded) + 2 * rounded * own, out=worst)
     return np.minimum(1.0, worst * ROOM + LAST)
+
+
+def saved(limits: Everywhere | Absorbed | Nothing) -> bytes:
+    """Limits that hold for all images, to be read by `restored`."""
+    match limits:
+        case Everywhere():
+            state = {"bounds": limits.bounds, "pairs": limits.pairs, "said": limits.source}
+        case Absorbed():
+            state = {"places": limits.places, "said": limits.node}
+        case Nothing():
+            state = {"places": limits.places, "said": limits.why}
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, kind=np.array(limits.kind), **state)
+    return stream.getvalue()
+
+
+def restored(content: bytes) -> Everywhere | Absorbed | Nothing | None:
+    """What was `saved`; None of anything else."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as state:
+            said = str(state["said"])
+            match str(state["kind"]):
+                case "everywhere":
+                    return Everywhere(state["bounds"], state["pairs"], said)
+                case "absorbed":
+                    return Absorbed(int(state["places"]), said)
+                case _:
+                    return Nothing(int(state["places"]), said)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

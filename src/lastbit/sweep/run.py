@@ -40,7 +40,7 @@ PLACES = 98
 BOUNDED = 256
 """Images that are bounded at a time."""
 
-LimitsOf = Callable[[ModelFiles, Network, Stored, Progress], Limits]
+LimitsOf = Callable[[ModelFiles, Network, Stored, Path, Progress], Limits]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def sweep(
         state = _State(network, images, goals, journal, progress)
         with engine.start(program) as answers:
             _run_images(state, answers)
-            state.bound(limits(files, network, certificate, progress))
+            state.bound(limits(files, network, certificate, folder, progress))
             _run_neighbours(state, answers)
         if images.changed(progress):
             raise DataError(
@@ -102,7 +102,13 @@ def sweep(
         journal.close()
 
 
-def no_limits(files: ModelFiles, network: Network, stored: Stored, progress: Progress) -> Limits:  # noqa: ARG001
+def no_limits(
+    files: ModelFiles,  # noqa: ARG001 - it is called as others that make limits
+    network: Network,
+    certificate: Stored,  # noqa: ARG001
+    folder: Path,  # noqa: ARG001
+    progress: Progress,  # noqa: ARG001
+) -> Limits:
     """Brute force: every neighbour is run."""
     return Nothing(prod(network.input_shape), "brute force was asked for")
 

@@ -26,7 +26,7 @@ class Table:
     """
 
     def __init__(self, rows: int, fill: NDArray[Any]) -> None:
-        self._fill = np.ascontiguousarray(fill)
+        self._fill = np.array(fill, order="C")
         with unpacked() as stream:
             self._stream = stream
         weakref.finalize(self, stream.close)
