@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.data.png import decode
-from lastbit.data.stored import StoredImages, spooled
+from lastbit.data.stored import StoredImages, one_line, spooled
 from lastbit.errors import DataError, MissingExtraError
 from lastbit.progress import Progress
 
@@ -43,7 +43,7 @@ def read_parquet(path: Path, progress: Progress) -> StoredImages:
             raise DataError(f"no column of images; there are {found}", where=str(path), fix=FIX)
         return spooled(_rows(table, names[0], str(path), progress), str(path))
     except (OSError, arrow.ArrowException) as error:
-        raise DataError(f"a corrupt Parquet file: {error}", where=str(path)) from error
+        raise DataError(f"a corrupt Parquet file: {one_line(error)}", where=str(path)) from error
 
 
 def _rows(table: Any, column: str, where: str, progress: Progress) -> Iterator[NDArray[Any]]:

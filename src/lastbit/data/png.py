@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.data.stored import StoredImages, spooled
+from lastbit.data.stored import StoredImages, one_line, spooled
 from lastbit.errors import DataError, MissingExtraError
 from lastbit.progress import Progress
 
@@ -75,7 +75,7 @@ def decode(content: bytes, where: str) -> NDArray[np.uint8]:
     # Pillow raises all of these on spoilt files, and warns of some that it reads all the same.
     except (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, Warning,
             struct.error, zlib.error, image.DecompressionBombError) as error:  # fmt: skip
-        reason = str(error).replace(f"{type(content).__name__} object", "it")
+        reason = one_line(error).replace(f"{type(content).__name__} object", "it")
         raise DataError(f"a corrupt PNG: {reason}", where=where, fix="mend or remove it") from error
     if mode not in MODES:
         raise DataError(

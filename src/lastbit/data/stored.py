@@ -148,6 +148,11 @@ def write(stream: BinaryIO, content: bytes | memoryview) -> None:
         raise no_space(error) from error
 
 
+def one_line(error: BaseException) -> str:
+    """What another library says, on one line."""
+    return " ".join(str(error).split())
+
+
 def no_space(error: OSError) -> OutputError:
     """What a temporary file that cannot be written means."""
     return OutputError(
