@@ -35,8 +35,9 @@ from lastbit.sweep.work import BATCH, Answer, Program, Task, asked_places
 
 IMAGES = 64
 """Images of a task of the first pass."""
-PLACES = 98
-"""Neighbours of one image in a task."""
+FEW, MANY = 8, 98
+"""Neighbours of one image in its first task, and in a later one at most: twice as many each time,
+because what the first ones change may exclude the others."""
 BOUNDED = 256
 """Images that are bounded at a time."""
 
@@ -264,9 +265,10 @@ def _neighbours(state: _State, promised: dict[int, NDArray[np.float64]]) -> Iter
         asked = asked_places(images, state.images.question)[0] & ~state.done_at(number)
         chosen = np.flatnonzero(asked)
         chosen = chosen[np.argsort(-limits[chosen], kind="stable")]
+        size = FEW
         while len(chosen):
             chosen = chosen[state.tally.may_enter(number, chosen, limits[chosen])]
-            part, chosen = chosen[:PLACES], chosen[PLACES:]
+            part, chosen, size = chosen[:size], chosen[size:], min(2 * size, MANY)
             if len(part):
                 task = Task(number, images, part.astype(np.int32), before[0])
                 promised[id(task)] = limits[part]
