@@ -22,6 +22,7 @@ from lastbit.commands import (
     prove,
     replay,
     search,
+    sweep,
     train,
 )
 from lastbit.commands.terminal import Result, write_json, write_message, write_result
@@ -56,6 +57,7 @@ app.command()(search.search)
 app.command()(audit.audit)
 app.command()(drift.drift)
 app.command()(accuracy.accuracy)
+app.command()(sweep.sweep)
 app.command()(data.data)
 app.command()(models.models)
 app.command()(train.train)
