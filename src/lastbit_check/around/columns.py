@@ -1,9 +1,9 @@
 """What deviations are made of: columns in groups, and one ellipsoid for many of them.
 
 A block of columns X (units, G k) has G groups of k columns each; it stands for all X z with
-|z_g| <= 1 for the 2-norm of each group's part of z. Of groups of one column that is a zonotope, of
-one group an ellipsoid. No unit deviates by more than the sum over the groups of the 2-norms of its
-part of the row.
+|z_g| <= 1 for the 2-norm of each group's part of z, of which up to ``few`` groups are not 0, if
+that is said. No unit deviates by more than the sum over the groups, or over the few largest, of the
+2-norms of its part of the row.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ WIDER = 2.0**-24  # by which an ellipsoid is widened, of its own extent along ea
 
 @dataclass(frozen=True)
 class Block:
-    """Columns (units, groups * k) in binary32, and k."""
+    """Columns (units, groups * k) in binary32; how many make a group, how many groups may be."""
 
     x: F32
     k: int
+    few: int | None = None
+
+    def on(self, x: F32) -> Block:
+        """The same groups with other columns."""
+        return Block(x, self.k, self.few)
 
     @cached_property
     def radius(self) -> F64:
         """Upper bound of how far each unit deviates (units,)."""
-        units, count = self.x.shape
-        if not count:
-            return np.zeros(units)
-        if self.k == 1:
-            return upper(np.sum(np.abs(self.x), axis=1, dtype=np.float64))
-        grouped = self.x.reshape(units, count // self.k, self.k)
-        squares = np.einsum("ugk,ugk->ug", grouped, grouped, dtype=np.float64)
-        return upper(np.sum(np.sqrt(squares), axis=1))
-
-    def along(self, direction: F64) -> F64:
-        """Upper bound of |direction^T X z| (P,), for directions (units, P)."""
-        image = np.abs(direction.T @ self.x).reshape(direction.shape[1], -1, self.k)
-        return upper(np.sum(np.sqrt(np.sum(image * image, axis=2)), axis=1))
+        sizes = np.abs(self.x)
+        if self.k > 1:
+            grouped = self.x.reshape(len(self.x), -1, self.k)
+            squares = np.einsum("ugk,ugk->ug", grouped, grouped, dtype=np.float64)
+            sizes = np.sqrt(squares)
+        if self.few is not None and self.few < sizes.shape[1]:
+            sizes = np.partition(sizes, -self.few, axis=1)[:, -self.few :]
+        return upper(np.sum(sizes, axis=1, dtype=np.float64))
 
 
 def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:

@@ -17,7 +17,7 @@ from lastbit_check.derive.conclude import softmax_error
 from lastbit_check.network import Shape
 from lastbit_check.question import Question
 
-FAR = Fraction(600)  # a margin beyond it is taken for it
+FAR = Fraction(600)  # of a margin: exp of a larger one is not looked at
 Ranges = list[tuple[Fraction, Fraction]]
 LONGEST = 2**16  # readers of one unit: more than any sum may have terms
 
@@ -38,20 +38,20 @@ class Margins:
     rounding: F64
     bend: F64
 
+    def between(self, *, still: bool) -> Ranges:
+        """The least and the largest margin of each, on the image or wherever it moves."""
+        off = self.off if still else upper(self.off + self.move)
+        away = [Fraction(float(r)) for r in off]
+        return [(c - r, c + r) for c, r in zip(self.centre, away, strict=True)]
+
 
 def moves_of(question: Question, shape: Shape) -> Block:
-    """What the input may differ by: a ball around all moves, or each place's own if all may move.
-
-    Of k places that move by at most d each, the 2-norm is at most d sqrt(k).
-    """
-    cells = question.cells(shape)
-    together = question.move.cells * cells.shape[1]
-    every = together >= cells.size
-    far = float(question.distance) * (1.0 if every else together**0.5) * (1 + 2.0**-20)
-    places = cells.ravel()
-    columns = np.zeros((math.prod(shape), len(places)), np.float32)
-    columns[places, range(len(places))] = far
-    return Block(columns, 1 if every else len(places))
+    """What the input may differ by: a few places, each by as much as it may move."""
+    places = question.cells(shape)
+    few = question.move.cells * places.shape[1]
+    columns = np.zeros((math.prod(shape), places.size), np.float32)
+    columns[places.ravel(), range(places.size)] = float(question.distance)
+    return Block(columns, 1, few)
 
 
 def _move(question: Question, shape: Shape, dual: F64) -> F64:
@@ -120,16 +120,30 @@ class AtImage:
     logits: Fraction
 
 
-def concluded(near: Margins) -> AtImage:
-    """From bounds of the margins: probabilities are monotonic in each of them."""
-    off, move = ([Fraction(float(x)) for x in of] for of in (near.off, near.move))
-    first = [(c - r, c + r) for c, r in zip(near.centre, off, strict=True)]
-    second = [(low - d, high + d) for (low, high), d in zip(first, move, strict=True)]
-    error = softmax_error(len(near.others) + 1)
-    still, moved = _probabilities(first), _probabilities(second)
-    decided = _ahead(first, still, error) + (_ahead(first, still, error) and _ahead(second, moved, error))
-    logits = max(2 * r + d for r, d in zip(off, move, strict=True))
-    return AtImage(near.label, decided, _apart(still, still, error), _apart(still, moved, error), logits)
+def at_image(
+    prepared: Prepared, image: F64, question: Question, bases: frozenset[str]
+) -> AtImage:
+    """What holds at an image (units,), and at what it may move to.
+
+    Raises:
+        Rejected: nothing follows there (rules around.*, finite.values, ...).
+    """
+    network, found = prepared.network, list[Margins]()
+    moves = {network.input.name: moves_of(question, network.input.shape)}
+    for moving in ({}, moves):
+        found.append(margins(prepared, walk(prepared, image, moving, bases), question))
+    return concluded(*found)
+
+
+def concluded(still: Margins, moved: Margins) -> AtImage:
+    """From bounds of the margins on an image, and on those that it may move to."""
+    error = softmax_error(len(still.others) + 1)
+    a, b = still.between(still=True), moved.between(still=False)
+    of_a, of_b = _probabilities(a), _probabilities(b)
+    ahead = [_ahead(a, of_a, error), _ahead(a, of_a, error) and _ahead(b, of_b, error)]
+    logits = max(max(q[1] - p[0], p[1] - q[0]) for p, q in zip(a, b, strict=True))
+    drift, upper_bound = _apart(of_a, of_a, error), _apart(of_a, of_b, error)
+    return AtImage(still.label, sum(ahead), drift, upper_bound, logits)
 
 
 def _ahead(margins: Ranges, probabilities: Ranges, error: Fraction) -> bool:
@@ -145,24 +159,16 @@ def _apart(a: Ranges, b: Ranges, error: Fraction) -> Fraction:
 
 
 def _probabilities(margins: Ranges) -> Ranges:
-    """Between which numbers each is, the label's first: 1 / (1 + sum exp(-m_j)) is the label's."""
-    least = [exp_bounds(-max(-FAR, min(high, FAR)))[0] for _, high in margins]
-    most = [exp_bounds(-max(-FAR, min(low, FAR)))[1] for low, _ in margins]
-    found = [(1 / (1 + sum(most)), 1 / (1 + sum(least)))]
-    for j in range(len(margins)):
-        low = least[j] / (1 + least[j] + sum(most) - most[j])
-        found.append((low, most[j] / (1 + most[j] + sum(least) - least[j])))
-    return found
+    """Between which numbers each is, the label's first; each is monotonic in every margin m_j.
 
-
-def at_image(
-    prepared: Prepared, image: F64, question: Question, bases: frozenset[str]
-) -> AtImage:
-    """What holds at an image (units,).
-
-    Raises:
-        Rejected: nothing follows there (rules around.*, finite.values, ...).
+    The label's is 1 / (1 + sum exp(-m_j)), another's exp(-m_j) times it.
     """
-    block = moves_of(question, prepared.network.input.shape)
-    found = walk(prepared, image, {prepared.network.input.name: block}, bases)
-    return concluded(margins(prepared, found, question))
+    if any(low < -FAR for low, _ in margins):
+        return [(Fraction(0), Fraction(1))] * (1 + len(margins))
+    least = [exp_bounds(-high)[0] if high < FAR else Fraction(0) for _, high in margins]
+    most = [exp_bounds(-min(low, FAR))[1] for low, _ in margins]
+    found = [(1 / (1 + sum(most)), 1 / (1 + sum(least)))]
+    for j, (small, large) in enumerate(zip(least, most, strict=True)):
+        others = sum(most) - most[j], sum(least) - least[j]
+        found.append((small / (1 + small + others[0]), large / (1 + large + others[1])))
+    return found

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check.around.conclude import AtImage, at_image
-from lastbit_check.around.linear import Prepared, prepared
+from lastbit_check.around.linear import prepared
 from lastbit_check.arithmetic.binary64 import F64
 from lastbit_check.assumptions import assumptions
-from lastbit_check.certificate import ANY, ASKED, LARGEST, Manifest, question_of
+from lastbit_check.certificate import ANY, ASKED, Manifest, question_of
 from lastbit_check.check import network_in
+from lastbit_check.network import Node, Shape
 from lastbit_check.question import ANY_TWO, Question
-from lastbit_check.verdict import Rejected, require
+from lastbit_check.verdict import Rejected, Unreadable, reading, require
 
 FORMAT = "lastbit-images-1"
 CLAIM = {"label": int, "decided": int, "drift": float, "upper": float, "logits": float}
@@ -30,27 +32,40 @@ FORM = {
     "images": {"sha256": str, "shape": [int], "numbers": str}, "claim": {ANY: CLAIM},
     "digest": str,
 }  # fmt: skip
-NUMBERS = {"uint8": np.uint8, "float32": np.float32}
 Images = NDArray[Any]
 
 
 def images_as_data(images: Images) -> dict[str, Any]:
-    """Which images, as it stands in a manifest: (N, H, W) or (N, C, H, W), uint8 or float32."""
-    plain = np.ascontiguousarray(images, images.dtype.newbyteorder("<"))
-    found = sha256(plain.tobytes()).hexdigest()
-    return {"sha256": found, "shape": [*images.shape], "numbers": images.dtype.name}
+    """Which images (N, C, H, W), uint8 or float32, as it stands in a manifest.
+
+    The SHA-256 is of the type, the four sizes, and the numbers in little-endian order.
+    """
+    name = images.dtype.name
+    found = sha256(f"{name} {images.shape}\n".encode())
+    for image in images:
+        found.update(image.astype(image.dtype.newbyteorder("<")).tobytes())
+    return {"sha256": found.hexdigest(), "shape": (*images.shape,), "numbers": name}
 
 
-def of_network(images: Images, shape: tuple[int, ...], question: Question) -> None:
+def load_images(path: Path) -> Images:
+    """Images in a file of NumPy (.npy), whose numbers are read when they are looked at."""
+    with reading(f"{path} holds no images"):
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def of_network(images: Images, shape: Shape, question: Question) -> None:
     """Rule images.shape: they are what the network reads, and in the question's range."""
     name = "float32" if question.box else "uint8"
-    right = images.dtype.name == name and images.ndim in (3, 4) and len(images) > 0
-    require(right, "images.shape", f"not {name} (N, H, W) or (N, C, H, W)")
-    each = images.shape[1:] if images.ndim == 4 else (1, *images.shape[1:])
+    right = images.dtype.name == name and len(images) > 0
+    require(right, "images.shape", f"{len(images)} images of {images.dtype.name}, and not {name}")
+    each = images.shape[1:]
     require(each == shape, "images.shape", f"each is {each}, and the network reads {shape}")
     if question.box:
         low, high = question.box
-        inside = np.all((images >= np.float32(low)) & (images <= np.float32(high)))
+        inside = all(bool(np.all((x >= np.float32(low)) & (x <= np.float32(high)))) for x in images)
         require(inside, "images.shape", f"numbers that are not from {low!r} to {high!r}")
 
 
@@ -76,8 +91,7 @@ def check_images(
         done: is told each number that has been checked.
     """
     require(sha256(model).hexdigest() == manifest["model_sha256"], "model.sha256", "another file")
-    right = images_as_data(images) == {**manifest["images"], "shape": [*manifest["images"]["shape"]]}
-    require(right, "images.sha256", "other images")
+    require(images_as_data(images) == manifest["images"], "images.sha256", "other images")
     question, claims = question_of(manifest), manifest["claim"]
     network = network_in(model, question)
     of_network(images, network.input.shape, question)
@@ -97,7 +111,7 @@ def check_images(
     return found
 
 
-def known_bases(names: Iterable[str], nodes: Mapping[str, Any]) -> frozenset[str]:
+def known_bases(names: Iterable[str], nodes: Mapping[str, Node]) -> frozenset[str]:
     """Rule hint.node: bases are sums of the network."""
     other = sorted(name for name in names if name not in nodes or not nodes[name].sum)
     require(not other, "hint.node", f"bases that are no sums: {other}")

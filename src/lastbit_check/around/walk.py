@@ -138,7 +138,7 @@ def _gone_on(
     for part in step.parts:
         for name, block in near[part.source].blocks.items():
             x = part.on_columns(block.x)
-            blocks[name] = Block(blocks[name].x + x if name in blocks else x, block.k)
+            blocks[name] = block.on(blocks[name].x + x if name in blocks else x)
     boxes = {part.source: near[part.source].box for part in step.parts}
     carried = [part.size @ boxes[part.source] for part in step.parts]
     own = step.added + TINY_SINGLE
@@ -154,9 +154,11 @@ def _gone_on(
             columns.append(part.dense[:, :, None] * half_widths)
     made, off = places_apart(columns, upper(apart).reshape(node.shape[0], -1))
     blocks[node.name] = made
-    if sum(block.x.shape[1] for block in blocks.values()) > MOST_COLUMNS * value.size:
-        one, off = merged([*blocks.values()], off)
-        blocks = {node.name: one}
+    kept = {name: block for name, block in blocks.items() if block.few is not None}
+    others = [block for block in blocks.values() if block.few is None]
+    if sum(block.x.shape[1] for block in others) > MOST_COLUMNS * value.size:
+        one, off = merged(others, off)
+        blocks = {**kept, node.name: one}
     return Near(value, blocks, off, offset, before.size)
 
 

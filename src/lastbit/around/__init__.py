@@ -1,0 +1,3 @@
+"""Brackets at given images: hints for the bound there, the certificate, and what it says."""
+
+from lastbit.around.prove import ImagesProof as ImagesProof, prove_images as prove_images
