@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lastbit.around.bases import bases_of
 from lastbit.files import write_whole
 from lastbit.progress import Progress, silent
-from lastbit_check.around.conclude import AtImage, at_image
+from lastbit_check.around.at_image import AtImage, at_image
 from lastbit_check.around.images import FORMAT, images_as_data, numbers, of_network
 from lastbit_check.around.linear import Prepared, prepared
 from lastbit_check.assumptions import assumptions
@@ -151,7 +151,9 @@ def _at_one(image: NDArray[Any]) -> Outcome:
     return _at(known, question, bases, image)
 
 
-def _at(known: Prepared, question: Question, bases: tuple[str, ...], image: NDArray[Any]) -> Outcome:
+def _at(
+    known: Prepared, question: Question, bases: tuple[str, ...], image: NDArray[Any]
+) -> Outcome:
     start = time.monotonic()
     try:
         made = at_image(known, numbers(image), question, frozenset(bases))
@@ -166,8 +168,7 @@ def _claim(one: AtImage) -> dict[str, Any]:
     return {"label": one.label, "decided": one.decided, **numbers}
 
 
-def _rounded_up(x: Fraction) -> float:
+def _rounded_up(x: float) -> float:
     """To `BITS` bits, from a little above."""
-    wanted = x * (1 + Fraction(1, 2**BITS))
-    unit = Fraction(2) ** (wanted.numerator.bit_length() - wanted.denominator.bit_length() - BITS)
-    return float(-(-wanted // unit) * unit)
+    mantissa, exponent = math.frexp(x * (1 + 2.0**-BITS))
+    return math.ldexp(math.ceil(math.ldexp(mantissa, BITS)), exponent - BITS)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
-from lastbit_check.arithmetic.binary64 import F64, SURE, TINY_SINGLE, V, upper
+from lastbit_check.around.binary64 import F64, SURE, TINY_SINGLE, V, upper
 from lastbit_check.network import F32
 from lastbit_check.verdict import require
 
@@ -37,14 +38,21 @@ class Block:
     @cached_property
     def radius(self) -> F64:
         """Upper bound of how far each unit deviates (units,)."""
-        sizes = np.abs(self.x)
+        return self._largest(self.x)
+
+    def along(self, directions: F64) -> F64:
+        """Upper bound of |d^T X z| for directions (units, P)."""
+        return self._largest(directions.T @ self.x.astype(np.float64))
+
+    def _largest(self, rows: F32 | F64) -> F64:
+        sizes = np.abs(rows)
         if self.k > 1:
-            grouped = self.x.reshape(len(self.x), -1, self.k)
+            grouped = rows.reshape(len(rows), -1, self.k)
             squares = np.einsum("ugk,ugk->ug", grouped, grouped, dtype=np.float64)
             sizes = np.sqrt(squares)
         if self.few is not None and self.few < sizes.shape[1]:
             sizes = np.partition(sizes, -self.few, axis=1)[:, -self.few :]
-        return upper(np.sum(sizes, axis=1, dtype=np.float64))
+        return upper(np.asarray(np.sum(sizes, axis=1, dtype=np.float64)))
 
 
 def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
@@ -71,7 +79,7 @@ def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
     extent += np.max(extent) * 2.0**-60
     scaled = weighted / extent[:, None]
     s = scaled @ scaled.T
-    factor = np.linalg.cholesky(s + WIDER * np.eye(n))
+    factor = cast("F64", np.linalg.cholesky(s + WIDER * np.eye(n)))
     lost = 8.0 * n * (x.shape[1] + n + 8) * V
     off = np.sum(np.abs(factor @ factor.T - s - WIDER * np.eye(n)), axis=1)
     require(np.all(off + lost <= WIDER / 2), "around.ellipsoid", "its factor is too far off")
@@ -89,10 +97,9 @@ def places_apart(columns: Sequence[F64], own: F64) -> tuple[Block, F64]:
     channels, places = own.shape
     found = np.zeros((channels * places, channels * places))
     for place in range(places):
-        units = np.arange(channels) * places + place
         held = [*(x[:, :, place] for x in columns), np.diag(own[:, place])]
         at = slice(place * channels, (place + 1) * channels)
-        found[units, at] = ellipsoid(np.concatenate(held, axis=1))
+        found[place::places, at] = ellipsoid(np.concatenate(held, axis=1))
     return _single(found, channels, np.zeros(len(found)))
 
 

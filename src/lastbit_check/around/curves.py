@@ -1,14 +1,19 @@
-"""Curves near a point: f(z + d) = value + slope d + e for |d| <= r, with bounds on e.
+"""Curves near a point: f(z + d + t) = value + apart + slope t + e for |t| <= r, with bounds on e.
 
-Of SiLU, sigmoid and tanh the second derivative is known at the point, and the third is bounded:
+d are known numbers, those by which neighbours of the image are apart; e is about all of them. Of
+SiLU, sigmoid and tanh three derivatives are known at the point, and the fourth is bounded:
 
-    silu'' = s (1 - s) (2 - z tanh(z / 2)),  -0.04 <= silu'' <= 1/2,  |silu'''| <= 0.31
-    sigma'' = s (1 - s) (1 - 2 s),           |sigma''| <= 0.0963,     |sigma'''| <= 1/8
-    tanh'' = -2 t (1 - t^2),                 |tanh''| <= 0.77,        |tanh'''| <= 2
+    a = sigma' = s (1 - s),   sigma'' = a (1 - 2 s),   sigma''' = a (1 - 6 a)
+    silu'' = 2 a + z sigma'',   silu''' = 3 sigma'' + z sigma'''
 
-so that e is between r^2 / 2 times the least and the largest second derivative within r, or 0
-(Taylor with Lagrange's remainder). Of any other curve the rules for ranges say between which
-numbers its slopes are, and the mean slope from z to z + d is one of them.
+    SiLU: -0.04 <= f'' <= 1/2, |f'''| <= 0.31, |f''''| <= 0.51
+    sigmoid:  |f''| <= 0.0963, |f'''| <= 1/8, |f''''| <= 0.13
+    tanh:     |f''| <= 0.77,   |f'''| <= 2,   |f''''| <= 4.1
+
+so that, with |d| <= away, f(z + d) is Taylor's cubic within |f''''| away^4 / 24, and e is
+between r^2 / 2 times the least and the largest second derivative within r + away, or 0, and within
+away r times its magnitude more (Taylor with Lagrange's remainder). Of any other curve the rules for
+ranges say between which numbers its slopes are, and the mean slope between two points is one.
 """
 
 from __future__ import annotations
@@ -18,69 +23,107 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.arithmetic.binary64 import F64, LOGISTIC_ERROR, logistic
+from lastbit_check.around.binary64 import F64, LOGISTIC_ERROR, logistic
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.network import Shape
 from lastbit_check.operators.curves import CurveKind, on_grid
 
 GROWN = 1 + 2.0**-40  # more than a few roundings do to a number
 MADE_ERROR = 2.0**-38  # of a slope or a second derivative, made of a few logistic functions
+OWN_ERROR = 2.0**-49  # of an expression of a few operations, of its magnitudes
 
 
-class Near(NamedTuple):
-    """``value`` and ``slope`` (units,); e is from ``low`` to ``high``, and ``off`` more."""
+class Point(NamedTuple):
+    """Where: ``z`` and ``r`` (units,), ``d`` (units, neighbours) and its largest magnitudes."""
+
+    z: F64
+    r: F64
+    d: F64
+    away: F64
+
+
+class Curved(NamedTuple):
+    """``value``, ``slope`` (units,); e is from ``low`` to ``high``, the rest is within ``off``."""
 
     value: F64
     slope: F64
+    apart: F64
     low: F64
     high: F64
     off: F64
 
 
-def silu(z: F64, r: F64) -> Near:
-    """z sigma(z), whose slope is s (1 + z (1 - s))."""
-    s, other = logistic(z)
-    second = s * other * (2 - z * (s - other))
-    return _bent(z * s, s * (1 + z * other), second, (-0.04, 0.5, 0.31), r)
+def silu(at: Point) -> Curved:
+    """z sigma(z)."""
+    z, (s, other) = at.z, logistic(at.z)
+    first, second, third = _of_sigmoid(s, other)
+    slopes = (s + z * first, 2 * first + z * second, 3 * second + z * third)
+    return _bent(at, z * s, slopes, (-0.04, 0.5, 0.31, 0.51))
 
 
-def sigmoid(z: F64, r: F64) -> Near:
-    """sigma(z), whose slope is s (1 - s)."""
-    s, other = logistic(z)
-    return _bent(s, s * other, s * other * (other - s), (-0.0963, 0.0963, 0.125), r)
+def sigmoid(at: Point) -> Curved:
+    """sigma(z)."""
+    s, other = logistic(at.z)
+    return _bent(at, s, _of_sigmoid(s, other), (-0.0963, 0.0963, 0.125, 0.13))
 
 
-def tanh(z: F64, r: F64) -> Near:
-    """sigma(2 z) - sigma(-2 z), whose slope is 4 s (1 - s)."""
-    s, other = logistic(2 * z)
-    t, slope = s - other, 4 * s * other
-    return _bent(t, slope, -2 * t * slope, (-0.77, 0.77, 2.0), r)
+def tanh(at: Point) -> Curved:
+    """sigma(2 z) - sigma(-2 z) = 2 sigma(2 z) - 1."""
+    s, other = logistic(2 * at.z)
+    first, second, third = _of_sigmoid(s, other)
+    return _bent(at, s - other, (4 * first, 8 * second, 16 * third), (-0.77, 0.77, 2.0, 4.1))
 
 
-def relu(z: F64, r: F64) -> Near:
-    """max(z, 0): of a z that may change its sign, e is what the other slope would add."""
-    slope = (z > 0).astype(np.float64)
-    none = np.zeros(z.shape)
-    return Near(np.maximum(z, 0.0), slope, none, np.maximum(r * GROWN - np.abs(z), 0.0), none)
+def _of_sigmoid(s: F64, other: F64) -> tuple[F64, F64, F64]:
+    """Its first three derivatives where it is s = 1 - other."""
+    a = s * other
+    return a, a * (other - s), a * (1 - 6 * a)
 
 
-def _bent(value: F64, slope: F64, second: F64, most: tuple[float, float, float], r: F64) -> Near:
-    """By the second derivative at z, its least and its largest value, and the third's magnitude."""
-    least, largest, third = most
-    low = np.maximum(second - MADE_ERROR - third * r * GROWN, least)
-    high = np.minimum(second + MADE_ERROR + third * r * GROWN, largest)
+def relu(at: Point) -> Curved:
+    """max(z, 0): where it may be bent, any slope from 0 to 1 may be the mean one."""
+    slope = (at.z > 0).astype(np.float64)
+    over = at.r * GROWN - np.abs(at.z)
+    high = np.where(at.away > 0, at.r * (over + at.away * GROWN > 0), np.maximum(over, 0.0))
+    apart = np.maximum(at.z[:, None] + at.d, 0.0) - np.maximum(at.z, 0.0)[:, None]
+    off = at.away * OWN_ERROR + np.abs(at.z) * (at.away > 0) * 2.0**-50
+    low = np.where(at.away > 0, -high, 0.0)
+    return Curved(np.maximum(at.z, 0.0), slope, apart, low, high, off)
+
+
+def _bent(
+    at: Point, value: F64, slopes: tuple[F64, F64, F64], most: tuple[float, float, float, float]
+) -> Curved:
+    """By three derivatives at z; the least and largest second one, the third's and the fourth's.
+
+    Each derivative is off by no more than MADE_ERROR (1 + |z|).
+    """
+    (least, largest, third, fourth), r, away = most, at.r, at.away
+    made, reach = MADE_ERROR * (1 + np.abs(at.z)), r + away
+    change = np.minimum(third, np.abs(slopes[2]) + made + fourth * reach) * reach * GROWN + made
+    low, high = np.maximum(slopes[1] - change, least), np.minimum(slopes[1] + change, largest)
+    twist = np.maximum(np.abs(low), np.abs(high)) * away * r * GROWN
     square = r * r * (GROWN / 2)
-    off = 4 * LOGISTIC_ERROR * (np.abs(value) + 1) + MADE_ERROR * r
-    return Near(value, slope, np.minimum(low, 0.0) * square, np.maximum(high, 0.0) * square, off)
+    low, high = np.minimum(low, 0.0) * square - twist, np.maximum(high, 0.0) * square + twist
+    first, half, sixth = (x[:, None] / n for x, n in zip(slopes, (1, 2, 6), strict=True))
+    apart = at.d * (first + at.d * (half + at.d * sixth))
+    off = 4 * LOGISTIC_ERROR * (np.abs(value) + 1) + made * (r + away + away**2 + away**3)
+    off += away * (np.abs(slopes[0]) + largest * away + third * away**2) * OWN_ERROR
+    off += fourth * away**4 * (GROWN / 24)
+    return Curved(value, slopes[0], apart, low, high, off)
 
 
-def by_ranges(curve: CurveKind, shape: Shape, z: F64, r: F64) -> Near:
+def by_ranges(curve: CurveKind, shape: Shape, at: Point) -> Curved:
     """Any curve, by what encloses its values and slopes: e is the slopes' half width times r."""
-    points, around = _between(z, 0 * r, shape), _between(z, r, shape)
+    points = _between(at.z, 0 * at.z, shape)
+    around = _between(at.z, at.r + at.away, shape)
     value, width = _middle(*curve.values(*points))
-    slope, away = _middle(*curve.slopes(*around))
-    bend = (away + np.abs(slope) * 2.0**-50) * r * GROWN
-    return Near(value, slope, -bend, bend, width * GROWN + np.abs(value) * 2.0**-50)
+    slope, wrong = _middle(*curve.slopes(*around))
+    wrong = wrong + np.abs(slope) * 2.0**-50
+    bend = wrong * at.r * GROWN
+    off = width * GROWN + np.abs(value) * 2.0**-50
+    off += at.away * (wrong * GROWN + np.abs(slope) * OWN_ERROR)
+    return Curved(value, slope, slope[:, None] * at.d, -bend, bend, off)
 
 
 def _between(z: F64, r: F64, shape: Shape) -> tuple[Fix, Fix]:
@@ -97,7 +140,7 @@ def _middle(low: Fix, high: Fix) -> tuple[F64, F64]:
     return middle, np.maximum(b - middle, middle - a)
 
 
-NEAR: dict[str, Callable[[F64, F64], Near]] = {
+NEAR: dict[str, Callable[[Point], Curved]] = {
     "relu": relu,
     "sigmoid": sigmoid,
     "silu": silu,

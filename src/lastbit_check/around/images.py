@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit_check.around.conclude import AtImage, at_image
+from lastbit_check import certificate as all_images
+from lastbit_check.around.binary64 import F64
+from lastbit_check.around.at_image import AtImage, at_image
 from lastbit_check.around.linear import prepared
-from lastbit_check.arithmetic.binary64 import F64
 from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import ANY, ASKED, Manifest, question_of
 from lastbit_check.check import network_in
 from lastbit_check.network import Node, Shape
 from lastbit_check.question import ANY_TWO, Question
-from lastbit_check.verdict import Rejected, Unreadable, reading, require
+from lastbit_check.verdict import Rejected, Unreadable, readable, reading, require
 
 FORMAT = "lastbit-images-1"
 CLAIM = {"label": int, "decided": int, "drift": float, "upper": float, "logits": float}
@@ -32,6 +33,8 @@ FORM = {
     "images": {"sha256": str, "shape": [int], "numbers": str}, "claim": {ANY: CLAIM},
     "digest": str,
 }  # fmt: skip
+FORMS = {all_images.FORMAT: all_images.FORM, FORMAT: FORM}
+"""Of both kinds of certificate."""
 Images = NDArray[Any]
 
 
@@ -67,6 +70,18 @@ def of_network(images: Images, shape: Shape, question: Question) -> None:
         low, high = question.box
         inside = all(bool(np.all((x >= np.float32(low)) & (x <= np.float32(high)))) for x in images)
         require(inside, "images.shape", f"numbers that are not from {low!r} to {high!r}")
+
+
+def drawn(count: int, sample: int | None, seed: int) -> list[int]:
+    """Which of so many images to check: all, or a sample without repetition.
+
+    Raises:
+        Unreadable: a sample of none, or of more than there are.
+    """
+    if sample is None:
+        return [*range(count)]
+    readable(0 < sample <= count and seed >= 0, f"--sample {sample} of {count} images")
+    return sorted(np.random.default_rng(seed).permutation(count)[:sample].tolist())
 
 
 def numbers(image: Images) -> F64:

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from scipy.sparse import csr_array
 
-from lastbit_check.arithmetic.binary64 import F64, V, gamma, real, upper
+from lastbit_check.around.binary64 import F64, V, gamma, real, upper
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.network import F32, Network, Node, Part, Shape, made_of, product
 from lastbit_check.operators import KINDS
@@ -20,7 +20,7 @@ from lastbit_check.operators.layers import layer_of
 from lastbit_check.operators.patterns import products, taps_of
 
 SINGLE = 2.0**29  # how much coarser binary32 is
-OF_FACTORS = 2.0**-46  # a product of factors is within this of itself, its rounding included
+OF_FACTORS = 2.0**-48  # what a factor may be off by, of a product, its roundings included
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,27 @@ class Weights:
     diagonal: F64 | None = None
 
     def on(self, x: F64) -> F64:
-        """The image of numbers (units read,)."""
-        return cast("F64", self.w @ x)
+        """The image of numbers (units read,) or (units read, K)."""
+        if self.dense is None or x.ndim == 1:
+            return self.w @ x
+        rows = x.reshape(self.dense.shape[1], -1)
+        return (self.dense @ rows).reshape(self.w.shape[0], x.shape[1])
 
     def on_columns(self, x: F32) -> F32:
         """The image of columns (units read, K), in binary32."""
-        if self.diagonal is not None:
-            return self.diagonal.astype(np.float32)[:, None] * x
-        if self.dense is None:
-            return cast("F32", self._single @ x)
-        rows = x.reshape(self.dense.shape[1], -1)
-        return (self.dense.astype(np.float32) @ rows).reshape(self.w.shape[0], x.shape[1])
+        w, dense, diagonal = self._single
+        if diagonal is not None:
+            return diagonal[:, None] * x
+        if dense is None:
+            return cast("F32", w @ x)
+        rows = x.reshape(dense.shape[1], -1)
+        return (dense @ rows).reshape(self.w.shape[0], x.shape[1])
 
     @cached_property
-    def _single(self) -> csr_array:
-        return self.w.astype(np.float32)
+    def _single(self) -> tuple[csr_array, F32 | None, F32 | None]:
+        """All of it in binary32."""
+        others = [x if x is None else x.astype(np.float32) for x in (self.dense, self.diagonal)]
+        return csr_array(self.w.astype(np.float32)), others[0], others[1]
 
     @cached_property
     def size(self) -> csr_array:
@@ -127,9 +133,11 @@ def _sums_of(node: Node, shapes: Mapping[str, Shape], terms: int, sizes: F64) ->
     bias = np.zeros(len(sizes))
     if node.sum.constants:
         made = [made_of(constant, node.shape) for constant in node.sum.constants]
-        each = [value.repeat(len(sizes) // len(value)) for value in made]
-        bias = sum(each[1:], each[0]).astype(np.float64)
-    off = upper(sizes * (V + OF_FACTORS * any(c.factors for c in node.sum.constants)))
+        each = np.stack([value.repeat(len(sizes) // len(value)) for value in made])
+        bias = np.sum(each, axis=0).astype(np.float64)
+    off = upper(
+        sizes * (V + OF_FACTORS * max([len(c.factors) for c in node.sum.constants], default=0))
+    )
     parts = tuple(_weights(part, node.shape, shapes[part.source]) for part in node.sum.parts)
     most = terms + len(parts) + 2
     return Sums(parts, bias.repeat(units // len(bias)), off.repeat(units // len(off)), most)
@@ -148,4 +156,6 @@ def _weights(part: Part, shape: Shape, source: Shape) -> Weights:
         and not any(part.pads)
     )
     full = pointwise and np.count_nonzero(weight) * 8 > weight.size
-    return Weights(part.source, w, OF_FACTORS * bool(part.factors), weight[:, :, 0, 0] if full else None)
+    return Weights(
+        part.source, w, OF_FACTORS * len(part.factors), weight[:, :, 0, 0] if full else None
+    )

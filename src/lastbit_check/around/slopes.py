@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from lastbit_check.arithmetic.binary64 import F64, V, upper
-from lastbit_check.around.curves import GROWN, NEAR, by_ranges
+from lastbit_check.around.binary64 import F64, V, upper
+from lastbit_check.around.curves import GROWN, NEAR, OWN_ERROR, Point, by_ranges
 from lastbit_check.around.linear import Prepared, Weights
+from lastbit_check.around.near import Near
 from lastbit_check.network import Node
 from lastbit_check.operators.curves import curve_of
 from lastbit_check.verdict import Rejected
 
 Index = NDArray[np.intp]
-LeftOut = tuple[tuple[Weights, ...], F64, F64, F64, F64]
-"""Slopes on the inputs, the reference, the middle and half the width of what those leave out, and
-what float64 loses of the reference."""
+
+
+class Other(NamedTuple):
+    """What a node that is no sum does at an image (units,).
+
+    ``parts`` are its slopes on the inputs, ``value`` the reference, ``apart`` what neighbours'
+    differ from it by (units, neighbours). What the slopes leave out is from ``low`` to ``high``;
+    ``off`` is what the reference and those of the neighbours are off by.
+    """
+
+    parts: tuple[Weights, ...]
+    value: F64
+    apart: F64
+    low: F64
+    high: F64
+    off: F64
 
 
 def reads(node: Node, prepared: Prepared) -> list[Index]:
@@ -33,38 +49,48 @@ def reads(node: Node, prepared: Prepared) -> list[Index]:
     return found
 
 
-def left_out(node: Node, prepared: Prepared, sources: list, index: list[Index]) -> LeftOut:
+def other(node: Node, prepared: Prepared, near: Mapping[str, Near]) -> Other:
     """Of a curve, a gate or a maximum. Raises Rejected (around.kind) for another kind."""
+    index, sources = reads(node, prepared), [near[name] for name in node.inputs]
     if node.op == "gate":
         return _gate(node, sources, index)
     if node.op == "max":
         return _maximum(node, prepared, sources[0], index[0])
-    curve = curve_of(prepared.kind(node), node)
+    curve, (source,), (i,) = curve_of(prepared.kind(node), node), sources, index
     if curve is None and node.op not in NEAR:
         raise Rejected("around.kind", f"{node.op} has no rule at an image")
-    z, r = sources[0].value[index[0]], sources[0].radius[index[0]]
-    near = NEAR[node.op](z, r) if node.op in NEAR else by_ranges(curve, node.shape, z, r)
-    parts = (_slope(node.inputs[0], near.slope, index[0], sources[0].value.size),)
-    return parts, near.value, (near.low + near.high) / 2, upper((near.high - near.low) / 2), near.off
+    at = Point(source.value[i], source.radius[i], source.apart[i], source.away[i])
+    if node.op in NEAR:
+        found = NEAR[node.op](at)
+    else:
+        assert curve is not None
+        found = by_ranges(curve, node.shape, at)
+    part = _slope(node.inputs[0], found.slope, i, source.value.size)
+    return Other((part,), found.value, found.apart, found.low, found.high, found.off)
 
 
-def _gate(node: Node, sources: list, index: list[Index]) -> LeftOut:
-    """x s: D_x s + x D_s, and D_x D_s."""
+def _gate(node: Node, sources: list[Near], index: list[Index]) -> Other:
+    """x s: its slopes are s and x; D_x D_s is left out, and what the neighbours' slopes differ."""
     (x, s), (i, j) = sources, index
-    of_x, of_s = x.value[i], s.value[j]
-    value, none = of_x * of_s, np.zeros(len(i))
+    of_x, of_s, r_x, r_s = x.value[i], s.value[j], x.radius[i], s.radius[j]
+    away_x, away_s = x.away[i], s.away[j]
     parts = (
         _slope(node.inputs[0], of_s, i, x.value.size),
         _slope(node.inputs[1], of_x, j, s.value.size),
     )
-    return parts, value, none, upper(x.radius[i] * s.radius[j]), 2 * V * np.abs(value)
+    high = upper(r_x * r_s + away_x * r_s + away_s * r_x)
+    d, e = x.apart[i], s.apart[j]
+    apart = d * (of_s[:, None] + e) + of_x[:, None] * e
+    sizes = away_x * (np.abs(of_s) + away_s) + np.abs(of_x) * away_s
+    off = 4 * V * np.abs(of_x * of_s) + OWN_ERROR * sizes
+    return Other(parts, of_x * of_s, apart, -high, high, off)
 
 
-def _maximum(node: Node, prepared: Prepared, source: object, index: Index) -> LeftOut:
-    """The largest of a window's: D of the reference's largest, and what another one has more.
+def _maximum(node: Node, prepared: Prepared, source: Near, index: Index) -> Other:
+    """The largest in a window: D of the reference's largest, a, and what another one has more.
 
-    If a is where the reference is largest, the maximum of an execution is at least its value at a,
-    and more by no more than max (v_t - v_a + |D_t| + |D_a|) over the others t, or by 0.
+    Only such a t may be the largest at a neighbour that is behind a by no more than all that both
+    may move. Then D of the maximum is at most D_t, and at least D_a less what t is ahead.
     """
     taps = prepared.settings[node.name].taps
     assert taps is not None
@@ -73,10 +99,19 @@ def _maximum(node: Node, prepared: Prepared, source: object, index: Index) -> Le
     first = units[best, np.arange(units.shape[1])]
     behind = source.value[first] - source.value[units]
     reach = (source.radius[units] + source.radius[first]) * GROWN
-    more = np.where(units == first, 0.0, np.maximum(reach - behind, 0.0))
-    half = np.max(more, axis=0) / 2
+    moved = (source.away[units] + source.away[first]) * GROWN
+    more = np.clip(reach + moved - behind * (1 - 2.0**-50), 0.0, reach)
+    high = upper(np.max(np.where(units == first, 0.0, more), axis=0))
+    low = -high if source.apart.size else 0 * high
+    apart = np.full(source.apart.shape[1:], -np.inf)[None].repeat(len(first), axis=0)
+    for tap in units:
+        np.maximum(
+            apart, source.apart[tap] + (source.value[tap] - source.value[first])[:, None], out=apart
+        )
+    sizes = np.max(source.away[units], axis=0) + np.max(moved, axis=0)
+    off = OWN_ERROR * sizes + 2.0**-50 * np.abs(source.value[first])
     parts = (_slope(node.inputs[0], np.ones(len(first)), first, source.value.size),)
-    return parts, source.value[first], half, upper(half), np.zeros(len(first))
+    return Other(parts, source.value[first], apart, low, high, off)
 
 
 def _slope(source: str, slope: F64, index: Index, units: int) -> Weights:
