@@ -89,7 +89,8 @@ def _of_images(
     worst = {name: max((one[name] for one in said), default=0.0) for name in ("drift", "upper")}
     decided = [sum(one["decided"] >= level for one in said) for level in (1, 2)]
     which = ", ".join(map(str, sorted(found)[:MOST_NAMED])) + ", ..." * (number > MOST_NAMED)
-    text = f"""ACCEPTED for {number} of {manifest["images"]["shape"][0]} images: no probability differs
+    count = manifest["images"]["shape"][0]
+    text = f"""ACCEPTED for {number} of {count} images: no probability differs
   between two executions of an image by more than {worst["drift"]!r},
   between one of it and one of what it may move to by more than {worst["upper"]!r};
   no execution changes the answer for {decided[0]}, nor with such a move for {decided[1]}

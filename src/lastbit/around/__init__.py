@@ -1,3 +1,7 @@
 """Brackets at given images: hints for the bound there, the certificate, and what it says."""
 
-from lastbit.around.prove import ImagesProof as ImagesProof, prove_images as prove_images
+from lastbit.around.prove import (
+    Bracket as Bracket,
+    ImagesProof as ImagesProof,
+    prove_images as prove_images,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -16,21 +17,68 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lastbit.around.attained import Attained, attained
 from lastbit.around.bases import bases_of
+from lastbit.asked import Model
 from lastbit.files import write_whole
 from lastbit.progress import Progress, silent
 from lastbit_check.around.at_image import AtImage, at_image
-from lastbit_check.around.images import FORMAT, images_as_data, numbers, of_network
+from lastbit_check.around.images import (
+    FORMAT,
+    FORMS,
+    check_images,
+    drawn,
+    images_as_data,
+    load_images,
+    numbers,
+    of_network,
+)
 from lastbit_check.around.linear import Prepared, prepared
 from lastbit_check.assumptions import assumptions
-from lastbit_check.certificate import digest, question_as_data
+from lastbit_check.certificate import digest, load, question_as_data
 from lastbit_check.check import network_in
 from lastbit_check.question import ANY_TWO, Question
 from lastbit_check.verdict import Rejected
 
 CERTIFICATE, IMAGES = "certificate.json", "images.npy"
+CHECKED = 2
+"""Images that the checker looks at again when a certificate has been written."""
 BITS = 12
 """Claims are rounded up to so many: what float64 derives elsewhere differs in the last ones."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """At one image: L <= Q <= U, any two executions, one of them where the image may move to.
+
+    Attributes:
+        label: the answer, of all executions where it is ``decided`` (`AtImage`).
+        upper, drift, logits: what the certificate claims; 1 and infinity where it claims nothing.
+        lower: what is attained between the image and a neighbour; None if that was not run.
+        place: where the neighbour differs.
+        seen: what is attained between two programs on the image.
+        refused: the rule by which nothing follows.
+    """
+
+    label: int
+    decided: int
+    upper: float
+    drift: float
+    logits: float
+    lower: float | None
+    place: int
+    seen: float
+    refused: Rejected | None = None
+
+    @property
+    def says(self) -> bool:
+        """Whether a bound is below 1."""
+        return min(self.upper, self.drift) < 1
+
+    @property
+    def refuted(self) -> bool:
+        """Whether executions exceed a bound: then an assumption does not hold here."""
+        return (self.lower or 0.0) > self.upper or self.seen > self.drift
 
 
 @dataclass(frozen=True)
@@ -39,33 +87,36 @@ class ImagesProof:
 
     Attributes:
         sha256: of the model.
-        found: what holds at each image, by its number.
-        refused: the rule by which nothing follows, at the other images.
+        brackets: one for each image.
         bases: the hint.
         question: how images may move, and what inputs are.
         assumptions: what is assumed, by name.
         certificate: where it was written.
-        seconds: what it took, in all; ``each`` of one process for one image.
+        checked: the numbers of the images whose claims the checker has derived again.
+        each: the seconds of one process for the bound at one image.
     """
 
     sha256: str
-    found: dict[int, AtImage]
-    refused: dict[int, Rejected]
+    brackets: tuple[Bracket, ...]
     bases: tuple[str, ...]
     question: Question
     assumptions: tuple[str, ...]
     certificate: Path
-    seconds: float
+    checked: tuple[int, ...]
     each: float
 
-    def share(self, right: Sequence[int], decided: int) -> float:
+    @property
+    def answers(self) -> list[int]:
+        """The label of each image."""
+        return [one.label for one in self.brackets]
+
+    def agreed(self, some: Sequence[int], level: int) -> int:
         """Of some images, how many all executions agree on (1), neighbours included (2)."""
-        agreed = sum(k in self.found and self.found[k].decided >= decided for k in right)
-        return agreed / len(right)
+        return sum(self.brackets[k].decided >= level for k in some)
 
 
 def prove_images(
-    model: Path,
+    model: Model,
     question: Question,
     images: NDArray[Any],
     out: Path,
@@ -84,23 +135,23 @@ def prove_images(
         progress: told of images that are done.
 
     Raises:
-        lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: the file is not covered.
+        lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: the file is not covered,
+            or the checker does not accept what was derived.
     """
-    start, content = time.monotonic(), model.read_bytes()
+    content = Path(model).read_bytes()
     network = network_in(content, question)
     of_network(images, network.input.shape, question)
     question.fits(network.input.shape)
     known = prepared(network)
-    bases = bases_of(known)
-    found, refused, spent = dict[int, AtImage](), dict[int, Rejected](), 0.0
+    bases, spent, claims = bases_of(known), 0.0, dict[int, dict[str, Any]]()
+    brackets, runs = list[Bracket](), attained(model, images, question)
     outcomes = _outcomes(content, known, question, bases, images, processes)
-    for k, (outcome, seconds) in enumerate(outcomes):
+    for k, ((outcome, seconds), seen) in enumerate(zip(outcomes, runs, strict=True)):
         spent += seconds
         if isinstance(outcome, AtImage):
-            found[k] = outcome
-        else:
-            refused[k] = Rejected(*outcome)
-        progress("bounds at images", k + 1, len(images))
+            claims[k] = _claim(outcome)
+        brackets.append(_bracket(outcome, claims.get(k), seen))
+        progress("brackets at images", k + 1, len(images))
     named = assumptions(network, ANY_TWO, question)
     fields: dict[str, Any] = {
         "format": FORMAT,
@@ -109,16 +160,39 @@ def prove_images(
         "assumptions": [*named],
         "bases": [*bases],
         "images": {**images_as_data(images), "shape": [*images.shape]},
-        "claim": {str(k): _claim(one) for k, one in found.items()},
+        "claim": {
+            str(k): {name: x.hex() if isinstance(x, float) else x for name, x in claim.items()}
+            for k, claim in claims.items()
+        },
     }
     fields["digest"] = digest(fields)
     out.mkdir(parents=True, exist_ok=True)
-    np.save(out / IMAGES, images)
+    write_whole(out / IMAGES, _npy(images))
     write_whole(out / CERTIFICATE, (json.dumps(fields, indent=1) + "\n").encode())
+    which = drawn(len(images), min(CHECKED, len(images)), 0)
+    manifest = load(out / CERTIFICATE, FORMS)
+    checked = check_images(content, manifest, load_images(out / IMAGES), which)
     return ImagesProof(
-        fields["model_sha256"], found, refused, bases, question, named, out / CERTIFICATE,
-        time.monotonic() - start, spent / len(images),
+        fields["model_sha256"], (*brackets,), bases, question, named, out / CERTIFICATE,
+        (*checked,), spent / len(images),
     )  # fmt: skip
+
+
+def _bracket(
+    outcome: AtImage | tuple[str, str, str], claim: dict[str, Any] | None, seen: Attained
+) -> Bracket:
+    if claim is None:
+        assert not isinstance(outcome, AtImage)
+        nothing = (0, 1.0, 1.0, math.inf)
+        return Bracket(-1, *nothing, seen.change, seen.place, seen.drift, Rejected(*outcome))
+    bounds = (claim["decided"], claim["upper"], claim["drift"], claim["logits"])
+    return Bracket(claim["label"], *bounds, seen.change, seen.place, seen.drift)
+
+
+def _npy(images: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, images, allow_pickle=False)
+    return stream.getvalue()
 
 
 Outcome = tuple[AtImage | tuple[str, str, str], float]
@@ -164,11 +238,11 @@ def _at(
 
 def _claim(one: AtImage) -> dict[str, Any]:
     bounds = {"drift": one.drift, "upper": one.upper, "logits": one.logits}
-    numbers = {name: _rounded_up(bound).hex() for name, bound in bounds.items()}
-    return {"label": one.label, "decided": one.decided, **numbers}
+    return {"label": one.label, "decided": one.decided,
+            **{name: _rounded_up(bound) for name, bound in bounds.items()}}  # fmt: skip
 
 
 def _rounded_up(x: float) -> float:
-    """To `BITS` bits, from a little above."""
+    """To `BITS` bits, from a little above; 1 and more are kept, which say nothing."""
     mantissa, exponent = math.frexp(x * (1 + 2.0**-BITS))
     return math.ldexp(math.ceil(math.ldexp(mantissa, BITS)), exponent - BITS)

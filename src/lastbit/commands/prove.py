@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lastbit.asked import described, described_move
+from lastbit.commands.images import prove_given
 from lastbit.commands.terminal import (
     BitOption,
     BoxOption,
@@ -30,7 +31,7 @@ from lastbit.commands.terminal import (
     watched,
     write_message,
 )
-from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
+from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED, UsageError
 from lastbit.models.moves import Said
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio, says_nothing
@@ -87,11 +88,24 @@ def prove(
             min=0,
         ),
     ] = LEAVES,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask about these images instead of all there are: `test` or `train` (MNIST), a "
+            "file (IDX, .npy, .npz, PNG, Parquet) or a folder of PNGs.",
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Of --images so many, drawn at random; all by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of --sample.", min=0)] = 0,
     as_json: JsonOption = False,
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U.
 
     Or another bit, some grey levels, several places or pixels at once, some of them only.
+
+    With --images, at each of them instead: any two executions, of the image and its neighbours.
 
     Exit 0 if it is proved, 1 if the pair of images refutes it or the checker rejects it, 3 if no
     bound can be derived or all that is proved is U = 1, which says nothing.
@@ -101,6 +115,10 @@ def prove(
 
     start, moves = time.monotonic(), Said(bit, levels, places, channels, mask)
     files = resolve_model(model, pixels, box, moves)
+    if images is not None:
+        return prove_given(files, images, sample, seed, out, as_json)
+    if sample is not None:
+        raise UsageError("--sample is of --images", fix="say which: --images test, or a file")
     with watched() as progress:
         witness = _searched(files, progress) if no_cache else None
         known = () if no_cache else known_trees(files)

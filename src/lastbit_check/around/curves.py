@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.around.binary64 import F64, LOGISTIC_ERROR, logistic
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.around.binary64 import F64, LOGISTIC_ERROR, logistic
 from lastbit_check.network import Shape
 from lastbit_check.operators.curves import CurveKind, on_grid
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lastbit_check import certificate as all_images
-from lastbit_check.around.binary64 import F64
 from lastbit_check.around.at_image import AtImage, at_image
+from lastbit_check.around.binary64 import F64
 from lastbit_check.around.linear import prepared
 from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import ANY, ASKED, Manifest, question_of

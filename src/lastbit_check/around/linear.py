@@ -11,8 +11,8 @@ from typing import cast
 import numpy as np
 from scipy.sparse import csr_array
 
-from lastbit_check.around.binary64 import F64, V, gamma, real, upper
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.around.binary64 import F64, V, gamma, real, upper
 from lastbit_check.network import F32, Network, Node, Part, Shape, made_of, product
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.kinds import Kind, Setting
@@ -50,7 +50,7 @@ class Weights:
         if diagonal is not None:
             return diagonal[:, None] * x
         if dense is None:
-            return cast("F32", w @ x)
+            return w @ x
         rows = x.reshape(dense.shape[1], -1)
         return (dense @ rows).reshape(self.w.shape[0], x.shape[1])
 

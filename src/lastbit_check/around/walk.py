@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lastbit_check.around.binary64 import F64, TINY_SINGLE, V, centred, fixed, real, upper
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.around.binary64 import F64, TINY_SINGLE, V, centred, fixed, real, upper
 from lastbit_check.around.columns import Block, merged, places_apart
 from lastbit_check.around.linear import SINGLE, Prepared, Sums, Weights
 from lastbit_check.around.near import Near
