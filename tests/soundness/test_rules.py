@@ -22,7 +22,14 @@ from soundness.hostile import (  # noqa: F401
     operands,
     tensors,
 )
-from soundness.rejected import arranged, certificates, models, numbers, together  # noqa: F401
+from soundness.rejected import (  # noqa: F401
+    arranged,
+    at_images,
+    certificates,
+    models,
+    numbers,
+    together,
+)
 from soundness.rejected.cases import CASES, Case
 from soundness.rejected.certificates import recheck
 from soundness.rejected.models import LAST, START, onnx_model

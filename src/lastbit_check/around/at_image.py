@@ -45,22 +45,27 @@ def at_image(prepared: Prepared, image: F64, question: Question, bases: frozense
     """What holds at an image (units,), and at what it may move to.
 
     Neighbours by one place are looked at one by one, if they are few; else what the input may
-    differ by goes through the network as columns.
+    differ by goes through the network as columns. Where that says nothing of the answer, the image
+    is looked at by itself.
 
     Raises:
         Rejected: nothing follows there (rules around.*, finite.values, ...).
     """
     shape, none = prepared.network.input.shape, np.zeros(image.size)
-    alone = np.zeros((image.size, 0))
-    still = margins(prepared, walk(prepared, Near(image, alone, {}, none, none), bases))
     near = neighbours(image, question, shape)
     blocks = {} if near.size else {prepared.network.input.name: moves_of(question, shape)}
+    still = Near(image, np.zeros((image.size, 0)), {}, none, none)
     try:
-        moved = margins(prepared, walk(prepared, Near(image, near, blocks, none, none), bases))
-        return concluded(still, moved)
+        found = walk(prepared, Near(image, near, blocks, none, none), bases)
+        moved = margins(prepared, found)
+        one = concluded(moved, moved)
+        if one.decided:
+            return one
+        return concluded(margins(prepared, walk(prepared, still, bases)), moved)
     except Rejected:
-        here = concluded(still, still)
-        return AtImage(here.label, min(here.decided, 1), here.drift, 1.0, NOTHING)
+        here = margins(prepared, walk(prepared, still, bases))
+        one = concluded(here, here)
+        return AtImage(one.label, min(one.decided, 1), one.drift, 1.0, NOTHING)
 
 
 def neighbours(image: F64, question: Question, shape: Shape) -> F64:

@@ -19,7 +19,7 @@ from lastbit_check.around.binary64 import F64, SURE, TINY_SINGLE, V, upper
 from lastbit_check.network import F32
 from lastbit_check.verdict import require
 
-LEAST = 2.0**-300
+LEAST, LARGEST = 2.0**-300, 2.0**200
 WIDER = 2.0**-24  # by which an ellipsoid is widened, of its own extent along each axis
 
 
@@ -66,6 +66,7 @@ def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
     included, which is what ``lost`` bounds: no entry of S or of L L^T is off by 8 (m + n) v.
     """
     n = len(columns)
+    require(np.all(np.abs(columns) < LARGEST), "around.ellipsoid", "columns out of range")
     measured = columns if scale is None else columns * scale[:, None]
     squares = np.sum(measured * measured, axis=0)
     lengths = np.sqrt(np.sum(squares.reshape(-1, k), axis=1))
