@@ -11,22 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from lastbit.commands.terminal import (
-    BitOption,
     BoxOption,
-    ChannelsOption,
     JsonOption,
-    LevelsOption,
-    MaskOption,
     ModelArgument,
     PixelsOption,
-    PlacesOption,
     Result,
     watched,
 )
 from lastbit.data import LabelledImages, load_mnist, read_labelled
 from lastbit.errors import EXIT_OK, EXIT_UNDECIDED, UsageError
 from lastbit.files import write_whole
-from lastbit.models.moves import Said
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, is_shipped, resolve_model
 from lastbit.progress import Progress
 from lastbit_check.check import ceil_float
@@ -42,11 +36,6 @@ def accuracy(
     model: ModelArgument = DEFAULT_MODEL,
     pixels: PixelsOption = None,
     box: BoxOption = None,
-    bit: BitOption = None,
-    levels: LevelsOption = None,
-    places: PlacesOption = None,
-    channels: ChannelsOption = None,
-    mask: MaskOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -70,7 +59,7 @@ def accuracy(
     """
     from lastbit.questions.accuracy import certify_accuracy
 
-    files = resolve_model(model, pixels, box, Said(bit, levels, places, channels, mask))
+    files = resolve_model(model, pixels, box)
     with watched() as progress:
         test = _images(files, data, labels, progress)
         chosen = range(min(images, len(test.images))) if images else None
