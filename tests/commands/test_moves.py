@@ -14,6 +14,7 @@ from lastbit.cli import main
 from lastbit.errors import EXIT_USAGE
 from lastbit.graph import OnnxBuilder
 from lastbit.models.moves import Said, folder_name, moving
+from lastbit.runtimes import OnnxRuntime
 from lastbit_check.question import LAST_BIT, Move
 
 SHAPE = (2, 3, 4)
@@ -169,3 +170,20 @@ def test_numbers_of_several_places(tmp_path: Path, capsys: pytest.CaptureFixture
     assert isinstance(one, dict)
     assert isinstance(two, dict)
     assert one["same-program"] < two["same-program"] <= 2 * one["same-program"]
+
+
+def test_accuracy_counts_what_no_change_moves(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), dtype=np.uint8)
+    labels = OnnxRuntime().probabilities(path, images).argmax(axis=1)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels.astype(np.uint8))
+    counted = list[int]()
+    for options in ([], ["--bit", "0"], ["--levels", "255", "--places", "24"]):
+        main(["accuracy", str(path), "--data", str(tmp_path / "own.npz"), *options, "--json"])
+        found = json.loads(capsys.readouterr().out)
+        figures = found["accuracy"]
+        counted.append(round(figures["certified"] * figures["images"]))
+        assert ("moves" in found) == bool(options)
+        assert ("deterministic" in found["assumptions"]) == bool(options)
+    assert counted[0] >= counted[1] > counted[2] == 0
