@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from lastbit.certificate.write import draft
+from lastbit.float32.executor import execute_float64
 from lastbit.graph import Asked, Network, OnnxBuilder, read_onnx
 from lastbit.hints import hints_for
+from lastbit.questions.decisions import Decisions
 from lastbit_check.assumptions import STORED, assumptions
 from lastbit_check.certificate import Hints, question_as_data, question_from
 from lastbit_check.check import Derived, proved
@@ -34,7 +36,7 @@ from soundness.harness import NearlyLinear, random_hints
 from soundness.programs import Both, Values, ways
 from soundness.small import Fields, changed, fields_of, put, verdict
 from support.moves import neighbour
-from support.networks import RandomNetwork
+from support.networks import RandomNetwork, random_images
 from support.planted import silu
 from support.seeds import seeds
 
@@ -421,3 +423,28 @@ def test_a_chain_has_as_many_links_as_places_move(tmp_path: Path) -> None:
         assert len({claim.worst[2], *claim.before}) == 1 + len(claim.before) == 3
     without = replace(question, move=Move())
     assert proved(model, without, hints_for(network)).claims[ANY_TWO].before == ()
+
+
+def test_a_decision_that_counts_moves_holds_for_what_they_make(tmp_path: Path) -> None:
+    """Every image that a move makes of it, run in hostile ways, has the label of the image."""
+    question, held = asking(Move("levels", 40, 2)), 0
+    for seed in range(4):
+        model, network = read(RandomNetwork(seed).b, tmp_path, question)
+        hints = hints_for(network)
+        moved = proved(model, question, hints).claims[SAME_PROGRAM].logits
+        still, moving = (
+            Decisions(model, hints, question=question, moved=m) for m in (Fraction(0), moved)
+        )
+        both, how = Both(network, moving.frame.network, question), ways(seed)
+        for image in random_images(network, seed, 6):
+            values = execute_float64(network, image, stored=True)[1]
+            z = values[network.logits].ravel()
+            label, counts = int(z.argmax()), moving.certified(values, int(z.argmax()))
+            assert still.certified(values, label) or not counts
+            held += counts
+            for way in islice(how, 2 * counts):
+                other = both.run(neighbour(image, question, seed), way)[network.logits].ravel()
+                assert int(other.argmax()) == label
+                lead = (z[label] - z) - (other[label] - other)
+                assert Fraction(float(np.max(np.abs(lead)))) <= moved + still.everywhere
+    assert held

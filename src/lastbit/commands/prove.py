@@ -28,6 +28,7 @@ from lastbit.commands.terminal import (
     PixelsOption,
     PlacesOption,
     Result,
+    at_pixels,
     watched,
     write_message,
 )
@@ -137,7 +138,7 @@ def _say(files: ModelFiles, witness: Witness | None, tree: Tree, bound: Fraction
 
     if witness is None and files.witness.exists():
         witness = read_witness(files.witness)
-    same = witness is not None and witness.pixel == tree.pixel
+    same = witness is not None and witness.changed == [tree.pixel]
     attained = f"{4 * math.atanh(witness.lower):.4f}" if witness and same else "nothing"
     write_message(
         f"branch and bound: at most {float(bound):.6f}, {attained} attained, at pixel {tree.pixel} "
@@ -171,6 +172,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
                      "source": proof.accuracy.source},
         "lower": {**lower,
                   "pixel": list(witness.pixel) if witness else None,
+                  "pixels": [list(pixel) for pixel in witness.changed] if witness else [],
                   "class": witness.class_index if witness else None,
                   "runtimes": dict(shown.changes) if shown else {},
                   "between": list(shown.apart[:2]) if shown else []},
@@ -253,8 +255,8 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         known = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f}"
         head["accuracy"] = f"{known} ({proof.accuracy.source})"
     if proof.shown is not None:
-        row, column = data["lower"]["pixel"]
-        where = f"pixel ({row}, {column}), class {data['lower']['class']}"
+        witness = proof.shown.witness
+        where = f"{at_pixels(witness.changed)}, class {witness.class_index}"
         head["lower L"] = f"{proof.shown.lower:.6g} at {where}"
     for name in reversed(EXECUTIONS) if proof.made else ():
         _claim(head, name, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from lastbit.asked import described_move
 from lastbit.commands.terminal import (
     BitOption,
     BoxOption,
@@ -21,6 +23,7 @@ from lastbit.commands.terminal import (
     PixelsOption,
     PlacesOption,
     Result,
+    at_pixels,
     watched,
     write_message,
 )
@@ -72,13 +75,13 @@ def search(
             starts=starts,
             seed=seed,
             images=images_to_start_from(progress),
-            known=stored,
+            known=stored or _of_the_last_bit(files),
             progress=progress,
             report=say,
         )
     better = found.searched and (stored is None or found.witness.lower > stored.lower)
     if better:
-        files.folder.mkdir(parents=True, exist_ok=True)
+        files.witness.parent.mkdir(parents=True, exist_ok=True)
         write_witness(files.witness, found.witness)
     code = EXIT_OK if found.searched else EXIT_UNDECIDED
     if found.interrupted:
@@ -95,6 +98,7 @@ def _payload(
     lower = {
         "value": witness.lower,
         "pixel": list(witness.pixel),
+        "pixels": [list(pixel) for pixel in witness.changed],
         "class": witness.class_index,
         "runtimes": dict(witness.runtimes),
     }
@@ -102,6 +106,7 @@ def _payload(
     return {
         "verdict": "searched" if found.searched else "not decided",
         "model": {"name": files.name, "sha256": witness.model_sha256},
+        "change": described_move(witness.question),
         "lower": lower if found.searched else None,
         "patch": _patch(found),
         "stored": {"before": before, "replaced": better, "path": str(files.witness)},
@@ -118,8 +123,9 @@ def _view(files: ModelFiles, found: Found, stored: Witness | None, *, better: bo
         table.add_row("lower L", f"{short}; give more --seconds")
         table.add_row("stored", "nothing new")
         return table
-    (row, col), c = witness.pixel, witness.class_index
-    table.add_row("lower L", f"{witness.lower!r} at pixel ({row}, {col}), class {c}")
+    where = at_pixels(witness.changed)
+    table.add_row("lower L", f"{witness.lower!r} at {where}, class {witness.class_index}")
+    table.add_row("change", witness.question.move.told)
     for name, change in witness.runtimes.items():
         table.add_row(f"  {escape(name)}", repr(change))
     if found.patch is not None and found.share is not None:
@@ -163,6 +169,11 @@ def _stored(files: ModelFiles) -> Witness | None:
         return witness
     write_message(f"{files.witness} is for another model and will be replaced")
     return None
+
+
+def _of_the_last_bit(files: ModelFiles) -> Witness | None:
+    """Where other moves are asked: the model's stored pair of the last bit, to start from."""
+    return _stored(replace(files, question=None)) if files.moves else None
 
 
 def images_to_start_from(progress: Progress) -> ByteArray | None:

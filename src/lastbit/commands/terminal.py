@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from lastbit.errors import EXIT_OK
 from lastbit.progress import Progress
 
 WIDE = 10_000
+MOST_NAMED = 6
 """Columns of an output that is no terminal."""
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
@@ -93,6 +94,13 @@ class Result:
     view: RenderableType
     as_json: bool
     exit_code: int = EXIT_OK
+
+
+def at_pixels(pixels: Sequence[tuple[int, int]]) -> str:
+    """Where images differ, for people: the first few, and how many there are beside them."""
+    named = ", ".join(str(pixel) for pixel in pixels[:MOST_NAMED])
+    more = len(pixels) - MOST_NAMED
+    return f"pixel{'s' * (len(pixels) > 1)} {named}" + f" and {more} more" * (more > 0)
 
 
 def write_result(result: Result) -> None:
