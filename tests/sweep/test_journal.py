@@ -134,7 +134,7 @@ def test_images_that_change_in_the_middle_are_found_out(tmp_path: Path) -> None:
     files = resolve_model(model)
     images = images_at(tmp_path / "i.npy", files, random_images(3, 6))
 
-    def change(*_: object) -> None:
+    def change(stage: str, done: int, total: int) -> None:
         with (tmp_path / "i.npy").open("r+b") as file:
             file.seek(-1, 2)
             file.write(b"\x07")
