@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import struct
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -51,15 +52,13 @@ def pngs(path: Path, images: NDArray[np.uint8]) -> None:
 
 
 def parquet(path: Path, images: NDArray[np.uint8]) -> None:
-    import pyarrow as arrow
-    import pyarrow.parquet as tables
+    arrow, tables = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
 
     tables.write_table(arrow.table({"label": range(len(images)), "image": images.tolist()}), path)
 
 
 def parquet_of_pngs(path: Path, images: NDArray[np.uint8]) -> None:
-    import pyarrow as arrow
-    import pyarrow.parquet as tables
+    arrow, tables = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
 
     folder = path.parent / "made"
     pngs(folder, images)
@@ -256,8 +255,6 @@ def test_a_parquet_file_without_images_is_an_error(tmp_path: Path) -> None:
 def test_what_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
 ) -> None:
-    import importlib
-
     usual = importlib.import_module
 
     def without(name: str, *rest: str) -> object:

@@ -134,7 +134,7 @@ def test_images_that_change_in_the_middle_are_found_out(tmp_path: Path) -> None:
     files = resolve_model(model)
     images = images_at(tmp_path / "i.npy", files, random_images(3, 6))
 
-    def change(*_: object) -> None:
+    def change(stage: str, done: int, total: int) -> None:
         with (tmp_path / "i.npy").open("r+b") as file:
             file.seek(-1, 2)
             file.write(b"\x07")
@@ -158,43 +158,45 @@ if __name__ == "__main__":
     files = resolve_model(folder / "model.onnx")
     network = read_onnx(files.asked)
     images = image_set(read_npy(folder / "i.npy"), network.input_shape, network.question)
-    print("begun", flush=True)
     found = sweep(files, images, folder / "s", engine=Local(int(sys.argv[2])), goals=BOTH,
                   limits=no_limits)
     (folder / "sweep.json").write_bytes(found.content())
 """
 
 
-def killed_until_done(folder: Path, seed: int, processes: int, longest: float) -> int:
-    """Start the same sweep again and again, kill it after a random time; how often that was."""
-    random, kills = np.random.default_rng(seed), 0
+KILLS = 4
+
+
+def started(folder: Path, processes: int) -> subprocess.Popen[bytes]:
+    """A process that sweeps, by itself or with others."""
     (folder / "script.py").write_text(SCRIPT)
     tests = Path(__file__).resolve().parents[1]
     environment = os.environ | {"PYTHONPATH": f"{tests.parent / 'src'}:{tests}"}
-    while not (folder / "sweep.json").exists():
-        process = subprocess.Popen(
-            [sys.executable, folder / "script.py", folder, str(processes)],
-            env=environment, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
-        try:
-            process.wait(float(random.uniform(0, longest)) if kills < 20 else 100)
-            assert process.returncode == 0
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-        process.stdout.close()
-    return kills
+    command = [sys.executable, folder / "script.py", folder, str(processes)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+def killed_at(folder: Path, size: int, processes: int) -> bool:
+    """Whether a sweep was ended once its journal was so long, before it was done."""
+    process, journal = started(folder, processes), folder / "s" / "journal"
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size >= size):
+        time.sleep(0.0002)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() != 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "processes"), [(0, 1), (1, 2), *((k, 1) for k in range(2, 8))])
+@pytest.mark.parametrize(("seed", "processes"), [(0, 1), (1, 2), (2, 1), (3, 1), (4, 1)])
 def test_kill_9_at_random_moments(tmp_path: Path, seed: int, processes: int) -> None:
+    """Four moments each, twenty in all, told by how far the journal is."""
     model = certified(tmp_path) / "model.onnx"
-    images = images_at(tmp_path / "i.npy", resolve_model(model), random_images(40, 6, seed))
+    images = images_at(tmp_path / "i.npy", resolve_model(model), random_images(60, 6, seed))
     right = swept(tmp_path / "right", images, model, limits=no_limits)
-    assert killed_until_done(tmp_path, seed, processes, 0.6 * processes) >= 1
+    whole = (tmp_path / "right" / "journal").stat().st_size
+    moments = np.sort(np.random.default_rng(seed).uniform(0, 0.9, KILLS))
+    assert all(killed_at(tmp_path, int(moment * whole), processes) for moment in moments)
+    assert not (tmp_path / "sweep.json").exists()
+    assert started(tmp_path, processes).wait() == 0
     assert (tmp_path / "sweep.json").read_bytes() == right.content()
 
 
@@ -261,12 +263,7 @@ def test_workers_that_are_always_lost_are_an_error(
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     certified(tmp_path)
     np.save(tmp_path / "i.npy", random_images(400, 6))
-    (tmp_path / "script.py").write_text(SCRIPT)
-    tests = Path(__file__).resolve().parents[1]
-    environment = os.environ | {"PYTHONPATH": f"{tests.parent / 'src'}:{tests}"}
-    process = subprocess.Popen(
-        [sys.executable, tmp_path / "script.py", tmp_path, "2"], env=environment
-    )
+    process = started(tmp_path, 2)
     children: list[str] = []
     start = time.monotonic()
     while len(children) < 3 and time.monotonic() < start + 60:  # two, and multiprocessing's own

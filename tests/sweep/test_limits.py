@@ -13,7 +13,7 @@ from lastbit.data import ImageSet
 from lastbit.graph import read_onnx
 from lastbit.models.shipped import resolve_model
 from lastbit.progress import silent
-from lastbit.sweep import run as running
+from lastbit.sweep import no_limits, run as running
 from lastbit.sweep.changes import NONE, changes, exceeds, largest, may_beat
 from lastbit.sweep.everywhere import limits_everywhere, stored_certificate
 from lastbit.sweep.limits import (
@@ -144,6 +144,21 @@ def test_a_change_beyond_its_limit_refutes(tmp_path: Path) -> None:
     assert found.answer()["refuted"]["change"] > 1e-12
 
 
+def test_what_an_earlier_run_has_left_is_held_against_limits(tmp_path: Path) -> None:
+    model = certified(tmp_path) / "model.onnx"
+    images = images_at(tmp_path / "i.npy", resolve_model(model), random_images(2, 6))
+    first = swept(tmp_path / "s", images, model, limits=no_limits)
+    assert swept(tmp_path / "s", images, model).verdict == "swept"
+
+    class Small(Nothing):
+        def of(self, images: NDArray, probabilities: NDArray[np.float32]) -> Real:
+            return np.full((len(images), self.places), first.largest[1].change.high)
+
+    found = swept(tmp_path / "s", images, model, limits=lambda *_: Small(36, "nothing"))
+    assert found.executions == found.resumed and found.verdict == "refuted"
+    assert found.refuted == first.largest[0]
+
+
 def test_a_change_above_the_certificates_u_refutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,8 +182,8 @@ def test_a_change_above_the_certificates_u_refutes(
 def test_changes_are_exact(seed: int) -> None:
     random = np.random.default_rng(seed)
     scale = 2.0 ** random.uniform(-140, 0, 500)
-    a, b = (np.float32(random.uniform(0, 1, 500) * scale) for _ in range(2))
-    a[:50] = np.float32(random.uniform(0, 1, 50))
+    a, b = ((random.uniform(0, 1, 500) * scale).astype(np.float32) for _ in range(2))
+    a[:50] = random.uniform(0, 1, 50)
     high, low = changes(a, b)
     exact = [abs(Fraction(float(y)) - Fraction(float(x))) for x, y in zip(a, b, strict=True)]
     assert exact == [Fraction(x) + Fraction(y) for x, y in zip(high, low, strict=True)]

@@ -77,7 +77,7 @@ def test_what_is_said_not_to_count_does_not(seed: int) -> None:
 
 
 def test_what_is_beyond_its_limit_is_told_exactly() -> None:
-    before, after = np.float32([0.5, 2.0**-60]), np.float32([0.25, 0.5])
+    before, after = (np.array(x, np.float32) for x in ([0.5, 2.0**-60], [0.25, 0.5]))
     ran = Ran(3, np.array([4, 5], np.int32), np.array([0, 1], np.int32), before, after)
     # the second change is 1/2 less 2^-60, which binary64 rounds to 1/2
     assert beyond(ran, np.array([0.25, 0.5])) is None

@@ -25,7 +25,6 @@ from lastbit.commands.terminal import (
 from lastbit.data import image_set, open_images
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, UsageError
 from lastbit.files import write_whole
-from lastbit.graph import read_onnx
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, is_shipped, resolve_model
 
 if TYPE_CHECKING:
@@ -79,6 +78,7 @@ def sweep(
     the answer is the same. The same command goes on where it was interrupted. Exit 1 if a
     change exceeds the bound that is certified.
     """
+    from lastbit.graph import read_onnx
     from lastbit.sweep import Goals, no_limits, sweep as find
     from lastbit.sweep.everywhere import limits_everywhere
 

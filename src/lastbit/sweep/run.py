@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ def sweep(
         with engine.start(program) as answers:
             _run_images(state, answers)
             state.bound(limits(files, network, certificate, folder, progress))
+            state.hold_journal_to_limits()
             _run_neighbours(state, answers)
         if images.changed(progress):
             raise DataError(
@@ -115,8 +117,11 @@ def no_limits(
 
 
 def _program(files: ModelFiles, network: Network, runtime: str) -> Program:
+    name = named_runtime(runtime).name
     model = np.fromfile(files.model, np.uint8)
-    return Program(model, network.question, network.sha256, runtime, named_runtime(runtime).name)
+    if sha256(model.data).hexdigest() != network.sha256:
+        raise ModelError("the model has just been changed", where=str(files.model))
+    return Program(model, network.question, network.sha256, runtime, name)
 
 
 def _subject(
@@ -211,6 +216,22 @@ class _State:
             self.pairs += int(np.count_nonzero(asked))
             self.progress("bounding the images", start + count, total)
 
+    def hold_journal_to_limits(self) -> None:
+        """What earlier runs have left is held against the limits, too."""
+        if not self.resumed:
+            return
+        for record in self.journal.records():
+            if "places" in record:
+                number = int(record["number"])
+                ran = self.ran_of(number, record["places"], record["classes"], record["after"])
+                limits = self.limits_of(number)
+                self.beyond = self.beyond or beyond(ran, limits[ran.places])
+
+    def limits_of(self, number: int) -> NDArray[np.float64]:
+        """Limits of one image (places,)."""
+        probabilities = self.probabilities.read(number, 1)
+        return self.limits.of(self.images.take([number]), probabilities)[0]
+
     def result(self, subject: dict[str, Any], certificate: Stored) -> Swept:
         return Swept(
             subject, self.images, self.pairs, self.tally.largest, self.tally.by_place,
@@ -261,7 +282,7 @@ def _neighbours(state: _State, promised: dict[int, NDArray[np.float64]]) -> Iter
         if not state.tally.still_open(state.most[[number]], order[[k]])[0]:
             break  # nor is any image after it
         images, before = state.images.take([number]), state.probabilities.read(number, 1)
-        limits = state.limits.of(images, before)[0]
+        limits = state.limits_of(number)
         asked = asked_places(images, state.images.question)[0] & ~state.done_at(number)
         chosen = np.flatnonzero(asked)
         chosen = chosen[np.argsort(-limits[chosen], kind="stable")]
