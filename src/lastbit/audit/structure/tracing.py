@@ -175,16 +175,16 @@ class Tracing:
         Where one is 0 but for numbers of the node that is made of the other, it was taken for that.
         If these images never choose one, it may be a node by itself.
         """
-        for one, never in ((x, chosen.value != 0), (y, chosen.value == 0)):
-            if one.node and not np.any(~never) and one.value.shape == never.shape:
-                return one
-        for one, other in ((x, y), (y, x)):
-            node = self.expected.network.by_name.get(other.node)
+        for one, other, always in ((x, y, chosen.value != 0), (y, x, chosen.value == 0)):
+            node = self.expected.network.by_name.get(one.node)
             read = {self.expected.same.get(name, name) for name in node.inputs} if node else None
-            if one.node and read == {one.node} and node and node.op != "sum":
-                inside = replace(other, atoms=one.atoms, node="", curve=True)
-                x, y = (x, inside) if other is y else (inside, y)
-                break
+            if node is None or node.op == "sum" or not other.node or read != {other.node}:
+                continue
+            if np.all(always) and always.shape == one.value.shape:
+                return one
+            inside = replace(one, atoms=other.atoms, node="", curve=True)
+            x, y = (inside, other) if one is x else (other, inside)
+            break
         return self.linear(what, lambda v: np.where(v[0] != 0, v[1], v[2]), (chosen, x, y))
 
     def curved(self, what: str, apply: Callable[[Float64Array], Float64Array], x: Traced
