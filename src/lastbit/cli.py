@@ -23,6 +23,7 @@ from lastbit.commands import (
     replay,
     search,
     train,
+    vnnlib,
 )
 from lastbit.commands.terminal import Result, write_json, write_message, write_result
 from lastbit.errors import (
@@ -59,6 +60,8 @@ app.command()(accuracy.accuracy)
 app.command()(data.data)
 app.command()(models.models)
 app.command()(train.train)
+app.command()(vnnlib.vnnlib)
+app.command()(vnnlib.export_vnnlib)
 
 # The base of Typer's usage errors has no public name: BadParameter < UsageError < ClickException.
 _ParseError: type[Exception] = typer.BadParameter.__mro__[2]
