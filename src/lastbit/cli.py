@@ -18,6 +18,7 @@ from lastbit.commands import (
     check,
     data,
     drift,
+    importing,
     models,
     prove,
     replay,
@@ -57,6 +58,7 @@ app.command()(audit.audit)
 app.command()(drift.drift)
 app.command()(accuracy.accuracy)
 app.command()(data.data)
+app.command("import")(importing.import_model)
 app.command()(models.models)
 app.command()(train.train)
 

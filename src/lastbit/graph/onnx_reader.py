@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from lastbit.asked import Model, question_of
 from lastbit.errors import ModelError, UnsupportedOperatorError
+from lastbit.graph.answers import files_of_weights, how_to_import, inputs_of
 from lastbit.graph.network import Network
 from lastbit.graph.onnx_file import (
     OnnxFile,
@@ -198,16 +199,30 @@ def _unknown_operators(model: ModelProto) -> Listed:
 
 
 def _check_interface(model: ModelProto, path: Path) -> None:
-    """One input and one output: which of several is the answer, no reader can know."""
-    held = {tensor.name for tensor in model.graph.initializer}
-    sources = [value.name for value in model.graph.input if value.name not in held]
-    made = [value.name for value in model.graph.output]
-    if len(sources) != 1 or len(made) != 1:
+    """One input, one output and one file: which of several is the answer, no reader can know."""
+    sources, made = inputs_of(model), [value.name for value in model.graph.output]
+    if len(sources) != 1:
         raise ModelError(
-            f"the model has {len(sources)} inputs and {len(made)} outputs, not one of each",
-            where=f"{path}: {', '.join(sources)}; {', '.join(made)}",
-            fix="keep one: onnx.utils.extract_model(FILE, NEW_FILE, [INPUT], [PROBABILITIES])",
+            f"the model has {len(sources)} inputs{_listed(sources)}",
+            where=str(path),
+            fix="export a model that reads one image, and nothing else",
         )
+    if len(made) != 1:
+        raise ModelError(
+            f"the model has {len(made)} outputs{_listed(made)}",
+            where=str(path),
+            fix=how_to_import(model, path),
+        )
+    if outside := files_of_weights(model):
+        raise ModelError(
+            f"weights lie in files that the model's SHA-256 does not cover{_listed(outside)}",
+            where=str(path),
+            fix=how_to_import(model, path),
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return f": {', '.join(names)}" if names else ""
 
 
 def _check_input(file: OnnxFile, question: Question) -> None:
