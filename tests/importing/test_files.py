@@ -83,15 +83,18 @@ def test_the_error_names_the_command_that_mends_it(tmp_path: Path, zipped: bool)
     with pytest.raises(ModelError, match="has 2 outputs: label, ") as caught:
         read_onnx(with_inputs(source, "unit"))
     order = caught.value.fix.partition("lastbit ")[2]
-    assert order == f"import '{source}' --keep probabilities --output 'two outputs-one.onnx'"
+    name = "'by label'" if zipped else "probabilities"
+    assert order == f"import '{source}' --keep {name} --output 'two outputs-one.onnx'"
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_probabilities_beside_a_label(tmp_path: Path, zipped: bool) -> None:
     source, output = classifier(tmp_path, zipped=zipped), tmp_path / "one.onnx"
-    made = import_onnx(source, output, keep="probabilities")
+    name = "by label" if zipped else "probabilities"
+    made = import_onnx(source, output, keep=name)
     assert (made.classes, made.shape, made.architecture) == (3, (1, 1, 6), None)
-    agree(source, output, "by label" if zipped else "probabilities")
+    assert not made.logits
+    agree(source, output, name)
     about = {entry.key: entry.value for entry in onnx.load(output).metadata_props}
     assert about == {"lastbit.source.sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
     assert made.source == about["lastbit.source.sha256"]

@@ -84,6 +84,7 @@ def _payload(made: Imported, source: Path) -> dict[str, Any]:
         "architecture": made.architecture,
         "image": [*made.shape],
         "classes": made.classes,
+        "logits": made.logits,
         "apart": made.apart,
         "pixels": made.pixels,
     }
@@ -98,7 +99,8 @@ def _view(made: Imported, source: Path) -> RenderableType:
         "of": f"{source}  {made.source}",
         "architecture": made.architecture,
         "reads": f"images of {channels} x {height} x {width}",
-        "tells apart": f"{made.classes} classes",
+        "returns": f"{made.classes} logits, of which softmax is asked about" if made.logits
+        else f"{made.classes} probabilities",
         "measured": None if made.apart is None else (
             f"logits of PyTorch and ONNX Runtime {made.apart:.2g} apart at most, on two images"
         ),

@@ -24,15 +24,17 @@ def files_of_weights(model: ModelProto) -> list[str]:
     return list(dict.fromkeys(data.location for data in outside))
 
 
-def answer_of(model: ModelProto) -> str | None:
-    """The one value that can be probabilities or logits, beside labels; None if no one is.
+def unzipped(model: ModelProto) -> dict[str, str]:
+    """What each ZipMap reads, by what it makes.
 
-    A ZipMap makes a dictionary of probabilities, which no runtime computes with: then it is what
-    that reads.
+    It makes dictionaries of the probabilities of the images, which no runtime computes with.
     """
-    zipped = {node.output[0]: node.input[0] for node in model.graph.node
-              if node.op_type == "ZipMap"}  # fmt: skip
-    found = [zipped.get(value.name, value.name) for value in model.graph.output
+    return {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "ZipMap"}
+
+
+def answer_of(model: ModelProto) -> str | None:
+    """The one output that can be probabilities or logits, beside labels; None if no one is."""
+    found = [value.name for value in model.graph.output
              if value.type.tensor_type.elem_type not in LABELS]  # fmt: skip
     return found[0] if len(found) == 1 else None
 

@@ -44,6 +44,7 @@ class Imported:
         source: the SHA-256 of what it was made of.
         shape: (C, H, W) of what it reads.
         classes: how many it tells apart.
+        logits: it returns logits, and softmax is the question's; probabilities otherwise.
         architecture: `LIBRARY:NAME`, of a checkpoint.
         apart: how far logits of PyTorch and of ONNX Runtime were apart at most, on two images.
         pixels: what `--pixels` is for images as the library makes them, of a checkpoint.
@@ -54,6 +55,7 @@ class Imported:
     source: str
     shape: Shape
     classes: int
+    logits: bool
     architecture: str | None = None
     apart: float | None = None
     pixels: str | None = None
@@ -76,7 +78,8 @@ def import_onnx(source: Path, output: Path, *, keep: str | None = None) -> Impor
     model, sha256 = single_output(source, keep)
     content, network = _covered(model, {SOURCE: sha256}, source)
     write_whole(output, content)
-    return Imported(output, network.sha256, sha256, network.input_shape, network.classes)
+    return Imported(output, network.sha256, sha256, network.input_shape, network.classes,
+                    network.logits_out)  # fmt: skip
 
 
 def import_checkpoint(
@@ -107,8 +110,8 @@ def import_checkpoint(
     about = {SOURCE: checkpoint.sha256, ARCHITECTURE: f"{made.name} {made.version}"}
     content, network = _covered(model, about, source)
     write_whole(output, content)
-    return Imported(output, network.sha256, checkpoint.sha256, shape, network.classes, made.name,
-                    apart, _pixels(made))  # fmt: skip
+    return Imported(output, network.sha256, checkpoint.sha256, shape, network.classes,
+                    network.logits_out, made.name, apart, _pixels(made))  # fmt: skip
 
 
 def _another_file(source: Path, output: Path) -> None:

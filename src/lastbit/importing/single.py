@@ -14,7 +14,7 @@ import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from lastbit.errors import ModelError, UsageError
-from lastbit.graph.answers import answer_of, files_of_weights, how_to_import
+from lastbit.graph.answers import files_of_weights, how_to_import, unzipped
 from lastbit.graph.onnx_file import parse
 
 LEARNING = "ai.onnx.ml"
@@ -28,7 +28,8 @@ def single_output(path: Path, keep: str | None) -> tuple[ModelProto, str]:
 
     Args:
         path: an ONNX file.
-        keep: the name of the value; None where the file has one output.
+        keep: the name of the value; None where the file has one output. Of a ZipMap it is what
+            that reads.
 
     Raises:
         ModelError: not an ONNX file, files of weights are missing, or several outputs.
@@ -48,7 +49,8 @@ def single_output(path: Path, keep: str | None) -> tuple[ModelProto, str]:
         raise ModelError(f"the model has {len(model.graph.output)} outputs: {names}",
                          where=str(path), fix=how_to_import(model, path))  # fmt: skip
     _tidy(model)
-    _keep(model, keep or answer_of(model) or model.graph.output[0].name, path)
+    name = keep or model.graph.output[0].name
+    _keep(model, unzipped(model).get(name, name), path)
     _scale_by_operators(model.graph)
     _with_shape(model)
     return model, digest.hexdigest()
