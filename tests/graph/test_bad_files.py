@@ -57,6 +57,13 @@ def insert(model: ModelProto, before: str, new: onnx.NodeProto) -> None:
     model.graph.node.insert(list(model.graph.node).index(target), new)
 
 
+def returned(model: ModelProto, element: int) -> None:
+    """The probabilities as numbers, or words, of another type."""
+    model.graph.node.append(helper.make_node("Cast", ["p"], ["as it"], "as it", to=element))
+    model.graph.output[0].name = "as it"
+    model.graph.output[0].type.tensor_type.elem_type = element
+
+
 def error_of(tmp_path: Path, content: ModelProto | bytes) -> LastbitError:
     path = tmp_path / "model.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
@@ -185,6 +192,16 @@ BREAKS: dict[str, tuple[Callable[[ModelProto], object], str, str]] = {
         ),
         "2 outputs: p, logits",
         "",
+    ),
+    "whole numbers out": (
+        lambda m: returned(m, TensorProto.INT64),
+        "the output is int64, and so neither probabilities nor logits",
+        "output 'as it'",
+    ),
+    "words out": (
+        lambda m: returned(m, TensorProto.STRING),
+        "the output is string, and so neither probabilities nor logits",
+        "output 'as it'",
     ),
     "an image out": (
         lambda m: (

@@ -39,10 +39,13 @@ def answer_of(model: ModelProto) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def how_to_import(model: ModelProto, path: Path) -> str:
-    """What to do, as a command: make one file of it, of one output and with all weights."""
+def how_to_import(model: ModelProto, path: Path, *, another: bool = False) -> str:
+    """What to do, as a command: make one file of it, of one output and with all weights.
+
+    The output is ``another`` value than the one that the file has.
+    """
     said = f"lastbit import {shlex.quote(str(path))}"
-    if len(model.graph.output) != 1:
-        name = answer_of(model)
+    if another or len(model.graph.output) != 1:
+        name = None if another else answer_of(model)
         said += f" --keep {'NAME' if name is None else shlex.quote(name)}"
     return f"make one file of it: {said} --output {shlex.quote(f'{path.stem}-one{path.suffix}')}"

@@ -183,11 +183,7 @@ def _node_name(node: NodeProto, index: int) -> str:
 def _unknown_operators(model: ModelProto) -> Listed:
     """Every operator outside the table, but for those after the logits."""
     found: Listed = {}
-    made = {name: node for node in model.graph.node for name in node.output}
-    last = made.get(model.graph.output[0].name)
-    for _ in model.graph.node:  # an answer that is copied
-        if last and last.op_type in ("Cast", "Identity") and last.input:
-            last = made.get(last.input[0])
+    last = _last(model)
     for index, node in enumerate(model.graph.node):
         if node is last and node.op_type in ENDS:
             continue
@@ -196,6 +192,16 @@ def _unknown_operators(model: ModelProto) -> Listed:
         elif node.op_type not in RULES:
             found[index] = (f"{node.op_type}", _node_name(node, index))
     return found
+
+
+def _last(model: ModelProto) -> NodeProto | None:
+    """What makes the answer, of which there may be copies."""
+    made = {name: node for node in model.graph.node for name in node.output}
+    last = made.get(model.graph.output[0].name)
+    for _ in model.graph.node:
+        if last and last.op_type in ("Cast", "Identity") and last.input:
+            last = made.get(last.input[0])
+    return last
 
 
 def _check_interface(model: ModelProto, path: Path) -> None:
@@ -218,6 +224,14 @@ def _check_interface(model: ModelProto, path: Path) -> None:
             f"weights lie in files that the model's SHA-256 does not cover{_listed(outside)}",
             where=str(path),
             fix=how_to_import(model, path),
+        )
+    (answer,), last = model.graph.output, _last(model)
+    element = answer.type.tensor_type.elem_type
+    if element not in (0, TensorProto.FLOAT) and not (last and last.op_type == "ArgMax"):
+        raise ModelError(
+            f"the output is {_type_name(element)}, and so neither probabilities nor logits",
+            where=f"{path}, output {answer.name!r}",
+            fix=how_to_import(model, path, another=True),
         )
 
 
