@@ -283,6 +283,17 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"lastbit prove {output} --pixels unit" in capsys.readouterr().out
 
 
+def test_what_pytorch_cannot_export(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its exporter prints the whole graph from C++; standard output has one object all the same."""
+    source, output = saved(module_of("timm:test_vit"), tmp_path / "a.pt"), tmp_path / "m.onnx"
+    order = ["import", str(source), "--arch", "timm:test_vit", "--size", "64", "--json"]
+    assert main([*order, "--output", str(output)]) == 2
+    said, errors = capfd.readouterr()
+    assert "upsample_bicubic2d_aa" in json.loads(said)["error"]["message"]
+    assert len(errors.splitlines()) == 1
+    assert not output.exists()
+
+
 WRONG = {
     "no architecture": (["a.pt"], "say with --arch which it is"),
     "an output of a checkpoint": (["a.pt", "--arch", TINY, "--keep", "y"], "leave --keep out"),

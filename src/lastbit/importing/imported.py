@@ -6,10 +6,12 @@ That is said in the file's metadata, which nothing obeys.
 from __future__ import annotations
 
 import io
+import os
+import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from lastbit.runtimes.onnx_runtime import session_of
 SOURCE, ARCHITECTURE = "lastbit.source.sha256", "lastbit.source.architecture"
 """Keys of the metadata."""
 OPSET = 17
+STDERR = 2
 APART = 2.0**-10
 """Of the largest logit: further apart no two programs are that compute the same network."""
 
@@ -160,17 +163,38 @@ def _exported(made: Architecture, shape: Shape, source: Path) -> tuple[ModelProt
 
 
 def _by_pytorch(module: Any, images: Any) -> bytes:
-    """An ONNX file. The exporter prints the graph that it cannot write, and warns of its age."""
+    """An ONNX file, with nothing printed: the exporter warns of its age."""
     import torch
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _silence():
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
-        with redirect_stdout(io.StringIO()):
-            torch.onnx.export(module, (images,), path, dynamo=False, opset_version=OPSET,
-                              input_names=["x"], output_names=["logits"],
-                              dynamic_axes={"x": {0: "N"}, "logits": {0: "N"}})  # fmt: skip
+        torch.onnx.export(module, (images,), path, dynamo=False, opset_version=OPSET,
+                          input_names=["x"], output_names=["logits"],
+                          dynamic_axes={"x": {0: "N"}, "logits": {0: "N"}})  # fmt: skip
         return path.read_bytes()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing is printed by PyTorch's exporter in this block.
+
+    Of what it cannot write it prints the graph, from C++ and on standard output, where the result
+    of a command belongs. It can be sent to standard error, which nothing buffers.
+    """
+    import torch
+
+    torch._C._jit_set_onnx_log_output_stream("stderr")
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), STDERR)
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 def _pixels(made: Architecture) -> str:
