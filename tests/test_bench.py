@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,7 @@ from soundness.harness import built
 from soundness.small import certified
 from support.networks import RandomNetwork
 from support.swept import random_images
+from support.vision import loaded
 
 pytestmark = pytest.mark.slow
 
@@ -114,3 +116,11 @@ def test_the_figures_of_sweeps_are_of_what_was_run(
     bench["against_brute_force"](files, images)
     found = re.search(r"executions  (\d+) of (\d+)", capsys.readouterr().out)
     assert found and int(found[2]) == 2 * 37 and 2 < int(found[1]) <= 2 * 37 + 2 * 3
+def test_networks_of_timm_are_read_or_refused_by_name(tmp_path: Path) -> None:
+    with loaded():
+        zoo, reasons = runpy.run_path(str(BENCH / "zoo.py")), Counter[str]()
+        name, verdict, apart, _, _ = zoo["row"]("timm:test_efficientnet", 32, tmp_path, reasons)
+        assert (name, verdict) == ("timm:test_efficientnet", "read")
+        assert 0 < float(apart) < 1e-4
+        assert zoo["row"]("timm:test_vit", 160, tmp_path, reasons)[1] == "refused"
+    assert reasons

@@ -20,6 +20,7 @@ from lastbit.commands import (
     doctor,
     drift,
     explain,
+    importing,
     models,
     prove,
     replay,
@@ -61,6 +62,7 @@ app.command()(drift.drift)
 app.command()(accuracy.accuracy)
 app.command()(sweep.sweep)
 app.command()(data.data)
+app.command("import")(importing.import_model)
 app.command()(models.models)
 app.command()(train.train)
 app.command()(doctor.doctor)
