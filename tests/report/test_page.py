@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 
 from lastbit.cli import main
 from lastbit.errors import CertificateError, MissingExtraError
-from lastbit.report import Page, page, page_of, render
+from lastbit.report import Page, collect, page, page_of, render
 from lastbit.report.pictures import axis_end, png
+from lastbit.report.places import bounds_by_place
 from lastbit.report.words import ASSUMED
 from lastbit_check.assumptions import OF_EVERY_NETWORK, OF_ONE_PROGRAM
 from lastbit_check.certificate import digest
@@ -278,3 +280,19 @@ def test_scales_end_where_they_should(made: Page) -> None:
 
     assert end(0.2529, 0.2867) == 0.5 and end(0.2, 0.1) == 0.2 and end(0.0, 1.0) == 1.0
     assert end(3e-7) == 5e-7 and end(0.7, 1.0) == 1.0 and end(5e-324) == 1e-300
+
+
+def test_a_map_of_less_than_the_claim_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where several pixels move at a time, U is more than any of them does alone."""
+
+    def halved(*arguments: object, **named: object) -> list[Fraction]:
+        return [bound / 2 for bound in bounds_by_place(*arguments, **named) or []]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(collect, "bounds_by_place", halved)
+    found = page_of(folder / "certificate.json", run=False)
+    assert found.maps == ()
+    assert [why for _, why in found.missing] == ["nothing was to be run"] + [
+        "more than one of its places moves"
+    ] * 2
