@@ -157,6 +157,7 @@ def test_a_verdict_is_shown_with_its_certificate_or_without(
     folder: Path, made: Page, tmp_path: Path
 ) -> None:
     whole = page_of(folder / "verdict.json")
+    assert whole.inputs == made.inputs == "bytes; one moves in its last bit"
     assert whole.verdict == "proved" and whole.checked and whole.brackets == made.brackets
     other = tmp_path / "verdict.json"
     said = json.loads((folder / "verdict.json").read_text())
@@ -166,6 +167,7 @@ def test_a_verdict_is_shown_with_its_certificate_or_without(
     found = Parsed(render(alone))
     assert not alone.checked and "not checked" in found.text and "is not where" in found.text
     assert [b.upper for b in alone.brackets] == [b.upper for b in made.brackets]
+    assert alone.inputs == made.inputs
     assert alone.changes == said["lower"]["runtimes"]
     for claim in said["claims"].values():
         assert {claim["value"], claim["logits"]} <= {*found.numbers}

@@ -33,6 +33,8 @@ PACKAGES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "jax")
 MAPPED = {SAME_PROGRAM: "U for one program", ANY_TWO: "U for any two executions"}
 FLIPPED = "Seen by ONNX Runtime"
 
+MOVES = "one moves in its last bit"
+
 Missing = list[tuple[str, str]]
 
 
@@ -75,7 +77,7 @@ def of_certificate(
     return Page(
         model=files.name,
         sha256=manifest["model_sha256"],
-        inputs=described(question_of(manifest)),
+        inputs=f"{described(question_of(manifest))}; {MOVES}",
         verdict="refuted" if any(bracket.refuted for bracket in brackets) else "accepted",
         checked=True,
         brackets=brackets,

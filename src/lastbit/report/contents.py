@@ -137,7 +137,7 @@ class Page:
     Attributes:
         model: what people call it.
         sha256: of its file.
-        inputs: what they are, in words.
+        inputs: what they are, and what moves, in words.
         verdict: what `lastbit prove` or the check ends in.
         checked: whether lastbit-check's rules were run for this page.
         brackets: by executions, one program first.
