@@ -22,8 +22,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lastbit.errors import EXIT_OK
+from lastbit.errors import EXIT_OK, UsageError
 from lastbit.progress import Progress
+from lastbit_check.needs import bytes_of
 
 WIDE = 10_000
 """Columns of an output that is no terminal."""
@@ -41,6 +42,12 @@ BoxOption = Annotated[
     typer.Option(
         help="LOW,HIGH: the float32 numbers of such a model, of which one moves in its own last "
         "bit; 0,1 if nothing is said.",
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        help="No more than this, such as 8GiB or 500MB; all of the machine's, if nothing is said."
     ),
 ]
 JsonOption = Annotated[
@@ -63,6 +70,14 @@ class Result:
     view: RenderableType
     as_json: bool
     exit_code: int = EXIT_OK
+
+
+def memory_of(text: str | None) -> float | None:
+    """Bytes of the option --memory. Raises UsageError if it is no amount."""
+    try:
+        return None if text is None else bytes_of(text)
+    except ValueError as error:
+        raise UsageError(str(error), where="--memory") from error
 
 
 def write_result(result: Result) -> None:

@@ -13,10 +13,10 @@ from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.enclosure import tanh_upper
-from lastbit_check.arithmetic.exact import Fix, Matrix, matmul_up, total
+from lastbit_check.arithmetic.exact import Fix, Written, matmul_up, total
 from lastbit_check.derive.changes import APART, EXACT
 from lastbit_check.derive.derivation import Derivation
-from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs
+from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs, difference
 from lastbit_check.derive.reach import Reach
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
@@ -92,6 +92,7 @@ class Balance:
     def node_roundings(self, row: int) -> dict[str, Fix]:
         """Likewise, each node's by itself (1, places) or (1, 1)."""
         d, found = self.derivation, dict[str, Fix]()
+        pair = d.ledger.pairs[row]
         for name in self._names:
             noise, mask = both_runs(d.values[name].noise), self._reach.get(name)
             where = None
@@ -99,7 +100,8 @@ class Balance:
                 noise = Fix(noise.n * np.any(mask, axis=1, keepdims=True), noise.e)
                 sparse = self._sparse.get(name)
                 where = mask.astype(np.float64) if sparse is None else sparse
-            found[name] = matmul_up(d.frame.duals[name].weights[[row]], noise, where)
+            a = difference(d.frame.duals[name], pair)
+            found[name] = matmul_up(Fix(np.abs(a.n.T), a.e), noise, where)
         return found
 
     @cached_property
@@ -108,7 +110,7 @@ class Balance:
         return self.derivation.reach if self.executions == SAME_PROGRAM else {}
 
     @cached_property
-    def _sparse(self) -> dict[str, Matrix]:
+    def _sparse(self) -> dict[str, Written]:
         """The same where it is sparse."""
         return {
             name: cast("csr_array", csr_array(mask, dtype=np.float64))
