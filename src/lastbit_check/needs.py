@@ -72,7 +72,8 @@ def needs(network: Network, question: Question, hints: Hints) -> Needs:
         "first layers": 8.0 * ARRAYS * first + 9 * min(MOST_ENTRIES, reach),
         "pairs and places": 8 * pairs * places * (6 * len(early) + 10),
     }
-    seconds = 3 + 2e-7 * (work + places * wide) + 2e-9 * read + 1e-8 * pairs * units
+    each = 6e-8 if many else 2e-7
+    seconds = 3 + 2e-7 * work + each * places * wide + 2e-10 * read + 1e-8 * pairs * units
     return Needs({**parts, **after}, seconds)
 
 

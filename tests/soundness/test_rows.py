@@ -26,7 +26,8 @@ from soundness.exactly import real
 from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
 from support.seeds import seeds
 
-Values, Masks = Mapping[str, Value], Mapping[str, Reach]
+Values = Mapping[str, Value]
+Masks = Mapping[str, Reach]
 Changes = tuple[dict[Entry, Fix], dict[str, dict[str, Bound]]]
 CLOSE, TINY = 1 + 2.0**-15, 2.0**-24  # bounds are rounded up, on grids of their own
 
