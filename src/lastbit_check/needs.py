@@ -51,7 +51,7 @@ def needs(network: Network, question: Question, hints: Hints) -> Needs:
     many = places > MANY_PLACES
     wide = sum(_units(n) * (min(1, 6 / n.shape[1]) if many else 1) for n in early)
     first = wide * (shape[2] if many else min(places, PLACES))
-    reach = places * max(map(_units, early)) if places**2 <= MOST_ENTRIES else 0
+    reach = places * max(map(_units, early))
     after, read = dict[str, float](), 0.0
     for base in (node for node in nodes if node.name in hints.bases):
         later = nodes[nodes.index(base) + 1 :]
@@ -69,7 +69,7 @@ def needs(network: Network, question: Question, hints: Hints) -> Needs:
         "program": PROGRAM,
         "weights": WEIGHT * sum(size for size, _ in kernels),
         "values": (UNIT + 8 * classes) * units + 80 * max(map(_units, nodes)),
-        "first layers": 8.0 * ARRAYS * first + 9 * min(MOST_ENTRIES, reach),
+        "first layers": 8.0 * ARRAYS * first + 3 * (reach if reach <= MOST_ENTRIES else 0),
         "pairs and places": 8 * pairs * places * (6 * len(early) + 10),
     }
     each = 6e-8 if many else 2e-7

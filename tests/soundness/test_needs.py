@@ -13,9 +13,10 @@ import pytest
 
 from lastbit import cli
 from lastbit.errors import UsageError
-from lastbit.graph import OnnxBuilder, read_onnx
+from lastbit.graph import OnnxBuilder
 from lastbit.hints import hints_for
 from lastbit.hints.fitting import BESIDE, fitted
+from lastbit_check.certificate import Hints
 from lastbit_check.check import network_in
 from lastbit_check.needs import bytes_of, needs, shown
 from lastbit_check.question import LAST_BIT
@@ -43,7 +44,7 @@ def network(size: int, channels: int, layers: int) -> OnnxBuilder:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "channels", "layers"), [(8, 16, 1), (96, 16, 2), (16, 700, 4)])
+@pytest.mark.parametrize(("size", "channels", "layers"), [(8, 16, 1), (56, 8, 1), (8, 700, 4)])
 def test_the_estimate_is_near_what_a_derivation_takes(
     tmp_path: Path, size: int, channels: int, layers: int
 ) -> None:
@@ -52,7 +53,7 @@ def test_the_estimate_is_near_what_a_derivation_takes(
     command = [sys.executable, "-c", MEASURE, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     form = network_in(path.read_bytes())
-    said = needs(form, LAST_BIT, hints_for(read_onnx(path))).memory
+    said = needs(form, LAST_BIT, Hints({})).memory
     assert said / FACTOR < int(done.stdout) < said * FACTOR, (said / 2**20, done.stdout)
 
 

@@ -29,7 +29,7 @@ Rows = Mapping[str, slice]  # by node
 
 def stays_in_rows(frame: Frame) -> bool:
     """Whether the first layers are such ones."""
-    return all(_keeps_rows(frame, node) for node in frame.early[1:])
+    return not frame.given and all(_keeps_rows(frame, node) for node in frame.early[1:])
 
 
 def row_by_row(
