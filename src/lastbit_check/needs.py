@@ -18,6 +18,7 @@ from lastbit_check.network import Network, Node
 from lastbit_check.question import Question
 
 PROGRAM, WEIGHT, UNIT = 2**27, 110, 150  # bytes in all, of a weight, of a unit
+CLAIMED = 400  # bytes of a pair and a place, while claims are concluded
 ARRAYS = 14  # of numbers of the first layers, for each of their nodes
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?", re.IGNORECASE)
 
@@ -70,7 +71,7 @@ def needs(network: Network, question: Question, hints: Hints) -> Needs:
         "weights": WEIGHT * sum(size for size, _ in kernels),
         "values": (UNIT + 8 * classes) * units + 80 * max(map(_units, nodes)),
         "first layers": 8.0 * ARRAYS * first + 3 * (reach if reach <= MOST_ENTRIES else 0),
-        "pairs and places": 8 * pairs * places * (6 * len(early) + 10),
+        "pairs and places": pairs * places * (48 * len(early) + CLAIMED),
     }
     each = 6e-8 if many else 2e-7
     seconds = 3 + 2e-7 * work + each * places * wide + 2e-10 * read + 1e-8 * pairs * units

@@ -163,7 +163,8 @@ class Balance:
 
     def _added(self, parts: list[Fix]) -> Fix:
         shape = (len(self.derivation.ledger.pairs), self._places)
-        return total(*(Fix(np.broadcast_to(x.n, shape), x.e) for x in parts), bits=40)
+        found = total(*parts, bits=40)  # most parts are of all places alike
+        return Fix(np.broadcast_to(found.n, shape), found.e)
 
     def _rounded(self, row: int) -> list[Fraction]:
         found, pair = self.node_roundings(row), self.derivation.ledger.pairs[row]
@@ -180,8 +181,8 @@ class Balance:
 def _by_place(parts: list[Fix], places: int) -> list[Fraction]:
     if not parts:
         return [Fraction(0)] * places
-    whole = total(*(Fix(np.broadcast_to(x.n, (1, places)), x.e) for x in parts), bits=40)
-    return [Fraction(int(n)) / Fraction(2) ** whole.e for n in whole.n[0]]
+    whole = total(*parts, bits=40)
+    return [Fraction(int(n)) / Fraction(2) ** whole.e for n in np.broadcast_to(whole.n[0], places)]
 
 
 def nothing_moves(derivation: Derivation) -> Claim:
