@@ -116,6 +116,8 @@ def test_the_figures_of_sweeps_are_of_what_was_run(
     bench["against_brute_force"](files, images)
     found = re.search(r"executions  (\d+) of (\d+)", capsys.readouterr().out)
     assert found and int(found[2]) == 2 * 37 and 2 < int(found[1]) <= 2 * 37 + 2 * 3
+
+
 def test_networks_of_timm_are_read_or_refused_by_name(tmp_path: Path) -> None:
     with loaded():
         zoo, reasons = runpy.run_path(str(BENCH / "zoo.py")), Counter[str]()

@@ -15,6 +15,7 @@ from lastbit_check.around.at_image import AtImage
 from lastbit_check.around.images import FORMAT as IMAGES, FORMS, check_images, drawn, load_images
 from lastbit_check.certificate import load, question_of, read_bytes
 from lastbit_check.check import Derived, check
+from lastbit_check.needs import Needs, bytes_of, shown
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM, Question
 from lastbit_check.verdict import Rejected, Unreadable
 
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
                         "the images, drawn at random; about all if nothing is said")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of --sample; default 0")
     parser.add_argument("--json", action="store_true", help="print the verdict as one JSON object")
+    parser.add_argument("--memory", type=bytes_of, help="no more than this, such as 8GiB")
     given = parser.parse_args(arguments)
     try:
         verdict, text = _verdict(given)
@@ -52,6 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verdict(given: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The verdict as fields, and for a reader."""
+
+    def before(found: Needs) -> None:
+        print(f"lastbit-check: {found}", file=sys.stderr)
+        if given.memory is not None and not found.memory <= given.memory:
+            raise Unreadable(f"that is more than the {shown(given.memory)} of --memory")
+
     start, certificate = time.monotonic(), given.certificate
     try:
         manifest = load(certificate, FORMS)
@@ -60,7 +68,7 @@ def _verdict(given: argparse.Namespace) -> tuple[dict[str, Any], str]:
             images = load_images(given.images or certificate.with_name("images.npy"))
             which = drawn(len(images), given.sample, given.seed)
             return _of_images(manifest, check_images(model, manifest, images, which), start)
-        derived = check(model, manifest)
+        derived = check(model, manifest, before=before)
     except Rejected as error:
         fields = {"rule": error.rule, "node": error.node, "reason": error.message}
         return {"accepted": False, **fields}, f"REJECTED: {error}"

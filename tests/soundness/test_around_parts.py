@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -26,7 +27,7 @@ MP = mpmath.mp.clone()
 MP.prec = 200
 
 
-def sigma(z: mpmath.mpf) -> mpmath.mpf:
+def sigma(z: Any) -> Any:
     return 1 / (1 + MP.exp(-z))
 
 

@@ -33,8 +33,6 @@ PACKAGES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "jax")
 MAPPED = {SAME_PROGRAM: "U for one program", ANY_TWO: "U for any two executions"}
 FLIPPED = "Seen by ONNX Runtime"
 
-MOVES = "one moves in its last bit"
-
 Missing = list[tuple[str, str]]
 
 
@@ -67,7 +65,8 @@ def of_certificate(
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
     missing = Missing()
-    asked = replace(files, question=question_of(manifest))
+    question = question_of(manifest)
+    asked = replace(files, question=question)
     shown, lower, changes = _shown(certificate, asked, run, missing, progress)
     brackets = tuple(_bracket(derived, name, lower.get(name)) for name in SHOWN)
     maps = [
@@ -77,7 +76,7 @@ def of_certificate(
     return Page(
         model=files.name,
         sha256=manifest["model_sha256"],
-        inputs=f"{described(question_of(manifest))}; {MOVES}",
+        inputs=f"{described(question)}; {question.move.told}",
         verdict="refuted" if any(bracket.refuted for bracket in brackets) else "accepted",
         checked=True,
         brackets=brackets,

@@ -10,7 +10,7 @@ from typing import Any
 
 from lastbit.errors import CertificateError
 from lastbit.progress import Progress, silent
-from lastbit.report.collect import MOVES, of_certificate
+from lastbit.report.collect import of_certificate
 from lastbit.report.contents import SHOWN, Bracket, Layer, Layers, Page
 
 NOT_THERE = "its certificate is not where the verdict says: give the certificate itself"
@@ -110,7 +110,7 @@ def _stated(said: Mapping[str, Any]) -> Page:
     return Page(
         model=str(model["name"]),
         sha256=str(model["sha256"]),
-        inputs=f"{said['inputs']}; {MOVES}",
+        inputs=f"{said['inputs']}; {said['change']['text']}",
         verdict=str(said["verdict"]),
         checked=False,
         brackets=brackets,

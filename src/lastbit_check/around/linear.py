@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -63,7 +62,7 @@ class Weights:
     @cached_property
     def size(self) -> csr_array:
         """Upper bounds of the magnitudes of the true weights."""
-        return cast("csr_array", abs(self.w) * (1 + self.off))
+        return abs(self.w) * (1 + self.off)
 
     @cached_property
     def back(self) -> csr_array:
