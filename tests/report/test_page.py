@@ -22,7 +22,7 @@ from lastbit.report.words import ASSUMED
 from lastbit_check.assumptions import OF_EVERY_NETWORK, OF_ONE_PROGRAM
 from lastbit_check.certificate import digest
 from lastbit_check.operators import KINDS
-from lastbit_check.question import EXECUTIONS, SAME_PROGRAM
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from report.made import HOSTILE, SIDE, network, proved
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -157,7 +157,7 @@ def test_a_verdict_is_shown_with_its_certificate_or_without(
     folder: Path, made: Page, tmp_path: Path
 ) -> None:
     whole = page_of(folder / "verdict.json")
-    assert whole.inputs == made.inputs == "bytes; one moves in its last bit"
+    assert whole.inputs == made.inputs == f"bytes; {LAST_BIT.move.told}"
     assert whole.verdict == "proved" and whole.checked and whole.brackets == made.brackets
     other = tmp_path / "verdict.json"
     said = json.loads((folder / "verdict.json").read_text())

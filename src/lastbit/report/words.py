@@ -25,10 +25,10 @@ ASSUMED = {
     "erf-absolute-20u": "The runtime's error function is within 20 / 2^24 of the true one.",
     "gelu-absolute-16u|z|": "The runtime's GELU of z is within 16 |z| / 2^24 of the true one.",
     "tanh-relative-12u": "The runtime's tanh is right to 12 parts in 2^24.",
-    "elu-absolute-4u|ga|": "Where its argument is negative, the runtime's ELU (SELU, CELU) is within "
-    "4 / 2^24 of the true one, times the magnitude of its two factors.",
-    "gelutanh-absolute-12u|z|": "The runtime's GELU by tanh of z is within 12 |z| / 2^24 of the true "
-    "one.",
+    "elu-absolute-4u|ga|": "Where its argument is negative, the runtime's ELU (SELU, CELU) is "
+    "within 4 / 2^24 of the true one, times the magnitude of its two factors.",
+    "gelutanh-absolute-12u|z|": "The runtime's GELU by tanh of z is within 12 |z| / 2^24 of the "
+    "true one.",
     "mish-absolute-12u|z|": "The runtime's Mish of z is within 12 |z| / 2^24 of the true one.",
     "power-relative-nu": "A power with a small whole exponent is right to as many parts in 2^24 as "
     "its exponent says multiplications.",
