@@ -7,6 +7,34 @@ From Coq Require Import Reals Lra Lia List Permutation.
 Import ListNotations.
 Open Scope R_scope.
 
+(** ** Lengths
+
+    Lemmas of the library by the names that they have from Coq 8.20 on; before, they have others. *)
+
+Lemma length_map {A B} (f : A -> B) l : length (map f l) = length l.
+Proof. induction l as [|x l IH]; cbn; congruence. Qed.
+
+Lemma length_app {A} (l m : list A) : length (l ++ m) = (length l + length m)%nat.
+Proof. induction l as [|x l IH]; cbn; congruence. Qed.
+
+Lemma length_seq n k : length (seq k n) = n.
+Proof. revert k. induction n as [|n IH]; intros k; cbn; congruence. Qed.
+
+Lemma length_rev {A} (l : list A) : length (rev l) = length l.
+Proof. induction l as [|x l IH]; [reflexivity|]. cbn. rewrite length_app, IH. cbn. lia. Qed.
+
+Lemma Forall2_length {A B} {P : A -> B -> Prop} {l m} : Forall2 P l m -> length l = length m.
+Proof. induction 1; cbn; congruence. Qed.
+
+(** Lists that agree member by member. *)
+Lemma Forall2_nth_error {A B} (P : A -> B -> Prop) l m k x : Forall2 P l m ->
+  nth_error l k = Some x -> exists y, nth_error m k = Some y /\ P x y.
+Proof.
+  intros H. revert k. induction H as [|a b l m Hab _ IH]; intros [|k] E; try discriminate.
+  - injection E as <-. now exists b.
+  - exact (IH k E).
+Qed.
+
 (** ** Lists *)
 
 Definition total (l : list R) : R := fold_right Rplus 0 l.
@@ -102,7 +130,8 @@ Lemma over_near n f g e : (forall j, (j < n)%nat -> Rabs (f j - g j) <= e) ->
 Proof.
   induction n as [|n IH]; intros H.
   - unfold over. simpl. rewrite Rminus_0_r, Rabs_R0. lra.
-  - rewrite !over_S, S_INR. replace (over n f + f n - (over n g + g n)) with ((over n f - over n g) + (f n - g n)) by ring.
+  - rewrite !over_S, S_INR.
+    replace (over n f + f n - (over n g + g n)) with ((over n f - over n g) + (f n - g n)) by ring.
     apply Rle_trans with (1 := Rabs_triang _ _).
     generalize (IH ltac:(intros; apply H; lia)) (H n ltac:(lia)). lra.
 Qed.
@@ -119,12 +148,14 @@ Qed.
 Lemma over_swap m n f : over m (fun i => over n (f i)) = over n (fun j => over m (fun i => f i j)).
 Proof.
   induction m as [|m IH].
-  - unfold over at 1. simpl. induction n as [|n IH]; [reflexivity|]. rewrite over_S, <- IH. unfold over. simpl. lra.
+  - unfold over at 1. simpl. induction n as [|n IH]; [reflexivity|]. rewrite over_S, <- IH.
+    unfold over. simpl. lra.
   - rewrite over_S, IH, <- over_plus. apply over_ext. intros. now rewrite over_S.
 Qed.
 
 (** Members from [k] on are 0. *)
-Lemma over_cut n k f : (k <= n)%nat -> (forall j, (k <= j < n)%nat -> f j = 0) -> over n f = over k f.
+Lemma over_cut n k f : (k <= n)%nat -> (forall j, (k <= j < n)%nat -> f j = 0) ->
+  over n f = over k f.
 Proof.
   intros Hk. induction n as [|n IH]; intros H; [now replace k with 0%nat by lia|].
   destruct (Nat.eq_dec k (S n)) as [->|N]; [reflexivity|]. rewrite over_S, (H n) by lia.
@@ -132,7 +163,8 @@ Proof.
 Qed.
 
 (** All members but one are 0. *)
-Lemma over_one n k f : (k < n)%nat -> (forall j, (j < n)%nat -> j <> k -> f j = 0) -> over n f = f k.
+Lemma over_one n k f : (k < n)%nat -> (forall j, (j < n)%nat -> j <> k -> f j = 0) ->
+  over n f = f k.
 Proof.
   intros Hk H. rewrite (over_cut n (S k)); [|lia|intros; apply H; lia].
   rewrite over_S, (over_cut k 0); [unfold over; simpl; lra|lia|]. intros. apply H; lia.

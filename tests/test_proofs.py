@@ -88,6 +88,21 @@ def test_comments_and_sections_are_no_gaps() -> None:
     assert gaps(section + "Hypothesis c : False.\n") == ["Hypothesis"]
 
 
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_file_fits_a_screen_and_says_what_it_is(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 300
+    assert [n for n, line in enumerate(lines, 1) if len(line) > 100] == []
+    assert lines[0].startswith("(** * ")
+
+
+def test_the_map_names_every_file_of_the_fast_checker() -> None:
+    readme = (PROOFS / "README.md").read_text()
+    assert [p.name for p in FILES if p.parent.name == "fast" and f"`{p.name}`" not in readme] == []
+    folders = {p.parent.name for p in FILES} - {PROOFS.name}
+    assert [folder for folder in sorted(folders) if f"`{folder}/" not in readme] == []
+
+
 def test_every_file_is_built() -> None:
     listed = {line for line in (PROOFS / "_CoqProject").read_text().split() if line.endswith(".v")}
     apart = {

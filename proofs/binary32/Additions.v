@@ -28,7 +28,7 @@ Proof.
   assert (forall l : list term, (length l <= length (l1 ++ l2))%nat ->
     INR (length l + K + L) <= 2 ^ 20).
   { intros l H. apply Rle_trans with (2 := N), le_INR. lia. }
-  rewrite app_length in *. split; (split; [assumption|split; [lra|apply H; lia]]).
+  rewrite length_app in *. split; (split; [assumption|split; [lra|apply H; lia]]).
 Qed.
 
 Lemma charged_size K L l : Forall (limited K L) l -> total (map charged l) <= INR K * size l.
@@ -184,7 +184,8 @@ Qed.
 (** If [a] and [b] are within [Ea] and [Eb] of [sa] and [sb], whose sum is at most [f] and of
     magnitudes [Ma] and [Mb], the rounded sum is within [(1 + u) (Ea + Eb) + u f + 4 eta]. *)
 Lemma one_addition a b sa sb Ma Mb Ea Eb f p' q' r :
-  Rabs (a - sa) <= Ea -> Rabs sa <= Ma -> Rabs (b - sb) <= Eb -> Rabs sb <= Mb -> Rabs (sa + sb) <= f ->
+  Rabs (a - sa) <= Ea -> Rabs sa <= Ma -> Rabs (b - sb) <= Eb -> Rabs sb <= Mb ->
+  Rabs (sa + sb) <= f ->
   reads a p' -> reads b q' -> Rabs (r - (p' + q')) <= u * Rabs (p' + q') + eta ->
   Rabs (r - (sa + sb)) <= (1 + u) * (Ea + Eb) + u * f + 4 * eta.
 Proof.
@@ -192,7 +193,8 @@ Proof.
   assert (D := Rabs_triang (p' - a + (a - sa)) (q' - b + (b - sb))).
   assert (D1 := Rabs_triang (p' - a) (a - sa)). assert (D2 := Rabs_triang (q' - b) (b - sb)).
   assert (ea := reads_error _ _ Ra). assert (eb := reads_error _ _ Rb).
-  set (d := p' - a + (a - sa) + (q' - b + (b - sb))) in *. assert (Hd : p' + q' = d + (sa + sb)) by (unfold d; ring).
+  set (d := p' - a + (a - sa) + (q' - b + (b - sb))) in *.
+  assert (Hd : p' + q' = d + (sa + sb)) by (unfold d; ring).
   assert (S : Rabs (p' + q') <= f + (Ea + Eb + 2 * eta)).
   { rewrite Hd. apply Rle_trans with (1 := Rabs_triang _ _). lra. }
   replace (r - (sa + sb)) with ((r - (p' + q')) + d) by (unfold d; ring).
@@ -217,11 +219,11 @@ Theorem error_join K L c f l1 l2 : 0 <= c -> 0 <= f -> kept l1 <> [] -> kept l2 
   (1 + u) * (error K L c (part c l1) l1 + error K L c (part c l2) l2) + u * f + 4 * eta <=
     error K L c f (l1 ++ l2).
 Proof.
-  intros Hc Hf N1 N2. unfold error. rewrite live_app, app_length.
+  intros Hc Hf N1 N2. unfold error. rewrite live_app, length_app.
   assert (P1 := first_order_pos L c Hc (part c l1) l1 (proj1 (part_range c l1 Hc))).
   assert (P2 := first_order_pos L c Hc (part c l2) l2 (proj1 (part_range c l2 Hc))).
-  assert (L1 : length (live l1) = length (kept l1)) by (rewrite live_kept; apply map_length).
-  assert (L2 : length (live l2) = length (kept l2)) by (rewrite live_kept; apply map_length).
+  assert (L1 : length (live l1) = length (kept l1)) by (rewrite live_kept; apply length_map).
+  assert (L2 : length (live l2) = length (kept l2)) by (rewrite live_kept; apply length_map).
   assert (M1 : (0 < length (kept l1))%nat) by (destruct (kept l1); [easy|cbn; lia]).
   assert (M2 : (0 < length (kept l2))%nat) by (destruct (kept l2); [easy|cbn; lia]).
   assert (V1 : live l1 <> []) by (intros Z; rewrite Z in L1; cbn in L1; lia).

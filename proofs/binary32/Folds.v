@@ -172,7 +172,7 @@ Qed.
 Lemma inside_app fs gs : inside (fs ++ gs) -> inside fs /\ inside gs.
 Proof.
   intros (H1 & H2 & H3 & H4). rewrite least_app in H2. rewrite room_app in H3.
-  rewrite app_length, plus_INR in H4.
+  rewrite length_app, plus_INR in H4.
   assert (F := least_range fs). assert (G := least_range gs). assert (A := room_1 fs).
   assert (B := room_1 gs).
   assert (P := pos_INR (length fs)). assert (Q := pos_INR (length gs)).
@@ -224,6 +224,16 @@ Proof.
 Qed.
 
 (** Of divisors and of the numbers that they are. *)
+(** Larger than 1, or its inverse is. *)
+Lemma ends_meet c : c <> 0 -> Rmax 1 (Rabs c) * Rmin 1 (Rabs (/ c)) = 1.
+Proof.
+  intros Nc. rewrite Rabs_inv. apply Rabs_pos_lt in Nc. destruct (Rle_or_lt (Rabs c) 1) as [L|L].
+  - rewrite Rmax_left, Rmin_left; [ring| |exact L].
+    apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
+  - rewrite Rmax_right, Rmin_right; [field; lra| |lra].
+    apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
+Qed.
+
 Lemma over_times cs : ~ In 0 cs ->
   constant (map Over cs) = / constant (map Times cs) /\
     cost (map Over cs) = (2 * cost (map Times cs))%nat /\
@@ -241,24 +251,14 @@ Proof.
     set (L1 := fold_right Rmult 1 (map _ (map Over cs))) in *.
     replace (Rmax 1 (Rabs c) * R1 * (Rmin 1 (Rabs (/ c)) * L1))
       with (Rmax 1 (Rabs c) * Rmin 1 (Rabs (/ c)) * (R1 * L1)) by ring.
-    rewrite I3, Rmult_1_r, Rabs_inv. apply Rabs_pos_lt in Nc.
-    destruct (Rle_or_lt (Rabs c) 1) as [L|L].
-    + rewrite Rmax_left, Rmin_left; [ring| |exact L].
-      apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
-    + rewrite Rmax_right, Rmin_right; [field; lra| |lra].
-      apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
+    now rewrite I3, Rmult_1_r, ends_meet.
   - clear I3. unfold room, least in *. cbn [map fold_right]. unfold least_of at 1. cbn [number].
     destruct Req_EM_T as [E|_]; [contradiction|].
     set (R1 := fold_right Rmult 1 (map _ (map Times cs))) in *.
     set (L1 := fold_right Rmult 1 (map _ (map Over cs))) in *.
     replace (Rmin 1 (Rabs c) * R1 * (Rmax 1 (Rabs (/ c)) * L1))
       with (Rmin 1 (Rabs c) * Rmax 1 (Rabs (/ c)) * (R1 * L1)) by ring.
-    rewrite I4, Rmult_1_r, Rabs_inv. apply Rabs_pos_lt in Nc.
-    destruct (Rle_or_lt (Rabs c) 1) as [L|L].
-    + rewrite Rmin_right, Rmax_right; [field; lra| |exact L].
-      apply Rle_trans with (/ 1); [lra|now apply Rinv_le_contravar].
-    + rewrite Rmin_left, Rmax_left; [ring| |lra].
-      apply Rle_trans with (/ 1); [apply Rinv_le_contravar; lra|lra].
+    rewrite I4, Rmult_1_r, Rmult_comm. now rewrite <- (Rinv_inv c) at 2; apply ends_meet.
 Qed.
 
 Lemma over_zero cs : ~ In (Over 0) (map Over cs) -> ~ In 0 cs.
@@ -267,7 +267,7 @@ Proof. intros H I. apply H. now apply in_map. Qed.
 Lemma inside_times cs : inside (map Over cs) -> inside (map Times cs).
 Proof.
   intros (H1 & H2 & H3 & H4). destruct (over_times cs (over_zero cs H1)) as (_ & _ & E3 & E4).
-  unfold inside. rewrite map_length in *.
+  unfold inside. rewrite length_map in *.
   split; [intros I; apply in_map_iff in I; now destruct I as (c & E & _)|].
   split; [|split; [|exact H4]].
   - assert (A := room_1 (map Over cs)). apply (Rmult_le_reg_r (room (map Over cs))); [lra|].

@@ -84,8 +84,8 @@ Lemma plus_nearest x y : is_finite 24 128 x = true -> is_finite 24 128 y = true 
   Rabs t <= largest -> exists ties, value_of (b32_plus m x y) = Finite (nearest (-149) 24 ties t).
 Proof.
   intros Fx Fy t Ht. apply (in_range_nearest m); [exact Hm|exact Ht|]. intros L.
-  assert (K := Bplus_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y Fx Fy). fold t in K.
-  rewrite L in K. tauto.
+  epose proof (Bplus_correct 24 128 _ _ binop_nan_pl32 m x y Fx Fy) as K. fold t in K.
+  rewrite L in K. exact (conj (proj1 K) (proj1 (proj2 K))).
 Qed.
 
 Theorem plus_adds x y : adds (value_of x) (value_of y) (value_of (b32_plus m x y)).
@@ -105,8 +105,8 @@ Proof.
   intros p q Hp Hq. apply value_of_finite in Hp as [Fx <-]. apply value_of_finite in Hq as [Fy <-].
   exists (B2R 24 128 x), (B2R 24 128 y). split; [apply reads_refl|]. split; [apply reads_refl|].
   apply (in_range m); [exact Hm|]. intros Ht L.
-  assert (K := Bminus_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y Fx Fy). rewrite L in K.
-  tauto.
+  epose proof (Bminus_correct 24 128 _ _ binop_nan_pl32 m x y Fx Fy) as K. rewrite L in K.
+  exact (conj (proj1 K) (proj1 (proj2 K))).
 Qed.
 
 Lemma mult_nearest x y : is_finite 24 128 x = true -> is_finite 24 128 y = true ->
@@ -114,8 +114,8 @@ Lemma mult_nearest x y : is_finite 24 128 x = true -> is_finite 24 128 y = true 
   Rabs t <= largest -> exists ties, value_of (b32_mult m x y) = Finite (nearest (-149) 24 ties t).
 Proof.
   intros Fx Fy t Ht. apply (in_range_nearest m); [exact Hm|exact Ht|]. intros L.
-  assert (K := Bmult_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y). fold t in K.
-  rewrite L, Fx, Fy in K. tauto.
+  epose proof (Bmult_correct 24 128 _ _ binop_nan_pl32 m x y) as K. fold t in K.
+  rewrite L, Fx, Fy in K. exact (conj (proj1 K) (proj1 (proj2 K))).
 Qed.
 
 Theorem mult_computes x y : computes Rmult (value_of x) (value_of y) (value_of (b32_mult m x y)).
@@ -143,8 +143,8 @@ Lemma quotient_nearest x y : is_finite 24 128 x = true -> eta < Rabs (B2R 24 128
 Proof.
   intros Fx Ny t Ht. apply (in_range_nearest m); [exact Hm|exact Ht|]. intros L.
   assert (Zy : B2R 24 128 y <> 0) by (intros E; rewrite E, Rabs_R0 in Ny; generalize eta_pos; lra).
-  assert (K := Bdiv_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y Zy). fold t in K.
-  rewrite L, Fx in K. tauto.
+  epose proof (Bdiv_correct 24 128 _ _ binop_nan_pl32 m x y Zy) as K. fold t in K.
+  rewrite L, Fx in K. exact (conj (proj1 K) (proj1 (proj2 K))).
 Qed.
 
 Theorem quotient_computes x y : computes_quotient (value_of x) (value_of y) (value_of (b32_div m x
@@ -176,9 +176,9 @@ Proof.
     Rabs t <= largest -> exists ties, value_of (b32_fma m c x a) =
       Finite (nearest (-149) 24 ties t)).
   { intros t Ht. apply (in_range_nearest m); [exact Hm|exact Ht|]. intros L.
-    assert (K := Bfma_correct 24 128 eq_refl eq_refl ternop_nan_pl32 m c x a Fc Fx Fa).
+    epose proof (Bfma_correct 24 128 _ _ ternop_nan_pl32 m c x a Fc Fx Fa) as K.
     cbv zeta in K. fold t in K.
-    rewrite L in K. tauto. }
+    rewrite L in K. exact (conj (proj1 K) (proj1 (proj2 K))). }
   cbv zeta in K. exists (B2R 24 128 c), (B2R 24 128 x), (B2R 24 128 a).
   repeat (split; [apply reads_refl|]). split; [|split].
   - intros Ht. destruct (K Ht) as [ties ->]. now apply nearest_rounds.

@@ -22,12 +22,15 @@ Open Scope R_scope.
 (** ** From the terms to upper bounds of them *)
 
 (** Members that are 0 can be left out. *)
-Lemma worst_filter c f l : 0 <= c -> 0 <= f -> nonneg l -> worst c f (filter nonzero l) <= worst c f l.
+Lemma worst_filter c f l : 0 <= c -> 0 <= f -> nonneg l ->
+  worst c f (filter nonzero l) <= worst c f l.
 Proof.
   intros Hc Hf.
-  assert (K : forall k a, nonneg (a ++ k) -> worst c f (a ++ filter nonzero k) <= worst c f (a ++ k)).
+  assert (K : forall k a, nonneg (a ++ k) -> worst c f (a ++ filter nonzero k) <=
+    worst c f (a ++ k)).
   { induction k as [|x k IH]; intros a H; [rewrite !app_nil_r; lra|]. simpl. destruct (nonzero x).
-    - replace (a ++ x :: filter nonzero k) with ((a ++ [x]) ++ filter nonzero k) by now rewrite <- app_assoc.
+    - replace (a ++ x :: filter nonzero k) with ((a ++ [x]) ++ filter nonzero k)
+        by now rewrite <- app_assoc.
       replace (a ++ x :: k) with ((a ++ [x]) ++ k) in * by now rewrite <- app_assoc. now apply IH.
     - apply Forall_app in H. destruct H as [Ha Hk]. inversion_clear Hk as [|? ? Hx Hk'].
       assert (Hak : nonneg (a ++ k)) by now apply Forall_app.
@@ -39,7 +42,8 @@ Qed.
 
 (** The terms that are not 0 lie below the bounds that are not 0. *)
 Lemma live_below l bs : Forall2 (fun t b => magnitude t <= b) l bs ->
-  exists k, Forall2 Rle k (filter nonzero bs) /\ live l = filter nonzero k /\ nonneg k /\ total k = size l.
+  exists k, Forall2 Rle k (filter nonzero bs) /\ live l = filter nonzero k /\ nonneg k /\
+  total k = size l.
 Proof.
   induction 1 as [|t b l bs Htb _ (k & K1 & K2 & K3 & K4)]; [exists []; now repeat constructor|].
   unfold live, size. simpl. fold (live l). fold (size l). assert (P := magnitude_pos t).
@@ -47,8 +51,8 @@ Proof.
   - exists (magnitude t :: k). repeat split; try now constructor.
     + simpl. rewrite <- K2. reflexivity.
     + change (magnitude t + total k = magnitude t + size l). now rewrite K4.
-  - apply nonzero_0 in Eb. assert (Z : magnitude t = 0) by lra. exists k. rewrite (proj2 (nonzero_0 _) Z), Z.
-    repeat split; auto. fold (size l). lra.
+  - apply nonzero_0 in Eb. assert (Z : magnitude t = 0) by lra. exists k.
+    rewrite (proj2 (nonzero_0 _) Z), Z. repeat split; auto. fold (size l). lra.
 Qed.
 
 Lemma nonneg_le k b : Forall2 Rle k b -> nonneg k -> nonneg b.
@@ -56,9 +60,6 @@ Proof.
   induction 1 as [|x y k b Hxy _ IH]; intros N; [constructor|].
   inversion_clear N. constructor; [lra|now apply IH].
 Qed.
-
-Lemma length_le k b : Forall2 Rle k b -> length k = length b.
-Proof. induction 1; simpl; auto. Qed.
 
 Lemma filter_length l : (length (filter nonzero l) <= length l)%nat.
 Proof. induction l as [|x l IH]; simpl; [lia|]. destruct (nonzero x); simpl; lia. Qed.
@@ -83,12 +84,14 @@ Proof.
   intros Hv Hr Hb Hm Hd Hn Hh HP HS HF Hff Hcf. assert (Hu := u_pos). assert (He := eta_pos).
   destruct (live_below l bs Hb) as (k & K1 & K2 & K3 & K4).
   assert (Nm : nonneg m) by now apply (nonneg_perm _ _ Hm), (nonneg_le k).
-  assert (Lk : length k = length m) by (rewrite <- (Permutation_length Hm); now apply length_le).
+  assert (Lk : length k = length m)
+    by (rewrite <- (Permutation_length Hm); now apply (Forall2_length (P := Rle))).
   assert (Ll : (length (live l) <= length m)%nat) by (rewrite K2, <- Lk; apply filter_length).
   assert (Sz : size l <= total m).
   { rewrite <- K4, <- (total_perm _ _ Hm). now apply total_le. }
   assert (Hf : Rabs (exact_sum l) <= f).
-  { apply Rle_trans with (2 := Hff). apply Rmin_glb; [exact HF|]. apply Rle_trans with (2 := Sz), exact_sum_size. }
+  { apply Rle_trans with (2 := Hff). apply Rmin_glb; [exact HF|].
+    apply Rle_trans with (2 := Sz), exact_sum_size. }
   assert (F0 : 0 <= f) by (apply Rle_trans with (2 := Hf), Rabs_pos).
   assert (Bd : bounded c l) by (apply (bounded_parts c f l Hf); lra).
   assert (Hc := bounded_pos c l Bd).
@@ -110,7 +113,8 @@ Proof.
     assert (S0 := spread_pos (kept l)).
     assert (D1 : A * (u * (worst c g (live l) + total (map charged l))) <=
       / (1 - INR h * u) * (u * (climb c f m + P))).
-    { apply Rmult_le_compat; [lra| |exact An|apply Rmult_le_compat_l; lra]. apply Rmult_le_pos; lra. }
+    { apply Rmult_le_compat; [lra| |exact An|apply Rmult_le_compat_l; lra]. apply Rmult_le_pos; lra.
+      }
     assert (D2 : A * (eta * flushed L (kept l)) <= 2 * (eta * (12 * INR (L + 1) * S))).
     { rewrite Nat.add_1_r. destruct (flushed_range L (kept l)) as [G1 G2]. assert (Q := pos_INR
         (Datatypes.S L)).
@@ -118,7 +122,8 @@ Proof.
       apply Rle_trans with (1 := G2). apply Rmult_le_compat_l; lra. }
     rewrite Rmult_plus_distr_l. unfold Rdiv. lra. }
   destruct (sum_error l v Hv K L c g Hr Bd Hg) as (a & p & -> & Ra & Ea).
-  exists p. split; [reflexivity|]. replace (p - exact_sum l) with ((p - a) + (a - exact_sum l)) by ring.
+  exists p. split; [reflexivity|].
+  replace (p - exact_sum l) with ((p - a) + (a - exact_sum l)) by ring.
   apply Rle_trans with (1 := Rabs_triang _ _). generalize (reads_error _ _ Ra). lra.
 Qed.
 
@@ -138,34 +143,41 @@ Proof.
 Qed.
 
 (** However large the parts are, they are at most [h] times all terms. *)
-Lemma roundings_simple c f m h : nonneg m -> descending m -> 0 <= c -> f <= total m -> (length m <= h)%nat ->
+Lemma roundings_simple c f m h : nonneg m -> descending m -> 0 <= c -> f <= total m ->
+  (length m <= h)%nat ->
   roundings c f m (total m) <= INR h * total m.
 Proof.
-  intros Nm Dm Hc Hf Hm. assert (T0 := total_pos m Nm). unfold roundings. rewrite <- worst_sorted by assumption.
-  assert (W := worst_simple c f m Nm Hf).
+  intros Nm Dm Hc Hf Hm. assert (T0 := total_pos m Nm). unfold roundings.
+  rewrite <- worst_sorted by assumption. assert (W := worst_simple c f m Nm Hf).
   destruct m as [|x m]; [change (worst c f []) with 0; change (total []) with 0; lra|].
-  assert (INR (pred (length (x :: m))) * total (x :: m) + total (x :: m) = INR (length (x :: m)) * total (x :: m))
+  assert (INR (pred (length (x :: m))) * total (x :: m) + total (x :: m) =
+    INR (length (x :: m)) * total (x :: m))
     by (cbn [length pred]; rewrite S_INR; ring).
-  assert (INR (length (x :: m)) * total (x :: m) <= INR h * total (x :: m)) by (apply Rmult_le_compat_r; [lra|now apply le_INR]).
+  assert (INR (length (x :: m)) * total (x :: m) <= INR h * total (x :: m))
+    by (apply Rmult_le_compat_r; [lra|now apply le_INR]).
   lra.
 Qed.
 
 (** The checker's formula, of second order in [h u]. *)
-Lemma layer_formula c f m h P : nonneg m -> descending m -> 0 <= c -> 0 <= f <= total m -> (length m <= h)%nat ->
+Lemma layer_formula c f m h P : nonneg m -> descending m -> 0 <= c -> 0 <= f <= total m ->
+  (length m <= h)%nat ->
   INR h * u <= / 2 ^ 9 -> 0 <= P <= total m ->
-  u * roundings c f m P / (1 - INR h * u) <= u * (roundings c f m P + 251 / 250 * INR h ^ 2 * u * total m).
+  u * roundings c f m P / (1 - INR h * u) <=
+  u * (roundings c f m P + 251 / 250 * INR h ^ 2 * u * total m).
 Proof.
-  assert (K : 251 / 250 = 251 / 250) by reflexivity. set (k := 251 / 250) in K at 1 |- *. clearbody k.
-  intros Nm Dm Hc [Hf0 Hf] Hm Hh [HP0 HP]. assert (Hu := u_pos). assert (P1 := pos_INR h).
-  assert (Hhu : 0 <= INR h * u) by (apply Rmult_le_pos; lra).
+  assert (K : 251 / 250 = 251 / 250) by reflexivity. set (k := 251 / 250) in K at 1 |- *.
+  clearbody k. intros Nm Dm Hc [Hf0 Hf] Hm Hh [HP0 HP]. assert (Hu := u_pos).
+  assert (P1 := pos_INR h). assert (Hhu : 0 <= INR h * u) by (apply Rmult_le_pos; lra).
   assert (Rs := roundings_simple c f m h Nm Dm Hc Hf Hm). unfold roundings in *.
   assert (C0 : 0 <= climb c f m) by (rewrite <- worst_sorted by assumption; now apply worst_pos).
   set (t := climb c f m + P) in *. assert (Ht : 0 <= t <= INR h * total m) by (unfold t; lra).
   unfold Rdiv. rewrite Rmult_assoc. apply Rmult_le_compat_l; [lra|].
   apply (Rmult_le_reg_r (1 - INR h * u)); [lra|]. rewrite Rmult_assoc, Rinv_l, Rmult_1_r by lra.
   set (e := INR h * u) in *.
-  assert (E1 : k * INR h ^ 2 * u * total m = k * e * (INR h * total m)) by (unfold e; ring). rewrite E1.
-  assert (E2 : k * e * t <= k * e * (INR h * total m)) by (apply Rmult_le_compat_l; [rewrite K|]; lra).
+  assert (E1 : k * INR h ^ 2 * u * total m = k * e * (INR h * total m)) by (unfold e; ring).
+  rewrite E1.
+  assert (E2 : k * e * t <= k * e * (INR h * total m))
+    by (apply Rmult_le_compat_l; [rewrite K|]; lra).
   assert (E3 : 0 <= k - 1 - k * e) by (rewrite K; lra).
   apply Rle_trans with ((t + k * e * t) * (1 - e)); [|apply Rmult_le_compat_r; lra].
   replace ((t + k * e * t) * (1 - e)) with (t + t * e * (k - 1 - k * e)) by ring.

@@ -40,43 +40,44 @@ Existing Instance prec_pos.
 Lemma bpow_format e : (-149 <= e)%Z -> format emin prec (bpow radix2 e).
 Proof. intros He. apply generic_format_bpow. unfold FLT_exp. lia. Qed.
 
+(** Relatively by [u], or by [eta / 2^24] at most, and never by both. *)
+Lemma nearest_parts t : exists e d, Rabs e <= u /\ Rabs d <= u * eta /\ e * d = 0 /\
+  nearest emin prec ties t - t = e * t + d.
+Proof.
+  destruct (error_N_FLT radix2 emin prec ltac:(lia) ties t) as (e & d & He & Hd & P & E).
+  exists e, d. rewrite u_bpow, eta_bpow. change (/ 2) with (bpow radix2 (-1)) in *.
+  rewrite <- bpow_plus in *.
+  split; [apply Rle_trans with (1 := He), bpow_le; lia|].
+  split; [apply Rle_trans with (1 := Hd), bpow_le; lia|]. split; [exact P|].
+  unfold nearest. rewrite E. ring.
+Qed.
+
 Lemma nearest_error t : Rabs (nearest emin prec ties t - t) <= u * Rabs t + eta.
 Proof.
-  destruct (error_N_FLT radix2 emin prec ltac:(lia) ties t) as (e & d & He & Hd & _ & E).
-  unfold nearest. rewrite E. replace (t * (1 + e) + d - t) with (e * t + d) by ring.
-  apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_mult, u_bpow, eta_bpow.
-  apply Rplus_le_compat.
-  - apply Rmult_le_compat_r; [apply Rabs_pos|]. apply Rle_trans with (1 := He).
-    change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia.
-  - apply Rle_trans with (1 := Hd). change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia.
+  destruct (nearest_parts t) as (e & d & He & Hd & _ & ->).
+  apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_mult.
+  apply Rplus_le_compat; [now apply Rmult_le_compat_r; [apply Rabs_pos|]|].
+  apply Rle_trans with (1 := Hd). assert (U : u <= 1) by (unfold u; lra). generalize eta_pos. nra.
 Qed.
 
 (** Below [eta] the error is smaller than [eta] by itself. *)
 Lemma tiny_error t : Rabs t < eta -> Rabs (nearest emin prec ties t - t) <= eta.
 Proof.
-  intros Ht. destruct (error_N_FLT radix2 emin prec ltac:(lia) ties t) as (e & d & He & Hd & P & E).
-  unfold nearest. rewrite E. replace (t * (1 + e) + d - t) with (e * t + d) by ring.
-  apply Rmult_integral in P. destruct P as [->| ->].
-  - rewrite Rmult_0_l, Rplus_0_l. apply Rle_trans with (1 := Hd). rewrite eta_bpow.
-    change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia.
-  - rewrite Rplus_0_r, Rabs_mult. rewrite <- (Rmult_1_l eta). apply Rmult_le_compat; try apply Rabs_pos; [|lra].
-    apply Rle_trans with (1 := He). change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus.
-    change 1 with (bpow radix2 0). apply bpow_le. lia.
+  intros Ht. assert (P := Rabs_pos t). assert (U : u <= 1) by (unfold u; lra). assert (U0 := u_pos).
+  destruct (nearest_parts t) as (e & d & He & Hd & Z & ->).
+  apply Rmult_integral in Z. destruct Z as [->| ->].
+  - rewrite Rmult_0_l, Rplus_0_l. nra.
+  - rewrite Rplus_0_r, Rabs_mult. generalize (Rabs_pos e). nra.
 Qed.
 
 (** From [eta] on it is smaller than [u |t|] by itself. *)
 Lemma normal_error t : eta <= Rabs t -> Rabs (nearest emin prec ties t - t) <= u * Rabs t.
 Proof.
-  intros Ht. destruct (error_N_FLT radix2 emin prec ltac:(lia) ties t) as (e & d & He & Hd & P & E).
-  unfold nearest. rewrite E. replace (t * (1 + e) + d - t) with (e * t + d) by ring.
-  apply Rmult_integral in P. destruct P as [->| ->].
+  intros Ht. assert (U0 := u_pos). destruct (nearest_parts t) as (e & d & He & Hd & Z & ->).
+  apply Rmult_integral in Z. destruct Z as [->| ->].
   - rewrite Rmult_0_l, Rplus_0_l. apply Rle_trans with (1 := Hd).
-    apply Rle_trans with (u * eta); [|apply Rmult_le_compat_l; [apply Rlt_le, u_pos|exact Ht]].
-    rewrite u_bpow, eta_bpow. change (/ 2) with (bpow radix2 (-1)). rewrite <- !bpow_plus.
-    apply bpow_le. lia.
-  - rewrite Rplus_0_r, Rabs_mult. apply Rmult_le_compat_r; [apply Rabs_pos|].
-    apply Rle_trans with (1 := He).
-    rewrite u_bpow. change (/ 2) with (bpow radix2 (-1)). rewrite <- bpow_plus. apply bpow_le. lia.
+    now apply Rmult_le_compat_l; [lra|].
+  - rewrite Rplus_0_r, Rabs_mult. apply Rmult_le_compat_r; [apply Rabs_pos|exact He].
 Qed.
 
 Lemma nearest_0 : nearest emin prec ties 0 = 0.

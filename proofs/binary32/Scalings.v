@@ -87,17 +87,17 @@ Lemma factors_fit : (k <= K)%nat /\ (length fs <= L)%nat.
 Proof.
   destruct In' as (F & _). unfold l' in F. destruct l as [|t m]; [easy|].
   inversion_clear F as [|? ? (_ & H2 & H3) _].
-  cbn [fst with_factors] in *. rewrite cost_app in H2. rewrite app_length in H3. fold k in H2. lia.
+  cbn [fst with_factors] in *. rewrite cost_app in H2. rewrite length_app in H3. fold k in H2. lia.
 Qed.
 
 Lemma in_range_scaled : in_range (K - k) (L - length fs) l.
 Proof.
   destruct factors_fit as [Hk HL]. destruct In' as (F & S & N). unfold in_range, l' in *.
-  rewrite spread_scaled in S. rewrite map_length in N.
+  rewrite spread_scaled in S. rewrite length_map in N.
   split; [|split].
   - apply Forall_forall. intros t Ht. rewrite Forall_forall in F.
     destruct (F _ (in_map (with_factors fs) _ _ Ht)) as (T & H2 & H3).
-    cbn [fst with_factors] in *. rewrite cost_app in H2. rewrite app_length in H3. fold k in H2.
+    cbn [fst with_factors] in *. rewrite cost_app in H2. rewrite length_app in H3. fold k in H2.
     split; [now apply tame_app in T|lia].
   - assert (R := room_1 fs). assert (P := spread_pos l).
     assert (1 * spread l <= room fs * spread l) by (apply Rmult_le_compat_r; lra). lra.
@@ -204,7 +204,7 @@ Proof.
     eta * (12 * INR (S L) * (room fs * s) - 4))).
   { assert (Kl : kept l' <> []) by (rewrite kept_scaled; now destruct (kept l)).
     unfold error, first_order. rewrite flushed_some, charged_scaled, kept_scaled, spread_scaled,
-      live_scaled, map_length by exact Kl.
+      live_scaled, length_map by exact Kl.
     fold n s Ch.
     assert (V : worst c f (map (Rmult (Rabs C)) (live l)) = Rabs C * W).
     { unfold W. rewrite worst_scale by lra. f_equal; field; lra. }

@@ -146,6 +146,19 @@ Qed.
 
 (** ** The theorem *)
 
+(** What a product leaves, whether it is rounded or, where factors cost nothing, only shifted. *)
+Lemma rounded_or_shifted n y v (near : R -> Prop) : Rabs y <= largest -> rounds y v ->
+  (n = 0%nat -> shifts y v) ->
+  (forall w, Rabs (w - y) <= (if (n =? 0)%nat then 0 else u * Rabs y) + eta -> near w) ->
+  exists a p, v = Finite p /\ reads a p /\ near a.
+Proof.
+  intros Yl Rn Sh E. destruct (Nat.eq_dec n 0) as [Z|Z].
+  - destruct (shifts_error _ _ (Sh Z) Yl) as (w & -> & Ew). exists w, w. split; [reflexivity|].
+    split; [apply reads_refl|]. apply E. rewrite Z. cbn. lra.
+  - destruct (rounds_error _ _ Rn Yl) as (w & -> & Ew). exists w, w. split; [reflexivity|].
+    split; [apply reads_refl|]. apply E. now destruct (Nat.eqb_spec n 0).
+Qed.
+
 Theorem sum_error l v : sum l v -> evaluated l v.
 Proof.
   induction 1 as [x v C|fs l c a v Hl Fc _ IH M|cs l d a v Hl Fd _ IH M|l1 l2 a b v _ IH1 _ IH2 Ad
@@ -164,13 +177,7 @@ Proof.
     + rewrite Y0 in Rn. rewrite (rounds_0 _ Rn). exists 0, 0. split; [reflexivity|].
       split; [apply reads_refl|].
       destruct (kept_none _ K0) as [-> ->]. rewrite Rminus_0_r, Rabs_R0. lra.
-    + destruct (Nat.eq_dec (cost fs) 0) as [Z|Z].
-      * destruct (shifts_error _ _ (Sh (P Z)) Yl) as (w & -> & Ew). exists w, w.
-        split; [reflexivity|]. split; [apply reads_refl|].
-        apply E. rewrite Z. cbn. lra.
-      * destruct (rounds_error _ _ Rn Yl) as (w & -> & Ew). exists w, w. split; [reflexivity|].
-        split; [apply reads_refl|].
-        apply E. now destruct (Nat.eqb_spec (cost fs) 0).
+    + apply (rounded_or_shifted (cost fs) _ _ _ Yl Rn (fun Z => Sh (P Z)) E).
   - destruct (factors_tame _ _ _ _ Hl R) as [gs T].
     destruct (folds_over cs d gs Fd T) as (y & -> & Ly & N & P).
     assert (Nc : map Over cs <> []) by (destruct cs; [now apply folds_some in Fd|discriminate]).
@@ -183,13 +190,7 @@ Proof.
     + rewrite Y0 in Rn. rewrite (rounds_0 _ Rn). exists 0, 0. split; [reflexivity|].
       split; [apply reads_refl|].
       destruct (kept_none _ K0) as [-> ->]. rewrite Rminus_0_r, Rabs_R0. lra.
-    + destruct (Nat.eq_dec (cost (map Over cs)) 0) as [Z|Z].
-      * destruct (shifts_error _ _ (Sh (proj2 (P Z))) Yl) as (w & -> & Ew). exists w, w.
-        split; [reflexivity|].
-        split; [apply reads_refl|]. apply E. rewrite Z. cbn. lra.
-      * destruct (rounds_error _ _ Rn Yl) as (w & -> & Ew). exists w, w. split; [reflexivity|].
-        split; [apply reads_refl|].
-        apply E. now destruct (Nat.eqb_spec (cost (map Over cs)) 0).
+    + apply (rounded_or_shifted (cost (map Over cs)) _ _ _ Yl Rn (fun Z => Sh (proj2 (P Z))) E).
   - destruct (in_range_app _ _ _ _ R) as [R1 R2]. destruct (bounded_app _ _ _ B) as [B1 B2].
     assert (F1 := conj (part_sum cap l1 B1) (proj2 (part_range cap l1 Hc))).
     assert (F2 := conj (part_sum cap l2 B2) (proj2 (part_range cap l2 Hc))).
@@ -244,13 +245,7 @@ Proof.
       injection E1 as <-.
       destruct (S1 (p' * q') (reads_product _ _ _ _ Rp (reads_trans _ _ _ Ra1 Rq))) as [[_ N3]
         |(_ & _ & E1)]; [easy|].
-      destruct (Nat.eq_dec (cost fs) 0) as [Z|Z].
-      * destruct (shifts_error _ _ (Z2 eq_refl (P Z)) Yl) as (w & -> & Ew). exists w, w.
-        split; [reflexivity|].
-        split; [apply reads_refl|]. apply E1. rewrite Z. cbn. lra.
-      * destruct (rounds_error _ _ Rn Yl) as (w & -> & Ew). exists w, w. split; [reflexivity|].
-        split; [apply reads_refl|].
-        apply E1. now destruct (Nat.eqb_spec (cost fs) 0).
+      apply (rounded_or_shifted (cost fs) _ _ _ Yl Rn (fun Z => Z2 eq_refl (P Z)) E1).
     + assert (Rb' := reads_trans _ _ _ Rb Rs). assert (He := eta_pos).
       assert (Dy : Rabs (p' * q' - exact_sum l1') <= error K L cap (part cap l1') l1').
       { apply E. rewrite Rminus_diag_eq, Rabs_R0 by reflexivity. destruct (_ =? _)%nat; [lra|].

@@ -1,14 +1,14 @@
 (** * The terms of a sum: exact value, magnitudes, costs, and the bound of the rounding
 
-    - [charged]: the magnitude of a term, as often as it costs roundings; [spread_of]: what it comes to
-      at most with some of its factors;
+    - [charged]: the magnitude of a term, as often as it costs roundings; [spread_of]: what it comes
+      to at most with some of its factors;
     - [error K L c f l] is [(1 + u)^(n - 1 + K) (u (worst + charged) + eta flushed)] for the [n]
       terms that are not 0, if no partial sum is larger than [c], nor the whole than [f]; no term
       costs more than [K] or has more than [L] factors;
     - [bounded_parts]: half of all magnitudes and the whole together is such a [c].
 
-    Rests on WorstTree.v and Factors.v. Constants multiplied beforehand: Folds.v. One more addition, or product:
-    Additions.v, Scalings.v. The induction over all evaluations is in Sums.v. *)
+    Rests on WorstTree.v and Factors.v. Constants multiplied beforehand: Folds.v. One more addition,
+    or product: Additions.v, Scalings.v. The induction over all evaluations is in Sums.v. *)
 
 From Coq Require Import Reals Lra Lia List Permutation.
 From Lastbit Require Import Statement Totals binary32.WorstTree.
@@ -184,6 +184,10 @@ Qed.
 Lemma size_app l1 l2 : size (l1 ++ l2) = size l1 + size l2.
 Proof. unfold size. now rewrite map_app, total_app. Qed.
 
+(** A term without factors: a bias. *)
+Lemma exact_bias b : exact ([], b) = b.
+Proof. unfold exact, constant. cbn. ring. Qed.
+
 Lemma exact_sum_app l1 l2 : exact_sum (l1 ++ l2) = exact_sum l1 + exact_sum l2.
 Proof. unfold exact_sum. now rewrite map_app, total_app. Qed.
 
@@ -234,13 +238,14 @@ Proof. intros B. apply (B l []). now rewrite app_nil_r. Qed.
 Lemma bounded_pos c l : bounded c l -> 0 <= c.
 Proof. intros B. apply Rle_trans with (2 := bounded_all c l B), Rabs_pos. Qed.
 
-(** What a partial sum leaves out of the whole, [f] at most, has only the magnitudes that it has not. *)
+(** What a partial sum leaves out of the whole, [f] at most, has only the magnitudes that it has
+    not. *)
 Theorem bounded_parts c f l : Rabs (exact_sum l) <= f -> size l + f <= 2 * c -> bounded c l.
 Proof.
-  intros Hf Hc s t P. destruct (sums_perm _ _ P) as [E1 E2]. rewrite exact_sum_app in E1. rewrite size_app in E2.
-  assert (S := exact_sum_size s). assert (T := exact_sum_size t).
+  intros Hf Hc s t P. destruct (sums_perm _ _ P) as [E1 E2]. rewrite exact_sum_app in E1.
+  rewrite size_app in E2. assert (S := exact_sum_size s). assert (T := exact_sum_size t).
   assert (Rabs (exact_sum s) <= Rabs (exact_sum l) + Rabs (exact_sum t)).
-  { replace (exact_sum s) with (exact_sum l + - exact_sum t) by lra. apply Rle_trans with (1 := Rabs_triang _ _).
-    rewrite Rabs_Ropp. lra. }
+  { replace (exact_sum s) with (exact_sum l + - exact_sum t) by lra.
+    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp. lra. }
   lra.
 Qed.

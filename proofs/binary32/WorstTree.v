@@ -1,9 +1,9 @@
 (** * The worst tree of additions
 
     Let [n] terms of magnitudes [m_1 >= ... >= m_n >= 0] be added by any tree. Every inner node of
-    the tree is a rounded addition, whose error is in proportion to the magnitude of its subtree's sum:
-    at most that of its terms, at most a number [c] that caps all partial sums, and at the root at
-    most [f]. How large can these be together?
+    the tree is a rounded addition, whose error is in proportion to the magnitude of its subtree's
+    sum: at most that of its terms, at most a number [c] that caps all partial sums, and at the root
+    at most [f]. How large can these be together?
 
     - [worst c f l]: the largest possible total, as the sum over [k = 2..n - 1] of the [k] largest
       magnitudes or [c], whichever is less, and [f];
@@ -142,7 +142,8 @@ Proof. destruct l as [|x [|y l]]; [simpl; lia|simpl; lia|easy]. Qed.
 
 Lemma worst_pos f l : 0 <= f -> nonneg l -> 0 <= worst c f l.
 Proof.
-  intros Hf H. destruct (Nat.lt_ge_cases (length l) 2) as [L|L]; [rewrite worst_short by exact L; lra|].
+  intros Hf H.
+  destruct (Nat.lt_ge_cases (length l) 2) as [L|L]; [rewrite worst_short by exact L; lra|].
   rewrite worst_long by exact L. generalize (levels_pos (length l - 2) l H). lra.
 Qed.
 
@@ -150,7 +151,8 @@ Lemma worst_perm f l l' : Permutation l l' -> worst c f l = worst c f l'.
 Proof.
   intros P. assert (E := Permutation_length P). destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
   - rewrite !worst_short by lia. reflexivity.
-  - rewrite !worst_long by lia. rewrite E. f_equal. apply over_ext. intros. now rewrite (top_perm _ _ P).
+  - rewrite !worst_long by lia. rewrite E. f_equal. apply over_ext. intros.
+    now rewrite (top_perm _ _ P).
 Qed.
 
 Lemma worst_le f f' l m : f <= f' -> Forall2 Rle l m -> worst c f l <= worst c f' m.
@@ -188,9 +190,10 @@ Proof.
   intros H1 H2 N1 N2. rewrite !worst_part by assumption.
   assert (L1 : (0 < length l1)%nat) by (destruct l1; [easy|simpl; lia]).
   assert (L2 : (0 < length l2)%nat) by (destruct l2; [easy|simpl; lia]).
-  rewrite worst_long by (rewrite app_length; lia). apply Rplus_le_compat_r.
+  rewrite worst_long by (rewrite length_app; lia). apply Rplus_le_compat_r.
   assert (H12 : nonneg (l1 ++ l2)) by now apply Forall_app.
-  replace (length (l1 ++ l2) - 2)%nat with (pred (length l1) + pred (length l2))%nat by (rewrite app_length; lia).
+  replace (length (l1 ++ l2) - 2)%nat with (pred (length l1) + pred (length l2))%nat
+    by (rewrite length_app; lia).
   generalize (pred (length l1)) as a, (pred (length l2)) as b. intros a b. induction b as [|b IH].
   - rewrite Nat.add_0_r. change (levels c 0 l2) with 0. generalize (levels_app_l a l1 l2 H2); lra.
   - rewrite Nat.add_succ_r. unfold levels in *. rewrite !over_S.
@@ -200,16 +203,19 @@ Proof.
 Qed.
 
 (** Without sorting: at most [n - 1] times the sum of the magnitudes. *)
-Theorem worst_simple f l : nonneg l -> f <= total l -> worst c f l <= INR (pred (length l)) * total l.
+Theorem worst_simple f l : nonneg l -> f <= total l ->
+  worst c f l <= INR (pred (length l)) * total l.
 Proof.
   intros H Hf. assert (T := total_pos l H). destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
   - rewrite worst_short by exact L. apply Rmult_le_pos; [apply pos_INR|exact T].
-  - rewrite worst_long by exact L. replace (pred (length l)) with (S (length l - 2)) by lia. rewrite S_INR.
-    assert (levels c (length l - 2) l <= INR (length l - 2) * total l).
-    { generalize (length l - 2)%nat as k. induction k as [|k IH]; [unfold levels, over; simpl; lra|].
-      unfold levels in *. rewrite over_S, S_INR. apply Rle_trans with (INR k * total l + total l); [|lra].
+  - rewrite worst_long by exact L. replace (pred (length l)) with (S (length l - 2)) by lia.
+    rewrite S_INR. assert (levels c (length l - 2) l <= INR (length l - 2) * total l).
+    { generalize (length l - 2)%nat as k.
+      induction k as [|k IH]; [unfold levels, over; simpl; lra|]. unfold levels in *.
+      rewrite over_S, S_INR. apply Rle_trans with (INR k * total l + total l); [|lra].
       apply Rplus_le_compat; [exact IH|]. apply Rle_trans with (1 := Rmin_l _ _).
-      destruct (Nat.le_gt_cases (length l) (S (S k))) as [K|K]; [rewrite top_all by assumption; lra|].
+      destruct (Nat.le_gt_cases (length l) (S (S k))) as [K|K];
+        [rewrite top_all by assumption; lra|].
       rewrite <- (top_all (length l) l H) by lia. apply top_mono; [exact H|lia]. }
     lra.
 Qed.
@@ -226,8 +232,8 @@ Qed.
 Lemma worst_scale a c f l : 0 <= a -> a * worst c f l = worst (a * c) (a * f) (map (Rmult a) l).
 Proof.
   intros Ha. destruct (Nat.lt_ge_cases (length l) 2) as [L|L].
-  - rewrite !worst_short by (rewrite ?map_length; exact L). ring.
-  - rewrite !worst_long by (rewrite ?map_length; exact L). rewrite map_length, Rmult_plus_distr_l.
+  - rewrite !worst_short by (rewrite ?length_map; exact L). ring.
+  - rewrite !worst_long by (rewrite ?length_map; exact L). rewrite length_map, Rmult_plus_distr_l.
     f_equal.
     unfold levels. rewrite <- over_scale. apply over_ext. intros j _. rewrite top_scale by exact Ha.
     apply Rmult_min_distr_l. exact Ha.
@@ -251,9 +257,10 @@ Proof.
   intros H D. induction l as [|x l IH]; intros k; [rewrite top_nil, firstn_nil; reflexivity|].
   assert (B : Forall (fun y => y <= x) l).
   { apply (Sorted_extends (R := fun a b => b <= a)); [intros a b c; simpl; lra|exact D]. }
-  destruct k as [|k]; [reflexivity|]. inversion_clear H as [|? ? Hx Hl]. inversion_clear D as [|? ? Dl _].
-  change (Rmax (x + top k l) (top (S k) l) = x + total (firstn k l)).
-  rewrite <- IH by assumption. apply Rmax_left. now apply top_exchange.
+  destruct k as [|k]; [reflexivity|]. inversion_clear H as [|? ? Hx Hl].
+  inversion_clear D as [|? ? Dl _].
+  change (Rmax (x + top k l) (top (S k) l) = x + total (firstn k l)). rewrite <- IH by assumption.
+  apply Rmax_left. now apply top_exchange.
 Qed.
 
 (** The partial sums from [s] on, but for the last one: it is the whole. *)
@@ -270,11 +277,13 @@ Lemma partials_over c s m :
   partials c s m = over (pred (length m)) (fun i => Rmin (s + total (firstn (S i) m)) c).
 Proof.
   revert s. induction m as [|x [|y m] IH]; intros s; [reflexivity|reflexivity|].
-  change (partials c s (x :: y :: m)) with (Rmin (s + x) c + partials c (s + x) (y :: m)). rewrite IH.
-  cbn [length pred]. rewrite over_shift. f_equal.
+  change (partials c s (x :: y :: m)) with (Rmin (s + x) c + partials c (s + x) (y :: m)).
+  rewrite IH. cbn [length pred]. rewrite over_shift. f_equal.
   - cbn [firstn total fold_right]. f_equal. lra.
-  - apply over_ext. intros i _. change (firstn (S (S i)) (x :: y :: m)) with (x :: firstn (S i) (y :: m)).
-    change (total (x :: firstn (S i) (y :: m))) with (x + total (firstn (S i) (y :: m))). f_equal. lra.
+  - apply over_ext. intros i _.
+    change (firstn (S (S i)) (x :: y :: m)) with (x :: firstn (S i) (y :: m)).
+    change (total (x :: firstn (S i) (y :: m))) with (x + total (firstn (S i) (y :: m))). f_equal.
+    lra.
 Qed.
 
 Theorem worst_sorted c f m : nonneg m -> descending m -> worst c f m = climb c f m.

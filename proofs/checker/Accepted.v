@@ -7,7 +7,8 @@
     Rests on Annotation.v. Columns.v takes it to [unit_facts]. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
-From Lastbit Require Import Statement Totals checker.Program checker.Numbers checker.Annotation.
+From Lastbit Require Import Statement Totals checker.Program checker.Numbers checker.Vectors
+  checker.Annotation.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -21,7 +22,8 @@ Lemma weigh_real f l : IZR (weigh f l) / 2 ^ 100 / 2 ^ 100 =
 Proof.
   unfold weigh. induction l as [|x l IH]; [unfold total; simpl; lra|].
   cbn [map zsum fold_right]. fold (zsum (map (fun x => (Z.abs (fst x) * f (snd x))%Z) l)).
-  change (total (?a :: ?b)) with (a + total b). rewrite <- IH, plus_IZR, mult_IZR, <- real_abs. unfold real. lra.
+  change (total (?a :: ?b)) with (a + total b). rewrite <- IH, plus_IZR, mult_IZR, <- real_abs.
+  unfold real. lra.
 Qed.
 
 Lemma weigh_ok k f l F : (forall x, In x l -> 0 <= F (num (snd x)) <= real (f (snd x))) ->
@@ -39,10 +41,12 @@ Proof. rewrite nth_vup. unfold vweigh. rewrite nth_vsum. unfold weigh. now rewri
 
 Lemma pixel_entry p q : entry q (repeat 0%Z p ++ [one]) = if (p =? q)%nat then one else 0%Z.
 Proof.
-  unfold entry. revert q. induction p as [|p IH]; intros [|q]; cbn; try reflexivity; [now destruct q|apply IH].
+  unfold entry. revert q.
+  induction p as [|p IH]; intros [|q]; cbn; try reflexivity; [now destruct q|apply IH].
 Qed.
 
-Lemma change_entry at_ o m q : entry q (change_rest at_ o m) = change_of at_ q (fun j => entry q (r_move (at_ j))) o m.
+Lemma change_entry at_ o m q : entry q (change_rest at_ o m) =
+  change_of at_ q (fun j => entry q (r_move (at_ j))) o m.
 Proof.
   destruct o as [p|ws bs [c|]|j|j|i j]; cbn [change_rest change_of];
     rewrite ?entry_nil, ?nth_vup, ?nth_vsum; try reflexivity.
@@ -54,10 +58,12 @@ Proof.
   - cbn [map fst snd zsum fold_right]. now rewrite Z.add_0_r.
 Qed.
 
-Lemma bend_entry at_ o r q : (bend_by at_ q (fun j => entry q (r_move (at_ j))) o r <= entry q (bend_of at_ o r))%Z.
+Lemma bend_entry at_ o r q :
+  (bend_by at_ q (fun j => entry q (r_move (at_ j))) o r <= entry q (bend_of at_ o r))%Z.
 Proof.
   assert (M : forall w v, (Z.min w (entry q v) <= entry q (map (Z.min w) v))%Z).
-  { intros w v. unfold entry. revert q. induction v as [|x v IH]; intros [|q]; cbn [map nth]; try lia. apply IH. }
+  { intros w v. unfold entry. revert q.
+    induction v as [|x v IH]; intros [|q]; cbn [map nth]; try lia. apply IH. }
   unfold bend_by, bend_of. rewrite <- !change_entry. destruct (r_box r); [apply M|apply Z.le_refl].
 Qed.
 
@@ -72,7 +78,8 @@ Definition numbers_of (crt : cert) : numbers := {|
   n_bend q k := entry q (r_bend (row_at crt k));
   n_rem q k := entry q (r_rem (row_at crt k));
   n_own q k := entry q (r_own (row_at crt k));
-  n_dual c j k := real (entry c (r_duals (row_at crt (key k)))) - real (entry j (r_duals (row_at crt (key k))))
+  n_dual c j k :=
+  real (entry c (r_duals (row_at crt (key k)))) - real (entry j (r_duals (row_at crt (key k))))
 |}.
 
 Section Accepted.
@@ -107,16 +114,21 @@ Hypothesis good : forallb (good_row at_ (cpixels net) (c_cap crt)) (numbered 1 (
 
 Lemma decided k : (k < n)%nat -> row_facts (key k) (unit_at net k) (at_ (key k)).
 Proof.
-  intros Hk. assert (H := good). rewrite forallb_forall in H. specialize (H _ (numbered_nth _ _ _ (unit_is net k Hk))).
-  unfold good_row in H. rewrite !andb_true_iff, !Z.leb_le in H.
-  destruct H as [[[[[[[[[[[[[[[[[A1 A2] A3] A3a] A3b] A4] A5] A6] A6a] A6b] A7] A8] A9] A10] A11] A12] A13] A14].
+  intros Hk. assert (H := good). rewrite forallb_forall in H.
+  specialize (H _ (numbered_nth _ _ _ (unit_is net k Hk))). unfold good_row in H.
+  rewrite !andb_true_iff, !Z.leb_le in H.
+  destruct H
+    as [[[[[[[[[[[[[[[[[A1 A2] A3] A3a] A3b] A4] A5] A6] A6a] A6b] A7] A8] A9] A10] A11] A12] A13]
+      A14].
   rewrite forallb_forall in A1, A2. split; try assumption.
   - intros j Hj. specialize (A1 j Hj). apply Pos.ltb_lt in A1. now apply num_lt.
   - intros x Hx. specialize (A2 x Hx). apply Pos.ltb_lt in A2. now apply num_lt.
   - intros B. rewrite B in A6a. exact A6a.
   - intros q. now apply vle_nth.
   - intros q. now apply vle_nth.
-  - intros q. apply (all_nth (fun x => (0 <=? x)%Z && (x <=? c_cap crt)%Z) (fun x => (0 <= x <= c_cap crt)%Z)); [| |exact A10].
+  - intros q.
+    apply (all_nth (fun x => (0 <=? x)%Z && (x <=? c_cap crt)%Z) (fun x =>
+      (0 <= x <= c_cap crt)%Z)); [| |exact A10].
     + intros x Hx. rewrite andb_true_iff, !Z.leb_le in Hx. exact Hx.
     + lia.
   - intros q. now apply vle_nth.
@@ -124,6 +136,7 @@ Proof.
 Qed.
 
 (** The row of a unit that an earlier one reads or has a column for. *)
-Lemma decided_below k j : (k < n)%nat -> (num j < k)%nat -> row_facts j (unit_at net (num j)) (at_ j).
+Lemma decided_below k j : (k < n)%nat -> (num j < k)%nat ->
+  row_facts j (unit_at net (num j)) (at_ j).
 Proof. intros H Hj. generalize (decided (num j) ltac:(lia)). now rewrite key_num. Qed.
 End Accepted.

@@ -157,7 +157,9 @@ Variable same : A -> A -> bool.
 Fixpoint without (a : A) (l : list A) : option (list A) :=
   match l with
   | [] => None
-  | b :: l' => if same a b then Some l' else match without a l' with Some k => Some (b :: k) | None => None end
+  | b :: l' =>
+      if same a b then Some l' else match without a l' with Some k => Some (b :: k)
+        | None => None end
   end.
 
 Fixpoint permuted (l k : list A) : bool :=
@@ -170,7 +172,8 @@ Fixpoint permuted (l k : list A) : bool :=
 Lemma without_ok a l k : without a l = Some k -> exists b, same a b = true /\
   Permutation (b :: k) l.
 Proof.
-  revert k. induction l as [|b l IH]; intros k H; [discriminate|]. cbn in H. destruct (same a b) eqn:E.
+  revert k. induction l as [|b l IH]; intros k H; [discriminate|]. cbn in H.
+  destruct (same a b) eqn:E.
   - injection H as <-. now exists b.
   - destruct (without a l) as [m|] eqn:W; [|discriminate]. injection H as <-.
     destruct (IH m eq_refl) as (c & E' & P).

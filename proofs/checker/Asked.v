@@ -2,103 +2,21 @@
 
     Definitions only.
 
-    - [cnet]: a network, unit by unit, as in Statement.v, with numbers on the grid. Units are numbered
-      from 1 here (binary numbers), from 0 there;
-    - [row]: what a certificate says of one unit; [cert]: the rows and the numbers claimed;
     - [good_row]: the inequalities that a row has to satisfy, given the rows of earlier units.
 
     Stands behind layers.py, changes.py and columns.py. *)
 
-From Coq Require Import ZArith List FMapPositive Orders Mergesort Bool.
-From Lastbit Require Export checker.Integers.
+From Coq Require Import ZArith List Orders Mergesort Bool.
+From Lastbit Require Export checker.Networks.
 Import ListNotations.
 Open Scope Z_scope.
-
-(** ** Networks and certificates *)
-
-(** A linear unit adds up weights times units, all of them divided by one number if there is one,
-    and constants. *)
-Inductive cunit :=
-| CPixel (p : nat)
-| CLinear (ws : sparse) (bs : list Z) (over : option Z)
-| CSigmoid (j : positive)
-| CSilu (j : positive)
-| CGate (i j : positive).
-
-Record cnet := { cpixels : nat; cunits : list cunit; clogits : list positive }.
-
-Record row := {
-  r_slope : Z;              (* of the linear core, where the unit has one to choose *)
-  r_centre : Z;
-  r_off : Z;              (* of the affine form, where the unit has one to choose *)
-  r_cols : sparse;          (* columns for earlier units *)
-  r_box : bool;             (* forget what the unit depends on: its form is a constant *)
-  r_rest : Z;               (* what the affine form leaves, for a value *)
-  r_rho : Z;                (* rounding *)
-  r_err : Z;                (* what the unit adds to its form *)
-  r_rad : Z;                (* half width of its range *)
-  r_bend : list Z;          (* by pixel: what the form leaves of a change *)
-  r_rem : list Z;           (* by pixel: what the core of the duals leaves of it *)
-  r_own : list Z;           (* by pixel: what the unit adds to its change *)
-  r_move : list Z;          (* by pixel: bound of its change *)
-  r_duals : list Z          (* by class *)
-}.
-
-Definition blank : row := {| r_slope := 0; r_centre := 0; r_off := 0; r_cols := []; r_box := false; r_rest := 0; r_rho := 0;
-  r_err := 0; r_rad := 0; r_bend := []; r_rem := []; r_own := []; r_move := []; r_duals := [] |}.
-
-(** [c_cap] bounds every [r_own]; [c_bound] is R, and [c_upper] is U. *)
-Record cert := { c_rows : PositiveMap.t row; c_cap : Z; c_bound : Z; c_upper : Z }.
-
-Definition row_of (c_rows : PositiveMap.t row) (k : positive) : row :=
-  match PositiveMap.find k c_rows with Some r => r | None => blank end.
-
-Fixpoint numbered {A} (k : positive) (l : list A) : list (positive * A) :=
-  match l with [] => [] | x :: l' => (k, x) :: numbered (Pos.succ k) l' end.
-
-Definition reads_of (o : cunit) : list positive :=
-  match o with
-  | CPixel _ => []
-  | CLinear ws _ _ => map snd ws
-  | CSigmoid j | CSilu j => [j]
-  | CGate i j => [i; j]
-  end.
-
-(** The same unit without the terms of weight 0. *)
-Definition strip (o : cunit) : cunit :=
-  match o with CLinear ws bs over => CLinear (filter (fun w =>
-    negb (fst w =? 0)) ws) bs over | _ => o end.
-
-(** The linear core and the offset of a unit. A weight that is divided is rounded down. *)
-Definition shares (ws : sparse) (over : option Z) : sparse :=
-  match over with None => ws | Some c => map (fun w => (fst w * one / c, snd w)) ws end.
-
-Definition core_of (o : cunit) (m : Z) : sparse :=
-  match o with
-  | CPixel _ => []
-  | CLinear ws _ over => shares ws over
-  | CSigmoid j | CSilu j => [(m, j)]
-  | CGate i _ => [(m, i)]
-  end.
-
-Definition offset_of (o : cunit) (b : Z) : Z :=
-  match o with
-  | CPixel _ => 255 * half
-  | CLinear _ bs _ => zsum bs
-  | CSigmoid _ | CSilu _ | CGate _ _ => b
-  end.
-
-(** What the form of a unit keeps: its core, or nothing. *)
-Definition may_box (o : cunit) : bool := match o with CSigmoid _ | CSilu _ | CGate _ _ => true | _ => false end.
-Definition kept_of (o : cunit) (r : row) : sparse := if r_box r then [] else core_of o (r_slope r).
-
-(** ** What each rule asks for *)
 
 Module Descending <: TotalLeBool.
   Definition t := Z.
   Definition leb (a b : Z) : bool := b <=? a.
   Theorem leb_total a b : leb a b = true \/ leb b a = true.
-  Proof. unfold leb. destruct (Z.leb_spec b a); [now left|right]. now apply Z.leb_le, Z.lt_le_incl. Qed.
+  Proof. unfold leb. destruct (Z.leb_spec b a); [now left|right]. now apply Z.leb_le, Z.lt_le_incl.
+  Qed.
 End Descending.
 Module Sorting := Sort Descending.
 
@@ -109,14 +27,18 @@ Fixpoint partials_of (c s : Z) (m : list Z) : Z :=
   | x :: m' => Z.min (s + x) c + partials_of c (s + x) m'
   end.
 
-Definition climb_of (c f : Z) (m : list Z) : Z := match m with [] | [_] => 0 | x :: m' => partials_of c x m' + f end.
+Definition climb_of (c f : Z) (m : list Z) : Z :=
+  match m with [] | [_] => 0 | x :: m' => partials_of c x m' + f end.
 
-Fixpoint one_bit (p : positive) : bool := match p with xH => true | xO q => one_bit q | xI _ => false end.
+Fixpoint one_bit (p : positive) : bool :=
+  match p with xH => true | xO q => one_bit q | xI _ => false end.
 Definition power_of_2 (z : Z) : bool := match z with Z0 => false | Zpos p | Zneg p => one_bit p end.
 
-Definition limit : Z := 0x100000 * one.                      (* 2^20: no value is larger *)
-Definition heaviest : Z := 0x200000000000 * one.              (* 2^45: of the weights of a unit, together *)
-Definition most_terms : Z := 0x8000.                         (* 2^15 *)
+(** No value is larger than 2^20, the weights of a unit are not together larger than 2^45, and no
+    sum has more than 2^15 terms. *)
+Definition limit : Z := 0x100000 * one.
+Definition heaviest : Z := 0x200000000000 * one.
+Definition most_terms : Z := 0x8000.
 
 (** Rounding of a sum of terms [bs], [products] of them for the products that round, [whole] its
     bound (all over 2^200). No term costs more than 3 roundings. *)
@@ -166,7 +88,9 @@ Definition rounding_of (whole : Z) (o : cunit) : Z :=
   match o with
   | CPixel _ => 0
   | CLinear ws bs over => noise_of_sum (zterms ws bs over) (zcharges ws over) (one * whole)
-  | CSigmoid j => Z.shiftr one (if mag j <=? Z.shiftr one 27 then 28 else if mag j <=? Z.shiftr one 6 then 23 else 22)
+  | CSigmoid j =>
+      Z.shiftr one
+        (if mag j <=? Z.shiftr one 27 then 28 else if mag j <=? Z.shiftr one 6 then 23 else 22)
   | CSilu j =>
       (if mag j <=? Z.shiftr one 27 then ceil_div (mag j) 0x10000000
        else if mag j <=? Z.shiftr one 6 then ceil_div (3 * mag j) 0x1000000
@@ -177,8 +101,8 @@ Definition rounding_of (whole : Z) (o : cunit) : Z :=
 Definition fits (o : cunit) : bool :=
   match o with
   | CLinear ws bs over =>
-      let weights := zsum (map (fun w => Z.abs (fst w)) ws) in sum_fits (zterms ws bs over) weights
-        && over_fits over weights
+      let weights := zsum (map (fun w => Z.abs (fst w)) ws) in
+      sum_fits (zterms ws bs over) weights && over_fits over weights
   | _ => true
   end.
 
@@ -207,15 +131,18 @@ Definition range_of (o : cunit) : Z * Z :=
   | CSigmoid j => sigmoid_values (cell_below (low j)) (cell_above (high j))
   | CSilu j => silu_values (cell_below (low j)) (cell_above (high j)) (high j)
   | CGate i j =>
-      let a := low i * low j in let b := low i * high j in let c := high i * low j in let d := high i * high j in
+      let a := low i * low j in let b := low i * high j in let c := high i * low j in
+      let d := high i * high j in
       (Z.shiftr (Z.min (Z.min a b) (Z.min c d)) 100, up (Z.max (Z.max a b) (Z.max c d)))
   | _ => (0, 0)
   end.
 
 Definition rest_of (o : cunit) (r : row) : Z :=
-  if r_box r then let (l, h) := range_of o in Z.max (h - r_off r) (r_off r - l) else value_rest o (r_slope r) (r_off r).
+  if r_box r then let (l, h) := range_of o in Z.max (h - r_off r) (r_off r - l)
+  else value_rest o (r_slope r) (r_off r).
 
-Definition vsum (l : list (Z * list Z)) : list Z := fold_right (fun x acc => vadd (vscale (fst x) (snd x)) acc) [] l.
+Definition vsum (l : list (Z * list Z)) : list Z :=
+  fold_right (fun x acc => vadd (vscale (fst x) (snd x)) acc) [] l.
 
 Definition change_rest (o : cunit) (m : Z) : list Z :=
   match o with
@@ -246,19 +173,24 @@ Definition bend_of (o : cunit) (r : row) : list Z :=
 
 (** The image of the operands' columns, over 2^200, and its misfit with the columns kept. *)
 Definition image_of (k : sparse) (start : sparse) : sparse :=
-  fold_right (fun w acc => merge (scaled (fst w) (r_cols (at_ (snd w)) ++ [(one, snd w)])) acc) start k.
+  fold_right (fun w acc => merge (scaled (fst w) (r_cols (at_ (snd w)) ++ [(one, snd w)])) acc)
+  start k.
 
 Definition misfit_of (o : cunit) (r : row) : sparse :=
   map (fun x => (up (Z.abs (fst x)), snd x)) (image_of (kept_of o r) (scaled (- one) (r_cols r))).
 
-Definition weigh (f : positive -> Z) (l : sparse) : Z := zsum (map (fun x => Z.abs (fst x) * f (snd x)) l).
-Definition vweigh (f : positive -> list Z) (l : sparse) : list Z := vsum (map (fun x => (Z.abs (fst x), f (snd x))) l).
+Definition weigh (f : positive -> Z) (l : sparse) : Z :=
+  zsum (map (fun x => Z.abs (fst x) * f (snd x)) l).
+Definition vweigh (f : positive -> list Z) (l : sparse) : list Z :=
+  vsum (map (fun x => (Z.abs (fst x), f (snd x))) l).
 
 Definition centre_gap (o : cunit) (r : row) : Z :=
-  offset_of o (r_off r) * one + zsum (map (fun w => fst w * r_centre (at_ (snd w))) (kept_of o r)) - r_centre r * one.
+  offset_of o (r_off r) * one +
+  zsum (map (fun w => fst w * r_centre (at_ (snd w))) (kept_of o r)) - r_centre r * one.
 
 Definition own_error (o : cunit) (r : row) : Z :=
-  up (Z.abs (centre_gap o r)) + up (weigh (fun g => r_err (at_ g)) (misfit_of o r)) + r_rest r + r_rho r.
+  up (Z.abs (centre_gap o r)) + up (weigh (fun g => r_err (at_ g)) (misfit_of o r)) +
+  r_rest r + r_rho r.
 
 (** Entries of the misfit that are as small as roundings are taken together. *)
 Definition crumb (x : Z * positive) : bool := fst x <=? 0x1000000.
@@ -269,7 +201,8 @@ Definition own_change (pixels : nat) (cap : Z) (o : cunit) (r : row) : list Z :=
   vadd (vup (vweigh (fun g => r_own (at_ g)) large)) (vadd (r_bend r) (repeat fixed pixels)).
 
 Definition radius_of (r : row) : Z := up (weigh (fun g => r_err (at_ g)) (r_cols r)) + r_err r.
-Definition moves_of (r : row) : list Z := vadd (vup (vweigh (fun g => r_own (at_ g)) (r_cols r))) (r_own r).
+Definition moves_of (r : row) : list Z :=
+  vadd (vup (vweigh (fun g => r_own (at_ g)) (r_cols r))) (r_own r).
 
 (** The range of a unit before its own rounding. *)
 Definition whole_of (k : positive) : Z := mag k - r_rho (at_ k).
@@ -279,7 +212,9 @@ Definition good_row (pixels : nat) (cap : Z) (ko : positive * cunit) : bool :=
   forallb (fun j => Pos.ltb j k) (reads_of o) && forallb (fun x => Pos.ltb (snd x) k) (r_cols r) &&
   fits o && (0 <=? r_rho r) && (0 <=? whole_of k) && (rounding_of (whole_of k) o <=? r_rho r) &&
     (r_rho r <=? limit) && (rest_of o r <=? r_rest r) &&
-  (negb (r_box r) || may_box o) && vle (change_rest o (r_slope r)) (r_rem r) && vle (bend_of o r) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
-  forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) && vle (own_change pixels cap o r) (r_own r) &&
+  (negb (r_box r) || may_box o) && vle (change_rest o (r_slope r)) (r_rem r) &&
+  vle (bend_of o r) (r_bend r) && (0 <=? r_err r) && (own_error o r <=? r_err r) &&
+  forallb (fun x => (0 <=? x) && (x <=? cap)) (r_own r) &&
+  vle (own_change pixels cap o r) (r_own r) &&
   (radius_of r <=? r_rad r) && vle (moves_of r) (r_move r) && (mag k <=? limit).
 End Rules.

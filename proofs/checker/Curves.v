@@ -25,16 +25,17 @@ Lemma hundredth a : (0 <= a)%Z -> IZR a / 100000 <= real (a * one / 100000 + 1).
 Proof.
   intros Ha. assert (K := Z.mul_succ_div_gt (a * one) 100000 ltac:(lia)). apply IZR_lt in K.
   unfold Z.succ in K. rewrite !mult_IZR in K. rewrite one_is in K. unfold real.
-  apply (Rmult_le_reg_r (2 ^ 100)); [lra|]. unfold Rdiv at 2. rewrite Rmult_assoc, Rinv_l by lra. lra.
+  apply (Rmult_le_reg_r (2 ^ 100)); [lra|]. unfold Rdiv at 2. rewrite Rmult_assoc, Rinv_l by lra.
+  lra.
 Qed.
 
 Lemma silu_slopes_ok low high t : point low <= t <= point high ->
   let (a, b) := silu_slopes low high in real a <= silu' t <= real b.
 Proof.
-  intros Ht. unfold silu_slopes. assert (G := silu_slope_range t). destruct (silu'_enclosed low high t Ht) as [E1 E2].
-  assert (V := hundredth 9984 ltac:(lia)). assert (W := hundredth 109984 ltac:(lia)).
-  assert (X := silu_slope_at_ok low). assert (Y := silu_slope_at_ok high).
-  destruct (tabulated low high); [|rewrite real_opp; lra].
+  intros Ht. unfold silu_slopes. assert (G := silu_slope_range t).
+  destruct (silu'_enclosed low high t Ht) as [E1 E2]. assert (V := hundredth 9984 ltac:(lia)).
+  assert (W := hundredth 109984 ltac:(lia)). assert (X := silu_slope_at_ok low).
+  assert (Y := silu_slope_at_ok high). destruct (tabulated low high); [|rewrite real_opp; lra].
   destruct (silu_slope_at low) as [a b]. destruct (silu_slope_at high) as [c d]. split.
   - destruct ((low <=? -153)%Z && (-154 <=? high)%Z)%bool eqn:B; [rewrite real_opp; lra|].
     destruct E1 as [[B1 B2]|E1].
@@ -46,14 +47,23 @@ Proof.
     + rewrite real_max. now apply (Rmax_le _ _ (silu' (point low)) (silu' (point high))).
 Qed.
 
-Lemma quarter_is : real quarter = / 4. Proof. unfold real. replace (IZR quarter) with (2 ^ 98); [lra|]. change quarter with (2 ^ 98)%Z. change (2 ^ 98)%Z with 316912650057057350374175801344%Z. lra. Qed.
-Lemma half_is : real half = / 2. Proof. unfold real. replace (IZR half) with (2 ^ 99); [lra|]. change half with 633825300114114700748351602688%Z. lra. Qed.
+Lemma quarter_is : real quarter = / 4.
+Proof.
+  unfold real. replace (IZR quarter) with (2 ^ 98); [lra|]. change quarter with (2 ^ 98)%Z.
+  change (2 ^ 98)%Z with 316912650057057350374175801344%Z. lra.
+Qed.
+Lemma half_is : real half = / 2.
+Proof.
+  unfold real. replace (IZR half) with (2 ^ 99); [lra|].
+  change half with 633825300114114700748351602688%Z. lra.
+Qed.
 
 Lemma sigmoid_slopes_ok low high t : point low <= t <= point high ->
   let (a, b) := sigmoid_slopes low high in real a <= sigmoid' t <= real b.
 Proof.
-  intros Ht. unfold sigmoid_slopes. assert (G := sigmoid_slope_range t). destruct (sigmoid'_enclosed low high t Ht) as [E1 E2].
-  assert (X := sigmoid_slope_at_ok low). assert (Y := sigmoid_slope_at_ok high).
+  intros Ht. unfold sigmoid_slopes. assert (G := sigmoid_slope_range t).
+  destruct (sigmoid'_enclosed low high t Ht) as [E1 E2]. assert (X := sigmoid_slope_at_ok low).
+  assert (Y := sigmoid_slope_at_ok high).
   destruct (tabulated low high); [|rewrite real_0, quarter_is; lra].
   destruct (sigmoid_slope_at low) as [a b]. destruct (sigmoid_slope_at high) as [c d]. split.
   - rewrite real_min. now apply (Rmin_le _ _ (sigmoid' (point low)) (sigmoid' (point high))).
@@ -63,11 +73,12 @@ Proof.
     + rewrite real_max. now apply (Rmax_le _ _ (sigmoid' (point low)) (sigmoid' (point high))).
 Qed.
 
-Lemma cell_ok lo hi t : real lo <= t <= real hi -> point (cell_below lo) <= t <= point (cell_above hi).
+Lemma cell_ok lo hi t : real lo <= t <= real hi ->
+  point (cell_below lo) <= t <= point (cell_above hi).
 Proof.
   intros [L H]. unfold cell_below, cell_above, point.
-  generalize (shift_down lo 94 ltac:(lia)) (shift_up hi 94 ltac:(lia)). change (IZR (2 ^ 94)) with 19807040628566084398385987584.
-  unfold real in *. intros. split; lra.
+  generalize (shift_down lo 94 ltac:(lia)) (shift_up hi 94 ltac:(lia)).
+  change (IZR (2 ^ 94)) with 19807040628566084398385987584. unfold real in *. intros. split; lra.
 Qed.
 
 Lemma reach_ok lo hi t : real lo <= t <= real hi -> Rabs t <= real (Z.max (Z.abs lo) (Z.abs hi)).
@@ -77,30 +88,39 @@ Proof.
   assert (B := Rle_abs (- real lo)). rewrite Rabs_Ropp in B. apply Rabs_le. lra.
 Qed.
 
-Theorem silu_dev_ok m lo hi t : real lo <= t <= real hi -> Rabs (silu' t - real m) <= real (silu_dev m lo hi).
+Theorem silu_dev_ok m lo hi t : real lo <= t <= real hi ->
+  Rabs (silu' t - real m) <= real (silu_dev m lo hi).
 Proof.
-  intros H. unfold silu_dev. assert (S := silu_slopes_ok _ _ t (cell_ok lo hi t H)). destruct silu_slopes as [a b].
-  assert (N := silu_slope_near t). assert (M := reach_ok lo hi t H).
+  intros H. unfold silu_dev. assert (S := silu_slopes_ok _ _ t (cell_ok lo hi t H)).
+  destruct silu_slopes as [a b]. assert (N := silu_slope_near t). assert (M := reach_ok lo hi t H).
   assert (C := ceil_div_unit (Z.max (Z.abs lo) (Z.abs hi)) 2 ltac:(lia)).
   set (near := ceil_div _ 2) in *. assert (K : Rabs (silu' t - / 2) <= real near) by lra.
-  assert (K2 : - real near <= silu' t - / 2 <= real near) by (unfold Rabs in K; destruct Rcase_abs in K; lra).
+  assert (K2 : - real near <= silu' t - / 2 <= real near)
+    by (unfold Rabs in K; destruct Rcase_abs in K; lra).
   rewrite real_max, !real_minus, real_min, real_max, real_plus, real_minus, half_is.
   assert (U : silu' t <= Rmin (real b) (/ 2 + real near)) by (apply Rmin_glb; lra).
   assert (L : Rmax (real a) (/ 2 - real near) <= silu' t) by (apply Rmax_lub; lra).
-  apply Rabs_le. generalize (Rmax_l (Rmin (real b) (/ 2 + real near) - real m) (real m - Rmax (real a) (/ 2 - real near)))
-    (Rmax_r (Rmin (real b) (/ 2 + real near) - real m) (real m - Rmax (real a) (/ 2 - real near))). lra.
+  apply Rabs_le.
+  generalize (Rmax_l (Rmin (real b) (/ 2 + real near) - real m)
+    (real m - Rmax (real a) (/ 2 - real near)))
+    (Rmax_r (Rmin (real b) (/ 2 + real near) - real m) (real m - Rmax (real a) (/ 2 - real near))).
+    lra.
 Qed.
 
-Theorem sigmoid_dev_ok m lo hi t : real lo <= t <= real hi -> Rabs (sigmoid' t - real m) <= real (sigmoid_dev m lo hi).
+Theorem sigmoid_dev_ok m lo hi t : real lo <= t <= real hi ->
+  Rabs (sigmoid' t - real m) <= real (sigmoid_dev m lo hi).
 Proof.
-  intros H. unfold sigmoid_dev. assert (S := sigmoid_slopes_ok _ _ t (cell_ok lo hi t H)). destruct sigmoid_slopes as [a b].
-  assert (N := sigmoid_slope_range t). assert (M := reach_ok lo hi t H). set (reach := Z.max (Z.abs lo) (Z.abs hi)) in *.
-  assert (C := ceil_div_unit (up (reach * reach)) 16 ltac:(lia)). assert (P := up_product reach reach).
-  set (near := ceil_div _ 16) in *. assert (Q := square_le _ _ M). assert (K : t ^ 2 / 16 <= real near) by nra.
+  intros H. unfold sigmoid_dev. assert (S := sigmoid_slopes_ok _ _ t (cell_ok lo hi t H)).
+  destruct sigmoid_slopes as [a b]. assert (N := sigmoid_slope_range t).
+  assert (M := reach_ok lo hi t H). set (reach := Z.max (Z.abs lo) (Z.abs hi)) in *.
+  assert (C := ceil_div_unit (up (reach * reach)) 16 ltac:(lia)).
+  assert (P := up_product reach reach). set (near := ceil_div _ 16) in *.
+  assert (Q := square_le _ _ M). assert (K : t ^ 2 / 16 <= real near) by nra.
   rewrite real_max, !real_minus, real_min, real_max, real_minus, quarter_is.
   assert (U : sigmoid' t <= Rmin (real b) (/ 4)) by (apply Rmin_glb; lra).
   assert (L : Rmax (real a) (/ 4 - real near) <= sigmoid' t) by (apply Rmax_lub; lra).
-  apply Rabs_le. generalize (Rmax_l (Rmin (real b) (/ 4) - real m) (real m - Rmax (real a) (/ 4 - real near)))
+  apply Rabs_le.
+  generalize (Rmax_l (Rmin (real b) (/ 4) - real m) (real m - Rmax (real a) (/ 4 - real near)))
     (Rmax_r (Rmin (real b) (/ 4) - real m) (real m - Rmax (real a) (/ 4 - real near))). lra.
 Qed.
 
@@ -109,16 +129,19 @@ Qed.
 Lemma sigmoid_values_ok lo hi t : real lo <= t <= real hi ->
   let (a, b) := sigmoid_values (cell_below lo) (cell_above hi) in real a <= sigmoid t <= real b.
 Proof.
-  intros H. assert (C := cell_ok lo hi t H). unfold sigmoid_values. revert C. generalize (cell_below lo) as low, (cell_above hi) as high. intros low high C.
+  intros H. assert (C := cell_ok lo hi t H). unfold sigmoid_values. revert C.
+  generalize (cell_below lo) as low, (cell_above hi) as high. intros low high C.
   assert (S := sigmoid_01 t). destruct (tabulated low high); [|rewrite real_0, real_one; lra].
-  assert (E := sigmoid_enclosed low high t C). assert (X := sigmoid_value_at_ok low). assert (Y := sigmoid_value_at_ok high).
-  destruct (sigmoid_value_at low) as [a b]. destruct (sigmoid_value_at high) as [c d]. cbn [fst snd]. lra.
+  assert (E := sigmoid_enclosed low high t C). assert (X := sigmoid_value_at_ok low).
+  assert (Y := sigmoid_value_at_ok high). destruct (sigmoid_value_at low) as [a b].
+  destruct (sigmoid_value_at high) as [c d]. cbn [fst snd]. lra.
 Qed.
 
 Lemma silu_values_ok lo hi t : real lo <= t <= real hi ->
   let (a, b) := silu_values (cell_below lo) (cell_above hi) hi in real a <= silu t <= real b.
 Proof.
-  intros H. assert (C := cell_ok lo hi t H). unfold silu_values. revert C. generalize (cell_below lo) as low, (cell_above hi) as high. intros low high C.
+  intros H. assert (C := cell_ok lo hi t H). unfold silu_values. revert C.
+  generalize (cell_below lo) as low, (cell_above hi) as high. intros low high C.
   assert (V := hundredth 27847 ltac:(lia)). destruct (silu_enclosed low high t C) as (E1 & E2 & E3).
   assert (L := silu_le t). destruct (tabulated low high).
   - assert (X := silu_value_at_ok low). assert (Y := silu_value_at_ok high).

@@ -11,7 +11,7 @@
 
 From Coq Require Import Reals ZArith List Arith.
 From Lastbit Require Import Statement operations.Convolution.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
+From Lastbit Require Import checker.Program checker.Numbers checker.Vectors checker.Annotation.
 Import ListNotations.
 
 (** Weights row by row, [(o, i, ky, kx)]; one bias for each output channel, or none at all. *)
@@ -51,11 +51,15 @@ Definition kernel_of (k : zkernel) : kernel := {|
 Definition ztap (k : zkernel) (o y x i a b : nat) : sparse :=
   let u := (y * zstride_y k + a)%nat in let v := (x * zstride_x k + b)%nat in
   let first_input := (o / (zoutputs k / zgroups k) * inputs_of k)%nat in
-  if ((ztop k <=? u) && (u <? ztop k + height t) && (zleft k <=? v) && (v <? zleft k + width t))%nat%bool
-  then [(weight_at k o i a b, key (position t (first_input + i) (u - ztop k) (v - zleft k)))] else [].
+  if ((ztop k <=? u) && (u <? ztop k + height t) && (zleft k <=? v) &&
+    (v <? zleft k + width t))%nat%bool
+  then [(weight_at k o i a b, key (position t (first_input + i) (u - ztop k) (v - zleft k)))]
+  else [].
 
 Definition ztaps (k : zkernel) (o y x : nat) : sparse :=
-  flat_map (fun i => flat_map (fun a => flat_map (ztap k o y x i a) (seq 0 (zcols k))) (seq 0 (zrows k))) (seq 0 (inputs_of k)).
+  flat_map (fun i =>
+    flat_map (fun a => flat_map (ztap k o y x i a) (seq 0 (zcols k))) (seq 0 (zrows k)))
+    (seq 0 (inputs_of k)).
 
 (** Terms and bias of each output. *)
 Definition zconvolution (k : zkernel) (out_height out_width : nat) : list (sparse * list Z) :=
@@ -63,10 +67,12 @@ Definition zconvolution (k : zkernel) (out_height out_width : nat) : list (spars
          (ztaps k o (n / out_width mod out_height) (n mod out_width), [nth o (zbias k) 0%Z]))
       (seq 0 (zoutputs k * out_height * out_width)).
 
-Lemma entries_flat (f : nat -> sparse) (g : nat -> list (R * nat)) l : (forall i, entries (f i) = g i) ->
+Lemma entries_flat (f : nat -> sparse) (g : nat -> list (R * nat)) l :
+  (forall i, entries (f i) = g i) ->
   entries (flat_map f l) = flat_map g l.
 Proof.
-  intros H. unfold entries in *. induction l as [|i l IH]; [reflexivity|]. cbn [flat_map]. now rewrite map_app, H, IH.
+  intros H. unfold entries in *. induction l as [|i l IH]; [reflexivity|]. cbn [flat_map].
+  now rewrite map_app, H, IH.
 Qed.
 
 Definition linear_unit (over : option Z) (u : sparse * list Z) : cunit :=
@@ -108,7 +114,8 @@ Definition part_units (ts : list tensor) (next : nat) (p : part) : tensor * list
   | PTensor x => (like (at_ x) next, map (fun i =>
     ([(one, key (first (at_ x) + i))], [])) (seq 0 (size_of (at_ x))))
   | PConvolution x k h w =>
-      ({| first := next; channels := zoutputs k; height := h; width := w |}, zconvolution (at_ x) k h w)
+      ({| first := next; channels := zoutputs k; height := h; width := w |},
+        zconvolution (at_ x) k h w)
   | PPlanes x =>
       ({| first := next; channels := channels (at_ x); height := 1; width := 1 |},
        map (fun c => (map (fun i => (one, key (first (at_ x) + c * area_of (at_ x) +
@@ -138,20 +145,25 @@ Definition sum_units (ts : list tensor) (next : nat) (over : option Z) (ps : lis
 Definition expand_layer (ts : list tensor) (next : nat) (l : layer) : tensor * list cunit :=
   let at_ x := nth x ts nowhere in
   match l with
-  | LBytes c h w => ({| first := next; channels := c; height := h; width := w |}, map CPixel (seq 0 (c * h * w)))
+  | LBytes c h w =>
+      ({| first := next; channels := c; height := h; width := w |}, map CPixel (seq 0 (c * h * w)))
   | LSum over ps cs => sum_units ts next over ps cs
   | LSilu x => (like (at_ x) next, pointwise (at_ x) (fun _ j => CSilu j))
   | LSigmoid x => (like (at_ x) next, pointwise (at_ x) (fun _ j => CSigmoid j))
-  | LGate x s => (like (at_ x) next, pointwise (at_ x) (fun c j => CGate j (key (first (at_ s) + c))))
+  | LGate x s =>
+      (like (at_ x) next, pointwise (at_ x) (fun c j => CGate j (key (first (at_ s) + c))))
   end.
 
-Fixpoint expand_all (ls : list layer) (ts : list tensor) (units : list cunit) : list tensor * list cunit :=
+Fixpoint expand_all (ls : list layer) (ts : list tensor) (units : list cunit) :
+  list tensor * list cunit :=
   match ls with
   | [] => (ts, units)
-  | l :: ls' => let (t, new) := expand_layer ts (length units) l in expand_all ls' (ts ++ [t]) (units ++ new)
+  | l :: ls' =>
+      let (t, new) := expand_layer ts (length units) l in expand_all ls' (ts ++ [t]) (units ++ new)
   end.
 
-(** The last layer's units are the logits. The image has as many pixels as the byte layer has units. *)
+(** The last layer's units are the logits. The image has as many pixels as the byte layer has
+    units. *)
 Definition expand (ls : list layer) : cnet :=
   let (ts, units) := expand_all ls [] [] in
   let last := last ts nowhere in

@@ -1,8 +1,8 @@
 (** * From facts of single units to the statement
 
     - [facts_valid]: if [unit_facts] hold of all units, the annotation is [valid];
-    - [facts_sound]: and so the statement holds with [upper_of], for any checker, wherever it keeps its
-      columns and its numbers for each pixel;
+    - [facts_sound]: and so the statement holds with [upper_of], for any checker, wherever it keeps
+      its columns and its numbers for each pixel;
     - [full_facts], [stripped_sound]: facts of a unit without its terms of weight 0 are facts of
       the whole unit, if it has not too many terms.
 
@@ -11,7 +11,8 @@
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals curves.Softmax curves.Probabilities operations.Units.
 From Lastbit Require Import network.Duals network.Forms network.Bound.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Curves.
+From Lastbit Require Import checker.Program checker.Numbers checker.Vectors checker.Annotation
+  checker.Curves.
 From Lastbit Require Import checker.SumRoundings checker.Roundings checker.Sloped checker.Rows.
 Import ListNotations.
 Open Scope R_scope.
@@ -26,7 +27,8 @@ Local Notation keep := (filter (fun w : Z * positive => negb (fst w =? 0)%Z)).
 
 Lemma coef_keep ws j : coef (keep ws) j = coef ws j.
 Proof.
-  induction ws as [|[w i] ws IH]; [reflexivity|]. cbn [filter fst]. destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb];
+  induction ws as [|[w i] ws IH]; [reflexivity|]. cbn [filter fst].
+  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb];
     rewrite !coef_cons, IH; [|reflexivity]. rewrite real_0. destruct (num i =? j)%nat; lra.
 Qed.
 
@@ -43,14 +45,18 @@ Lemma kept_strip o r j : coef (kept_of (strip o) r) j = coef (kept_of o r) j.
 Proof. unfold kept_of. destruct (r_box r); [reflexivity|apply core_strip]. Qed.
 
 (** Sums over the terms of weight 0. *)
-Lemma sum_keep (f : Z * positive -> Z) ws : (forall j, f (0%Z, j) = 0%Z) -> zsum (map f (keep ws)) = zsum (map f ws).
+Lemma sum_keep (f : Z * positive -> Z) ws : (forall j, f (0%Z, j) = 0%Z) ->
+  zsum (map f (keep ws)) = zsum (map f ws).
 Proof.
   intros H. unfold zsum. induction ws as [|[w j] ws IH]; [reflexivity|]. cbn [filter fst].
-  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb map fold_right]; rewrite IH; [now rewrite H|reflexivity].
+  destruct (Z.eqb_spec w 0) as [->|N]; cbn [negb map fold_right]; rewrite IH;
+    [now rewrite H|reflexivity].
 Qed.
 
 Lemma zsum_app a b : zsum (a ++ b) = (zsum a + zsum b)%Z.
-Proof. unfold zsum. induction a as [|x a IH]; cbn [app fold_right]; [reflexivity|]. rewrite IH. ring. Qed.
+Proof.
+  unfold zsum. induction a as [|x a IH]; cbn [app fold_right]; [reflexivity|]. rewrite IH. ring.
+Qed.
 
 Section Strip.
 Variable at_ : positive -> row.
@@ -86,7 +92,7 @@ Proof.
   rewrite !andb_true_iff, !Z.leb_le.
   intros H [[[_ W] S] O]. rewrite (sum_keep (fun w => Z.abs (fst w))) in W, O by reflexivity.
   repeat split; [|exact W| |exact O].
-  - unfold zterms, zproducts. now rewrite app_length, !map_length.
+  - unfold zterms, zproducts. now rewrite length_app, !length_map.
   - revert S. unfold zterms. rewrite !zsum_app. unfold zproducts. rewrite sum_keep; [easy|].
     intros j. cbn [fst snd Z.abs]. now rewrite Z.mul_0_l, quotient_zero.
 Qed.
@@ -119,13 +125,16 @@ Lemma local_error_ext b L L' c A rest err k : (forall j, L k j = L' k j) ->
 Proof.
   intros E. unfold local_error, read_through.
   rewrite (over_ext k (fun j => L k j * c j) (fun j => L' k j * c j)) by (intros; now rewrite E).
-  rewrite (over_ext k (fun g => Rabs (misfit L A k g) * err g) (fun g => Rabs (misfit L' A k g) * err g)); [easy|].
+  rewrite (over_ext k (fun g => Rabs (misfit L A k g) * err g) (fun g =>
+    Rabs (misfit L' A k g) * err g)); [easy|].
   intros g _. unfold misfit. do 3 f_equal. apply over_ext. intros. now rewrite E.
 Qed.
 
-Lemma unit_facts_strip net d k o : few_terms o -> unit_facts net d k o (strip o) -> unit_facts net d k o o.
+Lemma unit_facts_strip net d k o : few_terms o -> unit_facts net d k o (strip o) ->
+  unit_facts net d k o o.
 Proof.
-  intros T [H1 (F & W1 & W2 & W3 & W4) H3 H4 H5 H6 H7 H8 H9 H10 H11 H12 H13 H14]. split; try assumption.
+  intros T [H1 (F & W1 & W2 & W3 & W4) H3 H4 H5 H6 H7 H8 H9 H10 H11 H12 H13 H14].
+  split; try assumption.
   - exists F. rewrite rounding_strip in W4. apply (fits_strip _ _ T) in W3. now repeat split.
   - now rewrite rest_strip in H4.
   - intros B. rewrite <- box_strip. now apply H5.
@@ -136,20 +145,25 @@ Proof.
 Qed.
 
 Lemma full_facts net d :
-  (forall k o, nth_error (cunits net) k = Some o -> few_terms o /\ unit_facts net d k o (strip o)) ->
+  (forall k o, nth_error (cunits net) k = Some o -> few_terms o /\
+    unit_facts net d k o (strip o)) ->
   forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o.
 Proof. intros facts k o E. destruct (facts k o E). now apply unit_facts_strip. Qed.
 
 (** ** The network *)
 
-Theorem facts_valid net d bound : (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o) ->
-  (forall l, In l (clogits net) -> (num l < length (cunits net))%nat) -> (length (clogits net) <= 2 ^ 14)%nat ->
-  (forall q c j, (q < cpixels net)%nat -> (c < length (clogits net))%nat -> (j < length (clogits net))%nat ->
+Theorem facts_valid net d bound :
+  (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o) ->
+  (forall l, In l (clogits net) -> (num l < length (cunits net))%nat) ->
+  (length (clogits net) <= 2 ^ 14)%nat ->
+  (forall q c j, (q < cpixels net)%nat -> (c < length (clogits net))%nat ->
+    (j < length (clogits net))%nat ->
     logit_bound (network_of net) (annotation_of net d) q c j <= bound) ->
   valid (network_of net) (annotation_of net d) bound.
 Proof.
-  intros facts Lg Few Bd. assert (N : length (units (network_of net)) = length (cunits net)) by apply map_length.
-  split; cbn [logits pixels network_of]; rewrite ?N, ?map_length; try assumption.
+  intros facts Lg Few Bd.
+  assert (N : length (units (network_of net)) = length (cunits net)) by apply length_map.
+  split; cbn [logits pixels network_of]; rewrite ?N, ?length_map; try assumption.
   - intros k o E i Hi. apply units_nth in E. destruct E as [Hk ->]. rewrite operands_denote in Hi.
     apply in_map_iff in Hi. destruct Hi as (p & <- & Hp). now apply (reads_below net d facts k Hk).
   - intros k o E. apply units_nth in E. destruct E as [Hk ->].
@@ -175,13 +189,16 @@ Qed.
 
 (** [bound] is R, [upper] is U. *)
 Theorem valid_sound net ann bound upper : valid net ann (real bound) -> (0 <= bound)%Z ->
-  (upper_of (Z.of_nat (length (logits net))) bound <= upper)%Z -> always_finite net /\ last_bit_bound net (real upper).
+  (upper_of (Z.of_nat (length (logits net))) bound <= upper)%Z ->
+  always_finite net /\ last_bit_bound net (real upper).
 Proof.
   intros V Hb U. destruct (valid_bound _ _ _ V) as [Fin B]. split; [exact Fin|].
   intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
-  apply Rle_trans with (2 := real_le _ _ U). unfold upper_of. rewrite real_min, real_one, real_plus. apply Rmin_glb.
-  - assert (P := probability_01 _ _ _ (proj2 Hx) c y Hc Ey). assert (P' := probability_01 _ _ _ (proj2 Hx') c y' Hc Ey').
-    unfold Rabs. destruct Rcase_abs; lra.
+  apply Rle_trans with (2 := real_le _ _ U). unfold upper_of. rewrite real_min, real_one, real_plus.
+  apply Rmin_glb.
+  - assert (P := probability_01 _ _ _ (proj2 Hx) c y Hc Ey).
+    assert (P' := probability_01 _ _ _ (proj2 Hx') c y' Hc Ey'). unfold Rabs.
+    destruct Rcase_abs; lra.
   - apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
     generalize (tanh_part_ok bound Hb) (softmax_part_ok (length (logits net))). lra.
 Qed.
@@ -190,7 +207,8 @@ Section Sound.
 Variables (net : cnet) (d : numbers) (bound upper : Z).
 Hypothesis Lg : forall l, In l (clogits net) -> (num l < length (cunits net))%nat.
 Hypothesis Few : (length (clogits net) <= 2 ^ 14)%nat.
-Hypothesis Bd : forall q c j, (q < cpixels net)%nat -> (c < length (clogits net))%nat -> (j < length (clogits net))%nat ->
+Hypothesis Bd : forall q c j, (q < cpixels net)%nat -> (c < length (clogits net))%nat ->
+  (j < length (clogits net))%nat ->
   logit_bound (network_of net) (annotation_of net d) q c j <= real bound.
 Hypothesis Hb : (0 <= bound)%Z.
 Hypothesis U : (upper_of (Z.of_nat (length (clogits net))) bound <= upper)%Z.
@@ -198,11 +216,14 @@ Hypothesis U : (upper_of (Z.of_nat (length (clogits net))) bound <= upper)%Z.
 Theorem facts_sound : (forall k o, nth_error (cunits net) k = Some o -> unit_facts net d k o o) ->
   always_finite (network_of net) /\ last_bit_bound (network_of net) (real upper).
 Proof.
-  intros facts. apply (valid_sound _ _ bound) with (1 := facts_valid net d _ facts Lg Few Bd) (2 := Hb).
-  cbn [logits network_of]. now rewrite map_length.
+  intros facts.
+  apply (valid_sound _ _ bound) with (1 := facts_valid net d _ facts Lg Few Bd) (2 := Hb).
+  cbn [logits network_of]. now rewrite length_map.
 Qed.
 
-Theorem stripped_sound : (forall k o, nth_error (cunits net) k = Some o -> few_terms o /\ unit_facts net d k o (strip o)) ->
+Theorem stripped_sound :
+  (forall k o, nth_error (cunits net) k = Some o -> few_terms o /\
+    unit_facts net d k o (strip o)) ->
   always_finite (network_of net) /\ last_bit_bound (network_of net) (real upper).
 Proof. intros facts. now apply facts_sound, full_facts. Qed.
 End Sound.

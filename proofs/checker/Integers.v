@@ -1,10 +1,10 @@
 (** * Integers over 2^100: the checker's numbers, vectors and curves
 
-    Definitions only. [z] stands for [z / 2^100]; a product of two is an integer over [2^200], and [up]
-    brings it back, rounded up. Sparse vectors hold units in ascending order, dense ones pixels or
-    classes. Curves are enclosed at the points k/64 by powers of exp(1/64), and between them as in
-    curves/Enclosure.v. What all this means is proved in Numbers.v and Curves.v. Stands behind exact.py
-    and enclosure.py. *)
+    Definitions only. [z] stands for [z / 2^100]; a product of two is an integer over [2^200], and
+    [up] brings it back, rounded up. Sparse vectors hold units in ascending order, dense ones pixels
+    or classes. Curves are enclosed at the points k/64 by powers of exp(1/64), and between them as
+    in curves/Enclosure.v. What all this means is proved in Numbers.v and Curves.v. Stands behind
+    exact.py and enclosure.py. *)
 
 From Coq Require Import ZArith List Bool.
 Import ListNotations.
@@ -139,7 +139,8 @@ Definition silu_value_at (k : Z) : Z * Z :=
 
 (** Between what the values on a cell lie. *)
 Definition sigmoid_values (low high : Z) : Z * Z :=
-  if tabulated low high then (fst (sigmoid_value_at low), snd (sigmoid_value_at high)) else (0, one).
+  if tabulated low high then (fst (sigmoid_value_at low), snd (sigmoid_value_at high))
+  else (0, one).
 
 Definition silu_values (low high hi : Z) : Z * Z :=          (* [hi] is no point of the table *)
   let valley := - (27847 * one / 100000 + 1) in

@@ -9,7 +9,8 @@ From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals binary32.Terms binary32.Folds binary32.Additions
   binary32.Layers.
 From Lastbit Require Import operations.Units network.Bound.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.SumRoundings.
+From Lastbit Require Import checker.Program checker.Numbers checker.Vectors checker.Annotation
+  checker.SumRoundings.
 Notation real := Numbers.real.
 Import ListNotations.
 Open Scope R_scope.
@@ -135,7 +136,7 @@ Proof.
   assert (Fs' := Fs). unfold sum_fits in Fs'. rewrite !andb_true_iff, !Z.leb_le in Fs'.
   destruct Fs' as [[Fn Fw] Fb].
   assert (Len : length (zterms at_ ws bs over) = (length ws + length bs)%nat).
-  { unfold zterms, zproducts. now rewrite app_length, !map_length. }
+  { unfold zterms, zproducts. now rewrite length_app, !length_map. }
   set (weights := zsum (map (fun w => Z.abs (fst w)) ws)) in *.
   assert (W : total (map (fun w => Rabs (real (fst w))) ws) = real weights).
   { unfold weights. rewrite zsum_real, map_map. apply total_map_ext. intros. now rewrite real_abs. }
@@ -242,7 +243,7 @@ Proof.
     { rewrite <- plus_INR, <- Len, INR_IZR_INZ. now apply IZR_le. }
     generalize (pos_INR (length ws)) (pos_INR (length bs)). nra.
   - unfold weighted, Convolution.weighted, constants, Convolution.constants, entries.
-    rewrite !map_length, <- Len, <- real2_one.
+    rewrite !length_map, <- Len, <- real2_one.
     apply (sum_noise_ok _ _ _ _ _ _ _ _ Fs R); [| | |lra].
     + unfold zterms. apply Forall_app.
       split; apply Forall_forall; intros z Hz; apply in_map_iff in Hz; destruct Hz as (x & <- & Hx).

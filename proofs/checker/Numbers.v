@@ -1,15 +1,12 @@
-(** * The checker's numbers and vectors, as real numbers
+(** * The checker's numbers, as real numbers
 
     - [real z] is [z / 2^100]; [up_real], [ceil_div_real]: what the two roundings do;
-    - [coef]: the entries of a sparse vector, for the numbers of units in Statement.v; [coef_merge],
-      [coef_scaled]: the vector operations of Program.v; [coef_sum], [coef_bound]: sums over all units
-      from sums over the entries, whatever their order and however often one occurs;
-    - [nth_vadd], [nth_vscale], [vle_nth]: dense vectors, entry by entry.
+    - [num], [key]: units are numbered from 1 in Asked.v, from 0 in Statement.v.
 
     Rests on Program.v and Totals.v. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
-From Lastbit Require Import Statement Totals network.Rules checker.Program.
+From Lastbit Require Import Totals checker.Program.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -21,13 +18,18 @@ Lemma one_is : IZR one = 2 ^ 100. Proof. unfold one. lra. Qed.
 Lemma one_pos : 0 < IZR one. Proof. rewrite one_is. lra. Qed.
 Lemma real_one : real one = 1. Proof. unfold real. rewrite one_is. lra. Qed.
 Lemma real_0 : real 0 = 0. Proof. unfold real. lra. Qed.
-Lemma real_plus a b : real (a + b) = real a + real b. Proof. unfold real. rewrite plus_IZR. lra. Qed.
-Lemma real_minus a b : real (a - b) = real a - real b. Proof. unfold real. rewrite minus_IZR. lra. Qed.
+Lemma real_plus a b : real (a + b) = real a + real b.
+Proof. unfold real. rewrite plus_IZR. lra. Qed.
+Lemma real_minus a b : real (a - b) = real a - real b.
+Proof. unfold real. rewrite minus_IZR. lra. Qed.
 Lemma real_opp a : real (- a) = - real a. Proof. unfold real. rewrite opp_IZR. lra. Qed.
-Lemma real_scale a b : real (a * b) = IZR a * real b. Proof. unfold real. rewrite mult_IZR. lra. Qed.
+Lemma real_scale a b : real (a * b) = IZR a * real b.
+Proof. unfold real. rewrite mult_IZR. lra. Qed.
 
 Lemma real_abs a : real (Z.abs a) = Rabs (real a).
-Proof. unfold real, Rdiv. rewrite abs_IZR, Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)); [reflexivity|lra]. Qed.
+Proof.
+  unfold real, Rdiv. rewrite abs_IZR, Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100)); [reflexivity|lra].
+Qed.
 
 Lemma real_le a b : (a <= b)%Z -> real a <= real b.
 Proof. intros H. apply IZR_le in H. unfold real. lra. Qed.
@@ -63,24 +65,33 @@ Proof. intros H. generalize (shift_down (- a) n H). rewrite !opp_IZR. lra. Qed.
 
 (** [a] over [2^200], rounded up. *)
 Lemma up_real a : IZR a / 2 ^ 100 / 2 ^ 100 <= real (up a).
-Proof. unfold real, up. generalize (shift_up a 100 ltac:(lia)). change (IZR (2 ^ 100)) with (IZR one). rewrite one_is. lra. Qed.
+Proof.
+  unfold real, up. generalize (shift_up a 100 ltac:(lia)). change (IZR (2 ^ 100)) with (IZR one).
+  rewrite one_is. lra.
+Qed.
 
 Lemma up_product a b : real a * real b <= real (up (a * b)).
 Proof. apply Rle_trans with (2 := up_real _). rewrite mult_IZR. unfold real. lra. Qed.
 
 Lemma product_le e x a b : 0 <= e <= real a -> 0 <= x <= real b -> e * x <= real (up (a * b)).
-Proof. intros [E0 E] [X0 X]. apply Rle_trans with (2 := up_product a b). now apply Rmult_le_compat. Qed.
+Proof.
+  intros [E0 E] [X0 X]. apply Rle_trans with (2 := up_product a b). now apply Rmult_le_compat.
+Qed.
 
 Lemma up_pos a : (0 <= a)%Z -> (0 <= up a)%Z.
-Proof. intros H. unfold up. rewrite Z.shiftr_div_pow2 by lia. assert (- a / 2 ^ 100 <= 0)%Z by (apply Z.div_le_upper_bound; lia). lia. Qed.
+Proof.
+  intros H. unfold up. rewrite Z.shiftr_div_pow2 by lia.
+  assert (- a / 2 ^ 100 <= 0)%Z by (apply Z.div_le_upper_bound; lia). lia.
+Qed.
 
 Lemma ceil_div_spec a b : (0 < b)%Z -> (a <= b * ceil_div a b)%Z.
 Proof. intros H. unfold ceil_div. generalize (Z.mul_div_le (- a) b H). lia. Qed.
 
 Lemma ceil_div_real a b : (0 < b)%Z -> IZR a / IZR b <= IZR (ceil_div a b).
 Proof.
-  intros H. assert (K := ceil_div_spec a b H). apply IZR_le in K. rewrite mult_IZR in K. apply IZR_lt in H.
-  apply (Rmult_le_reg_r (IZR b)); [exact H|]. unfold Rdiv. rewrite Rmult_assoc, Rinv_l by lra. lra.
+  intros H. assert (K := ceil_div_spec a b H). apply IZR_le in K. rewrite mult_IZR in K.
+  apply IZR_lt in H. apply (Rmult_le_reg_r (IZR b)); [exact H|]. unfold Rdiv.
+  rewrite Rmult_assoc, Rinv_l by lra. lra.
 Qed.
 
 Lemma ceil_div_unit a b : (0 < b)%Z -> real a / IZR b <= real (ceil_div a b).
@@ -110,13 +121,21 @@ Proof.
 Qed.
 
 Lemma ceil_div_pos a b : (0 <= a)%Z -> (0 < b)%Z -> (0 <= ceil_div a b)%Z.
-Proof. intros Ha Hb. unfold ceil_div. assert (- a / b <= 0)%Z by (apply Z.div_le_upper_bound; lia). lia. Qed.
+Proof.
+  intros Ha Hb. unfold ceil_div. assert (- a / b <= 0)%Z by (apply Z.div_le_upper_bound; lia). lia.
+Qed.
 
 Lemma zsum_real l : real (zsum l) = total (map real l).
-Proof. induction l as [|x l IH]; [apply real_0|]. cbn [zsum fold_right map]. fold (zsum l). now rewrite real_plus, IH. Qed.
+Proof.
+  induction l as [|x l IH]; [apply real_0|]. cbn [zsum fold_right map]. fold (zsum l).
+  now rewrite real_plus, IH.
+Qed.
 
 Lemma zsum_number l : IZR (zsum l) = total (map IZR l).
-Proof. induction l as [|x l IH]; [reflexivity|]. cbn [zsum fold_right map]. fold (zsum l). now rewrite plus_IZR, IH. Qed.
+Proof.
+  induction l as [|x l IH]; [reflexivity|]. cbn [zsum fold_right map]. fold (zsum l).
+  now rewrite plus_IZR, IH.
+Qed.
 
 (** ** Numbers of units *)
 
@@ -128,7 +147,8 @@ Proof. unfold num, key. now rewrite SuccNat2Pos.id_succ. Qed.
 
 Lemma key_num p : key (num p) = p.
 Proof.
-  unfold num, key. apply Pos2Nat.inj. rewrite SuccNat2Pos.id_succ. generalize (Pos2Nat.is_pos p). lia.
+  unfold num, key. apply Pos2Nat.inj. rewrite SuccNat2Pos.id_succ. generalize (Pos2Nat.is_pos p).
+  lia.
 Qed.
 
 Lemma num_lt i j : (i < j)%positive -> (num i < num j)%nat.
@@ -142,7 +162,8 @@ Qed.
 
 Lemma numbered_nth {A} (l : list A) k x : nth_error l k = Some x -> In (key k, x) (numbered 1 l).
 Proof.
-  assert (G : forall (l : list A) p k x, nth_error l k = Some x -> In (key (num p + k), x) (numbered p l)).
+  assert (G : forall (l : list A) p k x, nth_error l k = Some x ->
+    In (key (num p + k), x) (numbered p l)).
   { clear. induction l as [|y l IH]; intros p [|k] x H; try easy; cbn [numbered nth_error] in *.
     - left. injection H as ->. now rewrite Nat.add_0_r, key_num.
     - right. replace (num p + S k)%nat with (num (Pos.succ p) + k)%nat; [now apply IH|].
@@ -151,145 +172,33 @@ Proof.
 Qed.
 
 Lemma numbered_total {A} (f : positive -> A -> R) (l : list A) d :
-  total (map (fun x => f (fst x) (snd x)) (numbered 1 l)) = over (length l) (fun k => f (key k) (nth k l d)).
+  total (map (fun x => f (fst x) (snd x)) (numbered 1 l)) =
+  over (length l) (fun k => f (key k) (nth k l d)).
 Proof.
   assert (G : forall p, total (map (fun x => f (fst x) (snd x)) (numbered p l)) =
     over (length l) (fun k => f (key (num p + k)) (nth k l d))).
   { induction l as [|x l IH]; intros p; [reflexivity|]. cbn [numbered map length]. unfold over.
     cbn [seq map]. rewrite <- seq_shift, map_map. unfold total in *. cbn [fold_right].
-    rewrite Nat.add_0_r, key_num. cbn [nth fst snd]. f_equal. rewrite IH. unfold over, total. f_equal.
-    apply map_ext. intros k. do 2 f_equal. unfold num. rewrite Pos2Nat.inj_succ. generalize (Pos2Nat.is_pos p). lia. }
+    rewrite Nat.add_0_r, key_num. cbn [nth fst snd]. f_equal. rewrite IH. unfold over, total.
+    f_equal. apply map_ext. intros k. do 2 f_equal. unfold num. rewrite Pos2Nat.inj_succ.
+    generalize (Pos2Nat.is_pos p). lia. }
   exact (G 1%positive).
 Qed.
 
-Lemma numbered_keys {A} (l : list A) k : (exists x, In (k, x) (numbered 1 l)) -> (num k < length l)%nat.
+Lemma numbered_keys {A} (l : list A) k : (exists x, In (k, x) (numbered 1 l)) ->
+  (num k < length l)%nat.
 Proof.
-  assert (G : forall (l : list A) p k x, In (k, x) (numbered p l) -> (num p <= num k < num p + length l)%nat).
-  { clear. induction l as [|y l IH]; intros p k x H; [easy|]. cbn [numbered length] in *. destruct H as [[= <- <-]|H]; [lia|].
-    specialize (IH _ _ _ H). unfold num in *. rewrite Pos2Nat.inj_succ in IH. generalize (Pos2Nat.is_pos p). lia. }
+  assert (G : forall (l : list A) p k x, In (k, x) (numbered p l) ->
+    (num p <= num k < num p + length l)%nat).
+  { clear. induction l as [|y l IH]; intros p k x H; [easy|]. cbn [numbered length] in *.
+    destruct H as [[= <- <-]|H]; [lia|]. specialize (IH _ _ _ H). unfold num in *.
+    rewrite Pos2Nat.inj_succ in IH. generalize (Pos2Nat.is_pos p). lia. }
   intros [x H]. specialize (G l 1%positive k x H). unfold num in *. simpl in G. lia.
 Qed.
 
-(** ** Sparse vectors *)
-
-Definition entries (l : sparse) : list (R * nat) := map (fun w => (real (fst w), num (snd w))) l.
-Definition coef (l : sparse) (j : nat) : R := Rules.weight (entries l) j.
-
-Lemma coef_cons w i l j : coef ((w, i) :: l) j = (if (num i =? j)%nat then real w else 0) + coef l j.
-Proof. reflexivity. Qed.
-
-Lemma coef_app a b j : coef (a ++ b) j = coef a j + coef b j.
-Proof. unfold coef, Rules.weight, entries. now rewrite !map_app, total_app. Qed.
-
-Lemma coef_scaled w l j : coef (scaled w l) j = IZR w * coef l j.
+(** A pair of classes is one of those that the checker goes through. *)
+Lemma in_pairs n c j : (j <= c)%nat -> (c < n)%nat -> In (c, j) (pairs n).
 Proof.
-  induction l as [|[x i] l IH]; [unfold coef, Rules.weight; simpl; lra|].
-  cbn [scaled map fst snd]. fold (scaled w l). rewrite !coef_cons, IH, real_scale. destruct (num i =? j)%nat; lra.
+  intros Hj Hc. unfold pairs. apply in_flat_map. exists c. split; [apply in_seq; lia|].
+  apply in_map_iff. exists j. split; [reflexivity|]. apply in_seq. lia.
 Qed.
-
-Lemma coef_merge a b j : coef (merge a b) j = coef a j + coef b j.
-Proof.
-  assert (N : coef [] j = 0) by reflexivity. revert b. induction a as [|[x i] a IHa]; [intros b; rewrite N; cbn [merge]; lra|].
-  induction b as [|[y i'] b IHb]; [rewrite N; cbn [merge]; lra|].
-  cbn [merge]. destruct (Pos.compare_spec i i') as [->|H|H].
-  - rewrite !coef_cons, IHa, real_plus. destruct (num i' =? j)%nat; lra.
-  - rewrite coef_cons, IHa, !coef_cons. lra.
-  - rewrite coef_cons. change (coef (merge ((x, i) :: a) b) j) with
-      (coef ((fix go (b : sparse) : sparse := match b with
-        | [] => (x, i) :: a
-        | (y, j) :: b' => match Pos.compare i j with
-            | Lt => (x, i) :: merge a b | Eq => (x + y, i)%Z :: merge a b' | Gt => (y, j) :: go b' end end) b) j) in IHb.
-    rewrite IHb, !coef_cons. lra.
-Qed.
-
-(** An entry for a unit that does not occur. *)
-Lemma coef_beyond l k j : (forall x, In x l -> (num (snd x) < k)%nat) -> (k <= j)%nat -> coef l j = 0.
-Proof.
-  induction l as [|[x i] l IH]; intros H Hj; [reflexivity|]. rewrite coef_cons, IH by (try assumption; intros; apply H; now right).
-  specialize (H _ (or_introl eq_refl)). simpl in H. destruct (Nat.eqb_spec (num i) j); [lia|lra].
-Qed.
-
-Lemma coef_sum k l f : (forall x, In x l -> (num (snd x) < k)%nat) ->
-  over k (fun j => coef l j * f j) = total (map (fun w => real (fst w) * f (num (snd w))) l).
-Proof.
-  intros H. unfold coef. rewrite <- (weight_sum k (entries l) f).
-  - unfold entries. now rewrite map_map.
-  - unfold entries. intros j Hj. rewrite map_map in Hj. apply in_map_iff in Hj. destruct Hj as (x & <- & Hx). now apply H.
-Qed.
-
-Lemma weight_bound k (l : list (R * nat)) f : (forall x, In x l -> 0 <= f (snd x)) ->
-  over k (fun j => Rabs (Rules.weight l j) * f j) <= total (map (fun w => Rabs (fst w) * f (snd w)) l).
-Proof.
-  induction l as [|[w i] l IH]; intros Hf.
-  - rewrite (over_cut k 0); [unfold over; simpl; lra|lia|]. intros. unfold Rules.weight. simpl. rewrite Rabs_R0. lra.
-  - specialize (IH (fun x I => Hf x (or_intror I))). assert (Hi := Hf _ (or_introl eq_refl)). cbn [snd] in Hi.
-    apply Rle_trans with (over k (fun j => (if (i =? j)%nat then Rabs w * f i else 0)) +
-      over k (fun j => Rabs (Rules.weight l j) * f j)).
-    + rewrite <- over_plus. apply over_le. intros j _.
-      change (Rules.weight ((w, i) :: l) j) with ((if (i =? j)%nat then w else 0) + Rules.weight l j).
-      destruct (Nat.eqb_spec i j) as [<-|N].
-      * assert (T := Rabs_triang w (Rules.weight l i)).
-        apply (Rmult_le_compat_r (f i)) in T; [lra|exact Hi].
-      * rewrite Rplus_0_l. lra.
-    + unfold total in *. cbn [map fold_right fst snd]. apply Rplus_le_compat; [|exact IH].
-      destruct (Nat.lt_ge_cases i k) as [H|H].
-      * rewrite (over_one k i); [rewrite Nat.eqb_refl; lra|exact H|]. intros j _ N.
-        destruct (Nat.eqb_spec i j); [lia|reflexivity].
-      * rewrite (over_cut k 0); [|lia|].
-        -- unfold over. simpl. apply Rmult_le_pos; [apply Rabs_pos|exact Hi].
-        -- intros j Hj. destruct (Nat.eqb_spec i j); [lia|reflexivity].
-Qed.
-
-Lemma coef_bound k l f : (forall x, In x l -> 0 <= f (num (snd x))) ->
-  over k (fun j => Rabs (coef l j) * f j) <= total (map (fun w => Rabs (real (fst w)) * f (num (snd w))) l).
-Proof.
-  intros Hf. unfold coef. apply Rle_trans with (1 := weight_bound k (entries l) f
-    ltac:(intros x Hx; unfold entries in Hx; apply in_map_iff in Hx; destruct Hx as (y & <- & Hy); now apply Hf)).
-  unfold entries. rewrite map_map. apply Rle_refl.
-Qed.
-
-(** ** Dense vectors *)
-
-Lemma entry_nil q : entry q [] = 0%Z. Proof. unfold entry. now destruct q. Qed.
-
-Lemma nth_vadd a b q : entry q (vadd a b) = (entry q a + entry q b)%Z.
-Proof.
-  unfold entry. revert b q. induction a as [|x a IH]; intros [|y b] [|q]; cbn [vadd nth]; try lia. now rewrite IH.
-Qed.
-
-Lemma nth_vscale w a q : entry q (vscale w a) = (w * entry q a)%Z.
-Proof.
-  unfold vscale. destruct (Z.eqb_spec w 0) as [->|N]; [rewrite entry_nil; lia|].
-  unfold entry. rewrite <- (map_nth (Z.mul w)). f_equal. lia.
-Qed.
-
-Lemma nth_opp a q : entry q (map Z.opp a) = (- entry q a)%Z.
-Proof. unfold entry. change 0%Z with (Z.opp 0) at 1. now rewrite map_nth. Qed.
-
-Lemma nth_vup a q : entry q (vup a) = up (entry q a).
-Proof. unfold entry, vup. change 0%Z with (up 0) at 1. now rewrite map_nth. Qed.
-
-Lemma nth_vsum l q : entry q (vsum l) = zsum (map (fun x => (fst x * entry q (snd x))%Z) l).
-Proof.
-  unfold vsum. induction l as [|x l IH]; [apply entry_nil|].
-  cbn [fold_right map zsum]. now rewrite nth_vadd, nth_vscale, IH.
-Qed.
-
-Lemma vle_nth a b q : vle a b = true -> (entry q a <= entry q b)%Z.
-Proof.
-  unfold vle. intros H. assert (K : (0 <= entry q (vadd b (map Z.opp a)))%Z).
-  { unfold entry. destruct (Nat.lt_ge_cases q (length (vadd b (map Z.opp a)))) as [L|L].
-    - rewrite forallb_forall in H. apply Z.leb_le, H, nth_In, L.
-    - rewrite nth_overflow by exact L. lia. }
-  rewrite nth_vadd, nth_opp in K. lia.
-Qed.
-
-Lemma all_nth (f : Z -> bool) (P : Z -> Prop) a q : (forall x, f x = true -> P x) -> P 0%Z -> forallb f a = true -> P (entry q a).
-Proof.
-  intros F P0 H. unfold entry. destruct (Nat.lt_ge_cases q (length a)) as [L|L].
-  - apply F. rewrite forallb_forall in H. now apply H, nth_In.
-  - now rewrite nth_overflow by exact L.
-Qed.
-
-Lemma nth_repeat x n q : (q < n)%nat -> entry q (repeat x n) = x.
-Proof. revert q. unfold entry. induction n as [|n IH]; intros [|q] H; simpl; try lia. apply IH. lia. Qed.

@@ -46,6 +46,12 @@ Proof.
   rewrite <- (key_num j). apply (mag_limit net d facts). lia.
 Qed.
 
+Lemma shift_27 : real (Z.shiftr one 27) = / 2 ^ 27.
+Proof. change (Z.shiftr one 27) with 9444732965739290427392%Z. unfold real. lra. Qed.
+
+Lemma shift_6 : real (Z.shiftr one 6) = / 2 ^ 6.
+Proof. change (Z.shiftr one 6) with 19807040628566084398385987584%Z. unfold real. lra. Qed.
+
 Theorem roundings_ok k : (k < length (cunits net))%nat ->
   exists F, whole (annotation_of net d) k <= F /\
   noise claimed F (denote (unit_at net k)) (real (r_rho (row_nat d k))).
@@ -62,10 +68,7 @@ Proof.
     rewrite claimed_num. tauto.
   - cbn [denote noise rounding_of fits reads_of] in *. rewrite !claimed_num, ?u_is.
     unfold near, at_zero.
-    assert (H27 : real (Z.shiftr one 27) = / 2 ^ 27) by (change (Z.shiftr one 27)
-      with 9444732965739290427392%Z; unfold real; lra).
-    assert (H6 : real (Z.shiftr one 6) = / 2 ^ 6) by (change (Z.shiftr one 6)
-      with 19807040628566084398385987584%Z; unfold real; lra).
+    assert (H27 := shift_27). assert (H6 := shift_6).
     apply real_le in R. destruct (Z.leb_spec (mag at_ j) (Z.shiftr one 27)) as [A|A].
     + right. right. apply real_le in A.
       change (Z.shiftr one 28) with 4722366482869645213696%Z in R. split; [lra|].
@@ -78,10 +81,7 @@ Proof.
         lra.
   - cbn [denote noise rounding_of fits reads_of] in *. rewrite !claimed_num, ?u_is.
     unfold near, at_zero.
-    assert (H27 : real (Z.shiftr one 27) = / 2 ^ 27) by (change (Z.shiftr one 27)
-      with 9444732965739290427392%Z; unfold real; lra).
-    assert (H6 : real (Z.shiftr one 6) = / 2 ^ 6) by (change (Z.shiftr one 6)
-      with 19807040628566084398385987584%Z; unfold real; lra).
+    assert (H27 := shift_27). assert (H6 := shift_6).
     apply real_le in R. rewrite real_plus in R.
     assert (Q : real 1 = / 2 ^ 100) by (unfold real; lra).
     assert (He : eta <= / 2 ^ 100) by (unfold eta; lra).

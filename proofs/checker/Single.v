@@ -3,8 +3,8 @@
     - [rounded], [product], [quotient], [quotient_by]: whether a result is what one operation may
       return; [rounded_ok], [product_ok], [quotient_ok], [quotient_by_ok]: then it does.
 
-    Numbers are integers over 2^100 as everywhere in the checker, and every rounding has to be within
-    [u |t|] (no underflow). Rests on SumRoundings.v. *)
+    Numbers are integers over 2^100 as everywhere in the checker, and every rounding has to be
+    within [u |t|] (no underflow). Rests on SumRoundings.v. *)
 
 From Flocq.Core Require Import Raux Zaux.
 From Coq Require Import Reals Lra Lia ZArith List Bool Permutation.
@@ -28,8 +28,10 @@ Open Scope R_scope.
 
 Lemma rounded_ok t v : rounded t v = true -> Rabs (real v - real2 t) <= u * Rabs (real2 t).
 Proof.
-  unfold rounded. rewrite Z.leb_le. intros H. apply IZR_le in H. rewrite mult_IZR, !abs_IZR, minus_IZR, mult_IZR, one_is in H.
-  rewrite u_is. assert (E : real v - real2 t = (IZR v * 2 ^ 100 - IZR t) * (/ 2 ^ 100 * / 2 ^ 100)) by (unfold real, real2; field).
+  unfold rounded. rewrite Z.leb_le. intros H. apply IZR_le in H.
+  rewrite mult_IZR, !abs_IZR, minus_IZR, mult_IZR, one_is in H. rewrite u_is.
+  assert (E : real v - real2 t = (IZR v * 2 ^ 100 - IZR t) * (/ 2 ^ 100 * / 2 ^ 100))
+    by (unfold real, real2; field).
   rewrite E. unfold real2, Rdiv. rewrite !Rabs_mult, !(Rabs_pos_eq (/ 2 ^ 100)) by lra. lra.
 Qed.
 
@@ -51,8 +53,9 @@ Proof. unfold real. intros H. apply eq_IZR. lra. Qed.
 Lemma one_bit_pow n p : Z.pow 2 (Z.of_nat n) = Zpos p -> one_bit p = true.
 Proof.
   revert p. induction n as [|n IH]; intros p H; [injection H as <-; reflexivity|].
-  rewrite Nat2Z.inj_succ, Z.pow_succ_r in H by lia. destruct (Z.pow 2 (Z.of_nat n)) as [|m|m]; [discriminate| |discriminate].
-  injection H as <-. exact (IH m eq_refl).
+  rewrite Nat2Z.inj_succ, Z.pow_succ_r in H by lia.
+  destruct (Z.pow 2 (Z.of_nat n)) as [|m|m]; [discriminate| |discriminate]. injection H as <-.
+  exact (IH m eq_refl).
 Qed.
 
 (** No weight is a power of two without [power_of_2] saying so. *)
@@ -65,9 +68,11 @@ Proof.
     assert (B : bpow radix2 100 = 2 ^ 100) by (simpl; lra). rewrite B. field. }
   assert (G : (0 <= k + 100)%Z).
   { destruct (Z.le_gt_cases 0 (k + 100)) as [G|G]; [exact G|].
-    assert (bpow radix2 (k + 100) < bpow radix2 0) by now apply bpow_lt. change (bpow radix2 0) with 1 in *. lra. }
-  rewrite <- IZR_Zpower in E by exact G. apply eq_IZR in E. change (Zpower radix2 (k + 100)) with (2 ^ (k + 100))%Z in E.
-  rewrite <- (Z2Nat.id _ G) in E. destruct w as [|p|p]; [lia| |]; symmetry in E; exact (one_bit_pow _ p E).
+    assert (bpow radix2 (k + 100) < bpow radix2 0) by now apply bpow_lt.
+    change (bpow radix2 0) with 1 in *. lra. }
+  rewrite <- IZR_Zpower in E by exact G. apply eq_IZR in E.
+  change (Zpower radix2 (k + 100)) with (2 ^ (k + 100))%Z in E. rewrite <- (Z2Nat.id _ G) in E.
+  destruct w as [|p|p]; [lia| |]; symmetry in E; exact (one_bit_pow _ p E).
 Qed.
 
 Lemma product_ok w x v : product w x v = true ->

@@ -1,16 +1,17 @@
 (** * Units with a core: the affine form that a slope makes of a unit
 
     - [sloped]: the annotation in which unit [k] has the core of slope [m];
-    - [linear_gap]: what the core of a linear unit misses of its weights;
     - [sloped_values], [sloped_changes]: with it, values and changes of the unit follow this form,
       whatever [m] is.
 
-    Rests on Annotation.v, Curves.v and Rules.v. Rows.v takes it to the rows of the checker. *)
+    Rests on Annotation.v, Curves.v, LinearCores.v and Rules.v. Rows.v takes it to the rows of the
+    checker. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
 From Lastbit Require Import Statement Totals curves.Slopes curves.Enclosure operations.Units.
 From Lastbit Require Import network.Duals network.Forms network.Bound network.Rules.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation checker.Curves.
+From Lastbit Require Import checker.Program checker.Numbers checker.Vectors checker.Annotation
+  checker.Curves checker.LinearCores.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -41,7 +42,8 @@ Variable m : Z.
 Definition core_here : sparse := core_of o m.
 
 Definition sloped : annotation := {|
-  centre := centre full; columns := columns full; rho := rho full; err := err full; own := own full; dual := dual full;
+  centre := centre full; columns := columns full; rho := rho full; err := err full; own := own full;
+  dual := dual full;
   offset _ := real (offset_of o (r_off r));
   kept _ j := coef core_here j;
   core _ j := coef core_here j;
@@ -59,87 +61,31 @@ Proof.
   - generalize (magnitude_ok net d facts (num j) ltac:(lia)). now rewrite key_num.
 Qed.
 
-Lemma move_operand q j : (q < cpixels net)%nat -> (num j < k)%nat -> 0 <= move ann q (num j) <= real (n_move d q j).
+Lemma move_operand q j : (q < cpixels net)%nat -> (num j < k)%nat ->
+  0 <= move ann q (num j) <= real (n_move d q j).
 Proof.
   intros Hq H. split.
   - apply (move_low net d facts q (num j) Hq). lia.
   - generalize (move_ok net d facts q (num j) Hq ltac:(lia)). now rewrite key_num.
 Qed.
 
-Lemma range_operand j t : (num j < k)%nat -> within ann (num j) t -> real (low at_ j) <= t <= real (high at_ j).
-Proof. intros H W. generalize (range_ok net d facts (num j) t ltac:(lia) W). now rewrite key_num. Qed.
+Lemma range_operand j t : (num j < k)%nat -> within ann (num j) t ->
+  real (low at_ j) <= t <= real (high at_ j).
+Proof.
+  intros H W. generalize (range_ok net d facts (num j) t ltac:(lia) W). now rewrite key_num.
+Qed.
 
 Lemma dev_pos j e : (num j < k)%nat -> (forall t, within ann (num j) t -> 0 <= e) -> 0 <= e.
 Proof.
-  intros H W. apply (W (centre ann (num j))). unfold within. rewrite Rminus_diag_eq, Rabs_R0 by reflexivity.
-  apply (magnitude_low net d facts). lia.
+  intros H W. apply (W (centre ann (num j))). unfold within.
+  rewrite Rminus_diag_eq, Rabs_R0 by reflexivity. apply (magnitude_low net d facts). lia.
 Qed.
-
-(** ** Linear cores *)
 
 Lemma one_slope j : core_here = [(m, j)] -> (num j < k)%nat ->
   slope k (kept ann) (num j) (real (m)).
 Proof.
-  intros E H. split; [exact H|]. intros i _. cbn [kept sloped]. rewrite E, coef_cons. unfold coef, Rules.weight. simpl.
-  rewrite Rplus_0_r. now rewrite Nat.eqb_sym.
-Qed.
-
-(** The exact weights of a linear unit, divided by [c] if there is one, and what its core misses. *)
-Definition exact_weights (ws : sparse) (c : option Z) : nat -> R :=
-  Rules.weight (plain (weighted (divisor c) (entries ws))).
-
-Lemma weight_difference ws c j : exact_weights ws c j - coef (shares ws c) j =
-  Rules.weight (map (fun x => (match c with None => 0 | Some c =>
-    real (fst x) / real c - real (fst x * one / c) end, num (snd x))) ws) j.
-Proof.
-  unfold exact_weights, coef, Rules.weight, plain, weighted, Convolution.weighted, entries, shares.
-  destruct c as [c|]; (induction ws as [|x ws IH]; [cbn; ring|]); cbn [map fst snd] in *;
-    rewrite !total_cons, <- IH;
-    unfold constant; cbn [divisor map fold_right number]; destruct (num (snd x) =? j)%nat;
-      unfold Rdiv; ring.
-Qed.
-
-Lemma linear_gap ws bs c (f : nat -> R) (g : positive -> Z) : fits at_ (CLinear ws bs c) = true ->
-  (forall j, In j (map snd ws) -> 0 <= f (num j) <= real (g j)) ->
-  over k (fun j => Rabs (exact_weights ws c j - coef (shares ws c) j) * f j) <=
-  real (match c with None => 0 | Some _ => up (counted g ws) end).
-Proof.
-  intros Fi H. rewrite (over_ext k _ (fun j => Rabs (Rules.weight (map (fun x =>
-    (match c with None => 0 | Some c => real (fst x) / real c - real (fst x * one / c) end,
-      num (snd x))) ws) j) * f j))
-    by (intros; now rewrite weight_difference).
-  eapply Rle_trans.
-  { apply weight_bound. intros y Hy. apply in_map_iff in Hy. destruct Hy as (x & <- & Hx). apply (H
-      (snd x)), in_map, Hx. }
-  rewrite map_map. cbn [fst snd]. destruct c as [c|].
-  - cbn [fits over_fits] in Fi. rewrite !andb_true_iff, !Z.leb_le in Fi.
-    destruct Fi as [_ [[Fi _] _]].
-    assert (Nc : c <> 0%Z) by (unfold one in Fi; lia).
-    apply Rle_trans with (2 := up_real _). unfold counted.
-    set (G := fun x : Z * positive => (if fst x =? 0 then 0 else g (snd x))%Z).
-    rewrite zsum_number, map_map.
-    replace (total (map (fun x => IZR (G x)) ws) / 2 ^ 100 / 2 ^ 100) with (total (map (fun x =>
-      real 1 * real (G x)) ws)).
-    + apply total_map_le. intros x Hx. destruct (H (snd x) (in_map snd _ _ Hx)) as [P Q]. unfold G.
-      destruct (Z.eqb_spec (fst x) 0) as [Z|_].
-      * rewrite Z, Z.mul_0_l, Zdiv_0_l, real_0. unfold Rdiv.
-        rewrite Rmult_0_l, Rminus_0_r, Rabs_R0. lra.
-      * apply Rmult_le_compat; [apply Rabs_pos|exact P|now apply share_ok|exact Q].
-    + rewrite (total_map_ext _ (fun x => / 2 ^ 100 * / 2 ^ 100 * IZR (G x))) by (intros;
-        unfold real; lra).
-      rewrite total_map_scale. field.
-  - rewrite (total_map_ext _ (fun x => 0 * f (num (snd x)))) by (intros; now rewrite Rabs_R0).
-    rewrite total_map_scale, real_0. lra.
-Qed.
-
-Lemma linear_weights ws bs c : (forall j, In j (map snd ws) -> (num j < k)%nat) ->
-  affine k (denote (CLinear ws bs c)) (exact_weights ws c) (real (zsum bs)).
-Proof.
-  intros H v x. cbn [denote]. rewrite (sum_affine k).
-  - unfold constants. now rewrite Convolution.constants_sum, zsum_real.
-  - intros j Hj. unfold weighted, Convolution.weighted, entries in Hj. rewrite !map_map in Hj.
-    apply in_map_iff in Hj.
-    destruct Hj as (w & <- & Hw). now apply H, in_map.
+  intros E H. split; [exact H|]. intros i _. cbn [kept sloped]. rewrite E, coef_cons.
+  unfold coef, Rules.weight. simpl. rewrite Rplus_0_r. now rewrite Nat.eqb_sym.
 Qed.
 
 (** ** Values *)
@@ -151,7 +97,8 @@ Lemma bend_ok q : real (change_of at_ q (n_move d q) o m) <= bend ann q k.
 Proof. apply Rle_refl. Qed.
 
 (** A curve on the range of its operand, from its value and slopes around one point. *)
-Lemma curve_value (f df : R -> R) (op : operation) (dev : Z -> Z -> Z -> Z) (val : Z -> Z * Z) (j : positive) : slope_of f df -> (forall v x, ideal op v x = f (x (num j))) ->
+Lemma curve_value (f df : R -> R) (op : operation) (dev : Z -> Z -> Z -> Z) (val : Z -> Z * Z)
+  (j : positive) : slope_of f df -> (forall v x, ideal op v x = f (x (num j))) ->
   (forall m lo hi t, real lo <= t <= real hi -> Rabs (df t - real m) <= real (dev m lo hi)) ->
   (forall p, let (l, h) := val p in real l <= f (point p) <= real h) ->
   core_here = [(m, j)] -> (num j < k)%nat -> offset ann k = real (r_off r) ->
@@ -162,30 +109,48 @@ Proof.
   set (p := anchor (r_centre (at_ j))) in *. specialize (Val p). destruct (val p) as [l h].
   set (b := r_off r) in *. set (q := grid_point p) in *.
   assert (Q : real q = point p) by apply grid_point_ok. rewrite <- Q in Val.
-  assert (K := change f df (real m) (real (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j)))) (real q) t D).
+  assert (K :=
+    change f df (real m) (real (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j)))) (real q) t D).
   assert (Re : Rabs (t - real q) <= real (Z.max (high at_ j - q) (q - low at_ j))).
   { rewrite real_max, !real_minus. apply Rabs_le.
-    generalize (Rmax_l (real (high at_ j) - real q) (real q - real (low at_ j))) (Rmax_r (real (high at_ j) - real q) (real q - real (low at_ j))). lra. }
+    generalize (Rmax_l (real (high at_ j) - real q) (real q - real (low at_ j)))
+      (Rmax_r (real (high at_ j) - real q) (real q - real (low at_ j))). lra. }
   assert (S : forall s, Rmin (real q) t <= s <= Rmax (real q) t ->
     Rabs (df s - real m) <= real (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j)))).
-  { intros s B. apply Dev. rewrite real_min, real_max. revert B. unfold Rmin, Rmax. repeat destruct Rle_dec; lra. }
-  specialize (K S). assert (E0 := Rle_trans _ _ _ (Rabs_pos _) (S (real q) ltac:(unfold Rmin, Rmax; repeat destruct Rle_dec; lra))).
-  assert (P := up_product (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j))) (Z.max (high at_ j - q) (q - low at_ j))).
+  { intros s B. apply Dev. rewrite real_min, real_max. revert B. unfold Rmin, Rmax.
+    repeat destruct Rle_dec; lra. }
+  specialize (K S).
+  assert (E0 :=
+    Rle_trans _ _ _ (Rabs_pos _)
+    (S (real q) ltac:(unfold Rmin, Rmax; repeat destruct Rle_dec; lra))).
+  assert (P :=
+    up_product (dev m (Z.min q (low at_ j)) (Z.max q (high at_ j)))
+    (Z.max (high at_ j - q) (q - low at_ j))).
   assert (P2 := Rmult_le_compat_l _ _ _ E0 Re).
   assert (G := up_real (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one))).
-  assert (G1 : IZR (h * one - m * q - b * one) <= IZR (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one))) by (apply IZR_le, Z.le_max_l).
-  assert (G2 : IZR (b * one + m * q - l * one) <= IZR (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one))) by (apply IZR_le, Z.le_max_r).
+  assert (G1 : IZR (h * one - m * q - b * one) <=
+    IZR (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one)))
+    by (apply IZR_le, Z.le_max_l).
+  assert (G2 : IZR (b * one + m * q - l * one) <=
+    IZR (Z.max (h * one - m * q - b * one) (b * one + m * q - l * one)))
+    by (apply IZR_le, Z.le_max_r).
   set (gap := Z.max (h * one - m * q - b * one) (b * one + m * q - l * one)) in *.
   rewrite !minus_IZR, !mult_IZR, one_is in G1. rewrite minus_IZR, plus_IZR, !mult_IZR, one_is in G2.
   rewrite real_plus in Rs.
-  assert (H1 : real h - real m * real q - real b <= IZR gap / 2 ^ 100 / 2 ^ 100) by (unfold real; lra).
-  assert (H2 : real b + real m * real q - real l <= IZR gap / 2 ^ 100 / 2 ^ 100) by (unfold real; lra).
-  replace (f t - real b - real m * t) with ((f t - f (real q) - real m * (t - real q)) + (f (real q) - real m * real q - real b)) by ring.
+  assert (H1 : real h - real m * real q - real b <= IZR gap / 2 ^ 100 / 2 ^ 100)
+    by (unfold real; lra).
+  assert (H2 : real b + real m * real q - real l <= IZR gap / 2 ^ 100 / 2 ^ 100)
+    by (unfold real; lra).
+  replace (f t - real b - real m * t)
+    with ((f t - f (real q) - real m * (t - real q)) + (f (real q) - real m * real q - real b))
+    by ring.
   apply Rle_trans with (1 := Rabs_triang _ _).
-  assert (Rabs (f (real q) - real m * real q - real b) <= IZR gap / 2 ^ 100 / 2 ^ 100) by (apply Rabs_le; lra). lra.
+  assert (Rabs (f (real q) - real m * real q - real b) <= IZR gap / 2 ^ 100 / 2 ^ 100)
+    by (apply Rabs_le; lra). lra.
 Qed.
 
-Lemma away_ok j t : (num j < k)%nat -> within ann (num j) t -> Rabs (t - real m) <= real (away at_ m j).
+Lemma away_ok j t : (num j < k)%nat -> within ann (num j) t ->
+  Rabs (t - real m) <= real (away at_ m j).
 Proof.
   intros H W. assert (Q := range_operand j t H W). unfold away. rewrite real_max, !real_minus.
   apply Rabs_le. generalize (Rmax_l (real (high at_ j) - real m) (real m - real (low at_ j)))
@@ -194,32 +159,57 @@ Qed.
 
 Lemma sloped_values : value_rule ann k (denote o).
 Proof.
-  assert (Rs := rest_ok). assert (Rd := reads_below). assert (Of : offset ann k = real (offset_of o (r_off r))) by reflexivity.
+  assert (Rs := rest_ok). assert (Rd := reads_below).
+  assert (Of : offset ann k = real (offset_of o (r_off r))) by reflexivity.
   assert (Co : core_here = core_of o m) by reflexivity.
-  destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _).
-  remember o as u eqn:Eu.
+  destruct (f_fits _ _ _ _ _ F) as (_ & _ & _ & Fi & _). remember o as u eqn:Eu.
   destruct u as [p|ws bs c|j|j|i j]; cbn [denote value_rest reads_of core_of offset_of] in *.
   - assert (E : real (255 * half) = 255 / 2) by (rewrite real_scale, half_is; lra).
     apply pixel_value; [|rewrite Of; exact E|lra]. intros j _. cbn [kept sloped]. now rewrite Co.
-  - apply (affine_value ann k _ _ _ (linear_weights ws bs c Rd)).
+  - apply (affine_value ann k _ _ _ (linear_weights k ws bs c Rd)).
     rewrite Of, Rminus_diag_eq, Rabs_R0, Rplus_0_l by reflexivity.
     apply Rle_trans with (2 := Rs). cbn [kept sloped]. rewrite Co.
-    exact (linear_gap ws bs c (magnitude ann) (mag at_) Fi (fun j Hj => mag_operand j (Rd j Hj))).
-  - exact (curve_value sigmoid sigmoid' (Sigmoid (num j)) sigmoid_dev sigmoid_value_at j sigmoid_derive (fun _ _ => eq_refl)
+    exact (linear_gap at_ k ws bs c (magnitude ann) (mag at_) Fi (fun j Hj =>
+      mag_operand j (Rd j Hj))).
+  - exact (curve_value sigmoid sigmoid' (Sigmoid (num j)) sigmoid_dev sigmoid_value_at j
+      sigmoid_derive (fun _ _ => eq_refl)
       sigmoid_dev_ok sigmoid_value_at_ok Co (Rd j (or_introl eq_refl)) Of Rs).
-  - exact (curve_value silu silu' (Silu (num j)) silu_dev silu_value_at j silu_derive (fun _ _ => eq_refl)
+  - exact (curve_value silu silu' (Silu (num j)) silu_dev silu_value_at j silu_derive
+      (fun _ _ => eq_refl)
       silu_dev_ok silu_value_at_ok Co (Rd j (or_introl eq_refl)) Of Rs).
   - assert (Li := Rd i ltac:(simpl; auto)). assert (Lj := Rd j ltac:(simpl; auto)).
-    assert (Ro := one_slope i Co Li). intros v x _ Hx. rewrite (slope_read _ _ _ _ _ Ro), Of. cbn [ideal].
-    assert (Wi := Hx _ Li). assert (Wj := Hx _ Lj). apply Rle_trans with (2 := Rs). rewrite real_plus, real_abs.
+    assert (Ro := one_slope i Co Li). intros v x _ Hx. rewrite (slope_read _ _ _ _ _ Ro), Of.
+    cbn [ideal]. assert (Wi := Hx _ Li). assert (Wj := Hx _ Lj). apply Rle_trans with (2 := Rs).
+    rewrite real_plus, real_abs.
     replace (x (num i) * x (num j) - real (r_off r) - real m * x (num i)) with
       ((x (num j) - real m) * x (num i) + - real (r_off r)) by ring.
-    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp. apply Rplus_le_compat_r. rewrite Rabs_mult.
-    apply product_le; (split; [apply Rabs_pos|]); [now apply away_ok|].
+    apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_Ropp. apply Rplus_le_compat_r.
+    rewrite Rabs_mult. apply product_le; (split; [apply Rabs_pos|]); [now apply away_ok|].
     apply Rle_trans with (2 := proj2 (mag_operand i Li)). now apply within_magnitude.
 Qed.
 
 (** ** Changes *)
+
+(** A curve on the range of its operand, from its slopes there. *)
+Lemma curve_changes (f df : R -> R) (op : operation) (dev : Z -> Z -> Z -> Z) (j : positive) :
+  slope_of f df -> (forall v x, ideal op v x = f (x (num j))) ->
+  (forall m lo hi t, real lo <= t <= real hi -> Rabs (df t - real m) <= real (dev m lo hi)) ->
+  core_here = [(m, j)] -> (num j < k)%nat ->
+  (forall q, real (up (dev m (low at_ j) (high at_ j) * n_move d q j)) <= bend ann q k) ->
+  change_rule (network_of net) ann k op.
+Proof.
+  intros D I Dev Co L Bs. set (e := dev m (low at_ j) (high at_ j)) in *.
+  assert (Ds : slopes_in ann df (num j) (real m) (real e)).
+  { intros t W. now apply Dev, range_operand. }
+  assert (D0 : 0 <= real e).
+  { apply (dev_pos j _ L). intros t W. apply Rle_trans with (2 := Ds t W). apply Rabs_pos. }
+  assert (G : exists m e, slope k (kept ann) (num j) m /\ slopes_in ann df (num j) m e /\
+    forall q, (q < pixels (network_of net))%nat -> e * move ann q (num j) <= bend ann q k).
+  { exists (real m), (real e). split; [now apply one_slope|]. split; [exact Ds|]. intros q Hq.
+    apply Rle_trans with (2 := Bs q).
+    apply product_le; [split; [exact D0|apply Rle_refl]|exact (move_operand q j Hq L)]. }
+  apply (curve_change (network_of net) ann k f df op (num j) D I); exact G.
+Qed.
 
 Lemma sloped_changes : change_rule (network_of net) ann k (denote o).
 Proof.
@@ -232,48 +222,34 @@ Proof.
     + intros j _. cbn [kept core sloped]. now rewrite Co.
     + intros q _. specialize (Bs q). cbn [bend remainder sloped] in *.
       destruct (p =? q)%nat; rewrite ?real_one, ?real_0 in Bs; split; exact Bs.
-  - apply (affine_change (network_of net) ann k _ _ _ (linear_weights ws bs c Rd)). intros q Hq.
+  - apply (affine_change (network_of net) ann k _ _ _ (linear_weights k ws bs c Rd)). intros q Hq.
     assert (G : over k (fun j => Rabs (exact_weights ws c j - kept ann k j) * move ann q j) <=
       bend ann q k).
     { apply Rle_trans with (2 := Bs q). cbn [kept sloped]. rewrite Co.
-      exact (linear_gap ws bs c (move ann q) (n_move d q) Fi (fun j Hj =>
+      exact (linear_gap at_ k ws bs c (move ann q) (n_move d q) Fi (fun j Hj =>
         move_operand q j Hq (Rd j Hj))). }
     split; exact G.
-  - assert (L := Rd j (or_introl eq_refl)).
-    assert (Ds : slopes_in ann sigmoid' (num j) (real (m)) (real (sigmoid_dev m (low at_ j) (high at_ j)))).
-    { intros t W. apply sigmoid_dev_ok. now apply range_operand. }
-    assert (D0 : 0 <= real (sigmoid_dev m (low at_ j) (high at_ j))).
-    { apply (dev_pos j _ L). intros t W. apply Rle_trans with (2 := Ds t W). apply Rabs_pos. }
-    assert (G : exists m e, slope k (kept ann) (num j) m /\ slopes_in ann sigmoid' (num j) m e /\
-      forall q, (q < pixels (network_of net))%nat -> e * move ann q (num j) <= bend ann q k).
-    { exists (real (m)), (real (sigmoid_dev m (low at_ j) (high at_ j))).
-      split; [now apply one_slope|]. split; [exact Ds|]. intros q Hq. apply Rle_trans with (2 := Bs q).
-      apply product_le; [split; [exact D0|apply Rle_refl]|exact (move_operand q j Hq L)]. }
-    apply sigmoid_change_rule; exact G.
-  - assert (L := Rd j (or_introl eq_refl)).
-    assert (Ds : slopes_in ann silu' (num j) (real (m)) (real (silu_dev m (low at_ j) (high at_ j)))).
-    { intros t W. apply silu_dev_ok. now apply range_operand. }
-    assert (D0 : 0 <= real (silu_dev m (low at_ j) (high at_ j))).
-    { apply (dev_pos j _ L). intros t W. apply Rle_trans with (2 := Ds t W). apply Rabs_pos. }
-    assert (G : exists m e, slope k (kept ann) (num j) m /\ slopes_in ann silu' (num j) m e /\
-      forall q, (q < pixels (network_of net))%nat -> e * move ann q (num j) <= bend ann q k).
-    { exists (real (m)), (real (silu_dev m (low at_ j) (high at_ j))).
-      split; [now apply one_slope|]. split; [exact Ds|]. intros q Hq. apply Rle_trans with (2 := Bs q).
-      apply product_le; [split; [exact D0|apply Rle_refl]|exact (move_operand q j Hq L)]. }
-    apply silu_change_rule; exact G.
+  - exact (curve_changes sigmoid sigmoid' (Sigmoid (num j)) sigmoid_dev j sigmoid_derive
+      (fun _ _ => eq_refl) sigmoid_dev_ok Co (Rd j (or_introl eq_refl)) Bs).
+  - exact (curve_changes silu silu' (Silu (num j)) silu_dev j silu_derive
+      (fun _ _ => eq_refl) silu_dev_ok Co (Rd j (or_introl eq_refl)) Bs).
   - assert (Li := Rd i ltac:(simpl; auto)). assert (Lj := Rd j ltac:(simpl; auto)).
     assert (A0 : 0 <= real (away at_ m j)).
-    { apply (dev_pos j _ Lj). intros t W. apply Rle_trans with (2 := away_ok j t Lj W). apply Rabs_pos. }
+    { apply (dev_pos j _ Lj). intros t W. apply Rle_trans with (2 := away_ok j t Lj W).
+      apply Rabs_pos. }
     assert (G : exists s0 e, slope k (kept ann) (num i) s0 /\ Rules.away ann (num j) s0 e /\
       forall q, (q < pixels (network_of net))%nat ->
         e * move ann q (num i) + magnitude ann (num i) * move ann q (num j) <= bend ann q k).
     { exists (real (m)), (real (away at_ m j)). split; [now apply one_slope|].
       split; [intros t W; now apply away_ok|]. intros q Hq. apply Rle_trans with (2 := Bs q).
       apply Rle_trans with (2 := up_real _). rewrite plus_IZR, !mult_IZR.
-      assert (M1 := move_operand q i Hq Li). assert (M2 := move_operand q j Hq Lj). assert (X := mag_operand i Li).
-      assert (P1 : real (away at_ m j) * move ann q (num i) <= real (away at_ m j) * real (n_move d q i))
+      assert (M1 := move_operand q i Hq Li). assert (M2 := move_operand q j Hq Lj).
+      assert (X := mag_operand i Li).
+      assert (P1 : real (away at_ m j) * move ann q (num i) <=
+        real (away at_ m j) * real (n_move d q i))
         by (apply Rmult_le_compat_l; lra).
-      assert (P2 : magnitude ann (num i) * move ann q (num j) <= real (mag at_ i) * real (n_move d q j))
+      assert (P2 : magnitude ann (num i) * move ann q (num j) <=
+        real (mag at_ i) * real (n_move d q j))
         by (apply Rmult_le_compat; lra).
       unfold real in P1, P2 |- *. lra. }
     apply (gate_change (network_of net) ann k (num i) (num j) Lj); exact G.

@@ -39,9 +39,11 @@ Proof.
   - elim N. apply eq_IZR. unfold real2 in E. lra.
 Qed.
 
-Lemma filter_real2 l : filter nonzero (map real2 l) = map real2 (filter (fun x => negb (x =? 0)%Z) l).
+Lemma filter_real2 l : filter nonzero (map real2 l) =
+  map real2 (filter (fun x => negb (x =? 0)%Z) l).
 Proof.
-  induction l as [|x l IH]; [reflexivity|]. cbn [map filter]. rewrite real2_nonzero, IH. now destruct (x =? 0)%Z.
+  induction l as [|x l IH]; [reflexivity|]. cbn [map filter]. rewrite real2_nonzero, IH.
+  now destruct (x =? 0)%Z.
 Qed.
 
 Lemma real2_le a b : (a <= b)%Z -> real2 a <= real2 b.
@@ -49,9 +51,9 @@ Proof. intros H. apply IZR_le in H. unfold real2. lra. Qed.
 
 Lemma sorted_descending l : descending (map real2 (Sorting.sort l)).
 Proof.
-  assert (S := Sorting.Sorted_sort l). unfold descending. induction S as [|x m S IH H]; [constructor|].
-  cbn [map]. constructor; [exact IH|]. destruct H as [|y m H]; constructor.
-  apply real2_le. now apply Z.leb_le.
+  assert (S := Sorting.Sorted_sort l). unfold descending.
+  induction S as [|x m S IH H]; [constructor|]. cbn [map]. constructor; [exact IH|].
+  destruct H as [|y m H]; constructor. apply real2_le. now apply Z.leb_le.
 Qed.
 
 Lemma real2_plus a b : real2 (a + b) = real2 a + real2 b.
@@ -69,9 +71,11 @@ Proof. unfold real2, real. rewrite mult_IZR, one_is. lra. Qed.
 
 Lemma partials_real c s m : partials (real2 c) (real2 s) (map real2 m) = real2 (partials_of c s m).
 Proof.
-  revert s. induction m as [|x [|y m] IH]; intros s; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
+  revert s.
+  induction m as [|x [|y m] IH]; intros s; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
   change (partials (real2 c) (real2 s) (map real2 (x :: y :: m))) with
-    (Rmin (real2 s + real2 x) (real2 c) + partials (real2 c) (real2 s + real2 x) (map real2 (y :: m))).
+    (Rmin (real2 s + real2 x) (real2 c) + partials (real2 c) (real2 s + real2 x)
+      (map real2 (y :: m))).
   change (partials_of c s (x :: y :: m)) with (Z.min (s + x) c + partials_of c (s + x) (y :: m))%Z.
   now rewrite <- !real2_plus, IH, <- real2_min, <- real2_plus.
 Qed.
@@ -79,8 +83,10 @@ Qed.
 Lemma climb_real c f m : climb (real2 c) (real2 f) (map real2 m) = real2 (climb_of c f m).
 Proof.
   destruct m as [|x [|y m]]; [unfold real2; simpl; lra|unfold real2; simpl; lra|].
-  change (climb (real2 c) (real2 f) (map real2 (x :: y :: m))) with (partials (real2 c) (real2 x) (map real2 (y :: m)) + real2 f).
-  change (climb_of c f (x :: y :: m)) with (partials_of c x (y :: m) + f)%Z. now rewrite partials_real, real2_plus.
+  change (climb (real2 c) (real2 f) (map real2 (x :: y :: m)))
+    with (partials (real2 c) (real2 x) (map real2 (y :: m)) + real2 f).
+  change (climb_of c f (x :: y :: m)) with (partials_of c x (y :: m) + f)%Z.
+  now rewrite partials_real, real2_plus.
 Qed.
 
 Lemma half_up a : IZR a <= 2 * IZR (Z.shiftr (a + 1) 1).
@@ -98,7 +104,8 @@ Proof.
   set (f := filter (fun x => negb (x =? 0)%Z) bs) in *. set (m := Sorting.sort f) in *.
   assert (Pm : Permutation f m) by apply Sorting.Permuted_sort.
   assert (Lf : (length f <= length bs)%nat).
-  { unfold f. clear. induction bs as [|x l IH]; simpl; [lia|]. destruct (negb (x =? 0)%Z); simpl; lia. }
+  { unfold f. clear. induction bs as [|x l IH]; simpl; [lia|].
+    destruct (negb (x =? 0)%Z); simpl; lia. }
   assert (Lm : length m = length f) by now apply Permutation_length, Permutation_sym.
   set (n := Z.of_nat (length m)) in *. assert (N : (0 <= n <= most_terms)%Z) by (unfold n; lia).
   unfold most_terms in N, Hn.
@@ -107,7 +114,7 @@ Proof.
   assert (Hi : INR (length m + 3) = IZR n + 3) by (rewrite plus_INR, Ni; simpl; ring).
   set (w := Z.min F (zsum m)) in *. set (c := Z.shiftr (zsum m + w + 1) 1) in *.
   exists (map real2 m), (length m + 3)%nat, (real2 c), (real2 w).
-  rewrite map_length, Hi, u_is, <- real2_total.
+  rewrite length_map, Hi, u_is, <- real2_total.
   split; [|split; [|split; [|split; [|split; [|split; [|split; [|split]]]]]]].
   - rewrite filter_real2. now apply Permutation_map.
   - apply sorted_descending.
@@ -141,14 +148,15 @@ Qed.
 Lemma one_bit_power p : one_bit p = true -> exists e, IZR (Zpos p) = bpow radix2 e.
 Proof.
   induction p as [p IH|p IH|]; intros H; [discriminate| |exists 0%Z; reflexivity].
-  destruct (IH H) as [e E]. exists (e + 1)%Z. rewrite bpow_plus, <- E. change (bpow radix2 1) with 2.
-  rewrite <- mult_IZR. f_equal. lia.
+  destruct (IH H) as [e E]. exists (e + 1)%Z. rewrite bpow_plus, <- E.
+  change (bpow radix2 1) with 2. rewrite <- mult_IZR. f_equal. lia.
 Qed.
 
 Lemma power_of_2_scales z : power_of_2 z = true -> scales (real z) = true.
 Proof.
   intros H. assert (K : exists e, IZR (Z.abs z) = bpow radix2 e).
   { destruct z as [|p|p]; [discriminate| |]; now apply one_bit_power. }
-  destruct K as [e E]. apply (power_scales _ (e - 100)). unfold Z.sub. rewrite bpow_plus, <- E, <- real_abs. unfold real.
+  destruct K as [e E]. apply (power_scales _ (e - 100)). unfold Z.sub.
+  rewrite bpow_plus, <- E, <- real_abs. unfold real.
   assert (B : bpow radix2 (- (100)) = / 2 ^ 100) by (simpl; lra). rewrite B. reflexivity.
 Qed.

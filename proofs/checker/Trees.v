@@ -1,14 +1,17 @@
 (** * Trees over the bytes of a pair of images
 
-    - [boxes_of splits q n]: the leaves of a tree in preorder, for images of [n] bytes that differ in the last bit of
-      byte [q], as boxes of bytes; [None] where the list of splits is no such tree;
+    - [boxes_of splits q n]: the leaves of a tree in preorder, for images of [n] bytes that differ
+      in the last bit of byte [q], as boxes of bytes; [None] where the list of splits is no such
+      tree;
     - [cover]: both images of every pair are in one of its leaves;
-    - [bounded_by_leaves]: so what bounds the pairs of each leaf, and is at most [B], bounds all pairs by [B].
+    - [bounded_by_leaves]: so what bounds the pairs of each leaf, and is at most [B], bounds all
+      pairs by [B].
 
-    Rests on Statement.v. Stands behind [FirstLayers.leaves] in first_layers.py, rules tree.cover and tree.pair. *)
+    Rests on Neighbours.v. Stands behind [FirstLayers.leaves] in first_layers.py, rules tree.cover
+    and tree.pair. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool.
-From Lastbit Require Import Statement.
+From Lastbit Require Import Statement network.Neighbours.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -31,7 +34,8 @@ Fixpoint put (b : box) (p : nat) (r : Z * Z) : box :=
 (** A line of a tree: the number of a byte and a threshold, or [leaf] and anything. *)
 Definition leaf : Z := -1.
 
-(** Byte [p] of [b] takes values on both sides of the threshold [t]; of the pixel's own byte, 2k and 2k + 1 stay together. *)
+(** Byte [p] of [b] takes values on both sides of the threshold [t]; of the pixel's own byte, 2k and
+    2k + 1 stay together. *)
 Definition may_split (q : nat) (b : box) (p t : Z) : bool :=
   (0 <=? p) && (p <? Z.of_nat (length b)) &&
   (fst (range b (Z.to_nat p)) <=? t) && (t <? snd (range b (Z.to_nat p))) &&
@@ -48,7 +52,8 @@ Fixpoint leaves (q : nat) (splits : list (Z * Z)) (parts : list box) : option (l
   | _ :: _, [] => None                   (* a leaf too many *)
   | (p, t) :: splits', b :: parts' =>
       if p =? leaf then option_map (cons b) (leaves q splits' parts')
-      else if may_split q b p t then leaves q splits' (up_to b (Z.to_nat p) t :: above b (Z.to_nat p) t :: parts')
+      else if may_split q b p t
+      then leaves q splits' (up_to b (Z.to_nat p) t :: above b (Z.to_nat p) t :: parts')
       else None
   end.
 
@@ -57,16 +62,19 @@ Definition boxes_of (splits : list (Z * Z)) (q n : nat) : option (list box) :=
 
 (** ** Boxes *)
 
-Definition holds (b : box) (v : nat -> Z) : Prop := forall p, fst (range b p) <= v p <= snd (range b p).
+Definition holds (b : box) (v : nat -> Z) : Prop :=
+  forall p, fst (range b p) <= v p <= snd (range b p).
 
 Lemma everything_holds n v : image v -> holds (everything n) v.
 Proof.
   intros H p. unfold range, everything. assert (E : nth p (repeat any n) any = any).
-  { destruct (Nat.lt_ge_cases p n); [now apply nth_repeat|]. apply nth_overflow. now rewrite repeat_length. }
+  { destruct (Nat.lt_ge_cases p n); [now apply nth_repeat|]. apply nth_overflow.
+    now rewrite repeat_length. }
   rewrite E. apply H.
 Qed.
 
-Lemma range_put b p r p' : (p < length b)%nat -> range (put b p r) p' = if (p' =? p)%nat then r else range b p'.
+Lemma range_put b p r p' : (p < length b)%nat ->
+  range (put b p r) p' = if (p' =? p)%nat then r else range b p'.
 Proof.
   unfold range. revert p p'. induction b as [|x b IH]; intros p p' H; cbn in H; [lia|].
   destruct p as [|p], p' as [|p']; cbn [put nth Nat.eqb]; try reflexivity. apply IH. lia.
@@ -86,17 +94,10 @@ Qed.
 
 (** ** Pairs *)
 
-Lemma last_bit_half a : Z.lxor a 1 / 2 = a / 2.
-Proof.
-  change 2 with (2 ^ 1). rewrite <- !Z.shiftr_div_pow2 by lia. rewrite Z.shiftr_lxor. apply Z.lxor_0_r.
-Qed.
-
 (** An odd threshold has both bytes of a pair on one side. *)
 Lemma one_side a t : Z.odd t = true -> Z.lxor a 1 <= t <-> a <= t.
 Proof.
-  intros H. apply Z.odd_spec in H. destruct H as (k & ->). assert (E := last_bit_half a).
-  generalize (Z.div_mod a 2 ltac:(lia)) (Z.div_mod (Z.lxor a 1) 2 ltac:(lia)) (Z.mod_pos_bound a 2 ltac:(lia))
-    (Z.mod_pos_bound (Z.lxor a 1) 2 ltac:(lia)). rewrite E. lia.
+  intros H. apply Z.odd_spec in H. destruct H as (k & ->). generalize (last_bit_pair a). lia.
 Qed.
 
 Section Tree.
@@ -106,19 +107,22 @@ Hypothesis pair : neighbours q v v'.
 Lemma same_side b p t : may_split q b p t = true -> v' (Z.to_nat p) <= t <-> v (Z.to_nat p) <= t.
 Proof.
   unfold may_split. rewrite !andb_true_iff. intros ((((P & _) & _) & _) & O). apply Z.leb_le in P.
-  destruct pair as [Own Else]. destruct (Nat.eq_dec (Z.to_nat p) q) as [E|N]; [|now rewrite (Else _ N)].
-  rewrite E, Own. apply one_side. apply orb_true_iff in O. destruct O as [O|O]; [|exact O].
+  destruct pair as [Own Else].
+  destruct (Nat.eq_dec (Z.to_nat p) q) as [E|N]; [|now rewrite (Else _ N)]. rewrite E, Own.
+  apply one_side. apply orb_true_iff in O. destruct O as [O|O]; [|exact O].
   apply negb_true_iff, Z.eqb_neq in O. lia.
 Qed.
 
 Lemma leaves_cover splits : forall parts bs, leaves q splits parts = Some bs ->
   (exists b, In b parts /\ holds b v /\ holds b v') -> exists b, In b bs /\ holds b v /\ holds b v'.
 Proof.
-  induction splits as [|[p t] splits IH]; intros [|b parts] bs E (b' & I & H & H'); cbn [leaves] in E; try easy.
+  induction splits as [|[p t] splits IH]; intros [|b parts] bs E (b' & I & H & H');
+    cbn [leaves] in E; try easy.
   destruct (p =? leaf).
-  - destruct (leaves q splits parts) as [cs|] eqn:C; [|easy]. cbn [option_map] in E. injection E as <-.
-    destruct I as [<-|I]; [exists b; split; [now left|now split]|].
-    destruct (IH parts cs C) as (x & Ix & Hx); [now exists b'|]. exists x. split; [now right|exact Hx].
+  - destruct (leaves q splits parts) as [cs|] eqn:C; [|easy]. cbn [option_map] in E.
+    injection E as <-. destruct I as [<-|I]; [exists b; split; [now left|now split]|].
+    destruct (IH parts cs C) as (x & Ix & Hx); [now exists b'|]. exists x.
+    split; [now right|exact Hx].
   - destruct (may_split q b p t) eqn:M; [|easy]. apply (IH _ _ E).
     destruct I as [<-|I]; [|exists b'; split; [now right; right|now split]].
     assert (S := same_side b p t M). unfold may_split in M. rewrite !andb_true_iff in M.
@@ -126,23 +130,18 @@ Proof.
     destruct (Z.le_gt_cases (v (Z.to_nat p)) t) as [T|T].
     + exists (up_to b (Z.to_nat p) t). split; [now left|].
       split; apply up_to_holds; try assumption; try lia; try apply S; lia.
-    + exists (above b (Z.to_nat p) t). split; [now right; left|]. split; apply above_holds; try assumption; lia.
+    + exists (above b (Z.to_nat p) t). split; [now right; left|].
+      split; apply above_holds; try assumption; lia.
 Qed.
 End Tree.
 
-Lemma pair_image q v v' : image v -> neighbours q v v' -> image v'.
-Proof.
-  intros H [Own Else] p. destruct (Nat.eq_dec p q) as [->|N]; [|rewrite Else by exact N; apply H]. rewrite Own.
-  assert (E := last_bit_half (v q)). specialize (H q).
-  generalize (Z.div_mod (v q) 2 ltac:(lia)) (Z.div_mod (Z.lxor (v q) 1) 2 ltac:(lia)) (Z.mod_pos_bound (v q) 2 ltac:(lia))
-    (Z.mod_pos_bound (Z.lxor (v q) 1) 2 ltac:(lia)). rewrite E. lia.
-Qed.
-
-Theorem cover splits q n bs : boxes_of splits q n = Some bs -> forall v v', image v -> neighbours q v v' ->
+Theorem cover splits q n bs : boxes_of splits q n = Some bs -> forall v v', image v ->
+  neighbours q v v' ->
   exists b, In b bs /\ holds b v /\ holds b v'.
 Proof.
-  unfold boxes_of. destruct (q <? n)%nat; [|easy]. intros E v v' I N. apply (leaves_cover q v v' N _ _ _ E).
-  exists (everything n). split; [now left|]. split; apply everything_holds; [exact I|exact (pair_image q v v' I N)].
+  unfold boxes_of. destruct (q <? n)%nat; [|easy]. intros E v v' I N.
+  apply (leaves_cover q v v' N _ _ _ E). exists (everything n). split; [now left|].
+  split; apply everything_holds; [exact I|exact (neighbour_image q v v' I N)].
 Qed.
 
 (** ** Bounds *)
@@ -160,7 +159,8 @@ Proof.
   { clear -F Hb. induction F as [|c x bs bounds L _ IH]; [easy|].
     destruct Hb as [<-|Hb]; [exists x; split; [now left|exact L]|].
     destruct (IH Hb) as (y & Iy & Ly). exists y. split; [now right|exact Ly]. }
-  destruct X as (x & Ix & L). rewrite Forall_forall in A. apply Rle_trans with (2 := A x Ix). now apply L.
+  destruct X as (x & Ix & L). rewrite Forall_forall in A. apply Rle_trans with (2 := A x Ix).
+  now apply L.
 Qed.
 
 (** ** Examples: images of two bytes, pairs that differ in byte 0 *)
@@ -173,14 +173,17 @@ Proof. vm_compute. reflexivity. Qed.
 Example part_missing : boxes_of [(1, 100); (leaf, 0); (0, 127); (leaf, 0)] 0 2 = None.
 Proof. vm_compute. reflexivity. Qed.
 
-Example leaf_too_many : boxes_of [(1, 100); (leaf, 0); (0, 127); (leaf, 0); (leaf, 0); (leaf, 0)] 0 2 = None.
+Example leaf_too_many :
+  boxes_of [(1, 100); (leaf, 0); (0, 127); (leaf, 0); (leaf, 0); (leaf, 0)] 0 2 = None.
 Proof. vm_compute. reflexivity. Qed.
 
-(** 126 and 127 may be a pair, and 126 | 127 would split it; of a byte that is not the pixel's own, any threshold will do. *)
+(** 126 and 127 may be a pair, and 126 | 127 would split it; of a byte that is not the pixel's own,
+    any threshold will do. *)
 Example pair_split : boxes_of [(0, 126); (leaf, 0); (leaf, 0)] 0 2 = None.
 Proof. vm_compute. reflexivity. Qed.
 
-Example other_byte : boxes_of [(0, 126); (leaf, 0); (leaf, 0)] 1 2 = Some [[(0, 126); (0, 255)]; [(127, 255); (0, 255)]].
+Example other_byte : boxes_of [(0, 126); (leaf, 0); (leaf, 0)] 1 2 =
+  Some [[(0, 126); (0, 255)]; [(127, 255); (0, 255)]].
 Proof. vm_compute. reflexivity. Qed.
 
 (** A byte is split where it takes values on both sides. *)

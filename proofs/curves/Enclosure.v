@@ -4,7 +4,8 @@
     on a range by the values at the table's points around it, and by one constant where the range
     may hold an extremum. For integers [low <= high] and any [t] in [[low / 64, high / 64]]:
 
-    - [sigmoid_enclosed], [sigmoid'_enclosed]: between the values at both ends, or up to 1/4 around 0;
+    - [sigmoid_enclosed], [sigmoid'_enclosed]: between the values at both ends, or up to 1/4 around
+      0;
     - [silu_enclosed]: at most the larger value at the ends; at least the smaller one, or -0.27847;
     - [silu'_enclosed]: between the values at the ends, or down to -0.09984 and up to 1.09984;
     - [silu'_tails], [silu_le]: beyond the table.
@@ -25,7 +26,8 @@ Definition point (k : Z) : R := IZR k / 64.
 Lemma slope_continuous f df z : slope_of f df -> continuity_pt f z.
 Proof. intros D. apply continuity_pt_filterlim, (ex_derive_continuous f). eexists; apply D. Qed.
 
-Lemma increases f df a b : slope_of f df -> (forall t, a <= t <= b -> 0 <= df t) -> a <= b -> f a <= f b.
+Lemma increases f df a b : slope_of f df -> (forall t, a <= t <= b -> 0 <= df t) ->
+  a <= b -> f a <= f b.
 Proof.
   intros D H Hab. destruct (MVT_gen f a b df) as (c & Hc & E).
   - intros t _. apply D.
@@ -34,7 +36,8 @@ Proof.
     assert (0 <= df c * (b - a)) by (apply Rmult_le_pos; [now apply H|lra]). lra.
 Qed.
 
-Lemma decreases f df a b : slope_of f df -> (forall t, a <= t <= b -> df t <= 0) -> a <= b -> f b <= f a.
+Lemma decreases f df a b : slope_of f df -> (forall t, a <= t <= b -> df t <= 0) ->
+  a <= b -> f b <= f a.
 Proof.
   intros D H Hab. destruct (MVT_gen f a b df) as (c & Hc & E).
   - intros t _. apply D.
@@ -44,7 +47,10 @@ Proof.
 Qed.
 
 Lemma sigmoid_increases a b : a <= b -> sigmoid a <= sigmoid b.
-Proof. intros H. apply (increases _ _ a b sigmoid_derive); [|exact H]. intros. apply Rlt_le, sigmoid'_pos. Qed.
+Proof.
+  intros H. apply (increases _ _ a b sigmoid_derive); [|exact H]. intros.
+  apply Rlt_le, sigmoid'_pos.
+Qed.
 
 Lemma sigmoid_half z : (z <= 0 -> sigmoid z <= / 2) /\ (0 <= z -> / 2 <= sigmoid z).
 Proof. split; intros H; rewrite <- sigmoid_0; now apply sigmoid_increases. Qed.
@@ -83,7 +89,8 @@ Proof. unfold bendiness, sigmoid. interval with (i_prec 60). Qed.
 Lemma bendiness_154 : 2 <= bendiness (154 / 64).
 Proof. unfold bendiness, sigmoid. interval with (i_prec 60). Qed.
 
-Lemma silu'_rises c a b : 0 <= c -> bendiness c <= 2 -> - c <= a -> a <= b -> b <= c -> silu' a <= silu' b.
+Lemma silu'_rises c a b : 0 <= c -> bendiness c <= 2 -> - c <= a -> a <= b -> b <= c ->
+  silu' a <= silu' b.
 Proof.
   intros Hc Bc Ha Hab Hb. apply (increases _ _ a b silu'_derive); [|exact Hab]. intros t Ht.
   apply Rmult_le_pos; [apply Rlt_le, sigmoid'_pos|]. fold (bendiness t).
@@ -102,8 +109,10 @@ Qed.
 
 Lemma silu'_falls_left a b : a <= b -> b <= -154 / 64 -> silu' b <= silu' a.
 Proof.
-  intros Hab Hb. assert (B := bendiness_154). assert (G := bendiness_grows (154 / 64) (- b) ltac:(lra)).
-  assert (K := silu'_falls (- b) (- a) ltac:(lra) ltac:(lra) ltac:(lra)). rewrite !silu'_opp in K. lra.
+  intros Hab Hb. assert (B := bendiness_154).
+  assert (G := bendiness_grows (154 / 64) (- b) ltac:(lra)).
+  assert (K := silu'_falls (- b) (- a) ltac:(lra) ltac:(lra) ltac:(lra)). rewrite !silu'_opp in K.
+  lra.
 Qed.
 
 (** [z (1 - sigmoid z)] is -1 between -82/64 and -81/64, where SiLU has its minimum. *)
@@ -144,9 +153,11 @@ Qed.
 Lemma silu_right a b : -81 / 64 <= a -> a <= b -> silu a <= silu b.
 Proof.
   intros Ha Hab. destruct (Rle_or_lt a 0) as [L|L].
-  - apply silu_rises; [exact L| |exact Hab]. generalize factor_81 (silu'_factor (-81 / 64) a Ha L). lra.
-  - apply (increases _ _ a b silu_derive); [|exact Hab]. intros t Ht. unfold silu'. assert (S := sigmoid_01 t).
-    assert (0 <= t * (1 - sigmoid t)) by (apply Rmult_le_pos; lra). apply Rmult_le_pos; lra.
+  - apply silu_rises; [exact L| |exact Hab]. generalize factor_81 (silu'_factor (-81 / 64) a Ha L).
+    lra.
+  - apply (increases _ _ a b silu_derive); [|exact Hab]. intros t Ht. unfold silu'.
+    assert (S := sigmoid_01 t). assert (0 <= t * (1 - sigmoid t)) by (apply Rmult_le_pos; lra).
+    apply Rmult_le_pos; lra.
 Qed.
 
 Lemma silu_valley t : -82 / 64 <= t <= -81 / 64 -> -0.27847 <= silu t.
@@ -165,9 +176,11 @@ Lemma silu'_least low high t : point low <= t <= point high -> (-153 < low)%Z \/
   Rmin (silu' (point low)) (silu' (point high)) <= silu' t.
 Proof.
   intros Ht [H|H].
-  - assert (L : -152 / 64 <= point low) by (unfold point; assert (-152 <= IZR low) by (apply IZR_le; lia); lra).
+  - assert (L : -152 / 64 <= point low)
+      by (unfold point; assert (-152 <= IZR low) by (apply IZR_le; lia); lra).
     destruct (Rle_or_lt t (153 / 64)) as [A|A].
-    + apply Rle_trans with (1 := Rmin_l _ _). apply (silu'_rises (153 / 64)); try lra. apply bendiness_153.
+    + apply Rle_trans with (1 := Rmin_l _ _). apply (silu'_rises (153 / 64)); try lra.
+      apply bendiness_153.
     + destruct (Rle_or_lt (bendiness t) 2) as [B|B].
       * apply Rle_trans with (1 := Rmin_l _ _). apply (silu'_rises t); lra.
       * apply Rle_trans with (1 := Rmin_r _ _). apply silu'_falls; lra.
@@ -188,7 +201,8 @@ Theorem sigmoid'_enclosed :
 Proof.
   assert (Up : forall a b, a <= b -> b <= 0 -> sigmoid' a <= sigmoid' b).
   { intros a b Hab Hb. apply (increases _ _ a b sigmoid'_derive); [|exact Hab]. intros s Hs.
-    apply Rmult_le_pos; [apply Rlt_le, sigmoid'_pos|]. generalize (proj1 (sigmoid_half s) ltac:(lra)). lra. }
+    apply Rmult_le_pos; [apply Rlt_le, sigmoid'_pos|].
+    generalize (proj1 (sigmoid_half s) ltac:(lra)). lra. }
   assert (Down : forall a b, 0 <= a -> a <= b -> sigmoid' b <= sigmoid' a).
   { intros a b Ha Hab. apply (decreases _ _ a b sigmoid'_derive); [|exact Hab]. intros s Hs.
     unfold sigmoid''. generalize (proj2 (sigmoid_half s) ltac:(lra)) (sigmoid'_pos s). intros K P.
@@ -197,9 +211,12 @@ Proof.
   - destruct (Rle_or_lt t 0) as [L|L].
     + apply Rle_trans with (1 := Rmin_l _ _). apply Up; lra.
     + apply Rle_trans with (1 := Rmin_r _ _). apply Down; lra.
-  - destruct (Z.le_gt_cases low 0) as [A|A]; [destruct (Z.le_gt_cases 0 high) as [B|B]; [now left|]|]; right.
-    + apply Rle_trans with (2 := Rmax_r _ _). apply Up; [lra|]. unfold point. apply IZR_lt in B. lra.
-    + apply Rle_trans with (2 := Rmax_l _ _). apply Down; [|lra]. unfold point. assert (0 <= IZR low) by (apply IZR_le; lia). lra.
+  - destruct (Z.le_gt_cases low 0) as [A|A];
+      [destruct (Z.le_gt_cases 0 high) as [B|B]; [now left|]|]; right.
+    + apply Rle_trans with (2 := Rmax_r _ _). apply Up; [lra|]. unfold point. apply IZR_lt in B.
+      lra.
+    + apply Rle_trans with (2 := Rmax_l _ _). apply Down; [|lra]. unfold point.
+      assert (0 <= IZR low) by (apply IZR_le; lia). lra.
 Qed.
 
 Theorem silu_enclosed :
@@ -212,17 +229,22 @@ Proof.
   - destruct (Rle_or_lt t (-82 / 64)) as [L|L].
     + apply Rle_trans with (2 := Rmax_l _ _). apply silu_left; lra.
     + destruct (Rle_or_lt (t * (1 - sigmoid t)) (-1)) as [G|G].
-      * apply Rle_trans with (2 := Rmax_l _ _). destruct (Rle_or_lt t 0) as [N|N]; [apply silu_falls; lra|].
-        assert (S := sigmoid_01 t). assert (0 <= t * (1 - sigmoid t)) by (apply Rmult_le_pos; lra). lra.
-      * apply Rle_trans with (2 := Rmax_r _ _). destruct (Rle_or_lt t 0) as [N|N]; [apply silu_rises; lra|].
-        apply silu_right; lra.
-  - destruct (Rle_or_lt t (-82 / 64)) as [L|L]; [generalize (silu_left t (-82 / 64) L ltac:(lra)); lra|].
-    destruct (Rle_or_lt (-81 / 64) t) as [G|G]; [generalize (silu_right (-81 / 64) t ltac:(lra) G); lra|].
+      * apply Rle_trans with (2 := Rmax_l _ _).
+        destruct (Rle_or_lt t 0) as [N|N]; [apply silu_falls; lra|]. assert (S := sigmoid_01 t).
+        assert (0 <= t * (1 - sigmoid t)) by (apply Rmult_le_pos; lra). lra.
+      * apply Rle_trans with (2 := Rmax_r _ _).
+        destruct (Rle_or_lt t 0) as [N|N]; [apply silu_rises; lra|]. apply silu_right; lra.
+  - destruct (Rle_or_lt t (-82 / 64)) as [L|L];
+      [generalize (silu_left t (-82 / 64) L ltac:(lra)); lra|].
+    destruct (Rle_or_lt (-81 / 64) t) as [G|G];
+      [generalize (silu_right (-81 / 64) t ltac:(lra) G); lra|].
     apply silu_valley. lra.
   - destruct (Z.le_gt_cases low (-81)) as [A|A].
     + destruct (Z.le_gt_cases (-82) high) as [B|B]; [now left|right].
-      apply Rle_trans with (1 := Rmin_r _ _). apply silu_left; [lra|]. apply IZR_lt in B. unfold point. lra.
-    + right. apply Rle_trans with (1 := Rmin_l _ _). apply silu_right; [|lra]. apply IZR_lt in A. unfold point. lra.
+      apply Rle_trans with (1 := Rmin_r _ _). apply silu_left; [lra|]. apply IZR_lt in B.
+      unfold point. lra.
+    + right. apply Rle_trans with (1 := Rmin_l _ _). apply silu_right; [|lra]. apply IZR_lt in A.
+      unfold point. lra.
 Qed.
 
 Theorem silu'_enclosed :
@@ -230,19 +252,25 @@ Theorem silu'_enclosed :
   ((low <= 154 /\ 153 <= high)%Z \/ silu' t <= Rmax (silu' (point low)) (silu' (point high))).
 Proof.
   split.
-  - destruct (Z.le_gt_cases low (-153)) as [A|A]; [destruct (Z.le_gt_cases (-154) high) as [B|B]; [now left|]|]; right.
+  - destruct (Z.le_gt_cases low (-153)) as [A|A];
+      [destruct (Z.le_gt_cases (-154) high) as [B|B]; [now left|]|]; right.
     + apply silu'_least; [exact Ht|right; lia].
     + apply silu'_least; [exact Ht|left; lia].
-  - destruct (Z.le_gt_cases low 154) as [A|A]; [destruct (Z.le_gt_cases 153 high) as [B|B]; [now left|]|]; right.
-    + apply Rmin_opp. rewrite <- !silu'_opp, <- !point_opp. apply silu'_least; [rewrite !point_opp; lra|left; lia].
-    + apply Rmin_opp. rewrite <- !silu'_opp, <- !point_opp. apply silu'_least; [rewrite !point_opp; lra|right; lia].
+  - destruct (Z.le_gt_cases low 154) as [A|A];
+      [destruct (Z.le_gt_cases 153 high) as [B|B]; [now left|]|]; right.
+    + apply Rmin_opp. rewrite <- !silu'_opp, <- !point_opp.
+      apply silu'_least; [rewrite !point_opp; lra|left; lia].
+    + apply Rmin_opp. rewrite <- !silu'_opp, <- !point_opp.
+      apply silu'_least; [rewrite !point_opp; lra|right; lia].
 Qed.
 End Cell.
 
 (** ** Beyond the table *)
 
-(** Far left SiLU' lies between its value at the last point and 0; far right between 1 and its value. *)
-Theorem silu'_tails z : (z <= -24 -> silu' (-24) <= silu' z <= 0) /\ (24 <= z -> 1 <= silu' z <= silu' 24).
+(** Far left SiLU' lies between its value at the last point and 0; far right between 1 and its
+    value. *)
+Theorem silu'_tails z : (z <= -24 -> silu' (-24) <= silu' z <= 0) /\
+  (24 <= z -> 1 <= silu' z <= silu' 24).
 Proof.
   assert (Left : forall s, s <= -24 -> silu' (-24) <= silu' s <= 0).
   { intros s Hs. split; [apply silu'_falls_left; lra|]. unfold silu'. assert (S := sigmoid_01 s).
@@ -258,5 +286,6 @@ Theorem silu_le z : silu z <= Rmax z 0.
 Proof.
   unfold silu. assert (S := sigmoid_01 z). destruct (Rle_or_lt z 0) as [L|L].
   - rewrite Rmax_right by exact L. assert (0 <= - z * sigmoid z) by (apply Rmult_le_pos; lra). lra.
-  - rewrite Rmax_left by lra. assert (z * sigmoid z <= z * 1) by (apply Rmult_le_compat_l; lra). lra.
+  - rewrite Rmax_left by lra. assert (z * sigmoid z <= z * 1) by (apply Rmult_le_compat_l; lra).
+    lra.
 Qed.

@@ -42,19 +42,25 @@ Proof.
   rewrite E in H. destruct x; try discriminate. now split.
 Qed.
 
+(** What Flocq proves of an operation, for the proofs that its definition holds: from Coq 8.20 on
+    they are opaque. *)
+Ltac flocq_says operation correct K :=
+  let body := eval unfold operation in operation in
+  match body with _ ?a ?b ?p ?q ?n => pose proof (correct a b p q n) as K end.
+
 (** A sum of numbers that are not negative is no less than either. *)
 Lemma plus_grows x y : finite (b32_plus m x y) = true -> 0 <= real_of x -> 0 <= real_of y ->
   real_of x <= real_of (b32_plus m x y) /\ real_of y <= real_of (b32_plus m x y).
 Proof.
   intros F X Y. destruct (plus_finite x y F) as [Fx Fy].
-  assert (K := Bplus_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y Fx Fy).
+  flocq_says b32_plus Bplus_correct K. specialize (K m x y Fx Fy).
   destruct (Rlt_bool _ _).
-  - destruct K as (E & _ & _). change (real_of (b32_plus m x y) =
-      rounded (real_of x + real_of y)) in E.
-    rewrite E. split; apply round_ge_generic; try typeclasses eauto; try (apply in_format).
+  - destruct K as (E & _ & _). assert (R : real_of (b32_plus m x y) =
+      rounded (real_of x + real_of y)) by exact E.
+    rewrite R. split; apply round_ge_generic; try typeclasses eauto; try (apply in_format).
     all: lra.
   - destruct K as [E _]. destruct (overflow_infinite _ _ E) as [G _].
-    change (finite (b32_plus m x y) = false) in G. congruence.
+    assert (N : finite (b32_plus m x y) = false) by exact G. congruence.
 Qed.
 
 (** So is a loop's result. *)
@@ -78,11 +84,11 @@ Qed.
 Lemma minus_negative x y : finite x = true -> finite y = true -> real_of x <= real_of y ->
   real_of (b32_minus m x y) <= 0.
 Proof.
-  intros Fx Fy L. assert (K := Bminus_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x y Fx Fy).
+  intros Fx Fy L. flocq_says b32_minus Bminus_correct K. specialize (K m x y Fx Fy).
   destruct (Rlt_bool _ _).
-  - destruct K as (E & _ & _). change (real_of (b32_minus m x y) =
-      rounded (real_of x - real_of y)) in E.
-    rewrite E. apply round_le_generic; try typeclasses eauto; [apply generic_format_0|lra].
+  - destruct K as (E & _ & _). assert (R : real_of (b32_minus m x y) =
+      rounded (real_of x - real_of y)) by exact E.
+    rewrite R. apply round_le_generic; try typeclasses eauto; [apply generic_format_0|lra].
   - destruct K as [E _]. right. exact (proj2 (overflow_infinite _ _ E)).
 Qed.
 
@@ -95,19 +101,19 @@ Proof.
     + exfalso. revert F. destruct s as [b|b|b p e|b a e q]; try discriminate.
       * destruct x as [b'|b'|b' p' e'|b' a' e' q']; try discriminate.
       * cbn in Z. now apply eq_0_F2R in Z; destruct b.
-    + assert (K := Bdiv_correct 24 128 eq_refl eq_refl binop_nan_pl32 m x s Z).
+    + flocq_says b32_div Bdiv_correct K. specialize (K m x s Z).
       assert (Q : 0 <= real_of x / real_of s <= 1).
       { split; [apply Rmult_le_pos; [lra|apply Rlt_le, Rinv_0_lt_compat; lra]|].
         apply (Rmult_le_reg_r (real_of s)); [lra|]. unfold Rdiv.
         rewrite Rmult_assoc, Rinv_l by lra. lra. }
       destruct (Rlt_bool _ _).
-      * destruct K as (E & _ & _). change (real_of (b32_div m x s) =
-          rounded (real_of x / real_of s)) in E.
-        rewrite E. split; [apply round_ge_generic|apply round_le_generic]; try typeclasses eauto;
+      * destruct K as (E & _ & _). assert (R : real_of (b32_div m x s) =
+          rounded (real_of x / real_of s)) by exact E.
+        rewrite R. split; [apply round_ge_generic|apply round_le_generic]; try typeclasses eauto;
           try lra; [apply generic_format_0|].
         change 1 with (bpow radix2 0). now apply generic_format_bpow.
-      * destruct (overflow_infinite _ _ K) as [G _]. change (finite (b32_div m x s) = false) in G.
-        congruence.
+      * destruct (overflow_infinite _ _ K) as [G _].
+        assert (N : finite (b32_div m x s) = false) by exact G. congruence.
   - destruct s as [b|b|b p e|b a e q]; try discriminate;
       destruct x as [b'|b'|b' p' e'|b' a' e' q']; try discriminate; cbn; lra.
 Qed.

@@ -3,8 +3,8 @@
     - [sigmoid_slope_range]: sigmoid' lies in [1/4 - z^2/16, 1/4] and is positive;
     - [silu_slope_range]: silu' lies in [-0.09984, 1.09984], for all reals;
     - [silu_slope_near]: |silu'(z) - 1/2| <= |z| / 2; [silu_near]: 0 <= silu(z) - z/2 <= z^2 / 4;
-    - [silu_change], [sigmoid_change]: if all slopes between [z] and [z'] lie within [e] of [m], then
-      the change is within [e |z' - z|] of [m (z' - z)].
+    - [silu_change], [sigmoid_change]: if all slopes between [z] and [z'] lie within [e] of [m],
+      then the change is within [e |z' - z|] of [m (z' - z)].
 
     Rests on Coquelicot (derivatives, mean values) and Interval (the compact part of silu').
     Stands behind enclosure.py, and the remainder of the rules silu and sigmoid in curves.py. *)
@@ -45,7 +45,8 @@ Qed.
 
 Lemma silu_derive : slope_of silu silu'.
 Proof.
-  intros z. unfold silu, silu', sigmoid. assert (H := denominator z). auto_derive; [lra|]. field. lra.
+  intros z. unfold silu, silu', sigmoid. assert (H := denominator z). auto_derive; [lra|]. field.
+  lra.
 Qed.
 
 (** ** Changes *)
@@ -62,7 +63,8 @@ Proof.
     rewrite Rabs_mult. apply Rmult_le_compat_r; [apply Rabs_pos|now apply H].
 Qed.
 
-Lemma between lo hi z z' t : lo <= z <= hi -> lo <= z' <= hi -> Rmin z z' <= t <= Rmax z z' -> lo <= t <= hi.
+Lemma between lo hi z z' t : lo <= z <= hi -> lo <= z' <= hi -> Rmin z z' <= t <= Rmax z z' ->
+  lo <= t <= hi.
 Proof. unfold Rmin, Rmax. destruct Rle_dec; lra. Qed.
 
 Theorem silu_change lo hi m e z z' : (forall t, lo <= t <= hi -> Rabs (silu' t - m) <= e) ->
@@ -95,18 +97,21 @@ Proof. rewrite sigmoid'_quarter. generalize (pow2_ge_0 (sigmoid z - / 2)); lra. 
 (** Sigmoid is 1/4-Lipschitz, hence within |z| / 4 of 1/2. *)
 Lemma sigmoid_near z : Rabs (sigmoid z - / 2) <= Rabs z / 4.
 Proof.
-  assert (K := change sigmoid sigmoid' 0 (/ 4) 0 z sigmoid_derive). rewrite sigmoid_0, Rmult_0_l, !Rminus_0_r in K.
-  replace (Rabs z / 4) with (/ 4 * Rabs z) by field. apply K. intros t _. rewrite Rminus_0_r.
-  generalize (sigmoid'_pos t) (sigmoid'_le t). intros. rewrite Rabs_pos_eq; lra.
+  assert (K := change sigmoid sigmoid' 0 (/ 4) 0 z sigmoid_derive).
+  rewrite sigmoid_0, Rmult_0_l, !Rminus_0_r in K. replace (Rabs z / 4) with (/ 4 * Rabs z) by field.
+  apply K. intros t _. rewrite Rminus_0_r. generalize (sigmoid'_pos t) (sigmoid'_le t). intros.
+  rewrite Rabs_pos_eq; lra.
 Qed.
 
 Lemma sigmoid_side z : 0 <= z * (sigmoid z - / 2).
 Proof.
   destruct (MVT_gen sigmoid 0 z sigmoid') as (c & _ & E).
   - intros t _. apply sigmoid_derive.
-  - intros t _. apply continuity_pt_filterlim, (ex_derive_continuous sigmoid). eexists; apply sigmoid_derive.
-  - rewrite sigmoid_0, Rminus_0_r in E. rewrite E. generalize (sigmoid'_pos c) (pow2_ge_0 z). intros.
-    replace (z * (sigmoid' c * z)) with (sigmoid' c * z ^ 2) by ring. apply Rmult_le_pos; lra.
+  - intros t _. apply continuity_pt_filterlim, (ex_derive_continuous sigmoid).
+    eexists; apply sigmoid_derive.
+  - rewrite sigmoid_0, Rminus_0_r in E. rewrite E. generalize (sigmoid'_pos c) (pow2_ge_0 z).
+    intros. replace (z * (sigmoid' c * z)) with (sigmoid' c * z ^ 2) by ring.
+    apply Rmult_le_pos; lra.
 Qed.
 
 Lemma square_le a b : Rabs a <= b -> a ^ 2 <= b ^ 2.
@@ -131,7 +136,8 @@ Qed.
 
 Theorem silu_slope_near z : Rabs (silu' z - / 2) <= Rabs z / 2.
 Proof.
-  unfold silu'. replace (sigmoid z * (1 + z * (1 - sigmoid z)) - / 2) with ((sigmoid z - / 2) + z * sigmoid' z)
+  unfold silu'.
+  replace (sigmoid z * (1 + z * (1 - sigmoid z)) - / 2) with ((sigmoid z - / 2) + z * sigmoid' z)
     by (unfold sigmoid'; ring).
   apply Rle_trans with (1 := Rabs_triang _ _). rewrite Rabs_mult.
   assert (Rabs z * Rabs (sigmoid' z) <= Rabs z * / 4).
@@ -142,8 +148,9 @@ Qed.
 
 Lemma silu_abs z : Rabs (silu z) <= Rabs z.
 Proof.
-  unfold silu. rewrite Rabs_mult. assert (H := sigmoid_01 z). rewrite (Rabs_pos_eq (sigmoid z)) by lra.
-  rewrite <- (Rmult_1_r (Rabs z)) at 2. apply Rmult_le_compat_l; [apply Rabs_pos|lra].
+  unfold silu. rewrite Rabs_mult. assert (H := sigmoid_01 z).
+  rewrite (Rabs_pos_eq (sigmoid z)) by lra. rewrite <- (Rmult_1_r (Rabs z)) at 2.
+  apply Rmult_le_compat_l; [apply Rabs_pos|lra].
 Qed.
 
 (** ** All slopes of SiLU *)
@@ -177,7 +184,8 @@ Proof. unfold silu'. rewrite sigmoid_opp. ring. Qed.
 Lemma silu'_upper z : silu' z <= 1.09984.
 Proof.
   destruct (Rle_or_lt (Rabs z) 50) as [H|H].
-  - assert (-50 <= z <= 50) by (unfold Rabs in H; destruct Rcase_abs in H; lra). unfold silu', sigmoid.
+  - assert (-50 <= z <= 50) by (unfold Rabs in H; destruct Rcase_abs in H; lra).
+    unfold silu', sigmoid.
     interval with (i_bisect z, i_taylor z, i_depth 30, i_prec 60).
   - replace (silu' z) with (sigmoid z + z * sigmoid' z) by (unfold silu', sigmoid'; ring).
     generalize (tail z (Rlt_le _ _ H)) (sigmoid_01 z) (Rle_abs (z * sigmoid' z)). lra.

@@ -14,7 +14,8 @@ Open Scope R_scope.
 
 (** ** Softmax of real logits *)
 
-Definition softmax (n : nat) (z : nat -> R) (c : nat) : R := exp (z c) / over n (fun j => exp (z j)).
+Definition softmax (n : nat) (z : nat -> R) (c : nat) : R :=
+  exp (z c) / over n (fun j => exp (z j)).
 
 (** Everything relative to class [c]. *)
 Definition others (n : nat) (z : nat -> R) (c : nat) : R :=
@@ -29,7 +30,8 @@ Proof.
   unfold others. induction n as [|n IH]; [cbn; lra|].
   rewrite !over_S, IH. clear IH.
   destruct (Nat.ltb_spec c n), (Nat.ltb_spec c (S n)), (Nat.eq_dec n c) as [->|N]; try lia;
-    try (replace (exp (z n)) with (exp (z c) * exp (z n - z c)) by (rewrite <- exp_plus; f_equal; lra)); lra.
+    try (replace (exp (z n)) with (exp (z c) * exp (z n - z c))
+      by (rewrite <- exp_plus; f_equal; lra)); lra.
 Qed.
 
 Lemma softmax_others n z c : (c < n)%nat -> softmax n z c = / (1 + others n z c).
@@ -74,7 +76,8 @@ Qed.
 
 Lemma tanh_is x : tanh x = 1 - 2 / (exp (2 * x) + 1).
 Proof.
-  unfold tanh, sinh, cosh. replace (exp (2 * x)) with (exp x * exp x) by (rewrite <- exp_plus; f_equal; lra).
+  unfold tanh, sinh, cosh.
+  replace (exp (2 * x)) with (exp x * exp x) by (rewrite <- exp_plus; f_equal; lra).
   rewrite exp_Ropp. assert (P := exp_pos x). field. split; nra.
 Qed.
 
@@ -91,24 +94,30 @@ Proof.
       assert (D : forall t, derivable_pt_lim g t (exp (- (2 * t)) * (- 1 - 2 * t) + 1)).
       { intros t. unfold g. replace (exp (- (2 * t)) * (- 1 - 2 * t) + 1) with
           ((exp (- (2 * t)) * (- (2 * 1)) * (1 + t) + exp (- (2 * t)) * (0 + 1)) - (0 - 1)) by ring.
-        apply derivable_pt_lim_minus; [|apply derivable_pt_lim_minus; [apply derivable_pt_lim_const|apply derivable_pt_lim_id]].
+        apply derivable_pt_lim_minus;
+          [|apply derivable_pt_lim_minus; [apply derivable_pt_lim_const|apply derivable_pt_lim_id]].
         apply (derivable_pt_lim_mult (fun t => exp (- (2 * t))) (fun t => 1 + t)).
         - apply (derivable_pt_lim_comp (fun t => - (2 * t)) exp); [|apply derivable_pt_lim_exp].
           apply (derivable_pt_lim_opp (fun t => 2 * t)).
           apply (derivable_pt_lim_scal id). apply derivable_pt_lim_id.
         - apply derivable_pt_lim_plus; [apply derivable_pt_lim_const|apply derivable_pt_lim_id]. }
-      destruct (MVT_cor2 g (fun t => exp (- (2 * t)) * (- 1 - 2 * t) + 1) 0 x H (fun t _ => D t)) as (t & E & Ht).
+      destruct (MVT_cor2 g (fun t => exp (- (2 * t)) * (- 1 - 2 * t) + 1) 0 x H (fun t _ => D t))
+        as (t & E & Ht).
       assert (g 0 = 0) by (unfold g; rewrite Rmult_0_r, Ropp_0, exp_0; lra).
       assert (0 <= exp (- (2 * t)) * (- 1 - 2 * t) + 1).
       { assert (exp (- (2 * t)) * (1 + 2 * t) <= 1); [|lra].
-        rewrite exp_Ropp. assert (Pt := exp_pos (2 * t)). apply (Rmult_le_reg_l (exp (2 * t))); [exact Pt|].
+        rewrite exp_Ropp. assert (Pt := exp_pos (2 * t)).
+        apply (Rmult_le_reg_l (exp (2 * t))); [exact Pt|].
         rewrite <- Rmult_assoc, Rinv_r, Rmult_1_l, Rmult_1_r by lra. apply Rlt_le, exp_ineq1. lra. }
-      assert (0 <= (exp (- (2 * t)) * (- 1 - 2 * t) + 1) * (x - 0)) by (apply Rmult_le_pos; lra). lra. }
+      assert (0 <= (exp (- (2 * t)) * (- 1 - 2 * t) + 1) * (x - 0)) by (apply Rmult_le_pos; lra).
+      lra. }
     unfold g in G. rewrite exp_Ropp in G.
-    assert (exp (2 * x) * (1 - x) <= exp (2 * x) * (/ exp (2 * x) * (1 + x))) by (apply Rmult_le_compat_l; lra).
+    assert (exp (2 * x) * (1 - x) <= exp (2 * x) * (/ exp (2 * x) * (1 + x)))
+      by (apply Rmult_le_compat_l; lra).
     rewrite <- Rmult_assoc, Rinv_r, Rmult_1_l in H0 by lra. exact H0. }
   apply (Rmult_le_reg_r (exp (2 * x) + 1)); [lra|].
-  replace ((1 - 2 / (exp (2 * x) + 1)) * (exp (2 * x) + 1)) with (exp (2 * x) - 1) by (field; lra). lra.
+  replace ((1 - 2 / (exp (2 * x) + 1)) * (exp (2 * x) + 1)) with (exp (2 * x) - 1) by (field; lra).
+  lra.
 Qed.
 
 (** ** The theorem *)
@@ -127,8 +136,8 @@ Proof.
   set (k := exp (r / 2)). assert (Hk : 1 <= k).
   { unfold k. rewrite <- exp_0. destruct Hr as [Hr| <-]; [apply Rlt_le, exp_increasing; lra|].
     right. f_equal. lra. }
-  assert (Kk : exp r = k * k) by (unfold k; rewrite <- exp_plus; f_equal; lra). rewrite Kk in M1, M2.
-  assert (T : tanh (r / 4) = (k - 1) / (k + 1)).
+  assert (Kk : exp r = k * k) by (unfold k; rewrite <- exp_plus; f_equal; lra).
+  rewrite Kk in M1, M2. assert (T : tanh (r / 4) = (k - 1) / (k + 1)).
   { rewrite tanh_is. replace (2 * (r / 4)) with (r / 2) by field. fold k. field. lra. }
   rewrite T. unfold Rabs. destruct Rcase_abs.
   - rewrite Ropp_minus_distr. now apply ratio.

@@ -1,7 +1,8 @@
 (** * The rules of Asked.v, quickly
 
-    The same numbers, by other ways: an operand's centre and radius are looked up once for each of its
-    occurrences, curves are read from a table, and products and shifts avoid carrying zeros along.
+    The same numbers, by other ways: an operand's centre and radius are looked up once for each of
+    its occurrences, curves are read from a table, and products and shifts avoid carrying zeros
+    along.
 
     - [noise_and_fit]: [rounding_of] and [fits];
     - [slope_choice], [off_choice]: what Walk.v proposes;
@@ -17,6 +18,7 @@ Open Scope Z_scope.
 
 (** ** Integers *)
 
+(** A number over 1 as one over [2^100]. *)
 Definition times_one : Z -> Z := raise 25.
 
 Lemma times_one_ok z : times_one z = z * one.
@@ -24,6 +26,7 @@ Proof. unfold times_one. rewrite raise_ok, Z.shiftl_mul_pow2 by lia. reflexivity
 
 (** ** Curves *)
 
+(** [silu_slopes] of Integers.v, by the table; and so on for the others. *)
 Definition silu_slopes_fast (low high : Z) : Z * Z :=
   let valley := - (9984 * one / 100000 + 1) in
   let hill := 109984 * one / 100000 + 1 in
@@ -77,6 +80,7 @@ Proof. unfold silu_values_fast, silu_values. now rewrite !silu_value_ok. Qed.
 
 (** ** Sums *)
 
+(** [noise_of_sum]: the rounding of a sum of magnitudes [bs]. *)
 Definition noise_fast (bs : list Z) (products whole : Z) : Z :=
   let m := Sorting.sort (filter (fun x => negb (x =? 0)) bs) in
   let n := Z.of_nat (length m) in
@@ -91,7 +95,8 @@ Proof. unfold noise_fast, noise_of_sum. now rewrite up_100_ok. Qed.
 (** The sum of the second list where the first has no power of two; as often as terms cost. *)
 Fixpoint rounded_of (ws : sparse) (products : list Z) : Z :=
   match ws, products with
-  | w :: ws', p :: products' => if power_of_2 (fst w) then rounded_of ws' products' else p + rounded_of ws' products'
+  | w :: ws', p :: products' =>
+      if power_of_2 (fst w) then rounded_of ws' products' else p + rounded_of ws' products'
   | _, _ => 0
   end.
 Fixpoint costs_of (k : Z) (ws : sparse) (products : list Z) : Z :=
@@ -105,11 +110,13 @@ Section Rules.
 Variables (at_ : positive -> row) (look : positive -> Z * Z).
 Hypothesis look_ok : forall j, look j = (r_centre (at_ j), r_rad (at_ j)).
 
+(** The largest magnitude of an operand; [size_ok]: it is [mag]. *)
 Definition size_of (j : positive) : Z := let (c, r) := look j in Z.abs c + r.
 
 Lemma size_ok j : size_of j = mag at_ j.
 Proof. unfold size_of, mag. now rewrite look_ok. Qed.
 
+(** [rounding_of] and [fits] of a unit, at once. *)
 Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
   match o with
   | CPixel _ => (0, true)
@@ -121,7 +128,8 @@ Definition noise_and_fit (whole : Z) (o : cunit) : Z * bool :=
         costs_of (cost_over over) ws ps end) (times_one whole),
        sum_fits all weights && over_fits over weights)
   | CSigmoid j => let x := size_of j in
-      (Z.shiftr one (if x <=? Z.shiftr one 27 then 28 else if x <=? Z.shiftr one 6 then 23 else 22), true)
+      (Z.shiftr one (if x <=? Z.shiftr one 27 then 28 else if x <=? Z.shiftr one 6 then 23 else 22),
+        true)
   | CSilu j => let x := size_of j in
       ((if x <=? Z.shiftr one 27 then ceil_div x 0x10000000
        else if x <=? Z.shiftr one 6 then ceil_div (3 * x) 0x1000000
@@ -159,6 +167,7 @@ Qed.
 
 (** ** What the walk proposes *)
 
+(** The ends of an operand's range. *)
 Definition ends_of (j : positive) : Z * Z := let (c, r) := look j in (c - r, c + r).
 Lemma ends_ok j : ends_of j = (low at_ j, high at_ j).
 Proof. unfold ends_of, low, high. now rewrite look_ok. Qed.
@@ -168,19 +177,25 @@ Definition rest_around (dev : Z -> Z -> Z -> Z) (value : Z -> Z * Z) (m b : Z) (
   let (c, r) := look j in let lo := c - r in let hi := c + r in
   let k := anchor c in let p := grid_point k in let (l, h) := value k in
   let d := m * p + times_one b in
-  up_100 (dev m (Z.min p lo) (Z.max p hi) * Z.max (hi - p) (p - lo)) + up_100 (Z.max (times_one h - d) (d - times_one l)).
+  up_100 (dev m (Z.min p lo) (Z.max p hi) * Z.max (hi - p) (p - lo)) +
+  up_100 (Z.max (times_one h - d) (d - times_one l)).
 
-Lemma rest_around_ok dev dev' value value' m b j : (forall m lo hi, dev m lo hi = dev' m lo hi) -> (forall k, value k = value' k) ->
+Lemma rest_around_ok dev dev' value value' m b j : (forall m lo hi, dev m lo hi = dev' m lo hi) ->
+  (forall k, value k = value' k) ->
   rest_around dev value m b j = curve_rest at_ dev' value' m b j.
 Proof.
   intros D V. unfold rest_around, curve_rest, low, high. rewrite look_ok. cbv zeta. rewrite V.
-  destruct (value' (anchor (r_centre (at_ j)))) as [l h]. rewrite D, !up_100_ok, !times_one_ok. do 3 f_equal; lia.
+  destruct (value' (anchor (r_centre (at_ j)))) as [l h]. rewrite D, !up_100_ok, !times_one_ok.
+  do 3 f_equal; lia.
 Qed.
 
-Definition away_of (m : Z) (j : positive) : Z := let (lo, hi) := ends_of j in Z.max (hi - m) (m - lo).
+(** How far an operand may be from [m]. *)
+Definition away_of (m : Z) (j : positive) : Z := let (lo, hi) := ends_of j in
+  Z.max (hi - m) (m - lo).
 Lemma away_ok m j : away_of m j = away at_ m j.
 Proof. unfold away_of, away. now rewrite ends_ok. Qed.
 
+(** [value_rest]: what the affine form with core [m] and offset [b] leaves of a value. *)
 Definition form_rest (o : cunit) (m b : Z) : Z :=
   match o with
   | CPixel _ => 255 * half
@@ -200,6 +215,7 @@ Proof.
   - apply rest_around_ok; [apply silu_dev_ok|apply silu_value_ok].
 Qed.
 
+(** [range_of]: the range of a unit whose form is a constant. *)
 Definition image (o : cunit) : Z * Z :=
   match o with
   | CSigmoid j => let (lo, hi) := ends_of j in sigmoid_values_fast (cell_below lo) (cell_above hi)
@@ -223,6 +239,7 @@ Qed.
 
 Variable mv : positive -> Z.
 
+(** [change_of], but for the pixel itself: what the core [m] leaves of a change. *)
 Definition apart (o : cunit) (m : Z) : Z :=
   match o with
   | CPixel _ => 0

@@ -7,41 +7,26 @@
     Rests on WalkForms.v and WalkState.v. Stands behind columns.py and changes.py. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Bool FMapPositive Uint63.
-From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers checker.Annotation.
+From Lastbit Require Import Totals network.Duals network.Forms checker.Program checker.Numbers
+  checker.Vectors
+  checker.Annotation.
 From Lastbit Require Import fast.Walk fast.WalkForms fast.LineSums fast.Stored fast.LineKeys.
-From Lastbit Require Import fast.WalkEarly fast.WalkSteps fast.Mixed fast.WalkLines fast.WalkState.
+From Lastbit Require Import fast.WalkEarly fast.WalkSteps fast.Mixed fast.WalkLines
+  fast.WalkHistory fast.WalkState.
 Import ListNotations.
 Open Scope R_scope.
 
 (** ** Sums of integers over 2^200 *)
 
-Lemma weighed_sum (f : positive -> Z) l : total (map (fun x => Rabs (real (fst x)) * real (f (snd x))) l) <=
+Lemma weighed_sum (f : positive -> Z) l :
+  total (map (fun x => Rabs (real (fst x)) * real (f (snd x))) l) <=
   real (up (zsum (map (fun w => (Z.abs (fst w) * f (snd w))%Z) l))).
 Proof.
   apply Rle_trans with (2 := up_real _). right. rewrite zsum_number, map_map.
-  transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (Z.abs (fst w) * f (snd w))) l)); [|lra].
+  transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (Z.abs (fst w) * f (snd w))) l));
+    [|lra].
   rewrite <- total_map_scale. apply total_map_ext. intros x _. rewrite mult_IZR, <- real_abs.
   unfold real. lra.
-Qed.
-
-Lemma centre_gap_ok at_ o r k : (forall x, In x (kept_of o r) -> (num (snd x) < k)%nat) ->
-  Rabs (real (offset_of o (r_off r)) +
-    read_through (fun _ j => coef (kept_of o r) j) (fun g => real (r_centre (at_ (key g)))) k - real (r_centre r)) <=
-  real (up (Z.abs (centre_gap at_ o r))).
-Proof.
-  intros B. apply Rle_trans with (2 := up_real _). right.
-  rewrite abs_IZR. unfold read_through. rewrite (coef_sum k (kept_of o r) _ B).
-  replace (total (map (fun w => real (fst w) * real (r_centre (at_ (key (num (snd w)))))) (kept_of o r))) with
-    (IZR (zsum (map (fun w => (fst w * r_centre (at_ (snd w)))%Z) (kept_of o r))) / 2 ^ 100 / 2 ^ 100).
-  - unfold centre_gap. rewrite minus_IZR, plus_IZR, !mult_IZR, one_is.
-    set (s := zsum _). set (a := offset_of _ _). set (c := r_centre r). unfold real.
-    replace (IZR a / 2 ^ 100 + IZR s / 2 ^ 100 / 2 ^ 100 - IZR c / 2 ^ 100) with
-      ((IZR a * 2 ^ 100 + IZR s - IZR c * 2 ^ 100) * (/ 2 ^ 100 * / 2 ^ 100)) by (field).
-    rewrite Rabs_mult, (Rabs_pos_eq (/ 2 ^ 100 * / 2 ^ 100)) by lra. lra.
-  - rewrite zsum_number, map_map.
-    transitivity (/ 2 ^ 100 * / 2 ^ 100 * total (map (fun w => IZR (fst w * r_centre (at_ (snd w)))) (kept_of o r))); [lra|].
-    rewrite <- total_map_scale. apply total_map_ext. intros x _. rewrite key_num, mult_IZR.
-    unfold real. lra.
 Qed.
 
 Section Walked.
@@ -56,13 +41,19 @@ Notation base_at := (base_at ds).
 
 (** ** The numbers *)
 
+(** The cell and the row of a unit, and its change for pixel [q]. *)
 Definition cell_for (p : positive) : cell := d_cell (D (num p)).
 Definition row_for (p : positive) : row := row_of_cell (cell_for p).
 Definition err_of (g : nat) : R := real (r_err (row_for (key g))).
-Definition move_for (q : nat) (p : positive) : Z := (val (c_move (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
-Definition own_for (q : nat) (p : positive) : Z := (val (c_own (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
+Definition move_for (q : nat) (p : positive) : Z :=
+  (val (c_move (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
+
+(** What a unit adds to its change, for pixel [q]. *)
+Definition own_for (q : nat) (p : positive) : Z :=
+  (val (c_own (cell_for p)) + early_at (c_early (cell_for p)) q)%Z.
 Definition own_of (q g : nat) : R := real (own_for q (key g)).
 
+(** The numbers of the whole walk, in the form that Annotation.v reads. *)
 Definition numbers_of (dual : nat -> nat -> nat -> R) : numbers := {|
   n_row := row_for;
   n_cols := per err_of own_mark;
@@ -98,29 +89,32 @@ Proof.
 Qed.
 
 (** How large the change of a base is at most, in errors. *)
-Definition most (g : nat) : R := if (Z.of_nat g <? Uint63.to_Z boundary)%Z then IZR ratio / 2 ^ 20 else 4.
+Definition most (g : nat) : R :=
+  if (Z.of_nat g <? Uint63.to_Z boundary)%Z then IZR ratio / 2 ^ 20 else 4.
 
 Lemma most_range g : 0 <= most g <= 4.
 Proof.
-  unfold most. destruct ratio_range as [H1 H2]. apply IZR_le in H1, H2. change (IZR (2 ^ 22)) with (4194304)%R in H2.
-  destruct (_ <? _)%Z; lra.
+  unfold most. destruct ratio_range as [H1 H2]. apply IZR_le in H1, H2.
+  change (IZR (2 ^ 22)) with (4194304)%R in H2. destruct (_ <? _)%Z; lra.
 Qed.
 
 Lemma base_below g : base_at g -> (g < length ds)%nat.
 Proof.
-  intros H. destruct (Nat.lt_ge_cases g (length ds)) as [L|L]; [exact L|]. unfold WalkState.base_at in H.
-  rewrite (beyond g L) in H. discriminate.
+  intros H. destruct (Nat.lt_ge_cases g (length ds)) as [L|L]; [exact L|].
+  unfold WalkState.base_at in H. rewrite (beyond g L) in H. discriminate.
 Qed.
 
 Lemma base_tame q g : base_at g -> 0 <= own_of q g <= most g * err_of g.
 Proof.
-  intros B. split; [apply real_pos, own_pos|]. destruct (Steps g (base_below g B)) as (st1 & st2 & I & S & _).
-  assert (T := p_tame S B). rewrite (i_next I) in T.
-  unfold own_of, own_for, err_of. rewrite cell_key, row_key, (p_cell_early S).
-  unfold WalkState.base_at in B. rewrite B. change (early_at [] q) with 0%Z. rewrite Z.add_0_r.
-  assert (K : Z.pred (Zpos (key g)) = Z.of_nat g) by (unfold key; lia). unfold tame in T. rewrite K in T. unfold most.
-  destruct (Z.of_nat g <? _)%Z; apply Z.leb_le in T; apply IZR_le in T.
-  - rewrite Z.shiftl_mul_pow2, !mult_IZR in T by lia. change (IZR (2 ^ 20)) with (1048576)%R in T. unfold real. lra.
+  intros B. split; [apply real_pos, own_pos|].
+  destruct (Steps g (base_below g B)) as (st1 & st2 & I & S & _). assert (T := p_tame S B).
+  rewrite (i_next I) in T. unfold own_of, own_for, err_of.
+  rewrite cell_key, row_key, (p_cell_early S). unfold WalkState.base_at in B. rewrite B.
+  change (early_at [] q) with 0%Z. rewrite Z.add_0_r.
+  assert (K : Z.pred (Zpos (key g)) = Z.of_nat g) by (unfold key; lia). unfold tame in T.
+  rewrite K in T. unfold most. destruct (Z.of_nat g <? _)%Z; apply Z.leb_le in T; apply IZR_le in T.
+  - rewrite Z.shiftl_mul_pow2, !mult_IZR in T by lia. change (IZR (2 ^ 20)) with (1048576)%R in T.
+    unfold real. lra.
   - rewrite mult_IZR in T. unfold real. lra.
 Qed.
 
@@ -129,19 +123,24 @@ Qed.
 Lemma own_only k g : (k < length ds)%nat -> own_mark k g <> 0 -> base_at g /\ (g < k)%nat.
 Proof.
   intros Hk N. destruct (Steps k Hk) as (st1 & st2 & I & T). unfold WalkState.own_mark, made in N.
-  destruct (d_columns (D k)) as [[[t s] p]|] eqn:E; [|easy]. destruct (columns_fine _ _ _ _ _ _ I T t s p E) as [G _].
+  destruct (d_columns (D k)) as [[[t s] p]|] eqn:E; [|easy].
+  destruct (columns_fine _ _ _ _ _ _ I T t s p E) as [G _].
   apply (mark_only boundary k base_at s g G). intros Z. apply N. rewrite Z. ring.
 Qed.
 
 Lemma seen_only k g : (k < length ds)%nat -> seen_mark k g <> 0 -> base_at g.
 Proof.
-  intros Hk. unfold WalkState.seen_mark. destruct (d_base (D k)) eqn:B; [|intros N; now apply (own_only k g Hk)].
-  intros N. destruct (Steps k Hk) as (st1 & st2 & I & T). destruct (base_marks _ _ _ _ _ _ I T B) as [G _].
+  intros Hk. unfold WalkState.seen_mark.
+  destruct (d_base (D k)) eqn:B; [|intros N; now apply (own_only k g Hk)]. intros N.
+  destruct (Steps k Hk) as (st1 & st2 & I & T). destruct (base_marks _ _ _ _ _ _ I T B) as [G _].
   now apply (mark_only boundary (S k) base_at _ g G).
 Qed.
 
 Lemma own_before k g : (k < length ds)%nat -> (k <= g)%nat -> own_mark k g = 0.
-Proof. intros Hk Hg. destruct (Req_dec (own_mark k g) 0) as [E|N]; [exact E|]. apply (own_only k g Hk) in N. lia. Qed.
+Proof.
+  intros Hk Hg. destruct (Req_dec (own_mark k g) 0) as [E|N]; [exact E|].
+  apply (own_only k g Hk) in N. lia.
+Qed.
 
 Notation whole_mark := (whole_mark err_of own_mark).
 
@@ -155,27 +154,29 @@ Proof.
     - destruct (Nat.eqb_spec g j); [lia|ring].
     - rewrite (own_before j g Hj L). ring. }
   destruct (d_base (D j)) eqn:B.
-  - destruct (base_marks _ _ _ _ _ _ I T B) as [_ V]. apply Rle_trans with (2 := V k). right. apply over_ext. intros g _.
-    rewrite W. unfold err_of. now rewrite row_key.
+  - destruct (base_marks _ _ _ _ _ _ I T B) as [_ V]. apply Rle_trans with (2 := V k). right.
+    apply over_ext. intros g _. rewrite W. unfold err_of. now rewrite row_key.
   - destruct (p_gap (proj1 T) B) as [G _]. apply Rle_trans with (2 := real_le _ _ G).
     rewrite (over_one k j _ Hk).
-    + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B. replace (_ - _) with (err_of j) by ring.
-      rewrite (Rabs_pos_eq _ (err_pos j)).
-      unfold err_of. rewrite row_key. apply Rle_refl.
-    + intros g _ N. rewrite W. unfold WalkState.seen_mark. rewrite B. destruct (Nat.eqb_spec g j); [easy|].
-      replace (_ - _) with 0 by ring. apply Rabs_R0.
+    + rewrite W, Nat.eqb_refl. unfold WalkState.seen_mark. rewrite B.
+      replace (_ - _) with (err_of j) by ring. rewrite (Rabs_pos_eq _ (err_pos j)). unfold err_of.
+      rewrite row_key. apply Rle_refl.
+    + intros g _ N. rewrite W. unfold WalkState.seen_mark. rewrite B.
+      destruct (Nat.eqb_spec g j); [easy|]. replace (_ - _) with 0 by ring. apply Rabs_R0.
 Qed.
 
 Lemma gap_own_ok q j k : (j < length ds)%nat -> (j < k)%nat ->
-  over k (fun g => Rabs (column (per err_of own_mark) j g - per err_of seen_mark j g) * own_of q g) <=
+  over k (fun g =>
+    Rabs (column (per err_of own_mark) j g - per err_of seen_mark j g) * own_of q g) <=
   real (val (c_gap_own (d_cell (D j)))) + real (early_at (c_early (d_cell (D j))) q).
 Proof.
-  intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T). assert (P : forall g, 0 <= own_of q g) by (intros;
+  intros Hj Hk. destruct (Steps j Hj) as (st1 & st2 & I & T).
+  assert (P : forall g, 0 <= own_of q g) by (intros;
     apply real_pos, own_pos).
   rewrite (p_cell_early (proj1 T)). destruct (d_base (D j)) eqn:B.
   - destruct (p_new (proj2 T) B) as (_ & _ & l & off & _ & _ & _ & _ & _ & G).
-    change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r. apply Rle_trans with (2 := real_le _ _ G).
-    rewrite real_scale.
+    change (early_at [] q) with 0%Z. rewrite real_0, Rplus_0_r.
+    apply Rle_trans with (2 := real_le _ _ G). rewrite real_scale.
     apply column_bases with (base := base_at).
     + exact err_pos.
     + exact P.

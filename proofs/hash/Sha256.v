@@ -1,8 +1,9 @@
 (** * SHA-256, over machine integers
 
     FIPS 180-4 as a program over 63-bit integers that hold 32-bit words: [sha256] of bytes, and
-    [digest_of_words] of whole words, which is what a file of float32 numbers is. That it is SHA-256 is
-    shown by the standard's test vectors, evaluated here, not by a proof about another definition.
+    [digest_of_words] of whole words, which is what a file of float32 numbers is. That it is SHA-256
+    is shown by the standard's test vectors, evaluated here, not by a proof about another
+    definition.
 
     Rests on Coq's machine integers. It binds a network to the file that it is read from
     (zero/Theorem.v). *)
@@ -25,36 +26,46 @@ Definition mask : int := 0xffffffff.
 
 (** Exclusive or of three rotations to the right, all of at least 2 places. *)
 Definition rotations (a b c x : int) : int :=
-  ((x >> a) lxor (x << (32 - a)) lxor (x >> b) lxor (x << (32 - b)) lxor (x >> c) lxor (x << (32 - c))) land mask.
+  ((x >> a) lxor (x << (32 - a)) lxor (x >> b) lxor (x << (32 - b)) lxor (x >> c) lxor
+    (x << (32 - c))) land mask.
 
 (** Two rotations and a shift. *)
 Definition mixed (a b c x : int) : int :=
   ((x >> a) lxor (x << (32 - a)) lxor (x >> b) lxor (x << (32 - b)) lxor (x >> c)) land mask.
 
-Record state := State { s0 : int; s1 : int; s2 : int; s3 : int; s4 : int; s5 : int; s6 : int; s7 : int }.
+Record state :=
+  State { s0 : int; s1 : int; s2 : int; s3 : int; s4 : int; s5 : int; s6 : int; s7 : int }.
 
-Definition initial : state := State 0x6a09e667 0xbb67ae85 0x3c6ef372 0xa54ff53a 0x510e527f 0x9b05688c 0x1f83d9ab 0x5be0cd19.
+Definition initial : state :=
+  State 0x6a09e667 0xbb67ae85 0x3c6ef372 0xa54ff53a 0x510e527f 0x9b05688c 0x1f83d9ab 0x5be0cd19.
 
 (** 64 rounds; the next 16 words of the schedule move along. *)
-Fixpoint rounds (ks : list int) (w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 a b c d e f g h : int) : state :=
+Fixpoint rounds (ks : list int)
+  (w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 a b c d e f g h : int) : state :=
   match ks with
   | [] => State a b c d e f g h
   | k :: ks' =>
       let t1 := h + rotations 6 11 25 e + ((e land f) lxor ((e lxor mask) land g)) + k + w0 in
       let t2 := rotations 2 13 22 a + ((a land b) lxor (a land c) lxor (b land c)) in
       let w16 := (mixed 17 19 10 w14 + w9 + mixed 7 18 3 w1 + w0) land mask in
-      rounds ks' w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 w16 ((t1 + t2) land mask) a b c ((d + t1) land mask) e f g
+      rounds ks' w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 w16 ((t1 + t2) land mask) a b c
+      ((d + t1) land mask) e f g
   end.
 
-Definition block (s : state) (w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 : int) : state :=
-  let r := rounds constants w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 (s0 s) (s1 s) (s2 s) (s3 s) (s4 s) (s5 s) (s6 s) (s7 s) in
-  State ((s0 s + s0 r) land mask) ((s1 s + s1 r) land mask) ((s2 s + s2 r) land mask) ((s3 s + s3 r) land mask)
-        ((s4 s + s4 r) land mask) ((s5 s + s5 r) land mask) ((s6 s + s6 r) land mask) ((s7 s + s7 r) land mask).
+Definition block (s : state) (w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 : int) :
+  state :=
+  let r := rounds constants w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15 (s0 s) (s1 s)
+  (s2 s) (s3 s) (s4 s) (s5 s) (s6 s) (s7 s) in
+  State ((s0 s + s0 r) land mask) ((s1 s + s1 r) land mask) ((s2 s + s2 r) land mask)
+  ((s3 s + s3 r) land mask)
+        ((s4 s + s4 r) land mask) ((s5 s + s5 r) land mask) ((s6 s + s6 r) land mask)
+        ((s7 s + s7 r) land mask).
 
 (** Words in whole blocks of 16; less than a block at the end is left out. *)
 Fixpoint blocks (s : state) (l : list int) : state :=
   match l with
-  | w0 :: w1 :: w2 :: w3 :: w4 :: w5 :: w6 :: w7 :: w8 :: w9 :: w10 :: w11 :: w12 :: w13 :: w14 :: w15 :: l' => blocks (block s w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15) l'
+  | w0 :: w1 :: w2 :: w3 :: w4 :: w5 :: w6 :: w7 :: w8 :: w9 :: w10 :: w11 :: w12 :: w13 :: w14 ::
+      w15 :: l' => blocks (block s w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 w14 w15) l'
   | _ => s
   end.
 
@@ -65,7 +76,8 @@ Definition words (s : state) : list int := [s0 s; s1 s; s2 s; s3 s; s4 s; s5 s; 
 (** Zeros up to 8 bytes before the end of a block, then the length in bits, big-endian. *)
 Definition padding (bytes : int) : list int :=
   let zeros := (119 - bytes mod 64) mod 64 in
-  128 :: repeat 0 (Z.to_nat (to_Z zeros)) ++ map (fun k => ((bytes * 8) >> k) land 255) [56; 48; 40; 32; 24; 16; 8; 0].
+  128 :: repeat 0 (Z.to_nat (to_Z zeros)) ++ map (fun k => ((bytes * 8) >> k) land 255)
+  [56; 48; 40; 32; 24; 16; 8; 0].
 
 Fixpoint to_words (l : list int) : list int :=
   match l with
@@ -75,20 +87,28 @@ Fixpoint to_words (l : list int) : list int :=
 
 Definition size (l : list int) : int := fold_left (fun n _ => n + 1) l 0.
 
-Definition sha256 (bytes : list int) : list int := words (blocks initial (to_words (bytes ++ padding (size bytes)))).
+Definition sha256 (bytes : list int) : list int :=
+  words (blocks initial (to_words (bytes ++ padding (size bytes)))).
 
 Definition digest_of_words (l : list int) : list int :=
   words (blocks initial (l ++ to_words (padding (4 * size l)))).
 
 (** ** The standard's test vectors *)
 
-Lemma empty_vector : sha256 [] = [0xe3b0c442; 0x98fc1c14; 0x9afbf4c8; 0x996fb924; 0x27ae41e4; 0x649b934c; 0xa495991b; 0x7852b855].
+Lemma empty_vector :
+  sha256 [] = [0xe3b0c442; 0x98fc1c14; 0x9afbf4c8; 0x996fb924; 0x27ae41e4; 0x649b934c;
+    0xa495991b; 0x7852b855].
 Proof. vm_compute. reflexivity. Qed.
 
-Lemma abc_vector : sha256 [97; 98; 99] = [0xba7816bf; 0x8f01cfea; 0x414140de; 0x5dae2223; 0xb00361a3; 0x96177a9c; 0xb410ff61; 0xf20015ad].
+Lemma abc_vector :
+  sha256 [97; 98; 99] = [0xba7816bf; 0x8f01cfea; 0x414140de; 0x5dae2223; 0xb00361a3; 0x96177a9c;
+    0xb410ff61; 0xf20015ad].
 Proof. vm_compute. reflexivity. Qed.
 
-Lemma two_blocks_vector : sha256 [97; 98; 99; 100; 98; 99; 100; 101; 99; 100; 101; 102; 100; 101; 102; 103; 101; 102; 103; 104; 102; 103; 104; 105; 103; 104; 105; 106; 104; 105; 106; 107; 105; 106; 107; 108; 106; 107; 108; 109; 107; 108; 109; 110; 108; 109; 110; 111; 109; 110; 111; 112; 110; 111; 112; 113] =
+Lemma two_blocks_vector :
+  sha256 [97; 98; 99; 100; 98; 99; 100; 101; 99; 100; 101; 102; 100; 101; 102; 103; 101; 102; 103;
+    104; 102; 103; 104; 105; 103; 104; 105; 106; 104; 105; 106; 107; 105; 106; 107; 108; 106; 107;
+    108; 109; 107; 108; 109; 110; 108; 109; 110; 111; 109; 110; 111; 112; 110; 111; 112; 113] =
   [0x248d6a61; 0xd20638b8; 0xe5c02693; 0x0c3e6039; 0xa33ce459; 0x64ff2167; 0xf6ecedd4; 0x19db06c1].
 Proof. vm_compute. reflexivity. Qed.
 

@@ -1,6 +1,7 @@
 (** * The bound for a whole network
 
-    - [annotation]: what a certificate, and the checker's walk through the network, say of each unit;
+    - [annotation]: what a certificate, and the checker's walk through the network, say of each
+      unit;
     - [valid]: local conditions on it, each about one unit and the ones before it;
     - [valid_bound]: if they hold, every execution is finite on every image, and the statement holds
       with [U = tanh (R / 4) + 2 softmax_error n], where [R] bounds the change of all differences of
@@ -12,7 +13,8 @@
 
 From Coq Require Import Reals Lra Lia List ZArith Bool.
 From Lastbit Require Import Statement Totals operations.Units binary32.Terms binary32.Sums.
-From Lastbit Require Import network.Duals network.Forms curves.Softmax curves.Probabilities.
+From Lastbit Require Import network.Neighbours network.Duals network.Forms curves.Softmax
+  curves.Probabilities.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -35,7 +37,8 @@ Record annotation := {
 Section Annotation.
 Variables (net : network) (ann : annotation).
 
-Definition within (k : nat) (t : R) : Prop := Rabs (t - centre ann k) <= radius (columns ann) (err ann) k.
+Definition within (k : nat) (t : R) : Prop :=
+  Rabs (t - centre ann k) <= radius (columns ann) (err ann) k.
 Definition magnitude (k : nat) : R := Rabs (centre ann k) + radius (columns ann) (err ann) k.
 (** The exact operation of unit [k]: its value before its own rounding. *)
 Definition whole (k : nat) : R := magnitude k - rho ann k.
@@ -64,7 +67,8 @@ Definition change_rule (k : nat) (o : operation) : Prop :=
   Rabs (ideal o v' r' - ideal o v r - read_through (core ann) D k) <= remainder ann q k.
 
 Record valid (bound : R) : Prop := {
-  ordered : forall k o, nth_error (units net) k = Some o -> forall j, In j (operands o) -> (j < k)%nat;
+  ordered : forall k o, nth_error (units net) k = Some o ->
+  forall j, In j (operands o) -> (j < k)%nat;
   roundings : forall k o, nth_error (units net) k = Some o -> exists X F,
     (forall j, In j (operands o) -> magnitude j <= X j) /\ whole k <= F /\ noise X F o (rho ann k);
   values : forall k o, nth_error (units net) k = Some o -> value_rule k o;
@@ -101,16 +105,20 @@ Qed.
 
 (** ** One run *)
 
-Definition real (x : nat -> value) (k : nat) : R := match x k with Finite t => t | Overflow => 0 end.
+Definition real (x : nat -> value) (k : nat) : R :=
+  match x k with Finite t => t | Overflow => 0 end.
 
 Definition follows (v : nat -> Z) (x : nat -> value) (k : nat) : Prop :=
   x k = Finite (real x k) /\ within k (real x k) /\
-  (forall o, nth_error (units net) k = Some o -> Rabs (real x k - ideal o v (real x)) <= rho ann k) /\
+  (forall o, nth_error (units net) k = Some o -> Rabs (real x k - ideal o v (real x)) <=
+    rho ann k) /\
   Rabs (real x k - offset ann k - read_through (kept ann) (real x) k) <= rest ann k + rho ann k.
 
-Lemma ideal_whole v (x : nat -> R) k o : (k < n)%nat -> nth_error (units net) k = Some o -> image v ->
+Lemma ideal_whole v (x : nat -> R) k o : (k < n)%nat ->
+  nth_error (units net) k = Some o -> image v ->
   (forall j, (j < k)%nat -> within j (x j)) ->
-  (forall j, (j < k)%nat -> Rabs (x j - offset ann j - read_through (kept ann) x j) <= rest ann j + rho ann j) ->
+  (forall j, (j < k)%nat -> Rabs (x j - offset ann j - read_through (kept ann) x j) <= rest ann j +
+    rho ann j) ->
   Rabs (ideal o v x) <= whole k.
 Proof.
   intros Hk Ho Hv W Res. assert (Val := values _ V k o Ho v x Hv W).
@@ -118,17 +126,22 @@ Proof.
   set (e := fun i => if (i =? k)%nat then err ann k - rho ann k else err ann i).
   set (r := fun i => if (i =? k)%nat then rest ann k else rest ann i + rho ann i).
   assert (Y : forall i, (i <= k)%nat -> read_through (kept ann) y i = read_through (kept ann) x i).
-  { intros i Hi. apply over_ext. intros j Hj. unfold y. destruct (Nat.eqb_spec j k); [lia|reflexivity]. }
-  assert (E : forall i, (i <= k)%nat -> forall f, over i (fun g => f g * e g) = over i (fun g => f g * err ann g)).
-  { intros i Hi f. apply over_ext. intros g Hg. unfold e. destruct (Nat.eqb_spec g k); [lia|reflexivity]. }
-  assert (F := forms (S k) y (offset ann) (kept ann) (centre ann) (columns ann) r e). specialize (F).
-  assert (G : Rabs (y k - centre ann k) <= radius (columns ann) e k).
+  { intros i Hi. apply over_ext. intros j Hj. unfold y.
+    destruct (Nat.eqb_spec j k); [lia|reflexivity]. }
+  assert (E : forall i, (i <= k)%nat -> forall f, over i (fun g => f g * e g) =
+    over i (fun g => f g * err ann g)).
+  { intros i Hi f. apply over_ext. intros g Hg. unfold e.
+    destruct (Nat.eqb_spec g k); [lia|reflexivity]. }
+  assert (F := forms (S k) y (offset ann) (kept ann) (centre ann) (columns ann) r e).
+  specialize (F). assert (G : Rabs (y k - centre ann k) <= radius (columns ann) e k).
   { apply F; [| |lia]; intros i Hi.
-    - rewrite Y by lia. unfold y, r. destruct (Nat.eqb_spec i k) as [->|N]; [exact Val|]. apply Res. lia.
-    - assert (Er := errors _ V i ltac:(unfold n in Hk; lia)). unfold local_error in *. rewrite (E i) by lia.
-      unfold e, r. destruct (Nat.eqb_spec i k) as [->|N]; lra. }
+    - rewrite Y by lia. unfold y, r. destruct (Nat.eqb_spec i k) as [->|N]; [exact Val|]. apply Res.
+      lia.
+    - assert (Er := errors _ V i ltac:(unfold n in Hk; lia)). unfold local_error in *.
+      rewrite (E i) by lia. unfold e, r. destruct (Nat.eqb_spec i k) as [->|N]; lra. }
   unfold radius in G. rewrite (E k) in G by lia. unfold e, y in G. rewrite Nat.eqb_refl in G.
-  unfold whole, magnitude, radius. replace (ideal o v x) with ((ideal o v x - centre ann k) + centre ann k) by ring.
+  unfold whole, magnitude, radius.
+  replace (ideal o v x) with ((ideal o v x - centre ann k) + centre ann k) by ring.
   apply Rle_trans with (1 := Rabs_triang _ _). lra.
 Qed.
 
@@ -140,14 +153,18 @@ Proof.
   destruct (unit_rounding o v x (real x) X F (rho ann k) (x k)) as (t & Et & Bt).
   - intros j Hj. assert (Lj := ordered _ V k o Ho j Hj). destruct (IH j Lj) as (E & W & _); [lia|].
     split; [exact E|]. apply Rle_trans with (2 := HX j Hj). now apply within_magnitude.
-  - apply Rle_trans with (2 := HF). apply (ideal_whole v (real x) k o Hk Ho Hv); intros j Hj; apply (IH j Hj); lia.
+  - apply Rle_trans with (2 := HF).
+    apply (ideal_whole v (real x) k o Hk Ho Hv); intros j Hj; apply (IH j Hj); lia.
   - exact Hnoise.
   - now apply Hx.
   - assert (Rt : real x k = t) by (unfold real; now rewrite Et).
-    assert (Val := values _ V k o Ho v (real x) Hv (fun j Hj => proj1 (proj2 (IH j Hj ltac:(lia))))).
-    assert (Res : Rabs (real x k - offset ann k - read_through (kept ann) (real x) k) <= rest ann k + rho ann k).
+    assert (Val :=
+      values _ V k o Ho v (real x) Hv (fun j Hj => proj1 (proj2 (IH j Hj ltac:(lia))))).
+    assert (Res : Rabs (real x k - offset ann k - read_through (kept ann) (real x) k) <=
+      rest ann k + rho ann k).
     { rewrite Rt. replace (t - offset ann k - read_through (kept ann) (real x) k) with
-        ((t - ideal o v (real x)) + (ideal o v (real x) - offset ann k - read_through (kept ann) (real x) k)) by ring.
+        ((t - ideal o v (real x)) +
+          (ideal o v (real x) - offset ann k - read_through (kept ann) (real x) k)) by ring.
       apply Rle_trans with (1 := Rabs_triang _ _). lra. }
     split; [now rewrite Rt|]. split; [|split; [|exact Res]].
     + apply (forms (S k) (real x) (offset ann) (kept ann) (centre ann) (columns ann)
@@ -173,8 +190,9 @@ Theorem two_runs k : (k < n)%nat -> Rabs (D k) <= move q k /\
 Proof.
   induction k as [k IH] using (well_founded_induction Wf_nat.lt_wf). intros Hk.
   destruct (unit_there k Hk) as [o Ho].
-  destruct (one_run v x p Hv Hx k Hk) as (_ & _ & B & _). destruct (one_run v' x' p' Hv' Hx' k Hk) as (_ & _ & B' & _).
-  specialize (B o Ho). specialize (B' o Ho).
+  destruct (one_run v x p Hv Hx k Hk) as (_ & _ & B & _).
+  destruct (one_run v' x' p' Hv' Hx' k Hk) as (_ & _ & B' & _). specialize (B o Ho).
+  specialize (B' o Ho).
   destruct (changes _ V k o Ho q v v' (real x) (real x') Hq Hv Hv' Hn) as [C1 C2].
   { intros j Hj. split; [|split].
     - apply (one_run v x p Hv Hx). lia.
@@ -186,13 +204,15 @@ Proof.
   { intros s t H. replace (D k - s) with ((ideal o v' (real x') - ideal o v (real x) - s) +
       ((real x' k - ideal o v' (real x')) + - (real x k - ideal o v (real x)))) by (unfold D; ring).
     apply Rle_trans with (1 := Rabs_triang _ _).
-    assert (T := Rabs_triang (real x' k - ideal o v' (real x')) (- (real x k - ideal o v (real x)))).
+    assert (T :=
+      Rabs_triang (real x' k - ideal o v' (real x')) (- (real x k - ideal o v (real x)))).
     rewrite Rabs_Ropp in T. lra. }
   assert (Res := K _ _ C1). split; [|split; [exact Res|now apply K]].
   replace (D k) with (D k - 0) by ring.
   apply (forms (S k) D (fun _ => 0) (kept ann) (fun _ => 0) (columns ann)
     (fun k => bend ann q k + 2 * rho ann k) (own ann q)); [| |lia].
-  - intros j Hj. rewrite Rminus_0_r. destruct (Nat.eq_dec j k) as [->|N]; [exact Res|]. apply IH; lia.
+  - intros j Hj. rewrite Rminus_0_r. destruct (Nat.eq_dec j k) as [->|N]; [exact Res|].
+    apply IH; lia.
   - intros j Hj. apply (owns _ V); [exact Hq|]. unfold n in Hk. lia.
 Qed.
 
@@ -200,8 +220,10 @@ Qed.
 Theorem logits_change c j : (c < length (logits net))%nat -> (j < length (logits net))%nat ->
   Rabs (D (logit c) - D (logit j)) <= bound.
 Proof.
-  intros Hc Hj. apply Rle_trans with (2 := bounded _ V q c j Hq Hc Hj). unfold logit_bound. cbv zeta.
-  assert (E : forall i, (logit i < n)%nat -> over n (fun k => (if (k =? logit i)%nat then 1 else 0) * D k) = D (logit i)).
+  intros Hc Hj. apply Rle_trans with (2 := bounded _ V q c j Hq Hc Hj). unfold logit_bound.
+  cbv zeta.
+  assert (E : forall i, (logit i < n)%nat ->
+    over n (fun k => (if (k =? logit i)%nat then 1 else 0) * D k) = D (logit i)).
   { intros i Hi. rewrite (over_one n (logit i)); [rewrite Nat.eqb_refl; ring|exact Hi|].
     intros k _ N. destruct (Nat.eqb_spec k (logit i)); [easy|ring]. }
   assert (S : over n (fun k => difference c j k * D k) = D (logit c) - D (logit j)).
@@ -230,29 +252,13 @@ Lemma probability v x p : image v -> execution net v x p -> forall c, (c < class
     Rabs (y - softmax classes (fun j => real x (logit j)) c) <= softmax_error classes.
 Proof.
   intros Hv Hx c Hc. assert (L := logits_finite v x p Hv Hx).
-  apply (probabilities classes (few_classes _ V) (fun j => x (logit j)) p); [| |exact (proj2 Hx)|exact Hc].
+  apply (probabilities classes (few_classes _ V) (fun j => x (logit j)) p);
+    [| |exact (proj2 Hx)|exact Hc].
   - intros j Hj. now apply L.
   - intros j Hj. now apply L.
 Qed.
 
-(** ** Neighbouring images *)
 
-Lemma last_bit a : (0 <= a <= 255)%Z -> (0 <= Z.lxor a 1 <= 255)%Z /\ Rabs (IZR (Z.lxor a 1) - IZR a) = 1.
-Proof.
-  intros Ha. assert (C : forallb (fun k => let b := Z.of_nat k in let d := (Z.lxor b 1 - b)%Z in
-    ((0 <=? Z.lxor b 1)%Z && (Z.lxor b 1 <=? 255)%Z && ((d =? 1)%Z || (d =? -1)%Z))%bool) (seq 0 256) = true) by reflexivity.
-  rewrite forallb_forall in C. specialize (C (Z.to_nat a) ltac:(apply in_seq; lia)).
-  rewrite Z2Nat.id in C by lia. cbv zeta in C. rewrite !Bool.andb_true_iff, Bool.orb_true_iff in C.
-  rewrite !Z.leb_le, !Z.eqb_eq in C. destruct C as [B C]. split; [exact B|]. rewrite <- minus_IZR.
-  destruct C as [->| ->]; [apply Rabs_R1|]. rewrite Rabs_left; simpl; lra.
-Qed.
-
-Lemma neighbour_image q v v' : image v -> neighbours q v v' -> image v'.
-Proof.
-  intros Hv [E N] r. destruct (Nat.eq_dec r q) as [->|D].
-  - rewrite E. now apply last_bit.
-  - rewrite N by exact D. apply Hv.
-Qed.
 
 (** ** The theorem *)
 
@@ -266,13 +272,18 @@ Proof.
   - intros v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey'.
     assert (Hv' := neighbour_image q v v' Hv Hn).
     destruct (probability v x p Hv Hx c Hc) as (z & Ez & Bz). rewrite Ey in Ez. injection Ez as <-.
-    destruct (probability v' x' p' Hv' Hx' c Hc) as (z' & Ez' & Bz'). rewrite Ey' in Ez'. injection Ez' as <-.
-    assert (S : Rabs (softmax classes (fun j => real x' (logit j)) c - softmax classes (fun j => real x (logit j)) c)
+    destruct (probability v' x' p' Hv' Hx' c Hc) as (z' & Ez' & Bz'). rewrite Ey' in Ez'.
+    injection Ez' as <-.
+    assert (S :
+      Rabs (softmax classes (fun j => real x' (logit j)) c - softmax classes (fun j =>
+        real x (logit j)) c)
                 <= tanh (bound / 4)).
     { apply softmax_change; [exact Hc|]. intros j Hj.
-      assert (K := logits_change q v v' x x' p p' Hq Hv Hv' Hn Hx Hx' j c Hj Hc). cbv beta zeta in K.
+      assert (K := logits_change q v v' x x' p p' Hq Hv Hv' Hn Hx Hx' j c Hj Hc).
+      cbv beta zeta in K.
       replace (real x' (logit j) - real x' (logit c) - (real x (logit j) - real x (logit c))) with
-        (real x' (logit j) - real x (logit j) - (real x' (logit c) - real x (logit c))) by ring. exact K. }
+        (real x' (logit j) - real x (logit j) - (real x' (logit c) - real x (logit c))) by ring.
+        exact K. }
     set (s := softmax classes (fun j => real x (logit j)) c) in *.
     set (s' := softmax classes (fun j => real x' (logit j)) c) in *.
     replace (y' - y) with ((y' - s') + ((s' - s) + - (y - s))) by ring.

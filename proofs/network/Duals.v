@@ -30,8 +30,10 @@ Theorem dual_identity n L o a D :
   over n (fun k => o k * D k) =
   over n (fun k => a k * (D k - read_through L D k)) + over n (fun j => defect n L o a j * D j).
 Proof.
-  assert (S : over n (fun k => a k * read_through L D k) = over n (fun j => pulled_back n L a j * D j)).
-  { transitivity (over n (fun k => over n (fun j => if (j <? k)%nat then L k j * a k * D j else 0))).
+  assert (S : over n (fun k => a k * read_through L D k) =
+    over n (fun j => pulled_back n L a j * D j)).
+  { transitivity (over n (fun k =>
+      over n (fun j => if (j <? k)%nat then L k j * a k * D j else 0))).
     - apply over_ext. intros k Hk. unfold read_through. rewrite (over_cut n k); [|lia|].
       + rewrite <- over_scale. apply over_ext. intros j Hj.
         destruct (Nat.ltb_spec j k); [ring|lia].
@@ -43,7 +45,8 @@ Proof.
               over n (fun k => a k * D k) + - 1 * over n (fun k => a k * read_through L D k)).
   { rewrite <- over_scale, <- over_plus. apply over_ext. intros; ring. }
   assert (F : over n (fun j => defect n L o a j * D j) =
-              over n (fun k => o k * D k) + (over n (fun j => pulled_back n L a j * D j) + - 1 * over n (fun k => a k * D k))).
+              over n (fun k => o k * D k) +
+              (over n (fun j => pulled_back n L a j * D j) + - 1 * over n (fun k => a k * D k))).
   { rewrite <- over_scale, <- !over_plus. apply over_ext. intros. unfold defect. ring. }
   rewrite E, F, S. ring.
 Qed.

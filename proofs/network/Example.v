@@ -11,10 +11,8 @@
 
 From Coq Require Import Reals Lra Lia List ZArith Permutation Sorting.Sorted.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
-  binary32.Additions.
-From Lastbit Require Import binary32.Sums binary32.Layers.
-From Lastbit Require Import curves.Slopes curves.Softmax curves.Probabilities.
-From Lastbit Require Import operations.Units network.Duals network.Forms network.Bound network.Rules.
+  binary32.Additions binary32.Sums binary32.Layers curves.Slopes curves.Softmax
+  curves.Probabilities operations.Units network.Duals network.Forms network.Bound network.Rules.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -45,7 +43,8 @@ Definition certificate : annotation := {|
   own _ := listed [1; 0.003923; 0.003925; 0.003926; 0.003926];
   core := weights;
   remainder _ := listed [1; 0; 0.500006 * 0.003923; 0; 0];
-  dual c j k := (if (c =? j)%nat then 0 else if (c <? j)%nat then 1 else -1) * listed [0; 1; 2; 1; -1] k
+  dual c j k :=
+  (if (c =? j)%nat then 0 else if (c <? j)%nat then 1 else -1) * listed [0; 1; 2; 1; -1] k
 |}.
 
 (** ** Evaluation *)
@@ -54,29 +53,26 @@ Ltac sums := unfold over; cbn [seq map total fold_right Nat.add].
 Ltac absolute := repeat match goal with |- context [Rabs ?x] =>
   first [rewrite (Rabs_pos_eq x) by lra | rewrite (Rabs_left1 x) by lra] end.
 
-Lemma radius_is k : radius (columns certificate) (err certificate) k = err certificate k.
+(** Without columns a radius is the unit's own share. *)
+Lemma no_columns e k : radius (columns certificate) e k = e k.
 Proof.
   unfold radius. rewrite (over_cut k 0); [unfold over; simpl; lra|lia|].
   intros. cbn [columns certificate]. rewrite Rabs_R0. ring.
 Qed.
 
+Lemma radius_is k : radius (columns certificate) (err certificate) k = err certificate k.
+Proof. apply no_columns. Qed.
+
 Lemma move_is q k : move certificate q k = own certificate q k.
-Proof.
-  unfold move, radius. rewrite (over_cut k 0); [unfold over; simpl; lra|lia|].
-  intros. cbn [columns certificate]. rewrite Rabs_R0. ring.
-Qed.
+Proof. apply no_columns. Qed.
 
 Lemma magnitude_is k : magnitude certificate k = Rabs (centre certificate k) + err certificate k.
 Proof. unfold magnitude. now rewrite radius_is. Qed.
 
-Lemma magnitude_1 : magnitude certificate 1 = 1.00001.
-Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
-
-Lemma magnitude_2 : magnitude certificate 2 = 0.75002.
-Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
-
-Lemma magnitude_0 : magnitude certificate 0 = 255.
-Proof. rewrite magnitude_is. cbn. rewrite Rabs_pos_eq; lra. Qed.
+Ltac its_magnitude := rewrite magnitude_is; cbn; rewrite Rabs_pos_eq; lra.
+Lemma magnitude_0 : magnitude certificate 0 = 255. Proof. its_magnitude. Qed.
+Lemma magnitude_1 : magnitude certificate 1 = 1.00001. Proof. its_magnitude. Qed.
+Lemma magnitude_2 : magnitude certificate 2 = 0.75002. Proof. its_magnitude. Qed.
 
 (** ** Roundings *)
 
@@ -164,7 +160,8 @@ Proof.
   - simpl. lra.
 Qed.
 
-Lemma example_roundings k o : nth_error (units example) k = Some o -> noise (magnitude certificate) (whole certificate k) o (rho certificate k).
+Lemma example_roundings k o : nth_error (units example) k = Some o ->
+  noise (magnitude certificate) (whole certificate k) o (rho certificate k).
 Proof.
   assert (U1 : u = / 2 ^ 24) by reflexivity. assert (E1 : eta = / 2 ^ 126) by reflexivity.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
@@ -188,23 +185,27 @@ Qed.
 
 (** ** Values and changes *)
 
+(** Unit [k] reads unit [j] through one factor, and keeps its exact weight. *)
+Ltac linear_value k f j :=
+  apply (affine_value certificate k _ _ 0 (term_affine k f j ltac:(lia)));
+  sums; cbn [offset kept rest certificate weights listed nth number Nat.eqb];
+  rewrite ?Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity; lra.
+Ltac linear_change k f j :=
+  apply (affine_change example certificate k _ _ 0 (term_affine k f j ltac:(lia)));
+  intros q _; sums; cbn [bend kept core remainder certificate weights listed nth number Nat.eqb];
+  rewrite ?Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity; lra.
+
 Lemma example_values k o : nth_error (units example) k = Some o -> value_rule certificate k o.
 Proof.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
   - apply pixel_value; [lia|reflexivity|apply Rle_refl].
-  - apply (affine_value certificate 1 _ _ 0 (term_affine 1 (Over 255) 0 ltac:(lia))).
-    sums. cbn [offset kept rest certificate weights listed nth number Nat.eqb].
-    rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - linear_value 1%nat (Over 255) 0%nat.
   - apply (silu_value_half certificate 2 1).
     + split; [lia|]. intros [|[|i]] Hi; try lia; reflexivity.
     + rewrite magnitude_1. reflexivity.
     + rewrite magnitude_1. apply Rle_refl.
-  - apply (affine_value certificate 3 _ _ 0 (term_affine 3 (Times 1) 2 ltac:(lia))).
-    sums. cbn [offset kept rest certificate weights listed nth number Nat.eqb].
-    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
-  - apply (affine_value certificate 4 _ _ 0 (term_affine 4 (Times (-1)) 2 ltac:(lia))).
-    sums. cbn [offset kept rest certificate weights listed nth number Nat.eqb].
-    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - linear_value 3%nat (Times 1) 2%nat.
+  - linear_value 4%nat (Times (-1)) 2%nat.
   - destruct k; discriminate.
 Qed.
 
@@ -217,55 +218,62 @@ Proof.
   apply Rle_trans with (1 := silu_slope_near t). lra.
 Qed.
 
-Lemma example_changes k o : nth_error (units example) k = Some o -> change_rule example certificate k o.
+Lemma example_changes k o : nth_error (units example) k = Some o ->
+  change_rule example certificate k o.
 Proof.
   destruct k as [|[|[|[|[|k]]]]]; cbn [example units nth_error]; intros E; try injection E as <-.
-  - apply pixel_change; [lia|]. intros q Hq. cbn [pixels example] in Hq. replace q with 0%nat by lia. cbn. lra.
-  - apply (affine_change example certificate 1 _ _ 0 (term_affine 1 (Over 255) 0 ltac:(lia))).
-    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth number Nat.eqb].
-    rewrite !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
-  - apply silu_change_rule; exists (/ 2), 0.500006; (split; [exact example_slope|split; [exact example_slopes|]]);
+  - apply pixel_change; [lia|]. intros q Hq. cbn [pixels example] in Hq.
+    replace q with 0%nat by lia. cbn. lra.
+  - linear_change 1%nat (Over 255) 0%nat.
+  - apply silu_change_rule; exists (/ 2), 0.500006;
+      (split; [exact example_slope|split; [exact example_slopes|]]);
       intros q _; rewrite move_is; cbn; lra.
-  - apply (affine_change example certificate 3 _ _ 0 (term_affine 3 (Times 1) 2 ltac:(lia))).
-    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth number Nat.eqb].
-    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
-  - apply (affine_change example certificate 4 _ _ 0 (term_affine 4 (Times (-1)) 2 ltac:(lia))).
-    intros q _. sums. cbn [bend kept core remainder certificate weights listed nth number Nat.eqb].
-    rewrite !Rplus_0_r, !Rminus_diag_eq, !Rabs_R0 by reflexivity. lra.
+  - linear_change 3%nat (Times 1) 2%nat.
+  - linear_change 4%nat (Times (-1)) 2%nat.
   - destruct k; discriminate.
 Qed.
 
 (** ** Forms and duals *)
 
-Lemma example_errors k : (k < 5)%nat -> local_error (offset certificate) (kept certificate) (centre certificate)
+Lemma example_errors k : (k < 5)%nat ->
+  local_error (offset certificate) (kept certificate) (centre certificate)
   (columns certificate) (fun k => rest certificate k + rho certificate k) (err certificate) k.
 Proof.
-  intros Hk. destruct k as [|[|[|[|[|k]]]]]; try lia; unfold local_error, read_through, misfit, column; sums;
-    cbn [offset kept centre columns rest rho err certificate weights listed nth Nat.ltb Nat.leb Nat.eqb]; unfold bent;
+  intros Hk.
+  destruct k as [|[|[|[|[|k]]]]]; try lia; unfold local_error, read_through, misfit, column; sums;
+    cbn [offset kept centre columns rest rho err certificate weights listed nth Nat.ltb Nat.leb
+      Nat.eqb]; unfold bent;
     absolute; lra.
 Qed.
 
 Lemma example_owns q k : (k < 5)%nat -> local_error (fun _ => 0) (kept certificate) (fun _ => 0)
-  (columns certificate) (fun k => bend certificate q k + 2 * rho certificate k) (own certificate q) k.
+  (columns certificate) (fun k => bend certificate q k + 2 * rho certificate k)
+  (own certificate q) k.
 Proof.
-  intros Hk. destruct k as [|[|[|[|[|k]]]]]; try lia; unfold local_error, read_through, misfit, column; sums;
-    cbn [kept columns bend rho own certificate weights listed nth Nat.ltb Nat.leb Nat.eqb]; absolute; lra.
+  intros Hk.
+  destruct k as [|[|[|[|[|k]]]]]; try lia; unfold local_error, read_through, misfit, column; sums;
+    cbn [kept columns bend rho own certificate weights listed nth Nat.ltb Nat.leb Nat.eqb];
+    absolute; lra.
 Qed.
 
-Lemma example_logits q c j : (c < 2)%nat -> (j < 2)%nat -> logit_bound example certificate q c j <= 0.00785.
+Lemma example_logits q c j : (c < 2)%nat -> (j < 2)%nat ->
+  logit_bound example certificate q c j <= 0.00785.
 Proof.
   intros Hc Hj. unfold logit_bound, defect, pulled_back, difference, logit. cbv zeta.
   change (length (units example)) with 5%nat.
   destruct c as [|[|c]]; [| |lia]; (destruct j as [|[|j]]; [| |lia]); sums; rewrite ?move_is;
-    cbn [example logits nth certificate dual remainder rho core own weights listed Nat.ltb Nat.leb Nat.eqb];
+    cbn [example logits nth certificate dual remainder rho core own weights listed Nat.ltb
+      Nat.leb Nat.eqb];
     absolute; lra.
 Qed.
 
 Theorem example_valid : valid example certificate 0.00785.
 Proof.
   split.
-  - intros [|[|[|[|[|k]]]]] o E j Hj; cbn in E; try injection E as <-; cbn in Hj; try lia. destruct k; discriminate.
-  - intros k o E. exists (magnitude certificate), (whole certificate k). split; [intros; lra|]. split; [lra|now apply example_roundings].
+  - intros [|[|[|[|[|k]]]]] o E j Hj; cbn in E; try injection E as <-; cbn in Hj; try lia.
+    destruct k; discriminate.
+  - intros k o E. exists (magnitude certificate), (whole certificate k). split; [intros; lra|].
+    split; [lra|now apply example_roundings].
   - exact example_values.
   - exact example_changes.
   - exact example_errors.
@@ -273,7 +281,8 @@ Proof.
   - intros c Hc. change (length (logits example)) with 2%nat in Hc.
     assert (L : 1 <= largest / 2) by (unfold largest; lra).
     destruct c as [|[|c]]; [| |lia]; (split; [cbn; lia|]); rewrite magnitude_is; cbn; absolute; lra.
-  - change (length (logits example)) with 2%nat. apply Nat.le_trans with (2 ^ 1)%nat; [auto|apply Nat.pow_le_mono_r; lia].
+  - change (length (logits example)) with 2%nat.
+    apply Nat.le_trans with (2 ^ 1)%nat; [auto|apply Nat.pow_le_mono_r; lia].
   - intros q c j _. apply example_logits.
 Qed.
 
@@ -284,5 +293,6 @@ Proof.
   apply Rle_trans with (1 := B v v' q x x' p p' c y y' Hv Hq Hn Hx Hx' Hc Ey Ey').
   change (length (logits example)) with 2%nat.
   assert (T := proj1 (tanh_le (0.00785 / 4) ltac:(lra))).
-  unfold softmax_error, theta. assert (U1 : u = / 2 ^ 24) by reflexivity. rewrite U1. cbn [INR]. lra.
+  unfold softmax_error, theta. assert (U1 : u = / 2 ^ 24) by reflexivity. rewrite U1. cbn [INR].
+  lra.
 Qed.

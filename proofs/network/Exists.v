@@ -118,7 +118,7 @@ Proof. unfold run. now rewrite fold_left_app. Qed.
 Lemma run_length us : length (run init us) = (m + length us)%nat.
 Proof.
   induction us as [|o us IH] using rev_ind; [cbn; unfold m; lia|].
-  rewrite run_snoc, !app_length, IH. cbn [length]. lia.
+  rewrite run_snoc, !length_app, IH. cbn [length]. lia.
 Qed.
 
 Lemma run_init us k : (k < m)%nat -> nth k (run init us) blank = nth k init blank.

@@ -23,16 +23,13 @@ Inductive near (far : R) : operation -> operation -> Prop :=
 Lemma near_operands far o o' : near far o o' -> operands o = operands o'.
 Proof. now destruct 1. Qed.
 
-Lemma bias_exact b : exact ([], b) = b.
-Proof. unfold exact, constant. cbn. ring. Qed.
-
 (** A smaller bias has no larger rounding. *)
 Lemma near_noise far o o' X F rho : near far o o' -> noise X F o' rho -> noise X F o rho.
 Proof.
   intros N. destruct N as [|ws b b' Hb _]; [easy|]. cbn [noise].
   intros (ms & K & L & P & S & N1 & N2 & N3 & N4 & N5 & N6).
   assert (M : Terms.magnitude ([], b) <= Terms.magnitude ([], b')) by (unfold Terms.magnitude;
-    now rewrite !bias_exact).
+    now rewrite !exact_bias).
   exists ms, K, L, P, S. split; [exact N1|]. split; [|split; [|split; [|split]]].
   - inversion_clear N2 as [|? ? (A & B & C) _]. constructor; [|constructor]. now split.
   - unfold magnitudes in *. cbn [map] in *. clear -N3 M. revert ms N3.
@@ -59,7 +56,7 @@ Proof.
   intros H. assert (E : forall c v r, ideal (Sum ws [([], c)]) v r = exact_sum (terms ws [] r) + c).
   { intros. cbn [ideal]. unfold terms. rewrite !exact_sum_app. unfold exact_sum at 2 4. cbn [map
       total fold_right].
-    rewrite bias_exact. ring. }
+    rewrite exact_bias. ring. }
   split; [|intros]; rewrite !E; [|lra]. replace (_ - _) with (b - b') by ring. exact H.
 Qed.
 
@@ -74,41 +71,35 @@ Hypothesis room : forall k ws b, nth_error (units net') k = Some (Sum ws [([], b
     rest ann k.
 Hypothesis V : valid net' ann bound.
 
-Lemma near_length : length (units net) = length (units net').
-Proof. generalize near_units. generalize (units net) (units net'). induction 1; simpl; congruence. Qed.
-
-Lemma near_nth k o : nth_error (units net) k = Some o -> exists o', nth_error (units net') k = Some o' /\ near far o o'.
-Proof.
-  revert k. generalize near_units. generalize (units net) (units net'). clear. intros l m K.
-  induction K as [|x y l m H _ IH]; intros [|k] E; try discriminate; [|exact (IH k E)]. injection E as <-. now exists y.
-Qed.
-
 Theorem near_valid : valid net ann bound.
 Proof.
   constructor.
-  - intros k o Ho j Hj. destruct (near_nth k o Ho) as (o' & Ho' & N). rewrite (near_operands _ _ _ N) in Hj.
-    exact (ordered _ _ _ V k o' Ho' j Hj).
-  - intros k o Ho. destruct (near_nth k o Ho) as (o' & Ho' & N).
+  - intros k o Ho j Hj. destruct (Forall2_nth_error _ _ _ _ _ near_units Ho) as (o' & Ho' & N).
+    rewrite (near_operands _ _ _ N) in Hj. exact (ordered _ _ _ V k o' Ho' j Hj).
+  - intros k o Ho. destruct (Forall2_nth_error _ _ _ _ _ near_units Ho) as (o' & Ho' & N).
     destruct (roundings _ _ _ V k o' Ho') as (X & F & HX & HF & Hn).
     exists X, F. rewrite (near_operands _ _ _ N). split; [exact HX|]. split; [exact HF|].
     exact (near_noise far o o' X F _ N Hn).
-  - intros k o Ho v r Hv Hr. destruct (near_nth k o Ho) as (o' & Ho' & N).
+  - intros k o Ho v r Hv Hr. destruct (Forall2_nth_error _ _ _ _ _ near_units Ho) as (o' & Ho' & N).
     destruct N as [o|ws b b' _ Hb]; [exact (values _ _ _ V k o Ho' v r Hv Hr)|].
     destruct (near_ideal far ws b b' v r Hb) as [D _].
     apply Rle_trans with (2 := room k ws b' Ho' v r Hv Hr).
     match goal with |- Rabs (?i - ?a - ?b) <= Rabs (?i' - _ - _) + _ =>
       replace (i - a - b) with ((i' - a - b) + (i - i')) by ring end.
     apply Rle_trans with (1 := Rabs_triang _ _). lra.
-  - intros k o Ho q v v' r r' Hq. rewrite same_pixels in Hq. destruct (near_nth k o Ho) as (o' & Ho' & N).
+  - intros k o Ho q v v' r r' Hq. rewrite same_pixels in Hq.
+    destruct (Forall2_nth_error _ _ _ _ _ near_units Ho) as (o' & Ho' & N).
     assert (C := changes _ _ _ V k o' Ho' q v v' r r' Hq).
     destruct N as [o|ws b b' _ Hb]; [exact C|].
     now rewrite (proj2 (near_ideal far ws b b' v r Hb) v' r').
-  - intros k Hk. rewrite near_length in Hk. exact (errors _ _ _ V k Hk).
-  - intros q k Hq Hk. rewrite same_pixels in Hq. rewrite near_length in Hk. exact (owns _ _ _ V q k Hq Hk).
-  - intros c Hc. rewrite near_length. unfold logit. rewrite same_logits in *. exact (logits_there _ _ _ V c Hc).
+  - intros k Hk. rewrite (Forall2_length near_units) in Hk. exact (errors _ _ _ V k Hk).
+  - intros q k Hq Hk. rewrite same_pixels in Hq. rewrite (Forall2_length near_units) in Hk.
+    exact (owns _ _ _ V q k Hq Hk).
+  - intros c Hc. rewrite (Forall2_length near_units). unfold logit. rewrite same_logits in *.
+    exact (logits_there _ _ _ V c Hc).
   - rewrite same_logits. exact (few_classes _ _ _ V).
   - intros q c j Hq Hc Hj. rewrite same_pixels in Hq. rewrite same_logits in Hc, Hj.
     assert (B := bounded _ _ _ V q c j Hq Hc Hj). unfold logit_bound, difference, logit in *.
-    now rewrite near_length, same_logits.
+    now rewrite (Forall2_length near_units), same_logits.
 Qed.
 End Near.

@@ -12,8 +12,9 @@
     are one in lastbit_check, but for boxed nodes. *)
 
 From Coq Require Import Reals Lra Lia List ZArith.
-From Lastbit Require Import Statement Totals curves.Slopes operations.Units binary32.Terms binary32.Sums.
-From Lastbit Require Import network.Duals network.Forms network.Bound.
+From Lastbit Require Import Statement Totals curves.Slopes operations.Units binary32.Terms
+  binary32.Sums.
+From Lastbit Require Import network.Neighbours network.Duals network.Forms network.Bound.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -59,10 +60,12 @@ Variables (net : network) (ann : annotation) (k : nat).
 Let X := magnitude ann.
 
 Lemma below L w D E : (forall j, (j < k)%nat -> Rabs (D j) <= E j) ->
-  Rabs (over k (fun j => w j * D j) - read_through L D k) <= over k (fun j => Rabs (w j - L k j) * E j).
+  Rabs (over k (fun j => w j * D j) - read_through L D k) <=
+  over k (fun j => Rabs (w j - L k j) * E j).
 Proof.
   intros H. unfold read_through.
-  replace (over k (fun j => w j * D j) - over k (fun j => L k j * D j)) with (over k (fun j => (w j - L k j) * D j)).
+  replace (over k (fun j => w j * D j) - over k (fun j => L k j * D j))
+    with (over k (fun j => (w j - L k j) * D j)).
   - apply Rle_trans with (1 := over_abs _ _). apply over_le. intros j Hj. rewrite Rabs_mult.
     apply Rmult_le_compat_l; [apply Rabs_pos|now apply H].
   - transitivity (over k (fun j => w j * D j) + - 1 * over k (fun j => L k j * D j)); [|ring].
@@ -77,8 +80,8 @@ Proof.
   intros A H v r _ Hr. rewrite A.
   replace (beta + over k (fun j => w j * r j) - offset ann k - read_through (kept ann) r k) with
     ((beta - offset ann k) + (over k (fun j => w j * r j) - read_through (kept ann) r k)) by ring.
-  apply Rle_trans with (1 := Rabs_triang _ _). apply Rle_trans with (2 := H). apply Rplus_le_compat_l.
-  apply below. intros j Hj. now apply within_magnitude, Hr.
+  apply Rle_trans with (1 := Rabs_triang _ _). apply Rle_trans with (2 := H).
+  apply Rplus_le_compat_l. apply below. intros j Hj. now apply within_magnitude, Hr.
 Qed.
 
 (** Linear nodes, change: the same weights, times changes. *)
@@ -90,7 +93,8 @@ Theorem affine_change o w beta : affine k o w beta ->
 Proof.
   intros A H q v v' r r' Hq _ _ _ Hr D. destruct (H q Hq) as [H1 H2].
   assert (E : ideal o v' r' - ideal o v r = over k (fun j => w j * D j)).
-  { rewrite !A. transitivity (over k (fun j => w j * r' j) + - 1 * over k (fun j => w j * r j)); [ring|].
+  { rewrite !A.
+    transitivity (over k (fun j => w j * r' j) + - 1 * over k (fun j => w j * r j)); [ring|].
     rewrite <- over_scale, <- over_plus. apply over_ext. intros. unfold D. ring. }
   rewrite E. split; [apply Rle_trans with (2 := H1)|apply Rle_trans with (2 := H2)];
     apply below; intros j Hj; now apply Hr.
@@ -145,31 +149,40 @@ Definition slopes_in (df : R -> R) (j : nat) (m e : R) : Prop :=
 Definition slopes_from_0 (df : R -> R) (j : nat) (m e : R) : Prop :=
   forall t s, within ann j t -> Rmin 0 t <= s <= Rmax 0 t -> Rabs (df s - m) <= e.
 
+Lemma value_slope (f df : R -> R) (o : operation) j m e : slope_of f df ->
+  (forall v r, ideal o v r = f (r j)) -> slope (kept ann) j m -> slopes_from_0 df j m e ->
+  offset ann k = f 0 -> e * X j <= rest ann k -> value_rule ann k o.
+Proof.
+  intros D I S Hs Ho Hc v r _ Hr. rewrite I, (slope_read _ _ _ _ S), Ho.
+  assert (W := Hr j (proj1 S)). apply Rle_trans with (2 := Hc).
+  exact (from_zero f df m e (r j) (X j) D (fun s => Hs (r j) s W) (within_magnitude ann j _ W)).
+Qed.
+
 Theorem silu_value_slope j m e : slope (kept ann) j m -> slopes_from_0 silu' j m e ->
   offset ann k = 0 -> e * X j <= rest ann k -> value_rule ann k (Silu j).
 Proof.
-  intros S Hs Ho Hc v r _ Hr. cbn [ideal]. rewrite (slope_read _ _ _ _ S), Ho.
-  assert (W := Hr j (proj1 S)).
-  assert (Z : silu 0 = 0) by (unfold silu; ring).
-  assert (K := from_zero silu silu' m e (r j) (X j) silu_derive (fun s => Hs (r j) s W) (within_magnitude ann j _ W)).
-  rewrite Z in K. rewrite Rminus_0_r in *. lra.
+  intros S Hs Ho.
+  apply (value_slope silu silu' (Silu j) j m e silu_derive (fun _ _ => eq_refl) S Hs).
+  rewrite Ho. unfold silu. ring.
 Qed.
 
 Theorem sigmoid_value_slope j m e : slope (kept ann) j m -> slopes_from_0 sigmoid' j m e ->
   offset ann k = / 2 -> e * X j <= rest ann k -> value_rule ann k (Sigmoid j).
 Proof.
-  intros S Hs Ho Hc v r _ Hr. cbn [ideal]. rewrite (slope_read _ _ _ _ S), Ho.
-  assert (W := Hr j (proj1 S)).
-  assert (K := from_zero sigmoid sigmoid' m e (r j) (X j) sigmoid_derive (fun s => Hs (r j) s W) (within_magnitude ann j _ W)).
-  rewrite sigmoid_0 in K. lra.
+  intros S Hs Ho.
+  apply (value_slope sigmoid sigmoid' (Sigmoid j) j m e sigmoid_derive (fun _ _ => eq_refl) S Hs).
+  now rewrite sigmoid_0.
 Qed.
 
-Lemma within_between j t t' s : within ann j t -> within ann j t' -> Rmin t t' <= s <= Rmax t t' -> within ann j s.
+Lemma within_between j t t' s : within ann j t -> within ann j t' -> Rmin t t' <= s <= Rmax t t' ->
+  within ann j s.
 Proof.
-  unfold within. intros H H' B. assert (C := between (centre ann j - radius (columns ann) (err ann) j)
+  unfold within. intros H H' B.
+  assert (C := between (centre ann j - radius (columns ann) (err ann) j)
     (centre ann j + radius (columns ann) (err ann) j) t t' s).
   assert (I : forall x, Rabs (x - centre ann j) <= radius (columns ann) (err ann) j ->
-    centre ann j - radius (columns ann) (err ann) j <= x <= centre ann j + radius (columns ann) (err ann) j).
+    centre ann j - radius (columns ann) (err ann) j <= x <= centre ann j +
+    radius (columns ann) (err ann) j).
   { intros x Hx. unfold Rabs in Hx. destruct Rcase_abs in Hx; lra. }
   specialize (C (I _ H) (I _ H') B). unfold Rabs. destruct Rcase_abs; lra.
 Qed.
@@ -187,15 +200,18 @@ Proof.
     Rabs (f (r' j) - f (r j) - read_through L D k) <= e * move ann q j).
   { intros L m e S Hs. rewrite (slope_read _ _ _ _ S). destruct (Hr j (proj1 S)) as (W & W' & M).
     apply Rle_trans with (e * Rabs (r' j - r j)).
-    - apply (change f df m e (r j) (r' j) Df). intros t Ht. apply Hs. now apply (within_between j (r j) (r' j)).
+    - apply (change f df m e (r j) (r' j) Df). intros t Ht. apply Hs.
+      now apply (within_between j (r j) (r' j)).
     - apply Rmult_le_compat_l; [|exact M]. apply Rle_trans with (2 := Hs _ W). apply Rabs_pos. }
   destruct H1 as (m & e & S & Hs & Hb). destruct H2 as (m2 & e2 & S2 & Hs2 & Hb2). split.
   - apply Rle_trans with (1 := K _ m e S Hs). now apply Hb.
   - apply Rle_trans with (1 := K _ m2 e2 S2 Hs2). now apply Hb2.
 Qed.
 
-Definition silu_change_rule j := curve_change silu silu' (Silu j) j silu_derive (fun _ _ => eq_refl).
-Definition sigmoid_change_rule j := curve_change sigmoid sigmoid' (Sigmoid j) j sigmoid_derive (fun _ _ => eq_refl).
+Definition silu_change_rule j :=
+  curve_change silu silu' (Silu j) j silu_derive (fun _ _ => eq_refl).
+Definition sigmoid_change_rule j :=
+  curve_change sigmoid sigmoid' (Sigmoid j) j sigmoid_derive (fun _ _ => eq_refl).
 
 (** ** Gates: x s, with the core s0 x *)
 
@@ -206,7 +222,8 @@ Theorem gate_value i j s0 e : (j < k)%nat -> slope (kept ann) i s0 -> away j s0 
 Proof.
   intros Hj S A Ho Hc v r _ Hr. cbn [ideal]. rewrite (slope_read _ _ _ _ S), Ho.
   replace (r i * r j - 0 - s0 * r i) with ((r j - s0) * r i) by ring. rewrite Rabs_mult.
-  apply Rle_trans with (2 := Hc). apply Rmult_le_compat; [apply Rabs_pos|apply Rabs_pos|now apply A, Hr|].
+  apply Rle_trans with (2 := Hc).
+  apply Rmult_le_compat; [apply Rabs_pos|apply Rabs_pos|now apply A, Hr|].
   apply within_magnitude, Hr, S.
 Qed.
 
@@ -222,7 +239,8 @@ Proof.
     Rabs (r' i * r' j - r i * r j - read_through L D k) <= e * move ann q i + X i * move ann q j).
   { intros L s0 e S A. rewrite (slope_read _ _ _ _ S). destruct (Hr i (proj1 S)) as (Wi & Wi' & Mi).
     destruct (Hr j Hj) as (Wj & Wj' & Mj). unfold D.
-    replace (r' i * r' j - r i * r j - s0 * (r' i - r i)) with ((r j - s0) * (r' i - r i) + r' i * (r' j - r j)) by ring.
+    replace (r' i * r' j - r i * r j - s0 * (r' i - r i))
+      with ((r j - s0) * (r' i - r i) + r' i * (r' j - r j)) by ring.
     apply Rle_trans with (1 := Rabs_triang _ _). rewrite !Rabs_mult.
     apply Rplus_le_compat; apply Rmult_le_compat; try apply Rabs_pos; try assumption.
     - now apply A.
@@ -250,7 +268,7 @@ Proof.
   intros Z H q v v' r r' Hq Hv _ [E N] _ D. cbn [ideal]. destruct (H q Hq) as [H1 H2].
   assert (C : Rabs (IZR (v' p) - IZR (v p)) <= if (p =? q)%nat then 1 else 0).
   { destruct (Nat.eqb_spec p q) as [->|M].
-    - rewrite E. right. now apply last_bit.
+    - rewrite E. right. apply last_bit_step.
     - rewrite N by exact M. rewrite Rminus_diag_eq, Rabs_R0; [lra|reflexivity]. }
   assert (R0 : read_through (kept ann) D k = 0 /\ read_through (core ann) D k = 0).
   { split; (unfold read_through; rewrite (over_cut k 0); [reflexivity|lia|]; intros j Hj);

@@ -233,14 +233,14 @@ Lemma first_finite net v x k : always_finite net -> image v -> logits net <> [] 
   (k < length (units net))%nat -> exists r, x k = Finite r.
 Proof.
   intros H Hv N E P Hk. set (init := map x (seq 0 (S k))).
-  assert (Li : length init = S k) by (unfold init; now rewrite map_length, seq_length).
+  assert (Li : length init = S k) by (unfold init; now rewrite length_map, length_seq).
   set (f := fun o (y : nat -> value) => Finite (ideal o v (fun j => real_part (y j)))).
   assert (f_ext : forall o y y', (forall j, In j (operands o) -> y j = y' j) -> f o y = f o y').
   { intros o y y' Q. unfold f. f_equal. apply ideal_ext. intros j Hj. now rewrite Q. }
   set (z := fun i => nth i (run value Overflow f init (skipn (S k) (units net))) Overflow).
   assert (Z : forall i, (i <= k)%nat -> z i = x i).
   { intros i Hi. unfold z. rewrite run_init by lia. unfold init. rewrite (nth_indep _ Overflow (x
-      0%nat)) by (rewrite map_length, seq_length; lia).
+      0%nat)) by (rewrite length_map, length_seq; lia).
     now rewrite map_nth, seq_nth by lia. }
   assert (Pz : forall i o, nth_error (units net) i = Some o -> performs o v z (z i)).
   { intros i o Ei. destruct (Nat.le_gt_cases i k) as [L|L].

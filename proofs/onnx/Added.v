@@ -9,9 +9,9 @@
     Rests on Outputs.v. *)
 
 From Coq Require Import Reals List ZArith NArith Arith Lia Uint63.
-From Lastbit Require Import Statement operations.Convolution network.Near.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import onnx.File onnx.Units onnx.Reading onnx.Outputs.
+From Lastbit Require Import Statement Totals operations.Convolution network.Near.
+From Lastbit Require Import checker.Program checker.Numbers checker.Vectors checker.Annotation.
+From Lastbit Require Import onnx.File onnx.Units onnx.Reading onnx.Lists onnx.Outputs.
 Import ListNotations.
 Open Scope nat_scope.
 
@@ -56,9 +56,6 @@ Proof.
   now rewrite IH by congruence.
 Qed.
 
-Lemma pairs_length {A B} (P : A -> B -> Prop) l m : Forall2 P l m -> length l = length m.
-Proof. induction 1; cbn; congruence. Qed.
-
 Lemma with_term_near far o u j : near far o (denote u) -> undivided u ->
   near far (extra o [j]) (denote (with_term u (key j))).
 Proof.
@@ -99,7 +96,7 @@ Lemma with_tensor_is us f : with_tensor us f = both with_term us (map key (map (
 Proof. unfold with_tensor. now rewrite keys_from_are, map_map. Qed.
 
 Lemma with_tensor_length us f : length (with_tensor us f) = length us.
-Proof. rewrite with_tensor_is. apply both_length. now rewrite !map_length, seq_length. Qed.
+Proof. rewrite with_tensor_is. apply both_length. now rewrite !length_map, length_seq. Qed.
 
 Theorem with_tensors_near far firsts : forall (g : nat -> operation) us,
   Forall2 (near far) (map g (seq 0 (length us))) (map denote us) -> Forall undivided us ->
@@ -110,7 +107,7 @@ Proof.
   - rewrite (map_ext _ g) by (intros; apply extra_nothing). exact H.
   - cbn [with_tensors fold_left]. fold (with_tensors (with_tensor us f) firsts).
     assert (K := with_terms_near far _ us H U (map (fun n =>
-      f + n) (seq 0 (length us))) ltac:(now rewrite map_length, seq_length)).
+      f + n) (seq 0 (length us))) ltac:(now rewrite length_map, length_seq)).
     rewrite <- with_tensor_is, both_map, <- (with_tensor_length us f) in K. apply IH in K.
     + rewrite with_tensor_length in K. refine (eq_ind _ (fun l => Forall2 _ l _) K _ _).
       apply map_ext. intros n.
@@ -128,7 +125,7 @@ Proof.
   induction firsts as [|f firsts IH]; intros us; [reflexivity|]. cbn [with_tensors fold_left].
   fold (with_tensors (with_tensor us f) firsts).
   fold (with_tensors (with_tensor (map strip us) f) firsts).
-  rewrite IH. f_equal. unfold with_tensor. rewrite map_length.
+  rewrite IH. f_equal. unfold with_tensor. rewrite length_map.
   generalize (keys_from f (length us)). clear.
   induction us as [|u us IH]; intros [|k ks]; try reflexivity. cbn. now rewrite strip_term, IH.
 Qed.
@@ -141,5 +138,5 @@ Proof.
   fold (with_tensors (with_tensor us f) firsts). rewrite Nat.add_succ_r, <- Nat.add_succ_l.
   apply IH.
   unfold with_tensor. apply both_forall with (fun u => terms_of u <= n); [|exact H]. intros u k Hu.
-  destruct u; cbn [with_term terms_of] in *; try lia. rewrite app_length. cbn. lia.
+  destruct u; cbn [with_term terms_of] in *; try lia. rewrite length_app. cbn. lia.
 Qed.

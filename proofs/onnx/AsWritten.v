@@ -8,8 +8,8 @@
 
 From Coq Require Import Reals List Arith Lia Uint63.
 From Lastbit Require Import Statement operations.Convolution.
-From Lastbit Require Import network.Bound network.Exists network.Written.
-From Lastbit Require Import onnx.File onnx.Placement onnx.Normal onnx.Joined onnx.Outputs
+From Lastbit Require Import network.Neighbours network.Bound network.Exists network.Written.
+From Lastbit Require Import onnx.File onnx.Placement onnx.Normal onnx.Joined onnx.Lists onnx.Outputs
   onnx.UnitsSound onnx.TakenIn.
 Import ListNotations.
 Open Scope nat_scope.
@@ -97,7 +97,7 @@ Theorem as_written_bound U : always_finite (network_of_file file ns) ->
   last_bit_bound (network_as_written file raw) U.
 Proof.
   intros F B v v' q x x' p p' c y y' Hv Hq N X X' Hc E E'.
-  assert (Hv' := neighbour_image (network_of_file file ns) q v v' Hv N).
+  assert (Hv' := neighbour_image q v v' Hv N).
   assert (Lg : logits (network_as_written file raw) =
     logits (network_of_file file ns)) by apply file_written.
   apply (B v v' q x x' p p' c y y' Hv); [|exact N|now apply as_written_execution

@@ -23,7 +23,8 @@ Definition ulps (z : Z) : R := IZR z * bpow radix2 (-149).
 Definition byte (file : list int) (at_ : N) : Z := to_Z (nth (N.to_nat at_) file 0%uint63).
 
 Definition word (file : list int) (at_ : N) : Z :=
-  (byte file at_ + 2 ^ 8 * byte file (at_ + 1) + 2 ^ 16 * byte file (at_ + 2) + 2 ^ 24 * byte file (at_ + 3))%Z.
+  (byte file at_ + 2 ^ 8 * byte file (at_ + 1) + 2 ^ 16 * byte file (at_ + 2) +
+    2 ^ 24 * byte file (at_ + 3))%Z.
 
 (** Sign, exponent (8 bits), fraction (23 bits): the number in units of 2^-149. (Infinities and NaN
     would be read as numbers beyond the range.) *)
@@ -32,7 +33,8 @@ Definition units_of_word (w : Z) : Z :=
   ((if w <? 2 ^ 31 then 1 else -1) * (if e =? 0 then f else (2 ^ 23 + f) * 2 ^ (e - 1)))%Z.
 
 (** The [n]-th float from byte [at_] on, in units of 2^-149, and as a real number. *)
-Definition units_at (file : list int) (at_ : N) (n : nat) : Z := units_of_word (word file (at_ + 4 * N.of_nat n)).
+Definition units_at (file : list int) (at_ : N) (n : nat) : Z :=
+  units_of_word (word file (at_ + 4 * N.of_nat n)).
 Definition float_at (file : list int) (at_ : N) (n : nat) : R := ulps (units_at file at_ n).
 
 (** ** Operators *)
@@ -52,7 +54,8 @@ Inductive node :=
 | Average (x : nat)                               (* over height and width *)
 | Curve (x : nat)                                 (* SiLU *)
 | Squash (x : nat)                                (* sigmoid *)
-| Gated (x s : nat)                               (* product; [s] holds one number for each channel *)
+| Gated (x s : nat)
+    (* product; [s] holds one number for each channel *)
 | Plus (xs : list nat).
 
 Definition inputs (n : node) : list nat :=
@@ -72,8 +75,10 @@ Definition at_place (first : nat) (t : tensor) : tensor :=
 Definition tensor_of (ts : list tensor) (next : nat) (n : node) : tensor :=
   match n with
   | Bytes c h w => {| first := next; channels := c; height := h; width := w |}
-  | Conv _ _ _ k => {| first := next; channels := w_outputs k; height := w_height k; width := w_width k |}
-  | Average x => {| first := next; channels := channels (nth x ts nowhere); height := 1; width := 1 |}
+  | Conv _ _ _ k =>
+      {| first := next; channels := w_outputs k; height := w_height k; width := w_width k |}
+  | Average x =>
+      {| first := next; channels := channels (nth x ts nowhere); height := 1; width := 1 |}
   | Divide x _ | Curve x | Squash x | Gated x _ => at_place next (nth x ts nowhere)
   | Plus xs => at_place next (nth (hd 0%nat xs) ts nowhere)
   end.
@@ -116,7 +121,9 @@ Definition units_of_node (ts : list tensor) (n : node) : list operation :=
         (over_of over) (fun n => map (fun y => (first (at_ y) + n)%nat) others)
   | Average x =>
       map (fun c => let unit i := (first (at_ x) + (c * area (at_ x) + i))%nat in
-             Sum (weighted [Over (INR (area (at_ x)))] (map (fun i => (1, unit i)) (seq 0 (area (at_ x))))) [])
+             Sum
+             (weighted [Over (INR (area (at_ x)))]
+               (map (fun i => (1, unit i)) (seq 0 (area (at_ x))))) [])
         (seq 0 (channels (at_ x)))
   | Curve x => each (at_ x) (fun _ j => Silu j)
   | Squash x => each (at_ x) (fun _ j => Sigmoid j)

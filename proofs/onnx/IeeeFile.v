@@ -85,6 +85,7 @@ Proof.
   apply (as_written_execution file raw ns Hraw Hns Hn); try assumption.
   apply (ieee_execution m Hm step Hstep sigmoids silus exps); try assumption.
   - exact (as_written_finite file raw ns Hraw Hns Hn finite).
-  - intros l Hl. rewrite (as_many file raw ns Hraw Hns Hn). rewrite El in Hl. now apply logits_before.
+  - intros l Hl. rewrite (as_many file raw ns Hraw Hns Hn). rewrite El in Hl.
+    now apply logits_before.
 Qed.
 End File.

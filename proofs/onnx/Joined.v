@@ -7,7 +7,7 @@
     Rests on Normal.v and Placement.v. *)
 
 From Coq Require Import List NArith Arith Bool Lia.
-From Lastbit Require Import operations.Convolution onnx.File onnx.Placement onnx.Normal.
+From Lastbit Require Import Totals operations.Convolution onnx.File onnx.Placement onnx.Normal.
 Import ListNotations.
 Open Scope nat_scope.
 
@@ -20,7 +20,7 @@ Proof.
   - injection H as <-. split; [cbn; lia|]. split; [apply firstn_all|]. intros [|i]; discriminate.
   - destruct (join all before n) as [n'|] eqn:J; [|discriminate].
     destruct (IH _ _ H) as (L & F & E).
-    rewrite app_length in L, F. cbn [length] in *. split; [lia|].
+    rewrite length_app in L, F. cbn [length] in *. split; [lia|].
     assert (F' : firstn (length before) ns = before).
     { replace (length before) with (Nat.min (length before) (length before +
         1)) by lia. rewrite <- firstn_firstn, F.
@@ -29,7 +29,7 @@ Proof.
     + injection Hm as <-. exists n'. rewrite Nat.add_0_r, F'. split; [|exact J].
       assert (N := firstn_skipn (length before + 1) ns). rewrite F in N.
       rewrite <- N, <- app_assoc, nth_error_app2, Nat.sub_diag by lia. reflexivity.
-    + destruct (E i m Hm) as (m' & E1 & E2). rewrite app_length in *. cbn [length] in *.
+    + destruct (E i m Hm) as (m' & E1 & E2). rewrite length_app in *. cbn [length] in *.
       replace (length before + S i) with (length before + 1 + i) by lia. now exists m'.
 Qed.
 

@@ -8,7 +8,7 @@
 From Coq Require Import Reals List ZArith NArith Arith Bool Lia Permutation Uint63.
 From Lastbit Require Import Statement Totals binary32.Terms binary32.Additions operations.Units
   operations.Convolution network.Written.
-From Lastbit Require Import onnx.File onnx.Placement onnx.Normal onnx.Joined onnx.Outputs
+From Lastbit Require Import onnx.File onnx.Placement onnx.Normal onnx.Joined onnx.Lists onnx.Outputs
   onnx.Added onnx.UnitsSound.
 Import ListNotations.
 Open Scope nat_scope.
@@ -34,7 +34,7 @@ Let us' : list operation := units (network_of_file file ns).
 Lemma written_length n : length (units_as_written file ts n) = length (units_of_node file ts n).
 Proof.
   destruct n; try reflexivity; cbn [units_as_written units_of_node];
-    now rewrite ?each_length, ?map_length.
+    now rewrite ?each_length, ?length_map.
 Qed.
 
 Lemma unit_as_written i n m o : nth_error raw i = Some n ->
@@ -46,7 +46,7 @@ Proof.
   fold (tensor_at raw i). assert (L : i < length raw) by (apply nth_error_Some; congruence).
   rewrite (tensor_first raw i n E), <- (first_is file raw Hraw i) by lia.
   clear. induction (firstn i raw) as [|n l IH]; [reflexivity|]. cbn [flat_map].
-  now rewrite !app_length, written_length, IH.
+  now rewrite !length_app, written_length, IH.
 Qed.
 
 Lemma unit_in_form i n m o : nth_error ns i = Some n ->
@@ -56,8 +56,8 @@ Proof. intros E H. rewrite same_layout in H |- *. now apply (unit_at file ns Hns
 
 Lemma seq_nth_error n m k : nth_error (seq 0 n) m = Some k -> m < n /\ k = m.
 Proof.
-  intros H. assert (L : m < n) by (rewrite <- (seq_length n 0); apply nth_error_Some; congruence).
-  rewrite (nth_error_nth' _ 0), seq_nth in H by (rewrite ?seq_length; exact L). split; [exact L|].
+  intros H. assert (L : m < n) by (rewrite <- (length_seq n 0); apply nth_error_Some; congruence).
+  rewrite (nth_error_nth' _ 0), seq_nth in H by (rewrite ?length_seq; exact L). split; [exact L|].
   now injection H.
 Qed.
 
@@ -136,6 +136,10 @@ Qed.
 
 (** *** An addition *)
 
+(** A sum that takes in two others. *)
+Ltac two_parts Hx Hy :=
+  eexists [_; _], _; split; [constructor; [exact Hx|constructor; [exact Hy|constructor]]|].
+
 Lemma addition_taken i x y n' m o o' : nth_error raw i = Some (Plus [x; y]) ->
   nth_error ns i = Some n' ->
   join raw (firstn i ns) (Plus [x; y]) = Some n' ->
@@ -157,27 +161,16 @@ Proof.
   assert (Ty := fun r => takes_addend i y b r m Ry Ay Hy).
   destruct a as [z over others w|xs], b as [z' over' others' w'|ys]; try discriminate;
     injection J as <-.
-  - rewrite (conv_units _ _ _ _ _ _ H'). eexists _, _. split; [reflexivity|].
-    split; [reflexivity|]. intros r.
-    eexists [_; _], _. split; [constructor; [exact (Tx r)|constructor;
-      [exact (Ty r)|constructor]]|].
-    split; [|apply alike_refl]. cbn [concat conv_unit output]. rewrite !app_nil_r. unfold terms.
-    rewrite !map_app,
-      added_app, map_app, !ones_are. rewrite <- !app_assoc. do 2 apply Permutation_app_head.
-      apply Permutation_app_comm.
-  - rewrite (conv_units _ _ _ _ _ _ H'). eexists _, _. split; [reflexivity|].
-    split; [reflexivity|]. intros r.
-    eexists [_; _], _. split; [constructor; [exact (Tx r)|constructor;
-      [exact (Ty r)|constructor]]|].
-    split; [|apply alike_refl]. cbn [concat conv_unit output]. rewrite !app_nil_r. unfold terms.
-    rewrite !map_app,
-      added_app, map_app, !ones_are. rewrite <- !app_assoc.
-    apply perm_trans with (1 := Permutation_app_comm _ _). rewrite <- !app_assoc.
+  1, 2: rewrite (conv_units _ _ _ _ _ _ H'); eexists _, _; split; [reflexivity|];
+    split; [reflexivity|]; intros r; two_parts (Tx r) (Ty r); split; [|apply alike_refl];
+    cbn [concat conv_unit output]; rewrite !app_nil_r; unfold terms;
+    rewrite !map_app, added_app, map_app, !ones_are, <- !app_assoc.
+  - do 2 apply Permutation_app_head. apply Permutation_app_comm.
+  - apply perm_trans with (1 := Permutation_app_comm _ _). rewrite <- !app_assoc.
     do 2 apply Permutation_app_head. apply Permutation_app_comm.
   - rewrite (plus_units _ _ _ H'). eexists _, _. split; [reflexivity|]. split; [reflexivity|].
     intros r.
-    eexists [_; _], _. split; [constructor; [exact (Tx r)|constructor;
-      [exact (Ty r)|constructor]]|].
+    two_parts (Tx r) (Ty r).
     split; [reflexivity|]. cbn [concat]. rewrite !app_nil_r. unfold terms.
     rewrite app_nil_r, ones_are.
     unfold ones. rewrite map_app. apply alike_refl.
@@ -238,7 +231,7 @@ Proof.
       (Sum [([Over (float_at file d 0)], snd w - first (at_ x) + first (at_ z))] []) En).
     replace (first (at_ x) + (snd w - first (at_ x))) with (snd w) in G by lia. apply G.
     cbn [units_as_written]. unfold each.
-    rewrite nth_error_map, (nth_error_nth' _ 0), seq_nth by (rewrite ?seq_length, Tx in *;
+    rewrite nth_error_map, (nth_error_nth' _ 0), seq_nth by (rewrite ?length_seq, Tx in *;
       cbn in *; unfold units_of in *; cbn in *; lia).
     cbn [option_map]. do 4 f_equal. lia. }
   right. eexists _, _, _, _. split; [reflexivity|]. split; [reflexivity|]. intros r.

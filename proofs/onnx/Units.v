@@ -1,12 +1,12 @@
 (** * The units of a file, computed
 
-    - [units_in]: the units of the network in a file as the checker takes them, a list for each operator,
-      without the weights that are 0. Each operator's weights are read once, in the order in which they
-      stand; a few of them are not 0, and those alone meet the positions of an output.
+    - [units_in]: the units of the network in a file as the checker takes them, a list for each
+      operator, without the weights that are 0. Each operator's weights are read once, in the order
+      in which they stand; a few of them are not 0, and those alone meet the positions of an output.
 
     A program; UnitsSound.v proves that it computes the units of File.v. Numbers of units are binary
-    here, and numbers are over 2^100: biases are rounded to them, away from 0; [None] if another number
-    is not a multiple of 2^-100. Rests on File.v and Asked.v. *)
+    here, and numbers are over 2^100: biases are rounded to them, away from 0; [None] if another
+    number is not a multiple of 2^-100. Rests on File.v and Asked.v. *)
 
 From Coq Require Import List ZArith NArith Bool Uint63.
 From Lastbit Require Import operations.Convolution checker.Asked onnx.File.
@@ -30,7 +30,8 @@ Definition with_term (o : cunit) (k : positive) : cunit :=
 (** A word as a number over 2^100, if its last digit is not below 2^-100. *)
 Definition grid_of_word (w : Z) : option Z :=
   let e := Z.land (Z.shiftr w 23) 0xff in let f := Z.land w 0x7fffff in
-  if (50 <=? e)%Z then let m := Z.shiftl (0x800000 + f) (e - 50) in Some (if (w <? 0x80000000)%Z then m else - m)%Z
+  if (50 <=? e)%Z then let m := Z.shiftl (0x800000 + f) (e - 50) in
+  Some (if (w <? 0x80000000)%Z then m else - m)%Z
   else if (e =? 0)%Z && (f =? 0)%Z then Some 0%Z else None.
 
 (** The same rounded away from 0. *)
@@ -40,16 +41,20 @@ Definition grid_above (w : Z) : Z :=
 Definition grid_of_bytes (rounded : bool) (a b c d : int) : option Z :=
   if (a =? 0)%uint63 && (b =? 0)%uint63 && (c =? 0)%uint63 && (d =? 0)%uint63 then Some 0%Z
   else let w := (to_Z a + 0x100 * to_Z b + 0x10000 * to_Z c + 0x1000000 * to_Z d)%Z in
-       match grid_of_word w with Some z => Some z | None => if rounded then Some (grid_above w) else None end.
+       match grid_of_word w with Some z => Some z | None => if rounded then Some (grid_above w)
+         else None end.
 
 (** One float for each of [xs], and what follows them. *)
-Fixpoint floats {A} (rounded : bool) (xs : list A) (l : list int) : option (list (A * Z) * list int) :=
+Fixpoint floats {A} (rounded : bool) (xs : list A) (l : list int) :
+  option (list (A * Z) * list int) :=
   match xs, l with
   | [], _ => Some ([], l)
   | x :: xs', a :: b :: c :: d :: l' =>
       match grid_of_bytes rounded a b c d with
       | None => None
-      | Some z => match floats rounded xs' l' with Some (ys, l'') => Some ((x, z) :: ys, l'') | None => None end
+      | Some z =>
+          match floats rounded xs' l' with Some (ys, l'') => Some ((x, z) :: ys, l'')
+            | None => None end
       end
   | _, _ => None
   end.
@@ -66,12 +71,14 @@ Definition upto (n : nat) : list N := map N.of_nat (seq 0 n).
 
 (** Weights of one output channel: input channel of the group, row, column. *)
 Definition spots (per rows cols : nat) : list (N * N * N) :=
-  flat_map (fun i => flat_map (fun a => map (fun b => (i, a, b)) (upto cols)) (upto rows)) (upto per).
+  flat_map (fun i => flat_map (fun a => map (fun b => (i, a, b)) (upto cols)) (upto rows))
+  (upto per).
 
 Definition weighs {A} (x : A * Z) : bool := negb (snd x =? 0)%Z.
 
 (** The weights that are not 0, for each channel of [os]. *)
-Fixpoint channels_in {A} (xs : list A) (os : list N) (l : list int) : option (list (N * list (A * Z)) * list int) :=
+Fixpoint channels_in {A} (xs : list A) (os : list N) (l : list int) :
+  option (list (N * list (A * Z)) * list int) :=
   match os with
   | [] => Some ([], l)
   | o :: os' =>
@@ -93,9 +100,11 @@ Definition reach (c y x : N) (tap : N * N * N * Z) : sparse :=
   let '(i, a, b, w) := tap in
   let u := y * stride_y + a in let v := x * stride_x + b in
   if (top <=? u) && (u <? top + t_height) && (left <=? v) && (v <? left + t_width)
-  then [(w, N.succ_pos (t_first + (((c + i) * t_height + (u - top)) * t_width + (v - left))))] else [].
+  then [(w, N.succ_pos (t_first + (((c + i) * t_height + (u - top)) * t_width + (v - left))))]
+  else [].
 
-Definition outputs_of (shared per : N) (ys xs : list N) (oc : N * list (N * N * N * Z)) (ob : N * Z) : list cunit :=
+Definition outputs_of (shared per : N) (ys xs : list N) (oc : N * list (N * N * N * Z))
+  (ob : N * Z) : list cunit :=
   let (o, taps) := oc in let (_, b) := ob in let c := o / shared * per in let bs := [b] in
   flat_map (fun y => map (fun x => CLinear (flat_map (reach c y x) taps) bs over) xs) ys.
 End Output.
@@ -106,7 +115,8 @@ End Output.
 Fixpoint keys (p : positive) (n : nat) : list positive :=
   match n with O => [] | S n' => p :: keys (Pos.succ p) n' end.
 
-Definition keys_from (first : nat) (n : nat) : list positive := keys (N.succ_pos (N.of_nat first)) n.
+Definition keys_from (first : nat) (n : nat) : list positive :=
+  keys (N.succ_pos (N.of_nat first)) n.
 Definition all_keys (t : tensor) : list positive := keys_from (first t) (units_of t).
 
 (** The keys of a tensor's units, channel by channel. *)
@@ -189,7 +199,8 @@ Fixpoint nodes_units (c : cursor) (ns : list node) : option (list (list cunit)) 
   | [] => Some []
   | n :: ns' =>
       match node_units c n with
-      | Some (us, c') => match nodes_units c' ns' with Some uss => Some (us :: uss) | None => None end
+      | Some (us, c') =>
+          match nodes_units c' ns' with Some uss => Some (us :: uss) | None => None end
       | None => None
       end
   end.
@@ -199,4 +210,5 @@ Definition units_in (file : list int) (ns : list node) : option (list (list cuni
   nodes_units file (layout ns) (0, file) ns.
 
 Definition image_pixels (ns : list node) : nat := units_of (nth 0 (layout ns) nowhere).
-Definition logit_keys (ns : list node) : list positive := all_keys (nth (Nat.pred (length ns)) (layout ns) nowhere).
+Definition logit_keys (ns : list node) : list positive :=
+  all_keys (nth (Nat.pred (length ns)) (layout ns) nowhere).

@@ -1,16 +1,16 @@
 (** * The units computed are those of the file
 
-    - [node_ok]: what [node_units] computes for an operator are the stripped forms of units that stand for
-      those of File.v, biases rounded;
+    - [node_ok]: what [node_units] computes for an operator are the stripped forms of units that
+      stand for those of File.v, biases rounded;
     - [operand_before]: operands are earlier units;
     - [units_in_ok]: the same for the whole network.
 
     Rests on Outputs.v and Placement.v. *)
 
 From Coq Require Import Reals Lra Lia List ZArith NArith Arith Bool Uint63.
-From Lastbit Require Import Statement operations.Convolution network.Near.
-From Lastbit Require Import checker.Program checker.Numbers checker.Annotation.
-From Lastbit Require Import onnx.File onnx.Placement onnx.Units onnx.Reading onnx.Outputs
+From Lastbit Require Import Statement Totals operations.Convolution network.Near.
+From Lastbit Require Import checker.Program checker.Numbers checker.Vectors checker.Annotation.
+From Lastbit Require Import onnx.File onnx.Placement onnx.Units onnx.Reading onnx.Lists onnx.Outputs
   onnx.Added.
 Import ListNotations.
 Open Scope nat_scope.
@@ -22,14 +22,26 @@ Variables (file : list int) (ts : list tensor).
 
 (** Units [us] are stripped forms of units that stand for [l]. *)
 Definition computed (l : list operation) (us : list cunit) : Prop :=
-  exists full, map strip full = us /\ Forall2 (near (real 1)) l (map denote full) /\ Forall few full.
+  exists full, map strip full = us /\ Forall2 (near (real 1)) l (map denote full) /\
+  Forall few full.
 
-Lemma computed_plain l us : map denote us = l -> (forall o, In o us -> strip o = o /\ few o) -> computed l us.
+Lemma computed_plain l us : map denote us = l -> (forall o, In o us -> strip o = o /\ few o) ->
+  computed l us.
 Proof.
   intros <- H. exists us. split; [|split].
   - rewrite <- (map_id us) at 2. apply map_ext_in. intros o Ho. now apply H.
   - induction (map denote us); constructor; [constructor|assumption].
   - apply Forall_forall. intros o Ho. now apply H.
+Qed.
+
+(** One unit for each of another tensor, which it reads. *)
+Lemma computed_curve (f : positive -> cunit) (g : nat -> operation) t :
+  (forall j, denote (f j) = g (num j)) -> (forall j, strip (f j) = f j /\ few (f j)) ->
+  computed (each t (fun _ n => g n)) (map f (all_keys t)).
+Proof.
+  intros D P. unfold all_keys. rewrite keys_from_are, map_map. apply computed_plain.
+  - unfold each. rewrite map_map. apply map_ext. intros i. now rewrite D, num_key.
+  - intros u Hu. apply in_map_iff in Hu. destruct Hu as (i & <- & _). apply P.
 Qed.
 
 (** The number by which is divided. *)
@@ -102,13 +114,13 @@ Proof.
     { apply full_near. intros o s Ho Hs. apply X; [lia|exact Hs]. }
     assert (Fl : length (flat_map full (seq 0 (w_outputs k))) =
       w_outputs k * w_height k * w_width k).
-    { rewrite <- (map_length denote), <- (pairs_length _ _ _ Fn). unfold convolution. now rewrite
-        map_length, seq_length. }
+    { rewrite <- (length_map denote), <- (Forall2_length Fn). unfold convolution. now rewrite
+        length_map, length_seq. }
     assert (Ff : Forall (fun u => terms_of u <= S (per * w_rows k * w_cols k)) (flat_map full (seq
       0 (w_outputs k)))).
     { apply Forall_flat_map, Forall_forall. intros o _. eapply Forall_impl;
         [|apply make_few]. cbv beta. intros u Hu.
-      now rewrite map_length, spots_length in Hu. }
+      now rewrite length_map, spots_length in Hu. }
     exists (with_tensors (flat_map full (seq 0 (w_outputs k))) (map (fun y =>
       first (nth y ts nowhere)) others)). split; [|split].
     + rewrite with_tensors_strip. f_equal. rewrite map_flat. apply flat_ext. intros o _.
@@ -131,12 +143,12 @@ Proof.
         -- apply Forall_flat_map, Forall_forall. intros o _. apply make_linear.
         -- apply map_ext. intros n. now rewrite map_map.
     + assert (W := with_tensors_few (map (fun y => first (nth y ts nowhere)) others) _ _ Ff).
-      rewrite map_length in W.
+      rewrite length_map in W.
       apply Forall_impl with (2 := W). intros u Hu. apply few_at with (1 := Hu).
       unfold most, most_terms in *. lia.
-  - destruct (N.leb_spec (N.of_nat (area (nth x ts nowhere))) most) as [L|]; [|discriminate]. injection H as <- <-.
-    split; [exact St|].
-    set (t := nth x ts nowhere) in *. rewrite planes_are, map_map. apply computed_plain.
+  - destruct (N.leb_spec (N.of_nat (area (nth x ts nowhere))) most) as [L|]; [|discriminate].
+    injection H as <- <-. split; [exact St|]. set (t := nth x ts nowhere) in *.
+    rewrite planes_are, map_map. apply computed_plain.
     + rewrite map_map. apply map_ext. intros o. cbn [denote divisor map]. f_equal.
       unfold weighted, entries. rewrite !map_map.
       rewrite INR_IZR_INZ. replace (IZR (Z.of_nat (area t)))
@@ -147,24 +159,20 @@ Proof.
       * cbn [strip]. f_equal. induction (map _ (seq 0 (area t))) as [|j l IH]; [reflexivity|]. cbn.
         now rewrite IH.
       * apply few_at with (area t); [|unfold most, most_terms in *; lia]. cbn [terms_of length].
-        rewrite !map_length, seq_length. lia.
-  - injection H as <- <-. split; [exact St|]. unfold all_keys. rewrite keys_from_are, map_map. apply computed_plain.
-    + unfold each. rewrite map_map. apply map_ext. intros i. cbn [denote]. now rewrite num_key.
-    + intros u Hu. apply in_map_iff in Hu. now destruct Hu as (o & <- & _).
-  - injection H as <- <-. split; [exact St|]. unfold all_keys. rewrite keys_from_are, map_map. apply computed_plain.
-    + unfold each. rewrite map_map. apply map_ext. intros i. cbn [denote]. now rewrite num_key.
-    + intros u Hu. apply in_map_iff in Hu. now destruct Hu as (o & <- & _).
-  - injection H as <- <-. split; [exact St|]. rewrite keys_from_are, planes_are, both_map, <- flat_map_concat_map.
-    apply computed_plain.
-    + rewrite map_flat, each_planes. apply flat_ext. intros o _. rewrite !map_map. apply map_ext. intros i. cbn [denote].
-      now rewrite !num_key.
+        rewrite !length_map, length_seq. lia.
+  - injection H as <- <-. split; [exact St|]. now apply (computed_curve CSilu Silu).
+  - injection H as <- <-. split; [exact St|]. now apply (computed_curve CSigmoid Sigmoid).
+  - injection H as <- <-. split; [exact St|].
+    rewrite keys_from_are, planes_are, both_map, <- flat_map_concat_map. apply computed_plain.
+    + rewrite map_flat, each_planes. apply flat_ext. intros o _. rewrite !map_map. apply map_ext.
+      intros i. cbn [denote]. now rewrite !num_key.
     + intros u Hu. apply in_flat_map in Hu. destruct Hu as (o & _ & Hu). apply in_map_iff in Hu.
       now destruct Hu as (j & <- & _).
   - destruct (N.leb_spec (N.of_nat (length xs)) most) as [L|]; [|discriminate].
     injection H as <- <-. split; [exact St|].
     set (n := units_of (nth (hd 0 xs) ts nowhere)).
     set (us := map (fun _ => CLinear [] [] None) (seq 0 n)).
-    assert (Lu : length us = n) by (unfold us; now rewrite map_length, seq_length).
+    assert (Lu : length us = n) by (unfold us; now rewrite length_map, length_seq).
     exists (with_tensors us (map (fun x => first (nth x ts nowhere)) xs)). split; [|split].
     + rewrite with_tensors_strip. f_equal. unfold us. rewrite map_map. reflexivity.
     + assert (W := with_tensors_near (Numbers.real 1) (map (fun x =>
@@ -174,46 +182,53 @@ Proof.
       * unfold us. apply Forall_map, Forall_forall. intros i _. eexists. eexists. reflexivity.
       * apply map_ext. intros i. cbn [extra app]. now rewrite map_map.
     + assert (W := with_tensors_few (map (fun x => first (nth x ts nowhere)) xs) 0 us).
-      rewrite map_length in W.
+      rewrite length_map in W.
       apply Forall_impl with (2 := W ltac:(unfold us; apply Forall_map, Forall_forall; intros i _;
         cbn; lia)).
       intros u Hu. apply few_at with (1 := Hu). unfold most, most_terms in *. lia.
 Qed.
 
-Lemma nodes_ok ns : forall c uss, stands file (fst c) (snd c) -> nodes_units file ts c ns = Some uss ->
+Lemma nodes_ok ns : forall c uss, stands file (fst c) (snd c) ->
+  nodes_units file ts c ns = Some uss ->
   exists full, map (map strip) full = uss /\
-    Forall2 (near (real 1)) (flat_map (units_of_node file ts) ns) (map denote (concat full)) /\ Forall few (concat full).
+    Forall2 (near (real 1)) (flat_map (units_of_node file ts) ns) (map denote (concat full)) /\
+    Forall few (concat full).
 Proof.
   induction ns as [|n ns IH]; intros c uss St H; cbn [nodes_units] in H.
   - injection H as <-. exists []. repeat split; constructor.
   - destruct (node_units file ts c n) as [[us c']|] eqn:E; [|discriminate].
     destruct (nodes_units file ts c' ns) as [uss'|] eqn:R; [|discriminate]. injection H as <-.
-    destruct (node_ok c n us c' St E) as (St' & f & F1 & F2 & F3). destruct (IH c' uss' St' R) as (full & G1 & G2 & G3).
-    exists (f :: full). cbn [map flat_map concat]. rewrite F1, G1, map_app. split; [reflexivity|].
+    destruct (node_ok c n us c' St E) as (St' & f & F1 & F2 & F3).
+    destruct (IH c' uss' St' R) as (full & G1 & G2 & G3). exists (f :: full).
+    cbn [map flat_map concat]. rewrite F1, G1, map_app. split; [reflexivity|].
     split; [now apply Forall2_app|now apply Forall_app].
 Qed.
 End Nodes.
 
 (** ** Operands *)
 
-Lemma sizes_before ts i j t : nth_error ts j = Some t -> j < i -> sizes (firstn j ts) + units_of t <= sizes (firstn i ts).
+Lemma sizes_before ts i j t : nth_error ts j = Some t -> j < i ->
+  sizes (firstn j ts) + units_of t <= sizes (firstn i ts).
 Proof.
   intros H L. assert (E : firstn i ts = firstn (S j) ts ++ firstn (i - S j) (skipn (S j) ts)).
-  { rewrite <- (firstn_skipn (S j) (firstn i ts)) at 1. rewrite firstn_firstn, Nat.min_l by lia. f_equal.
-    now rewrite skipn_firstn_comm. }
+  { rewrite <- (firstn_skipn (S j) (firstn i ts)) at 1. rewrite firstn_firstn, Nat.min_l by lia.
+    f_equal. now rewrite skipn_firstn_comm. }
   rewrite E, (firstn_S ts j t H). unfold sizes. rewrite !map_app, !list_sum_app. cbn. lia.
 Qed.
 
-Lemma operand_before file ns k o j : sound ns = true -> nth_error (units (network_of_file file ns)) k = Some o ->
+Lemma operand_before file ns k o j : sound ns = true ->
+  nth_error (units (network_of_file file ns)) k = Some o ->
   In j (operands o) -> j < k.
 Proof.
   intros Hs Ho Hj. destruct (unit_placed file ns Hs k o Ho) as (i & n & r & E & -> & _ & Hr).
-  destruct (operands_placed file ns Hs i n r o j E Hr Hj) as (x & Hx & W). destruct (sound_nth ns Hs i n E) as [R _].
-  specialize (R x Hx). assert (Li : i < length ns) by (apply nth_error_Some; congruence).
+  destruct (operands_placed file ns Hs i n r o j E Hr Hj) as (x & Hx & W).
+  destruct (sound_nth ns Hs i n E) as [R _]. specialize (R x Hx).
+  assert (Li : i < length ns) by (apply nth_error_Some; congruence).
   destruct (nth_error ns x) as [m|] eqn:Ex; [|apply nth_error_None in Ex; lia].
-  assert (Et : nth_error (layout ns) x = Some (tensor_at ns x)) by (apply nth_error_nth'; rewrite layout_length; lia).
-  assert (B := sizes_before (layout ns) i x _ Et R). rewrite <- (tensor_first ns x m Ex), <- (tensor_first ns i n E) in B.
-  unfold within in W. lia.
+  assert (Et : nth_error (layout ns) x = Some (tensor_at ns x))
+    by (apply nth_error_nth'; rewrite layout_length; lia).
+  assert (B := sizes_before (layout ns) i x _ Et R).
+  rewrite <- (tensor_first ns x m Ex), <- (tensor_first ns i n E) in B. unfold within in W. lia.
 Qed.
 
 Theorem units_in_ok file ns uss : sound ns = true -> units_in file ns = Some uss ->
@@ -222,17 +237,23 @@ Theorem units_in_ok file ns uss : sound ns = true -> units_in file ns = Some uss
     pixels (network_of_file file ns) = image_pixels ns /\
     logits (network_of_file file ns) = map num (logit_keys ns) /\
     Forall2 (near (real 1)) (units (network_of_file file ns)) (map denote (concat full)) /\
-    (forall k o, nth_error (concat full) k = Some o -> (forall j, In j (reads_of o) -> num j < k) /\ few o).
+    (forall k o, nth_error (concat full) k = Some o ->
+      (forall j, In j (reads_of o) -> num j < k) /\ few o).
 Proof.
-  intros Hs H. destruct (nodes_ok file (layout ns) ns (0%N, file) uss) as (full & F1 & F2 & F3); [reflexivity|exact H|].
+  intros Hs H.
+  destruct (nodes_ok file (layout ns) ns (0%N, file) uss) as (full & F1 & F2 & F3);
+    [reflexivity|exact H|].
   exists full. split; [exact F1|]. split; [reflexivity|]. split; [|split; [exact F2|]].
-  - cbn [logits network_of_file]. unfold tensor_units, logit_keys, all_keys. rewrite keys_from_are, map_map, seq_from.
-    apply map_ext. intros i. now rewrite num_key.
-  - intros k o Ho. split; [|rewrite Forall_forall in F3; apply F3; now apply nth_error_In with k]. intros j Hj.
-    assert (E : nth_error (map denote (concat full)) k = Some (denote o)) by now apply map_nth_error.
+  - cbn [logits network_of_file]. unfold tensor_units, logit_keys, all_keys.
+    rewrite keys_from_are, map_map, seq_from. apply map_ext. intros i. now rewrite num_key.
+  - intros k o Ho. split; [|rewrite Forall_forall in F3; apply F3; now apply nth_error_In with k].
+    intros j Hj.
+    assert (E : nth_error (map denote (concat full)) k = Some (denote o))
+      by now apply map_nth_error.
     assert (N : forall l m k y, Forall2 (near (real 1)) l m -> nth_error m k = Some y ->
       exists x, nth_error l k = Some x /\ near (real 1) x y).
-    { clear. intros l m k y K. revert k. induction K as [|a b l m K1 K IH]; intros [|k] E; try discriminate.
+    { clear. intros l m k y K. revert k.
+      induction K as [|a b l m K1 K IH]; intros [|k] E; try discriminate.
       - injection E as <-. now exists a.
       - exact (IH k E). }
     destruct (N _ _ _ _ F2 E) as (p & Ep & Np). apply (operand_before file ns k p _ Hs Ep).

@@ -27,7 +27,8 @@ Definition constants (bs : list R) : list term := map (pair []) bs.
 (** A block of units, from number [first] on. *)
 Record tensor := { first : nat; channels : nat; height : nat; width : nat }.
 
-Definition position (t : tensor) (c y x : nat) : nat := (first t + ((c * height t + y) * width t + x))%nat.
+Definition position (t : tensor) (c y x : nat) : nat :=
+  (first t + ((c * height t + y) * width t + x))%nat.
 Definition units_of (t : tensor) : nat := (channels t * height t * width t)%nat.
 
 (** Weights [(o, i, ky, kx)], one bias for each output channel; [top] and [left] rows and columns of
@@ -61,10 +62,12 @@ Definition textbook (r : nat -> R) (o y x : nat) : R := correlated r o y x + bia
 (** Its terms: weight and unit, for the taps that lie in the image. *)
 Definition tap (o y x i a b : nat) : list (R * nat) :=
   let u := (y * stride_y k + a)%nat in let v := (x * stride_x k + b)%nat in
-  if inside u v then [(weights k o i a b, position t (first_input o + i) (u - top k) (v - left k))] else [].
+  if inside u v then [(weights k o i a b, position t (first_input o + i) (u - top k) (v - left k))]
+  else [].
 
 Definition taps (o y x : nat) : list (R * nat) :=
-  flat_map (fun i => flat_map (fun a => flat_map (tap o y x i a) (seq 0 (cols k))) (seq 0 (rows k))) (seq 0 inputs).
+  flat_map (fun i => flat_map (fun a => flat_map (tap o y x i a) (seq 0 (cols k))) (seq 0 (rows k)))
+  (seq 0 inputs).
 
 Definition output (fs : list factor) (others : list nat) (o y x : nat) : operation :=
   Sum (weighted fs (taps o y x) ++ added others) (constants [bias k o]).
@@ -77,12 +80,14 @@ Definition convolution (fs : list factor) (others : nat -> list nat) : list oper
 
 (** ** The textbook value *)
 
-Definition dot (r : nat -> R) (ws : list (R * nat)) : R := total (map (fun wj => fst wj * r (snd wj)) ws).
+Definition dot (r : nat -> R) (ws : list (R * nat)) : R :=
+  total (map (fun wj => fst wj * r (snd wj)) ws).
 
 Lemma dot_app r l1 l2 : dot r (l1 ++ l2) = dot r l1 + dot r l2.
 Proof. unfold dot. now rewrite map_app, total_app. Qed.
 
-Lemma dot_flat r (f : nat -> list (R * nat)) n : dot r (flat_map f (seq 0 n)) = over n (fun i => dot r (f i)).
+Lemma dot_flat r (f : nat -> list (R * nat)) n : dot r (flat_map f (seq 0 n)) =
+  over n (fun i => dot r (f i)).
 Proof.
   induction n as [|n IH]; [reflexivity|].
   rewrite seq_S, flat_map_app, dot_app, IH, over_S. simpl. now rewrite app_nil_r.
@@ -145,11 +150,11 @@ Proof.
   2: { unfold added, weighted in Hj. rewrite !map_map, map_id in Hj. exact Hj. }
   unfold weighted in Hj. rewrite map_map in Hj. apply in_map_iff in Hj.
   destruct Hj as ([w j'] & E & Hj).
-  cbn [snd] in E. subst j'. unfold taps in Hj. apply in_flat_map in Hj. destruct Hj as (i & Hi & Hj).
-  apply in_flat_map in Hj. destruct Hj as (a & _ & Hj). apply in_flat_map in Hj. destruct Hj as (b & _ & Hj).
-  apply in_seq in Hi. unfold tap in Hj. destruct (inside _ _) eqn:I; [|easy]. destruct Hj as [[= _ <-]|[]].
-  unfold inside in I. rewrite !Bool.andb_true_iff, !Nat.leb_le, !Nat.ltb_lt in I.
-  apply position_in; [|lia|lia].
+  cbn [snd] in E. subst j'. unfold taps in Hj. apply in_flat_map in Hj.
+  destruct Hj as (i & Hi & Hj). apply in_flat_map in Hj. destruct Hj as (a & _ & Hj).
+  apply in_flat_map in Hj. destruct Hj as (b & _ & Hj). apply in_seq in Hi. unfold tap in Hj.
+  destruct (inside _ _) eqn:I; [|easy]. destruct Hj as [[= _ <-]|[]]. unfold inside in I.
+  rewrite !Bool.andb_true_iff, !Nat.leb_le, !Nat.ltb_lt in I. apply position_in; [|lia|lia].
   assert (G : groups k <> 0%nat) by (intros G; rewrite G in Go; simpl in Go; lia).
   assert (C : channels t = (inputs * groups k)%nat).
   { unfold inputs. rewrite (Nat.div_mod (channels t) (groups k) G) at 1. rewrite Gi. lia. }
@@ -172,7 +177,8 @@ Proof.
   assert (A : (o * out_height + y < outputs k * out_height)%nat) by nia.
   assert (B : (n < outputs k * out_height * out_width)%nat) by (unfold n; nia).
   assert (Sq : nth_error (seq 0 (outputs k * out_height * out_width)) n = Some n).
-  { rewrite (nth_error_nth' _ 0%nat) by (rewrite seq_length; exact B). now rewrite seq_nth by exact B. }
+  { rewrite (nth_error_nth' _ 0%nat) by (rewrite length_seq; exact B).
+    now rewrite seq_nth by exact B. }
   rewrite Sq. cbn [option_map]. f_equal.
   assert (D : (n / out_width = o * out_height + y)%nat).
   { unfold n. rewrite Nat.div_add_l by lia. rewrite Nat.div_small by exact Hx. lia. }

@@ -124,22 +124,27 @@ Proof.
     apply (sum_rounding _ y ms F P K L S rho (Hy r (fun j Hj =>
       proj1 (Hx j Hj))) T1 T2 HF); [lra|lra|].
     now rewrite T5.
-  - destruct (Hx j (or_introl eq_refl)) as [E B]. destruct (Hy (r j) E) as (p & -> & Hf & Hnear & Hzero).
-    exists p. split; [reflexivity|]. destruct Hn as [Hn|[[Nn Hn]|[Nn Hn]]]; [lra| |].
-    + unfold near in Nn. specialize (Hnear ltac:(lra)). lra.
-    + unfold at_zero in Nn. specialize (Hzero ltac:(lra)). lra.
-  - destruct (Hx j (or_introl eq_refl)) as [E B]. destruct (Hy (r j) E) as (p & -> & Hf & Hnear & Hzero).
-    exists p. split; [reflexivity|]. assert (u * Rabs (r j) <= u * X j) by (apply Rmult_le_compat_l; lra).
+  - destruct (Hx j (or_introl eq_refl)) as [E B].
+    destruct (Hy (r j) E) as (p & -> & Hf & Hnear & Hzero). exists p. split; [reflexivity|].
     destruct Hn as [Hn|[[Nn Hn]|[Nn Hn]]]; [lra| |].
     + unfold near in Nn. specialize (Hnear ltac:(lra)). lra.
     + unfold at_zero in Nn. specialize (Hzero ltac:(lra)). lra.
-  - destruct Hn as [Hl Hn]. destruct (Hx i ltac:(simpl; auto)) as [Ei Bi]. destruct (Hx j ltac:(simpl; auto)) as [Ej Bj].
+  - destruct (Hx j (or_introl eq_refl)) as [E B].
+    destruct (Hy (r j) E) as (p & -> & Hf & Hnear & Hzero). exists p. split; [reflexivity|].
+    assert (u * Rabs (r j) <= u * X j) by (apply Rmult_le_compat_l; lra).
+    destruct Hn as [Hn|[[Nn Hn]|[Nn Hn]]]; [lra| |].
+    + unfold near in Nn. specialize (Hnear ltac:(lra)). lra.
+    + unfold at_zero in Nn. specialize (Hzero ltac:(lra)). lra.
+  - destruct Hn as [Hl Hn]. destruct (Hx i ltac:(simpl; auto)) as [Ei Bi].
+    destruct (Hx j ltac:(simpl; auto)) as [Ej Bj].
     destruct (Hy (r i) (r j) Ei Ej) as (a & b & Ra & Rb & Hv).
     destruct (reads_product _ _ _ _ Ra Rb) as [D A].
-    assert (P : Rabs (r i * r j) <= X i * X j) by (rewrite Rabs_mult; apply Rmult_le_compat; try apply Rabs_pos; assumption).
+    assert (P : Rabs (r i * r j) <= X i * X j)
+      by (rewrite Rabs_mult; apply Rmult_le_compat; try apply Rabs_pos; assumption).
     destruct (rounds_error _ _ Hv) as (p & -> & Hp); [lra|]. exists p. split; [reflexivity|].
     replace (p - r i * r j) with ((p - a * b) + (a * b - r i * r j)) by ring.
     apply Rle_trans with (1 := Rabs_triang _ _).
     assert (u * Rabs (a * b) <= u * (X i * X j)) by (apply Rmult_le_compat_l; lra).
-    assert (eta * (Rabs (r i) + Rabs (r j)) <= eta * (X i + X j)) by (apply Rmult_le_compat_l; lra). lra.
+    assert (eta * (Rabs (r i) + Rabs (r j)) <= eta * (X i + X j)) by (apply Rmult_le_compat_l; lra).
+    lra.
 Qed.

@@ -4,58 +4,21 @@
     result in binary32. Weights here are integers in units of 2^-149, which every binary32 number
     is.
 
-    - [only_one]: of binary32 numbers from [2^23 s] on, those within [s] of a multiple of [s] are
-      it;
     - [tap_error]: every evaluation of the sum is within [reach] of its exact value;
     - [absorbs]: decides, byte by byte, that each pair [2k], [2k + 1] leaves one number, [remains];
     - [absorbed]: then every evaluation that is a binary32 number is [remains w b (v / 2)].
 
-    Rests on Sums.v, Rounding.v, File.v. Stands behind [absorb.bytes] of byte_tables.py, which encloses
-    every operation in intervals where this takes one bound for all of them. *)
+    Rests on Sums.v, OnlyNumber.v, File.v. Stands behind [absorb.bytes] of byte_tables.py, which
+    encloses every operation in intervals where this takes one bound for all of them. *)
 
 From Coq Require Import Reals Lra Lia ZArith List Permutation.
 From Flocq Require Import Core.
 From Lastbit Require Import Statement Totals binary32.WorstTree binary32.Terms binary32.Folds
   binary32.Additions.
 From Lastbit Require Import binary32.Sums binary32.Rounding onnx.File.
+From Lastbit Require Export zero.OnlyNumber.
 Import ListNotations.
 Open Scope R_scope.
-
-(** The binary32 numbers. *)
-Definition binary32_number (r : R) : Prop := format (-149) 24 r.
-
-Lemma two_pow n : IZR (2 ^ Z.of_nat n) = 2 ^ n. Proof. now rewrite <- pow_IZR. Qed.
-
-(** ** The only binary32 number near a point *)
-
-Lemma only_one r n e : binary32_number r -> (2 ^ 23 < n)%Z ->
-  Rabs (r - IZR n * bpow radix2 e) < bpow radix2 e -> r = IZR n * bpow radix2 e.
-Proof.
-  intros F Hn Hr. set (s := bpow radix2 e) in *. assert (Hs : 0 < s) by apply bpow_gt_0.
-  assert (P24 : Prec_gt_0 24) by reflexivity.
-  apply FLT_format_generic in F; [|exact P24]. destruct F as [[m f] -> Hm _]. cbn [Fnum Fexp] in *. unfold F2R in *. cbn [Fnum Fexp] in *.
-  assert (N : IZR (2 ^ 23) + 1 <= IZR n) by (rewrite <- plus_IZR; apply IZR_le; lia).
-  assert (L : IZR (2 ^ 23) * s < IZR m * bpow radix2 f).
-  { apply Rabs_lt_inv in Hr. assert ((IZR (2 ^ 23) + 1) * s <= IZR n * s) by (apply Rmult_le_compat_r; lra). lra. }
-  assert (M : IZR m <= IZR (2 ^ 24) - 1) by (rewrite <- minus_IZR; apply IZR_le; change (radix2 ^ 24)%Z with (2 ^ 24)%Z in Hm; lia).
-  destruct (Z_lt_le_dec f e) as [Q|Q].
-  - exfalso. assert (B : bpow radix2 f <= s / 2).
-    { unfold s. replace (bpow radix2 e / 2) with (bpow radix2 (e - 1)); [apply bpow_le; lia|].
-      unfold Z.sub. rewrite bpow_plus. simpl. lra. }
-    assert (K : IZR m * bpow radix2 f <= IZR (2 ^ 24) * (s / 2)).
-    { apply Rle_trans with (IZR (2 ^ 24) * bpow radix2 f).
-      - apply Rmult_le_compat_r; [apply bpow_ge_0|lra].
-      - apply Rmult_le_compat_l; [apply IZR_le; lia|exact B]. }
-    change (2 ^ 24)%Z with (2 * 2 ^ 23)%Z in K. rewrite mult_IZR in K. lra.
-  - assert (E : bpow radix2 f = IZR (radix2 ^ (f - e)) * s).
-    { unfold s. rewrite IZR_Zpower by lia. rewrite <- bpow_plus. f_equal. lia. }
-    rewrite E, <- Rmult_assoc, <- mult_IZR in *. set (k := (m * radix2 ^ (f - e))%Z) in *.
-    replace (IZR k * s - IZR n * s) with (IZR (k - n) * s) in Hr by (rewrite minus_IZR; ring).
-    rewrite Rabs_mult, (Rabs_pos_eq s), <- abs_IZR in Hr by lra.
-    assert (A : IZR (Z.abs (k - n)) < 1).
-    { apply (Rmult_lt_reg_r s); [exact Hs|]. lra. }
-    apply lt_IZR in A. replace k with n by lia. reflexivity.
-Qed.
 
 (** ** The sum *)
 
@@ -65,8 +28,6 @@ Definition idle (t : term) : Prop := exists x, t = tap_of 0 x /\ Rabs x <= 255.
 
 Lemma exact_tap w x : exact (tap_of w x) = w * (x / 255).
 Proof. unfold exact, constant. cbn. field. Qed.
-Lemma exact_bias b : exact ([], b) = b.
-Proof. unfold exact, constant. cbn. ring. Qed.
 
 Lemma idle_vanishes z : Forall idle z -> kept z = [].
 Proof.
@@ -140,7 +101,7 @@ Proof.
           * (Rabs x + 1) <= (0 + 1) * 256) by (apply Rmult_le_compat; try lra;
               generalize (Rabs_pos x); lra). lra. }
       unfold largest. lra.
-    - rewrite app_length, !plus_INR. simpl (INR 3). simpl (INR 2). cbn [length m]. simpl (INR 2).
+    - rewrite length_app, !plus_INR. simpl (INR 3). simpl (INR 2). cbn [length m]. simpl (INR 2).
       lra. }
   assert (Em : exact_sum m = w * (IZR v / 255) + b).
   { unfold exact_sum, m. cbn [map total fold_right]. rewrite exact_tap, exact_bias. ring. }
@@ -201,16 +162,19 @@ Qed.
 Definition scaled_reach (w b : Z) : Z := 2 ^ 24 * (6 * Z.abs w + Z.abs b) + 6 * Z.abs b + Z.abs w +
   2 ^ 85.
 
-(** The exponent of the spacing, and the multiple of it that is left of the pair [2 k], [2 k + 1]. *)
+(** The exponent of the spacing, and the multiple of it that is left of the pair [2 k], [2 k +
+    1]. *)
 Definition spacing (b : Z) : Z := Z.log2 b - 23.
 Definition multiple (w b k : Z) : Z :=
   let s := (255 * 2 ^ spacing b)%Z in ((w * (2 * k) + 255 * b + s / 2) / s)%Z.
 Definition remains (w b k : Z) : Z := multiple w b k * 2 ^ spacing b.
 
-(** Every evaluation for the byte [v] is nearer to [remains] than the spacing, and the spacing is right. *)
+(** Every evaluation for the byte [v] is nearer to [remains] than the spacing, and the spacing is
+    right. *)
 Definition one_left (w b v : Z) : bool :=
   let n := multiple w b (v / 2) in let s := (255 * 2 ^ spacing b)%Z in
-  ((2 ^ 23 <? n) && (Z.abs (w * v + 255 * b - n * s) * 2 ^ 48 + 255 * scaled_reach w b <? s * 2 ^ 48))%Z%bool.
+  ((2 ^ 23 <? n) &&
+    (Z.abs (w * v + 255 * b - n * s) * 2 ^ 48 + 255 * scaled_reach w b <? s * 2 ^ 48))%Z%bool.
 
 Definition all_bytes : list Z := map Z.of_nat (seq 0 256).
 Definition absorbs (w b : Z) : bool :=
@@ -219,12 +183,15 @@ Definition absorbs (w b : Z) : bool :=
   forallb (one_left w b) all_bytes.
 
 Lemma ulps_abs z : Rabs (ulps z) = ulps (Z.abs z).
-Proof. unfold ulps. rewrite Rabs_mult, abs_IZR, (Rabs_pos_eq (bpow _ _)); [reflexivity|apply bpow_ge_0]. Qed.
+Proof.
+  unfold ulps. rewrite Rabs_mult, abs_IZR, (Rabs_pos_eq (bpow _ _)); [reflexivity|apply bpow_ge_0].
+Qed.
 
 Lemma scaled_reach_is w b : reach (ulps w) (ulps b) <= ulps (scaled_reach w b) / 2 ^ 48.
 Proof.
-  unfold reach, scaled_reach. rewrite !ulps_abs. unfold ulps. rewrite !plus_IZR, !mult_IZR, !plus_IZR, !mult_IZR.
-  set (W := IZR (Z.abs w)). set (B := IZR (Z.abs b)). set (g := bpow radix2 (-149)).
+  unfold reach, scaled_reach. rewrite !ulps_abs. unfold ulps.
+  rewrite !plus_IZR, !mult_IZR, !plus_IZR, !mult_IZR. set (W := IZR (Z.abs w)).
+  set (B := IZR (Z.abs b)). set (g := bpow radix2 (-149)).
   assert (HW : 0 <= W) by (apply IZR_le; lia). assert (G : 0 < g) by apply bpow_gt_0.
   assert (E : eta = 2 ^ 23 * g).
   { rewrite eta_bpow. unfold g. rewrite <- (two_pow 23 : bpow radix2 23 = _).
@@ -248,15 +215,17 @@ Proof.
   rewrite !Bool.andb_true_iff, !Z.leb_le, !Z.ltb_lt, forallb_forall in Ha.
   destruct Ha as [[[[He Hw0] Hw] HB] Ha].
   assert (O : one_left w b v = true).
-  { apply Ha. unfold all_bytes. apply in_map_iff. exists (Z.to_nat v). split; [lia|]. apply in_seq. lia. }
-  unfold one_left in O. rewrite Bool.andb_true_iff, !Z.ltb_lt in O. unfold remains. set (n := multiple w b (v / 2)) in *.
-  set (e := spacing b) in *. destruct O as [Hn O]. cbv zeta in O.
-  set (g := bpow radix2 (-149)). assert (G : 0 < g) by apply bpow_gt_0.
+  { apply Ha. unfold all_bytes. apply in_map_iff. exists (Z.to_nat v). split; [lia|]. apply in_seq.
+    lia. }
+  unfold one_left in O. rewrite Bool.andb_true_iff, !Z.ltb_lt in O. unfold remains.
+  set (n := multiple w b (v / 2)) in *. set (e := spacing b) in *. destruct O as [Hn O].
+  cbv zeta in O. set (g := bpow radix2 (-149)). assert (G : 0 < g) by apply bpow_gt_0.
   assert (Es : ulps (n * 2 ^ e) = IZR n * bpow radix2 (e - 149)).
   { unfold ulps. rewrite mult_IZR, Rmult_assoc. f_equal. change 2%Z with (radix_val radix2).
     rewrite IZR_Zpower by exact He. now rewrite <- bpow_plus. }
   assert (Sp : 0 < bpow radix2 (e - 149)) by apply bpow_gt_0.
-  assert (Hn' : 2 ^ 23 < IZR n) by (rewrite <- (two_pow 23 : IZR (2 ^ 23) = _); apply IZR_lt; exact Hn).
+  assert (Hn' : 2 ^ 23 < IZR n)
+    by (rewrite <- (two_pow 23 : IZR (2 ^ 23) = _); apply IZR_lt; exact Hn).
   assert (Big : forall t, (Z.abs t < 2 ^ 200)%Z -> Rabs (ulps t) <= 2 ^ 51).
   { intros t Ht. rewrite ulps_abs. unfold ulps. apply Rle_trans with (IZR (2 ^ 200) * g).
     - apply Rmult_le_compat_r; [lra|]. apply IZR_le. lia.
@@ -267,32 +236,44 @@ Proof.
     unfold g. change (IZR (2 ^ 50)) with (bpow radix2 50). rewrite <- bpow_plus. simpl. lra. }
   { assert (B := Big b HB). lra. }
   assert (D : Rabs (a - IZR n * bpow radix2 (e - 149)) < bpow radix2 (e - 149)).
-  { apply Rle_lt_trans with (Rabs (a - (ulps w * (IZR v / 255) + ulps b)) + Rabs (ulps w * (IZR v / 255) + ulps b - ulps (n * 2 ^ e))).
+  { apply Rle_lt_trans
+      with (Rabs (a - (ulps w * (IZR v / 255) + ulps b)) +
+        Rabs (ulps w * (IZR v / 255) + ulps b - ulps (n * 2 ^ e))).
     { rewrite <- Es. replace (a - ulps (n * 2 ^ e)) with
-        ((a - (ulps w * (IZR v / 255) + ulps b)) + (ulps w * (IZR v / 255) + ulps b - ulps (n * 2 ^ e))) by ring.
+        ((a - (ulps w * (IZR v / 255) + ulps b)) +
+          (ulps w * (IZR v / 255) + ulps b - ulps (n * 2 ^ e))) by ring.
       apply Rabs_triang. }
     apply IZR_lt in O. rewrite plus_IZR, !mult_IZR, abs_IZR, minus_IZR, plus_IZR, !mult_IZR in O.
     rewrite (two_pow 48 : IZR (2 ^ 48) = _) in O.
-    assert (R1 : reach (ulps w) (ulps b) <= IZR (scaled_reach w b) * g / 2 ^ 48) by exact (scaled_reach_is w b).
+    assert (R1 : reach (ulps w) (ulps b) <= IZR (scaled_reach w b) * g / 2 ^ 48)
+      by exact (scaled_reach_is w b).
     replace (ulps w * (IZR v / 255) + ulps b - ulps (n * 2 ^ e)) with
-      ((IZR w * IZR v + 255 * IZR b - IZR n * (255 * IZR (2 ^ e))) * (g / 255)) by (unfold ulps; fold g; rewrite mult_IZR; field).
+      ((IZR w * IZR v + 255 * IZR b - IZR n * (255 * IZR (2 ^ e))) * (g / 255))
+      by (unfold ulps; fold g; rewrite mult_IZR; field).
     rewrite Rabs_mult, (Rabs_pos_eq (g / 255)) by lra.
     replace (bpow radix2 (e - 149)) with (IZR (2 ^ e) * g).
-    2:{ change 2%Z with (radix_val radix2). rewrite IZR_Zpower by exact He. unfold g. now rewrite <- bpow_plus. }
+    2:{ change 2%Z with (radix_val radix2). rewrite IZR_Zpower
+      by exact He. unfold g. now rewrite <- bpow_plus. }
     set (A := Rabs (IZR w * IZR v + 255 * IZR b - IZR n * (255 * IZR (2 ^ e)))) in *.
     set (M := IZR (scaled_reach w b)) in *. set (Q := IZR (2 ^ e)) in *.
-    assert (O' : (A * 2 ^ 48 + 255 * M) * (g / 255 / 2 ^ 48) < 255 * Q * 2 ^ 48 * (g / 255 / 2 ^ 48)).
+    assert (O' : (A * 2 ^ 48 + 255 * M) * (g / 255 / 2 ^ 48) <
+      255 * Q * 2 ^ 48 * (g / 255 / 2 ^ 48)).
     { apply Rmult_lt_compat_r; [|lra]. apply Rdiv_lt_0_compat; lra. }
-    replace ((A * 2 ^ 48 + 255 * M) * (g / 255 / 2 ^ 48)) with (A * (g / 255) + M * g / 2 ^ 48) in O' by field.
+    replace ((A * 2 ^ 48 + 255 * M) * (g / 255 / 2 ^ 48)) with (A * (g / 255) + M * g / 2 ^ 48)
+      in O' by field.
     replace (255 * Q * 2 ^ 48 * (g / 255 / 2 ^ 48)) with (Q * g) in O' by field. lra. }
   assert (Up : eta < a).
-  { apply Rabs_lt_inv in D. assert (X : (2 ^ 23 + 1) * bpow radix2 (e - 149) <= IZR n * bpow radix2 (e - 149)).
-    { apply Rmult_le_compat_r; [lra|]. rewrite <- (two_pow 23 : IZR (2 ^ 23) = _). change 1 with (IZR 1). rewrite <- plus_IZR. apply IZR_le. lia. }
+  { apply Rabs_lt_inv in D.
+    assert (X : (2 ^ 23 + 1) * bpow radix2 (e - 149) <= IZR n * bpow radix2 (e - 149)).
+    { apply Rmult_le_compat_r; [lra|]. rewrite <- (two_pow 23 : IZR (2 ^ 23) = _).
+      change 1 with (IZR 1). rewrite <- plus_IZR. apply IZR_le. lia. }
     assert (Y : g <= bpow radix2 (e - 149)) by (apply bpow_le; lia).
     assert (E : eta = 2 ^ 23 * g).
-    { rewrite eta_bpow. unfold g. rewrite <- (two_pow 23 : bpow radix2 23 = _). now rewrite <- bpow_plus. }
+    { rewrite eta_bpow. unfold g. rewrite <- (two_pow 23 : bpow radix2 23 = _).
+      now rewrite <- bpow_plus. }
     assert (2 ^ 23 * g <= 2 ^ 23 * bpow radix2 (e - 149)) by (apply Rmult_le_compat_l; lra). lra. }
   destruct Ra as [->|[_ Ra]].
   2:{ exfalso. unfold Rabs in Ra. generalize eta_pos. destruct Rcase_abs; lra. }
-  rewrite Es. rewrite (only_one a n (e - 149) (Hb a eq_refl) Hn D). split; [reflexivity|]. apply Rmult_lt_0_compat; lra.
+  rewrite Es. rewrite (only_one a n (e - 149) (Hb a eq_refl) Hn D). split; [reflexivity|].
+  apply Rmult_lt_0_compat; lra.
 Qed.
