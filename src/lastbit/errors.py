@@ -92,7 +92,7 @@ MOST_REASONS = 3
 ADVICE: tuple[tuple[frozenset[str], str], ...] = (
     (
         frozenset({"GroupNormalization", "InstanceNormalization", "LayerNormalization",
-                   "LpNormalization", "RMSNormalization", "Sqrt", "Pow"}),
+                   "LpNormalization", "RMSNormalization", "Sqrt"}),
         "Layer, group and instance norm divide by what an image decides: train with batch norm",
     ),
     (
@@ -100,7 +100,7 @@ ADVICE: tuple[tuple[frozenset[str], str], ...] = (
         "Attention multiplies what is computed by what is computed: none of it is covered",
     ),
     (
-        frozenset({"Erf", "Gelu", "Tanh", "Elu", "Selu", "Mish", "Softplus"}),
+        frozenset({"Abs", "Exp", "Log", "Shrink", "Sin", "Swish", "ThresholdedRelu"}),
         "Train with an activation that is covered in the place of one that is not",
     ),
     (

@@ -26,6 +26,7 @@ from lastbit.audit.reference import (
     NORMAL,
     FunctionName,
     largest_exp_error,
+    largest_log_error,
     largest_normal_error,
     reference,
     special_points,
@@ -33,7 +34,7 @@ from lastbit.audit.reference import (
 from lastbit.float32 import correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
 from lastbit_check.derive.conclude import EXP_ERROR
-from lastbit_check.operators import gelu, hard, tanh
+from lastbit_check.operators import elu, gelu, gelu_tanh, hard, soft, tanh
 from lastbit_check.operators.curves import (
     AT_ZERO,
     ERROR_AT_ZERO,
@@ -43,7 +44,8 @@ from lastbit_check.operators.curves import (
 )
 
 U = 2.0**-24
-HARD_SIGMOID, HARD_SWISH = (hard.KINDS[name] for name in ("hardsigmoid", "hardswish"))
+AT_ZERO_IS = {"sigmoid": "0.5", "hardsigmoid": "0.5", "exp": "1.0", "softplus": "0.6931472"}
+HARD_SIGMOID, HARD_SWISH = (cast("Any", hard.KINDS[name]) for name in ("hardsigmoid", "hardswish"))
 
 
 def enclosed(function: FunctionName, z: float) -> tuple[Any, Any]:
@@ -53,6 +55,32 @@ def enclosed(function: FunctionName, z: float) -> tuple[Any, Any]:
     if function.startswith("hard"):
         value: Any = (x + 3) / 6 if -3 < z < 3 else iv.mpf(0 if z < 0 else 1)
         value = x * value if function == "hardswish" else value
+        return value.a, value.b
+    if function == "elu":
+        value = x if z >= 0 else cast("Any", iv.exp(x)) - 1
+        return value.a, value.b
+    if function == "softsign":
+        value = x / (1 + abs(x))
+        return value.a, value.b
+    if function == "softplus":
+        power: Any = iv.exp(-abs(x))
+        value = (x if z > 0 else 0) + cast("Any", iv).log(1 + power)
+        if z < -200:  # p - p^2 <= ln(1 + p) <= p
+            value = power * iv.mpf([1 - mpf(2) ** -200, 1])  # pyright: ignore[reportArgumentType]
+        return value.a, value.b
+    if function == "mish":
+        power = iv.exp(-abs(x))
+        above = (1 + 2 * power) / (1 + 2 * power + 2 * power**2)
+        value = x * (above if z > 0 else power * (power + 2) / (power * (power + 2) + 2))
+        return value.a, value.b
+    if function == "gelutanh":
+        inner = (
+            2
+            * cast("Any", iv).sqrt(2 / cast("Any", iv.pi))
+            * (x + cast("Any", iv.mpf(44715)) / 10**6 * x**3)
+        )
+        power = iv.exp(-abs(inner))
+        value = x * (1 if z > 0 else power) / (1 + power)
         return value.a, value.b
     if function == "tanh":
         value = 1 - 2 / (1 + cast("Any", iv.exp(2 * x)))
@@ -94,6 +122,10 @@ def test_what_is_assumed_of_the_float64_normal_distribution_holds_with_room() ->
     assert 2.0**-54 < largest_normal_error() < NORMAL / 8
 
 
+def test_what_is_assumed_of_the_float64_logarithm_holds_with_room() -> None:
+    assert 2.0**-56 < largest_log_error(300) < NORMAL / 8
+
+
 def test_a_worse_float64_exp_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     exp = np.exp
     monkeypatch.setattr(np, "exp", lambda x: exp(x) * (1 + 2.0**-49))
@@ -111,6 +143,13 @@ def test_the_names_and_the_numbers_are_those_of_the_checker() -> None:
     assert assumption("hardswish") == f"hardswish-absolute-{HARD_SWISH.error}u|z|"
     assert assumption("erf") == f"erf-absolute-{gelu.ERF_ERROR}u"
     assert assumption("gelu") == f"gelu-absolute-{gelu.PLAIN.error}u|z|"
+    assert assumption("gelutanh") == f"gelutanh-absolute-{gelu_tanh.ERROR}u|z|"
+    assert assumption("elu") == f"elu-absolute-{elu.ERROR}u|ga|"
+    softplus, softsign, mish = (soft.KINDS[name] for name in ("softplus", "softsign", "mish"))
+    assert assumption("softplus") == f"softplus-absolute-{softplus.error}u-{softplus.also}u|z|"
+    assert assumption("softsign") == f"softsign-relative-{softsign.error}u"
+    assert assumption("mish") == f"mish-absolute-{mish.error}u|z|"
+    assert units("softplus", near=False) == (4, "u + 2u|z|")
     assert assumption("tanh") == f"tanh-relative-{tanh.KINDS['tanh'].error}u"
     assert units("hardswish", near=True) == units("hardswish", near=False) == (6, "u|z|")
     assert units("sigmoid", near=False) == (SIGMOID_ERROR, "u")
@@ -137,6 +176,11 @@ def test_what_is_allowed_is_the_assumption_never_more() -> None:
                     "erf": rate,
                     "gelu": rate * abs(Fraction(argument)) + Fraction(ETA),
                     "tanh": rate * abs(value) + Fraction(ETA),
+                    "gelutanh": rate * abs(Fraction(argument)) + Fraction(ETA),
+                    "elu": rate,
+                    "softplus": rate + 2 * abs(Fraction(argument)) / 2**24,
+                    "softsign": rate * abs(value) + Fraction(ETA),
+                    "mish": rate * abs(Fraction(argument)) + Fraction(ETA),
                     "exp": rate * value + Fraction(ETA),
                 }[function]
                 assert stated * (1 - Fraction(1, 2**30)) < Fraction(float(got[k])) < stated
@@ -161,6 +205,17 @@ def test_the_assumptions_end_where_they_say(sign: int) -> None:
     assert not off_by("erf", z, sign * 21.1 * U).meets
     assert off_by("gelu", z, sign * 15.4 * U * np.abs(z)).meets
     assert not off_by("gelu", z, sign * 16.6 * U * np.abs(z)).meets
+    assert off_by("gelutanh", z, sign * 11.4 * U * np.abs(z)).meets
+    assert not off_by("gelutanh", z, sign * 12.6 * U * np.abs(z)).meets
+    assert off_by("mish", z, sign * 11.4 * U * np.abs(z)).meets
+    assert not off_by("mish", z, sign * 12.6 * U * np.abs(z)).meets
+    assert off_by("elu", z, sign * 2.9 * U).meets
+    assert not off_by("elu", z, sign * 5.1 * U).meets
+    assert off_by("softplus", z, sign * (3.9 + 2 * np.abs(z)) * U).meets
+    assert not off_by("softplus", z, sign * (4.2 + 2 * np.abs(z)) * U).meets
+    true = np.abs(reference("softsign", z).value)
+    assert off_by("softsign", z, sign * 2.9 * U * true).meets
+    assert not off_by("softsign", z, sign * 5.1 * U * true).meets
     for z in (np.array([-9.5, 0.75], np.float32), np.array([-(2.0**-9), 2.0**-70], np.float32)):
         true = np.abs(reference("tanh", z).value)
         assert off_by("tanh", z, sign * 10.9 * U * true).meets
@@ -323,11 +378,7 @@ def test_special_values_come_out_as_they_must() -> None:
     listed, _ = implementations(compiled=False)
     for (_, function), values in at_special_values(listed).items():
         at_minus_zero, at_zero = values[1], values[2]
-        assert (
-            at_minus_zero.lstrip("-")
-            == at_zero
-            == {"sigmoid": "0.5", "hardsigmoid": "0.5", "exp": "1.0"}.get(function, "0.0")
-        )
+        assert at_minus_zero.lstrip("-") == at_zero == AT_ZERO_IS.get(function, "0.0")
         assert values[-1] == "nan"
 
 

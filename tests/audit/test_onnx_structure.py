@@ -98,7 +98,7 @@ def with_residual(model: onnx.ModelProto) -> onnx.NodeProto:
 
 
 def unknown_operator(model: onnx.ModelProto) -> None:
-    node_of(model, "QuickGelu").op_type = "FastGelu"
+    node_of(model, "QuickGelu").op_type = "BiasSplitGelu"
 
 
 def other_alpha(model: onnx.ModelProto) -> None:
@@ -108,7 +108,7 @@ def other_alpha(model: onnx.ModelProto) -> None:
 
 
 def other_activation(model: onnx.ModelProto) -> None:
-    node_of(model, "Conv").attribute.append(helper.make_attribute("activation", "Softsign"))
+    node_of(model, "Conv").attribute.append(helper.make_attribute("activation", "ThresholdedRelu"))
 
 
 def no_residual(model: onnx.ModelProto) -> None:
@@ -153,7 +153,7 @@ def no_bias(model: onnx.ModelProto) -> None:
 MUTANTS: dict[Mutate, str] = {
     unknown_operator: "no operator that is known here",
     other_alpha: "a layer of something of normed",
-    other_activation: "the activation Softsign",
+    other_activation: "the activation ThresholdedRelu",
     no_residual: "not probabilities, but something of bent",
     residual_twice: "a curve of an unfinished sum of read, scaled",
     half: "another type than float32",

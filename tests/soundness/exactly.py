@@ -47,6 +47,8 @@ def exact_value(network: Network, node: Node, values: Values) -> Long:
             return logistic(x[0])
         case "gate":
             return x[0] * x[1]
+        case "quotient":
+            return x[0] / x[1]
         case "max":
             taps = taps_of(node, {node.inputs[0]: x[0].shape})
             assert taps is not None

@@ -41,7 +41,9 @@ def random_hints(network: NormalForm, seed: int) -> Hints:
     }
     names = [n.name for n in network.computed]
     bases = frozenset(str(n) for n in random.choice(names, random.integers(4)))
-    boxes = frozenset(n.name for n in curved if n.op != "gate" and random.random() < 0.4)
+    boxes = frozenset(
+        n.name for n in curved if "boxes" in KINDS[n.op].hinted and random.random() < 0.4
+    )
     return Hints(slopes, boxes, bases)
 
 

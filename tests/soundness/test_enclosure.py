@@ -11,7 +11,7 @@ import pytest
 
 from lastbit_check.arithmetic import enclosure
 from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.operators import gelu, hard, tanh
+from lastbit_check.operators import elu, gelu, gelu_tanh, hard, soft, tanh
 
 mpmath.mp.prec = 160
 Real = Any  # what mpf makes; mpmath has no types
@@ -64,6 +64,33 @@ def gelu_slope(z: Real) -> Real:
     return mpmath.erfc(-z / mpmath.sqrt(2)) / 2 + z * mpmath.npdf(z)
 
 
+def below_zero(z: Real) -> Real:
+    return mpmath.exp(min(z, mpf(0)))
+
+
+def softsign(z: Real) -> Real:
+    return z / (1 + abs(z))
+
+
+def mish(z: Real) -> Real:
+    return z * mpmath.tanh(mpmath.log1p(mpmath.exp(z)))
+
+
+def mish_slope(z: Real) -> Real:
+    t = mpmath.tanh(mpmath.log1p(mpmath.exp(z)))
+    return t + z * (1 - t**2) * sigmoid(z)
+
+
+def gelu_tanh_value(z: Real) -> Real:
+    return z * sigmoid(2 * mpmath.sqrt(2 / mpmath.pi) * (z + mpf("0.044715") * z**3))
+
+
+def gelu_tanh_slope(z: Real) -> Real:
+    root = 2 * mpmath.sqrt(2 / mpmath.pi)
+    s = sigmoid(root * (z + mpf("0.044715") * z**3))
+    return s + z * s * (1 - s) * root * (1 + mpf("0.134145") * z**2)
+
+
 def enclosed(name: str, lo: Fix, hi: Fix) -> tuple[list[Real], list[Real]]:
     found = enclosure.enclosed(TABULATED[name], lo, hi)
     low, high = ([mpf(int(n)) / mpf(2) ** f.e for n in f.n.reshape(-1)] for f in found)
@@ -84,6 +111,15 @@ CURVES: list[tuple[str, Curve, list[float]]] = [
     ("gelu'", gelu_slope, [-(2**0.5), 2**0.5, 0.0]),
     ("tanh", mpmath.tanh, [0.0]),
     ("tanh'", tanh_slope, [0.0]),
+    ("elu", lambda z: below_zero(z) - 1, [0.0]),
+    ("elu'", below_zero, [0.0]),
+    ("softplus", lambda z: mpmath.log1p(below_zero(z)), [0.0]),
+    ("softsign", softsign, [0.0]),
+    ("softsign'", lambda z: 1 / (1 + abs(z)) ** 2, [0.0]),
+    ("mish", mish, [-1.1924312145]),
+    ("mish'", mish_slope, [-2.2563763963, 1.4905668115]),
+    ("gelutanh", gelu_tanh_value, [-0.7524614220]),
+    ("gelutanh'", gelu_tanh_slope, [-1.4185037126, 1.4185037126, 0.0]),
 ]
 TABULATED = {
     "sigmoid": enclosure.SIGMOID,
@@ -99,6 +135,15 @@ TABULATED = {
     "gelu'": gelu.GELU_SLOPE,
     "tanh": tanh.TANH,
     "tanh'": tanh.TANH_SLOPE,
+    "elu": elu.LESS_ONE,
+    "elu'": elu.POWER,
+    "softplus": soft.TAIL,
+    "softsign": soft.SOFTSIGN,
+    "softsign'": soft.SOFTSIGN_SLOPE,
+    "mish": soft.MISH,
+    "mish'": soft.MISH_SLOPE,
+    "gelutanh": gelu_tanh.VALUES,
+    "gelutanh'": gelu_tanh.SLOPES,
 }
 BITS = 24
 

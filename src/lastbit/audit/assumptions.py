@@ -10,19 +10,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 
+from lastbit.audit.exact import true_curve
 from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName, Reference, reference
 from lastbit.float32.rounding import SMALLEST_NORMAL
 from lastbit.graph import Float32Array
-from lastbit.operators import CURVES
+from lastbit.operators import CURVES, curve_of
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.assumptions import OF_EVERY_NETWORK
 from lastbit_check.derive.conclude import EXP_ERROR
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
-from lastbit_check.operators.curves import AT_ZERO, ERROR_AT_ZERO, NEAR_ZERO, CurveKind, curve_of
+from lastbit_check.operators.curves import (
+    AT_ZERO,
+    ERROR_AT_ZERO,
+    NEAR_ZERO,
+    CurveKind,
+    curve_of as rules_of,
+)
 
 ETA = float(SMALLEST_NORMAL)
 _DOWN = 1 - 2.0**-40
@@ -44,7 +52,8 @@ def units(function: FunctionName, *, near: bool) -> tuple[float, str]:
     if kind.relative:
         return float(kind.error), f"u|{function}(z)|"
     half = 2 if near and kind.precise else 1
-    return float(kind.error / half), "u|z|" if kind.grows else "u"
+    more = f" + {kind.also}u|z|" if kind.also else ""
+    return float(kind.error / half), ("u|z|" if kind.grows else "u") + more
 
 
 def curve_kind(function: FunctionName) -> CurveKind | None:
@@ -52,7 +61,7 @@ def curve_kind(function: FunctionName) -> CurveKind | None:
     if function not in CURVES:
         return None
     plain = tuple(np.full(1, value, np.float32) for value in CURVES[function].plain)
-    return curve_of(KINDS[function], Node("", function, (), (1, 1, 1), parameters=plain))
+    return rules_of(KINDS[function], Node("", function, (), (1, 1, 1), parameters=plain))
 
 
 def allowed(
@@ -66,22 +75,28 @@ def allowed(
     rate = np.full_like(z, float(Fraction(units(function, near=near)[0]) * UNIT))
     if kind is None:
         return (rate * np.maximum(true.value - true.error, 0.0) + ETA) * _DOWN
+    more = np.abs(z) * float(kind.also * UNIT)
     if kind.relative:
-        return (rate * np.maximum(np.abs(true.value) - true.error, 0.0) + ETA) * _DOWN
+        return (rate * np.maximum(np.abs(true.value) - true.error, 0.0) + more + ETA) * _DOWN
     if near and kind.precise:
         rate[np.abs(z) <= float(AT_ZERO)] = float(ERROR_AT_ZERO * UNIT)
-    return (rate * np.abs(z) + ETA) * _DOWN if kind.grows else rate * _DOWN
+    return (rate * np.abs(z) + more + ETA) * _DOWN if kind.grows else (rate + more) * _DOWN
 
 
-def allowed_of(node: Node, reach: Float64Array) -> Float64Array:
-    """The error that is assumed at most of a curve, read where |z| <= reach."""
-    curve = curve_of(KINDS[node.op], node)
-    if node.op in FUNCTIONS:  # no constant is folded in what is seen as a node
-        plain = curve_kind(node.op)
-        assert curve is not None and plain is not None
-        return allowed_anywhere(node.op, reach) * float(curve.error / plain.error)
-    assert curve is not None and (curve.grows or not curve.error) and not curve.relative
-    return reach * (float(curve.error * UNIT) * _DOWN) + ETA * float(curve.gain)
+def allowed_of(node: Node, z: Float64Array, off: Float64Array | float = 0.0) -> Float64Array:
+    """The error that is assumed at most of a curve, read within ``off`` of z."""
+    curve = rules_of(KINDS[node.op], node)
+    assert curve is not None
+    reach = np.abs(z) + off
+    if curve.precise:
+        return allowed_anywhere(cast("FunctionName", node.op), reach)
+    rate, more = (float(count * UNIT) * _DOWN for count in (curve.error, curve.also))
+    size = reach if curve.grows else np.ones_like(reach)
+    if curve.relative:
+        found = true_curve(node, z)
+        steepest = curve_of(node).steepness_at(z, np.broadcast_to(off, z.shape))
+        size = np.maximum(np.abs(found.value) - found.error, 0.0) + steepest * off
+    return size * rate + reach * more + ETA * (1 if node.op in FUNCTIONS else float(curve.gain))
 
 
 def allowed_anywhere(function: FunctionName, reach: Float64Array) -> Float64Array:
@@ -180,7 +195,7 @@ class Judge:
         self.nan = np.flatnonzero(np.isnan(z))
         judged = finite & (z <= 0) if function == "exp" else finite
         close = judged & (np.abs(z) <= float(NEAR_ZERO)) & (function != "exp")
-        grows = kind is not None and kind.grows
+        grows = kind is not None and (kind.grows or function in ("elu", "softplus"))
         self.limit = z if grows else np.float32(1 if kind else np.inf)
         self.parts = [
             _Part(function, z, index, near=near)

@@ -41,10 +41,14 @@ class ExactNodes:
             case "max":
                 return self._largest(node, x)
             case name if name in CURVES:
-                true, slope = true_curve(node, x.value), float(curve_of(node).steepness()) * UP
+                off = np.broadcast_to(x.off, x.value.shape)
+                true = true_curve(node, x.value)
+                slope = curve_of(node).steepness_at(x.value, off) * UP
                 return Known(true.value, true.error + slope * x.error, slope * x.allowance)
             case "gate":
                 return product_of(node, x, xs[1])
+            case "quotient":
+                return quotient_of(node, x, xs[1])
             case _:
                 powers = np.exp(x.value - x.value.max(axis=0))
                 value = powers / powers.sum(axis=0)
@@ -77,7 +81,7 @@ def true_curve(node: Node, z: Float64Array) -> Reference:
         shaping = (spread(node, v.astype(np.float64)[:, None]) for v in curve.shaping)
         return reference(cast("FunctionName", curve.function), z, *shaping)
     value = columns(curve.float64(z.T.reshape(-1, *node.shape)))
-    return Reference(value, np.abs(value) * ROUND * bool(node.parameters))
+    return Reference(value, (np.abs(value) * curve.roundings + curve.cancels) * ROUND)
 
 
 def product_of(node: Node, x: Known, s: Known) -> Known:
@@ -87,6 +91,22 @@ def product_of(node: Node, x: Known, s: Known) -> Known:
     error = np.abs(x.value) * wide.error + (np.abs(wide.value) + wide.off) * x.error
     allowance = np.abs(x.value) * wide.allowance + (np.abs(wide.value) + wide.off) * x.allowance
     return Known(value, (np.abs(value) * ROUND + error) * UP + TINY, allowance)
+
+
+def quotient_of(node: Node, x: Known, y: Known) -> Known:
+    """The quotient of two values of the same shape, or of one number a channel."""
+    wide = Known(*(spread(node, v) for v in (y.value, y.error, y.allowance)))
+    value, least = x.value / wide.value, least_divisor(wide)
+    error, allowance = (
+        (a + np.abs(value) * b) / least
+        for a, b in ((x.error, wide.error), (x.allowance, wide.allowance))
+    )
+    return Known(value, (np.abs(value) * 2 * ROUND + error) * UP + TINY, allowance * UP)
+
+
+def least_divisor(y: Known) -> Float64Array:
+    """Lower bound of the magnitude of what the execution divided by."""
+    return np.maximum((np.abs(y.value) - y.off) / UP, 2.0**-126)
 
 
 def spread(node: Node, s: Float64Array | float) -> Float64Array:

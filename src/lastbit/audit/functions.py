@@ -27,6 +27,8 @@ import lastbit
 from lastbit.audit.reference import FUNCTIONS, Float64Array, FunctionName
 from lastbit.float32.functions import Function, correctly_rounded_exp, correctly_rounded_sigmoid
 from lastbit.graph import Float32Array
+from lastbit.operators.gelu_tanh import gelu_tanh
+from lastbit.operators.soft import mish
 
 Memory = Literal["contiguous", "strided", "short"]
 LENGTHS = (*range(1, 18), 31)
@@ -124,6 +126,11 @@ def _numpy() -> dict[FunctionName, tuple[Function, Function | None]]:
         "tanh": rounded(np.tanh),
         "erf": rounded(special.erf),
         "gelu": rounded(lambda z: z * special.ndtr(z)),
+        "gelutanh": rounded(gelu_tanh),
+        "elu": rounded(lambda z: np.where(z >= 0, z, np.expm1(np.minimum(z, 0)))),
+        "softplus": rounded(lambda z: np.logaddexp(0, z)),
+        "softsign": lambda z: z / (np.float32(1) + np.abs(z)),
+        "mish": rounded(mish),
         "exp": correctly_rounded_exp,
     }
     return {name: (function, strided(function)) for name, function in table.items()}
@@ -144,6 +151,11 @@ def _onnx_function(name: FunctionName, *, optimise: bool) -> Function:
         "tanh": [helper.make_node("Tanh", ["x"], ["y"])],
         "erf": [helper.make_node("Erf", ["x"], ["y"])],
         "gelu": [helper.make_node("Gelu", ["x"], ["y"])],
+        "gelutanh": [helper.make_node("Gelu", ["x"], ["y"], approximate="tanh")],
+        **{
+            op.lower(): [helper.make_node(op, ["x"], ["y"])]
+            for op in ("Elu", "Softplus", "Softsign", "Mish")
+        },
         "exp": [helper.make_node("Exp", ["x"], ["y"])],
     }[name]
     x, y = (helper.make_tensor_value_info(end, TensorProto.FLOAT, ["n"]) for end in "xy")
@@ -173,6 +185,11 @@ def torch_functions() -> dict[FunctionName, Callable[[Any], Any]]:
         "tanh": torch.tanh,
         "erf": torch.erf,
         "gelu": torch.nn.functional.gelu,
+        "gelutanh": functools.partial(torch.nn.functional.gelu, approximate="tanh"),
+        "elu": torch.nn.functional.elu,
+        "softplus": torch.nn.functional.softplus,
+        "softsign": torch.nn.functional.softsign,
+        "mish": torch.nn.functional.mish,
         "exp": torch.exp,
     }
 
@@ -228,6 +245,11 @@ def _jax() -> dict[FunctionName, tuple[Function, Function | None]]:
         "tanh": jax.numpy.tanh,
         "erf": jax.scipy.special.erf,
         "gelu": lambda z: jax.nn.gelu(z, approximate=False),
+        "gelutanh": lambda z: jax.nn.gelu(z, approximate=True),
+        "elu": jax.nn.elu,
+        "softplus": jax.nn.softplus,
+        "softsign": jax.nn.soft_sign,
+        "mish": jax.nn.mish,
         "exp": jax.numpy.exp,
     }
 

@@ -29,11 +29,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lastbit.audit.assumptions import allowed_of
-from lastbit.audit.exact import ExactNodes, columns, operands, spread
+from lastbit.audit.exact import ExactNodes, columns, least_divisor, operands, spread
 from lastbit.audit.sums import TINY, UP, Float64Array, Known, real
 from lastbit.graph import ByteArray
 from lastbit.operators import CURVES
 from lastbit.runtimes.runtime import Values
+from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.derive.conclude import softmax_error
 from lastbit_check.derive.derivation import Derivation
@@ -135,8 +136,8 @@ class NetworkJudge:
                 made = self.nodes.sums[node.name]
                 return np.stack([made.allowed(xs, whole, k) for k in images], axis=1)
             case name if name in CURVES:
-                z, off = x.value[:, images], np.broadcast_to(x.off, x.value.shape)[:, images]
-                return allowed_of(node, np.abs(z) + off)
+                off = np.broadcast_to(x.off, x.value.shape)[:, images]
+                return allowed_of(node, x.value[:, images], off)
             case "max":
                 return np.full((exact.value.shape[0], len(images)), TINY)
             case "gate":
@@ -146,6 +147,15 @@ class NetworkJudge:
                 _, lost = gate_roundings(node, top, _value(float(s.max())))
                 size = x.reach * spread(node, s)
                 bound = size * float(real(weight)[0]) * (2 - UP) + float(real(lost))
+                return bound[:, images]
+            case "quotient":
+                wide = Known(*(spread(node, v) for v in (xs[1].value, xs[1].off)))
+                weight, _ = gate_roundings(node, Fraction(1), _value(1.0))
+                inverse = 1.0 / least_divisor(wide)
+                top = Fraction(float(x.reach.max())) * growth(node.trailing)
+                _, lost = gate_roundings(node, top, _value(float(inverse.max())))
+                count = float(real(weight)[0]) + float(UNIT)  # the reciprocal may be rounded
+                bound = x.reach * inverse * count * (2 - UP) + float(real(lost))
                 return bound[:, images]
             case _:
                 return np.full((x.value.shape[0], len(images)), self.softmax)

@@ -14,7 +14,13 @@ HardSigmoid and HardSwish are three operations: off by at most 4v. Where |z| >= 
 which leaves less than z^11 / 100.
 
 Of SciPy's erf and ndtr (the normal distribution's Phi) it is assumed that they err by at most
-`NORMAL` relatively; `largest_normal_error` measures it, as `largest_exp_error` does.
+`NORMAL` relatively, and likewise of NumPy's log1p between 0 and 1; `largest_normal_error` and
+`largest_log_error` measure it, as `largest_exp_error` does.
+
+Below -2^-6, exp(z) - 1 is off by d + 2v, and not smaller than 2^-7: 2^-42 of itself; above that it
+is its series up to z^6, which leaves 2^-48 of it. Mish is z n / (n + 2) with n = t (t + 2), t =
+exp(z), or the same divided by exp(2z), where nothing cancels; Gelu by tanh is z sigmoid(2w), whose
+exponential is of |2w| < 600, off by 6v: 2^-41 of it, or smaller than 2^-800.
 """
 
 from __future__ import annotations
@@ -22,29 +28,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from lastbit.graph import Float32Array
+from lastbit.operators.gelu_tanh import gelu_tanh
+from lastbit.operators.soft import mish
 from lastbit_check.arithmetic.enclosure import exp_bounds
 from lastbit_check.operators.gelu import normal_bounds
+from lastbit_check.operators.soft import logarithm
 
 Float64Array = NDArray[np.float64]
-FunctionName = Literal["sigmoid", "silu", "hardsigmoid", "hardswish", "tanh", "erf", "gelu", "exp"]
+FunctionName = Literal[
+    "sigmoid", "silu", "hardsigmoid", "hardswish", "tanh", "erf", "gelu", "gelutanh",
+    "elu", "softplus", "softsign", "mish", "exp",
+]  # fmt: skip
 FUNCTIONS: tuple[FunctionName, ...] = get_args(FunctionName)
 
 EXP_ULPS = 4
 """Assumed of NumPy's float64 exp: |computed - exp(x)| <= EXP_ULPS * 2^-52 exp(x)."""
 RELATIVE = 2.0**-47
 """Relative error of every reference value here, the error of computing the bound included."""
-RELATIVE_OF: dict[FunctionName, float] = {"tanh": 2.0**-42, "erf": 2.0**-40, "gelu": 2.0**-40}
+RELATIVE_OF: dict[FunctionName, float] = {
+    "tanh": 2.0**-42, "erf": 2.0**-40, "gelu": 2.0**-40, "gelutanh": 2.0**-40, "elu": 2.0**-41,
+    "softplus": 2.0**-40, "mish": 2.0**-44,
+}  # fmt: skip
 """Likewise, where it is larger."""
 SMALL = 2.0**-6
 NORMAL = 2.0**-41
-"""Assumed of SciPy's erf and ndtr: the largest relative error, where the value is above 2^-800."""
+"""Assumed of erf, ndtr and log1p: the largest relative error, where the value is above 2^-800."""
 TINY = 2.0**-800
 """Absolute error beside it: underflow in float64, times |z| < 2^128."""
 
@@ -67,7 +82,11 @@ def reference(
     z = z.astype(np.float64)
     with np.errstate(over="ignore", under="ignore"):
         value = _FUNCTIONS[function](z, *shaping)
-        return Reference(value, np.abs(value) * RELATIVE_OF.get(function, RELATIVE) + TINY)
+        error = np.abs(value) * RELATIVE_OF.get(function, RELATIVE) + TINY
+        if function == "elu":  # z itself, or a product
+            scaled = len(shaping) > 1 and np.any(shaping[1] != 1)
+            error = np.where(z >= 0, np.abs(value) * 2.0**-53 * scaled, error)
+        return Reference(value, error)
 
 
 def _sigmoid(z: Float64Array) -> Float64Array:
@@ -84,6 +103,18 @@ def _tanh(z: Float64Array) -> Float64Array:
     return np.where(np.abs(z) < SMALL, z * series, np.copysign(far, z))
 
 
+def _elu(z: Float64Array, a: Any = 1.0, g: Any = 1.0, d: Any = 1.0) -> Float64Array:
+    """g z where z >= 0, g a (exp(z / d) - 1) elsewhere."""
+    x = np.minimum(z, 0.0) / d
+    series = x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6)))))
+    less = np.where(x > -SMALL, series, np.exp(x) - 1.0)
+    return np.where(z >= 0, g * z, g * a * less)
+
+
+def _softplus(z: Float64Array) -> Float64Array:
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+
+
 _FUNCTIONS: dict[FunctionName, Callable[..., Float64Array]] = {
     "sigmoid": _sigmoid,
     "silu": lambda z: z * _sigmoid(z),
@@ -92,6 +123,11 @@ _FUNCTIONS: dict[FunctionName, Callable[..., Float64Array]] = {
     "tanh": _tanh,
     "erf": special.erf,
     "gelu": lambda z, scale=1.0: scale * z * special.ndtr(z),
+    "gelutanh": lambda z, scale=1.0: scale * gelu_tanh(z),
+    "elu": _elu,
+    "softplus": _softplus,
+    "softsign": lambda z: z / (1.0 + np.abs(z)),
+    "mish": mish,
     "exp": np.exp,
 }
 
@@ -121,6 +157,18 @@ def largest_normal_error(points: int = 300, seed: int = 0) -> float:
     worst = Fraction(0)
     for argument, computed in zip(x.tolist(), special.ndtr(x).tolist(), strict=True):
         low, high = normal_bounds(Fraction(argument))
+        away = max(abs(Fraction(computed) - low), abs(Fraction(computed) - high))
+        worst = max(worst, away / low)
+    return float(worst)
+
+
+def largest_log_error(points: int = 1000, seed: int = 0) -> float:
+    """Largest relative error of NumPy's float64 log1p at sampled points of [2^-40, 1]."""
+    random = np.random.default_rng(seed)
+    x = np.ldexp(random.uniform(0.5, 1.0, points), random.integers(-39, 1, points))
+    worst = Fraction(0)
+    for argument, computed in zip(x.tolist(), np.log1p(x).tolist(), strict=True):
+        low, high = logarithm(1 + Fraction(argument))
         away = max(abs(Fraction(computed) - low), abs(Fraction(computed) - high))
         worst = max(worst, away / low)
     return float(worst)

@@ -91,6 +91,8 @@ class _Rewritten:
                 return self.sum(node)
             case "gate":
                 return self.gate(node)
+            case "quotient":
+                return self.quotient(node)
             case "max":
                 return self.largest(node)
             case name:
@@ -126,6 +128,18 @@ class _Rewritten:
                 operands[taker] = self._scaled(operands[taker], factors)
         return self._scaled(self.machine.multiply(*operands), later)
 
+    def quotient(self, node: Node) -> Float32Array:
+        """By a division or by a reciprocal; factors of x are applied before or after."""
+        x, y = self._operands(node)
+        (of_x, of_y), a = (self.moved.get(name, ()) for name in node.inputs), self.machine
+        y, before = self._scaled(y, of_y), self.random.random() < 0.5
+        x = self._scaled(x, of_x) if before else x
+        if self.random.random() < 0.5:
+            found = a.divide(x, y)
+        else:
+            found = a.multiply(x, a.divide(np.ones_like(y), y))
+        return found if before else self._scaled(found, of_x)
+
     def largest(self, node: Node) -> Float32Array:
         """The largest number in each window."""
         (x,) = self._operands(node)
@@ -145,7 +159,7 @@ class _Rewritten:
                  if part.source == node.name]  # fmt: skip
         views += [view for r in readers for view in r.views]
         whole = all(view is None for view in views)
-        return whole and all(reader.op in ("sum", "gate") for reader in readers)
+        return whole and all(reader.op in ("sum", "gate", "quotient") for reader in readers)
 
     def _without(self, node: Node, count: int) -> tuple[list[Part], list[Constant]]:
         assert node.sum is not None

@@ -21,7 +21,10 @@ from lastbit.operators import CURVES, curve_of
 from lastbit_check.arithmetic.exact import Fix, Ints, heaviest_row
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Node, Part, Shape
+from lastbit_check.operators import KINDS
+from lastbit_check.operators.curves import curve_of as known_curve
 from lastbit_check.operators.layers import Products
+from lastbit_check.operators.quotients import inverse_of
 from lastbit_check.refine.together import BITS, contracts
 from lastbit_check.verdict import Rejected
 
@@ -69,8 +72,17 @@ class Norms:
                 return pairs[0] + offset, pairs[1]
             case name if name in CURVES:
                 curve = curve_of(node)
+                if curve.local:
+                    return norm(self.derivation.values[node.name].magnitude), (
+                        self._steepest(node) * changes[0]
+                    )
                 size = curve.size(sizes[0], root(Fraction(units)))
                 return size, curve.steepness() * changes[0]
+            case "quotient":  # a gate x s with s = 1 / y, whose change is at most s^2 |D_y|
+                x, y = (self.derivation.values[name] for name in node.inputs)
+                most = inverse_of(y).magnitude.largest()
+                spread = root(Fraction(units)) * x.magnitude.largest() * most**2 * changes[1]
+                return most * sizes[0], most * changes[0] + spread
             case _:  # a gate: x's' - xs = s' D_x + x D_s
                 values = [self.derivation.values[name] for name in node.inputs]
                 reach, factor = (value.magnitude.largest() for value in values)
@@ -79,6 +91,13 @@ class Norms:
                 often = max((int(np.max(np.bincount(order))) for order in shown), default=1)
                 spread = root(Fraction(max(often, units // node.shape[0]))) * reach * changes[1]
                 return factor * sizes[0], factor * changes[0] + spread
+
+    def _steepest(self, node: Node) -> Fraction:
+        """The largest slope of a curve anywhere in its range."""
+        kind = known_curve(KINDS[node.op], node)
+        assert kind is not None
+        low, high = kind.slopes(*self.derivation.values[node.inputs[0]].interval)
+        return max(low.largest(), high.largest())
 
     def _gains(self, node: Node) -> tuple[list[Fraction], Fraction]:
         """The norms of a sum's parts, and of what its constants add up to."""

@@ -13,13 +13,18 @@ from lastbit.operators import (
     arranging,
     clip,
     curves,
+    elu,
     gelu,
+    gelu_tanh,
     hard,
     leaky,
     linear,
     pooling,
+    powers,
     products,
+    quotients,
     relu,
+    soft,
     softmax,
     tanh,
 )
@@ -33,8 +38,8 @@ from lastbit.operators.softmax import Softmax as Softmax
 from lastbit_check.network import Node as NormalNode
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, clip, curves, gelu, hard, leaky),
-    *(linear, pooling, products, relu, softmax, tanh),
+    *(affine, arranging, clip, curves, elu, gelu, gelu_tanh, hard, leaky),
+    *(linear, pooling, powers, products, quotients, relu, soft, softmax, tanh),
 )
 READERS: Mapping[str, Callable[[Read], Node]] = {
     name: read for operator in OPERATORS for name, read in operator.READERS.items()

@@ -267,7 +267,6 @@ def read_batch_norm(r: Read) -> Node:
 READERS = {
     "Add": read_add,
     "BatchNormalization": read_batch_norm,
-    "Div": read_affine,
     "Neg": read_negative,
     "Sub": read_add,
 }

@@ -71,7 +71,7 @@ class Gelu(Curve):
     function = "gelu"
     steepest = Fraction(112891, 100000)
     grows = True
-    onnx = "Gelu"
+    onnx = ""
     aten = ""
     plain = (0.0, 1.0)
 
@@ -154,10 +154,5 @@ def read_erf(r: Read) -> Node:
     return Erf(r.name, r.made.shape, r.names)
 
 
-def read_gelu(r: Read) -> Node:
-    """Gelu as one operator."""
-    return Gelu(r.name, r.made.shape, r.names, r.made.parameters)
-
-
-READERS = {"Erf": read_erf, "Gelu": read_gelu}
+READERS = {"Erf": read_erf}
 CURVES = {"erf": Erf, "gelu": Gelu}

@@ -1,4 +1,4 @@
-"""HardSigmoid and HardSwish."""
+"""HardSigmoid and HardSwish, and lines between 0 and 1."""
 
 from __future__ import annotations
 
@@ -94,6 +94,64 @@ class HardSwish(Curve):
         return np.full(self.shape[0], 0.5) if straight else _middle_slope(*read)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Line(Curve):
+    """a x + b between 0 and 1, HardSigmoid of any constants: ``parameters`` a, b (C,)."""
+
+    function = ""
+    steepest = Fraction(1)
+    grows = False
+    bends_at_zero = True
+    onnx = ""
+    aten = ""
+
+    @property
+    def numbers(self) -> tuple[Float32Array, Float32Array]:
+        """The constants a and b."""
+        a, b = (np.array(v[0], np.float32) for v in self.parameters[:2])
+        return a, b
+
+    def steepness(self) -> Fraction:
+        return abs(Fraction(float(self.numbers[0])))
+
+    @property
+    def cancels(self) -> float:
+        return 4.0 * (1.0 + abs(float(self.numbers[1])))  # |a x| <= 1 + |b|, or it is clipped
+
+    def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
+        a, b = self.numbers
+        return np.clip(machine.add(machine.multiply(xs[0], a), b), np.float32(0), np.float32(1))
+
+    def float64(self, *xs: Float64Array) -> Float64Array:
+        a, b = (float(v) for v in self.numbers)
+        return np.clip(a * xs[0] + b, 0.0, 1.0)
+
+    def torch(self, constants: Sequence[Any], *xs: Any) -> Any:
+        a, b = (float(v) for v in self.numbers)
+        return (xs[0] * a + b).clamp(0, 1)
+
+    def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
+        a, b = self.numbers
+        return jax.numpy.clip(xs[0] * a + b, 0, 1)
+
+    def box(self, *boxes: Box) -> Box:
+        ends = [self.float64(end) for end in boxes[0]]
+        return np.minimum(*ends), np.maximum(*ends)
+
+    def write(self, b: OnnxBuilder, *sources: str) -> str:
+        alpha, beta = (float(v) for v in self.numbers)
+        return b.operator("HardSigmoid", [*sources], self.name, alpha=alpha, beta=beta)
+
+    def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
+        a, b = (float(v) for v in self.numbers)
+        ends = [a * end.reshape(self.shape[0], -1) + b for end in read]
+        low = np.minimum(*ends).min(axis=1)
+        high = np.maximum(*ends).max(axis=1)
+        inside, somewhere = (low >= 0) & (high <= 1), (low < 1) & (high > 0)
+        return a * (inside * 0.5 + (inside | somewhere) * 0.5)
+
+
 def hard_sigmoid(machine: Machine, x: Float32Array) -> Float32Array:
     """Operation by operation."""
     line = machine.add(machine.multiply(x, SIXTH), HALF)
@@ -111,7 +169,8 @@ def _middle_slope(low: Float64Array, high: Float64Array) -> Float64Array:
 
 def read_hard_sigmoid(r: Read) -> Node:
     """HardSigmoid, whether or not a product makes it a HardSwish."""
-    return HardSigmoid(r.name, r.made.shape, r.names, r.made.parameters)
+    kind = Line if r.made.op == "line" else HardSigmoid
+    return kind(r.name, r.made.shape, r.names, r.made.parameters)
 
 
 def read_hard_swish(r: Read) -> Node:
@@ -120,4 +179,4 @@ def read_hard_swish(r: Read) -> Node:
 
 
 READERS = {"HardSigmoid": read_hard_sigmoid, "HardSwish": read_hard_swish}
-CURVES = {"hardsigmoid": HardSigmoid, "hardswish": HardSwish}
+CURVES = {"hardsigmoid": HardSigmoid, "hardswish": HardSwish, "line": Line}

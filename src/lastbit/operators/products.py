@@ -1,4 +1,4 @@
-"""Mul of two values: SiLU, HardSwish or Gelu, where one is a curve of the other, or a gate."""
+"""Mul of two values: a gate, or a curve, where one is a curve of the other (SiLU, say)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from lastbit.operators.affine import read_affine
-from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.base import Box, Curve, Float32Array, Float64Array, Machine, Node, Read
 from lastbit.operators.curves import Silu
 from lastbit.operators.gelu import Gelu
+from lastbit.operators.gelu_tanh import GeluTanh
 from lastbit.operators.hard import HardSwish
+from lastbit.operators.powers import Power
+from lastbit.operators.soft import Mish
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -51,14 +54,23 @@ class Gate(Node):
         return mean
 
 
+MADE: dict[str, type[Curve]] = {
+    "gelu": Gelu,
+    "gelutanh": GeluTanh,
+    "mish": Mish,
+    "power": Power,
+    "hardswish": HardSwish,
+    "silu": Silu,
+}
+
+
 def read_product(r: Read) -> Node:
-    """Mul: by a constant, SiLU, HardSwish, Gelu, or gate; the checker says which, and of what."""
-    if r.made.op == "gelu":
-        return Gelu(r.name, r.made.shape, r.made.inputs, r.made.parameters)
+    """Mul: by a constant, a curve, or a gate; the checker says which, and of what."""
+    if r.made.op in MADE:
+        return MADE[r.made.op](r.name, r.made.shape, r.made.inputs, r.made.parameters)
     if len(r.names) == 1:
         return read_affine(r)
-    kind = {"silu": Silu, "hardswish": HardSwish}.get(r.made.op, Gate)
-    return kind(r.name, r.made.shape, r.made.inputs, views=r.made.views)
+    return Gate(r.name, r.made.shape, r.made.inputs, views=r.made.views)
 
 
 READERS = {"Mul": read_product}

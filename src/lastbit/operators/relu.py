@@ -26,6 +26,7 @@ class Relu(Curve):
     bends_at_zero = True
     onnx = "Relu"
     aten = "relu.default"
+    roundings = 0
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
         return machine.flush(np.maximum(xs[0], np.float32(0)))

@@ -14,14 +14,19 @@ from lastbit_check.operators import (
     clip,
     constants,
     curves,
+    elu,
     gelu,
+    gelu_tanh,
     hard,
     leaky,
     linear,
     pooling,
+    powers,
     products,
+    quotients,
     relu,
     renaming,
+    soft,
     softmax,
     sums,
     tanh,
@@ -30,8 +35,8 @@ from lastbit_check.operators.kinds import Kind
 from lastbit_check.operators.reading import Rule
 
 OPERATORS: tuple[ModuleType, ...] = (
-    *(affine, arranging, clip, constants, curves, gelu, hard, leaky),
-    *(linear, pooling, products, relu, renaming, softmax, sums, tanh),
+    *(affine, arranging, clip, constants, curves, elu, gelu, gelu_tanh, hard, leaky),
+    *(linear, pooling, powers, products, quotients, relu, renaming, soft, softmax, sums, tanh),
 )
 RULES: dict[str, Rule] = {}
 FORMS: dict[str, dict[int, Form]] = {}

@@ -52,7 +52,6 @@ MINUS = Fraction(-1)
 def constant(reader: Reader, o: Operator, x: Seen) -> Seen:
     """Add, Sub, Mul and Div of a tensor and a constant."""
     first = isinstance(reader.values[o.inputs[0]], np.ndarray)
-    require(not first or o.op != "Div", "model.operator", "of a constant and a tensor")
     values = x.inside(reader.floats(o.inputs[not first]))
     if o.op in ("Mul", "Div"):
         base, (by,) = _channels(x, values)
@@ -151,13 +150,12 @@ def _root(x: Fraction) -> Fraction:
 RULES = {
     "Add": Rule({0: whole_numbers, 1: constant, 2: add}, (2,)),
     "BatchNormalization": Rule({1: batch_norm}, (5,)),
-    "Div": Rule({0: whole_numbers, 1: constant}, (2,)),
     "Neg": Rule({1: negate}, by_number=True),
     "Sub": Rule({0: whole_numbers, 1: constant, 2: add}, (2,)),
 }
 NORM = {"epsilon": finite, "momentum": finite}
 FORMS = {
-    **{key: {7: WHOLE_TOO} for key in ("Add", "Div", "Sub")},
+    **{key: {7: WHOLE_TOO} for key in ("Add", "Sub")},
     "BatchNormalization": {
         7: Form((F,) * 5, 5, {**NORM, "spatial": whole(1, 1)}),
         9: Form((F,) * 5, 5, NORM),

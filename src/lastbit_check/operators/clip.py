@@ -59,11 +59,11 @@ def curve(node: Node) -> CurveKind:
         somewhere = (least < high) & (most > low)
         return Fix(inside.astype(np.float64), 0), Fix((inside | somewhere).astype(np.float64), 0)
 
-    at_zero = _exactly(min(max(0.0, low), high))
+    at_zero = exactly(min(max(0.0, low), high))
     return CurveKind(values, slopes, Fraction(0), grows=False, at_zero=at_zero, turn=None)
 
 
-def _exactly(x: float) -> Fix:
+def exactly(x: float) -> Fix:
     """A number of binary32."""
     if x == 0:
         return Fix(np.zeros(1), ZERO_GRID)

@@ -48,11 +48,12 @@ class CurveKind:
     """A curve f by what encloses its values, and its slopes, on an interval.
 
     ``error`` is what is ``assumed``: of |f(z)| if it is ``relative``, else of |z| if it ``grows``;
-    where it is ``precise``, less near 0.
-    ``at_zero`` is f(0), and no slope is steeper than ``gain``. ``turn`` bounds |f''| by 2^-turn;
-    None where there is a kink. What runtimes compute on the way is finite where |z| <= ``most``. If
-    it ``folds``, a constant of its own may be folded with those that were added before: its node's
-    parameters (C,) say how many u more that costs, like ``error``.
+    where it is ``precise``, less near 0; and ``also`` of |z| besides.
+    ``at_zero`` is f(0), if f is not ``singular`` there, and no slope is steeper than ``gain``.
+    ``turn`` bounds |f''| by 2^-turn; None where there is a kink. What runtimes compute on the way
+    is finite where |z| <= ``most``. If it ``folds``, a constant of its own may be folded with those
+    that were added before: its node's parameters (C,) say how many u more that costs, like
+    ``error``.
     """
 
     values: Enclosure
@@ -64,23 +65,32 @@ class CurveKind:
     assumed: tuple[str, ...] = ()
     precise: bool = False
     relative: bool = False
+    also: Fraction = Fraction(0)
+    singular: bool = False
     most: Fraction = CEILING
     gain: Fraction = Fraction(1)
     folds: bool = False
     hinted: frozenset[str] = frozenset({"slopes", "boxes"})
 
     def value(self, setting: Setting, sources: list[Value], _: Fix) -> Made:
-        """Slopes on the hull of the range and 0, for the value itself."""
+        """Slopes on the hull of the range and 0, for the value itself; or about its centre."""
         (z,) = sources
         require(z.largest <= self.most, "finite.values", "a value may overflow on the way")
         (lo, hi), m = z.interval, setting.slope
         size = self._size(z)
         noise = total(times(size, self._assumed(z.magnitude)), underflow(self.gain))
+        if self.also:
+            noise = total(noise, times(z.magnitude, _units(self.also)))
         if self.folds:
             more = setting.node.parameters[0].astype(np.float64).reshape(-1, 1, 1, 1)
             noise = total(noise, times(size, Fix(more, UNIT_BITS)))
         if setting.boxed:
             return Made(*boxed(self.values(lo, hi)), noise)
+        if self.singular:
+            middle, off = boxed(self.values(z.c, z.c))
+            rest = total(off, times(deviation(m, *self.slopes(lo, hi)), z.bound.radius))
+            carried = times(m.abs(), z.bound.error, bits=(21, 31))
+            return Made(*line([middle], carried, rest), noise)
         hull = Fix(np.minimum(lo.n, 0.0), lo.e), Fix(np.maximum(hi.n, 0.0), hi.e)
         rest = times(deviation(m, *self.slopes(*hull)), z.magnitude)
         return Made(*bent(z, m, self.at_zero, rest), noise)
@@ -146,7 +156,7 @@ class CurveKind:
         if self.precise:
             near = self.error / 2 if reach.largest() <= NEAR_ZERO else self.error
             units = ERROR_AT_ZERO if reach.largest() <= AT_ZERO else near
-        return Fix(np.array(float(units * 16)), UNIT_BITS + 4)
+        return _units(units)
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,11 @@ def boxed(interval: tuple[Fix, Fix]) -> tuple[Fix, Fix]:
     middle = total(lo, hi, up=False)
     c = reduced(Fix(middle.n, middle.e + 1))
     return c, most(total(hi, -c), total(c, -lo))
+
+
+def _units(count: Fraction) -> Fix:
+    """So many u, a multiple of u / 16."""
+    return Fix(np.array(float(count * 16)), UNIT_BITS + 4)
 
 
 def _sigmoid(_: Reader, o: Operator, x: Node) -> Node:

@@ -27,16 +27,14 @@ import numpy as np
 from lastbit_check.arithmetic.binary32 import power_of_two
 from lastbit_check.arithmetic.enclosure import END, Tabulated, enclosed, exp_bounds
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
-from lastbit_check.files.operators import UNARY, F, Form, text
+from lastbit_check.files.operators import UNARY
 from lastbit_check.network import Exact, Factor, Node, exact, product
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.curves import CurveKind, Enclosure, Family
-from lastbit_check.operators.reading import Reader, Rule, made, taken_in
-from lastbit_check.verdict import require
+from lastbit_check.operators.reading import Reader, Rule, made, roundings_before, taken_in
 
 ERF_ERROR, GELU_ERROR = Fraction(20), Fraction(16)
 HUGE = Fraction(2) ** 120
-OF_A_MEAN = 2  # roundings of its quotient, or of its reciprocal and a product
 ROOT = np.float32(2**0.5)
 ROOTS = (1 / Fraction(float(ROOT)), Fraction(float(np.float32(0.5**0.5))))
 """What x is multiplied with, by a division or by a product."""
@@ -47,24 +45,16 @@ def erf(_: Reader, o: Operator, x: Node) -> Node:
     return made(o, "erf", x)
 
 
-def gelu(_: Reader, o: Operator, x: Node) -> Node:
-    """The exact one."""
-    kind = o.attributes.get("approximate", "none")
-    require(kind == "none", "model.operator", f"with the approximation {kind}")
-    return times_gelu(o, x, 1)
-
-
 def times_gelu(o: Operator, x: Node, scale: int) -> Node:
     """So many times Gelu. Its parameters: what folding costs, in units of u |z|; the scale."""
-    before = sum((f.roundings for f in x.trailing), np.zeros(x.shape[0], np.int64))
-    folding = np.ceil((2 * (before + OF_A_MEAN) + 2) / 4) * scale
+    folding = np.ceil((2 * roundings_before(x) + 2) / 4) * scale
     parameters = folding.astype(np.float32), np.full(x.shape[0], scale, np.float32)
     return made(o, "gelu", x, parameters=parameters)
 
 
 def from_parts(reader: Reader, o: Operator, y: Node, s: Node) -> Node | None:
     """Gelu, or twice that, if y is x and s is 1 + erf(x / sqrt 2), perhaps halved; else None."""
-    inner = _one_more(reader, s)
+    inner = one_more(reader, s, "erf")
     if inner is None:
         return None
     error, halved = inner
@@ -73,7 +63,7 @@ def from_parts(reader: Reader, o: Operator, y: Node, s: Node) -> Node | None:
     if not name:
         return None
     x = reader.seen(name).node
-    by, outer = _multiple(root, x), _multiple(y, x)
+    by, outer = multiple(root, x), multiple(y, x)
     if by not in ROOTS or outer is None:
         return None
     scale = 2 * halved * outer
@@ -82,13 +72,14 @@ def from_parts(reader: Reader, o: Operator, y: Node, s: Node) -> Node | None:
 
 def halved(o: Operator, x: Node, by: Factor) -> Node | None:
     """Gelu, if x is twice that and multiplied with 1/2; else None."""
-    if x.op != "gelu" or x.parameters[1][0] != 2 or _uniform(by.value) != Fraction(1, 2):
+    twice = x.op in ("gelu", "gelutanh") and x.parameters[1][0] == 2
+    if not twice or uniform(by.value) != Fraction(1, 2):
         return None
     return replace(x, name=o.name, parameters=tuple(v / np.float32(2) for v in x.parameters))
 
 
-def _one_more(reader: Reader, s: Node) -> tuple[Node, Fraction] | None:
-    """The Erf node of which s is 1 more, times a power of two; and that."""
+def one_more(reader: Reader, s: Node, op: str) -> tuple[Node, Fraction] | None:
+    """The Erf, or Tanh, of which s is 1 more, times a power of two; and that."""
     if s.sum is None or len(s.sum.parts) != 1 or len(s.sum.constants) != 1:
         return None
     (part,), (constant,) = s.sum.parts, s.sum.constants
@@ -96,22 +87,23 @@ def _one_more(reader: Reader, s: Node) -> tuple[Node, Fraction] | None:
         return None
     node, channels = reader.seen(part.source).node, s.shape[0]
     each = product(part.factors, channels)
-    scale = _uniform(np.concatenate([each, exact(constant.value)
+    scale = uniform(np.concatenate([each, exact(constant.value)
                                      * product(constant.factors, channels)]))  # fmt: skip
-    right = node.op == "erf" and scale is not None and power_of_two(scale)
+    right = node.op == op and scale is not None and power_of_two(scale)
     return (node, scale) if right and scale is not None else None
 
 
-def _multiple(y: Node, x: Node) -> Fraction | None:
+def multiple(y: Node, x: Node) -> Fraction | None:
     """The constant that one node is another one times, if it is made so."""
     if y.name == x.name:
         return Fraction(1)
     if y.sum is None or not y.trailing or not _same(y.sum, taken_in(x).scaled(y.trailing[-1])):
         return None
-    return _uniform(y.trailing[-1].value)
+    return uniform(y.trailing[-1].value)
 
 
-def _uniform(values: Exact) -> Fraction | None:
+def uniform(values: Exact) -> Fraction | None:
+    """The one number that all are."""
     return values[0] if all(v == values[0] for v in values) else None
 
 
@@ -212,14 +204,18 @@ PLAIN = CurveKind(
 
 def curve(node: Node) -> CurveKind:
     """Gelu, or twice that."""
-    twice = int(node.parameters[1][0] == 2)
+    return doubled(PLAIN, int(node.parameters[1][0] == 2))
+
+
+def doubled(plain: CurveKind, times: int) -> CurveKind:
+    """A curve with |f''| <= 1, doubled so many times."""
     return replace(
-        PLAIN,
-        values=partial(_doubled, PLAIN.values, twice),
-        slopes=partial(_doubled, PLAIN.slopes, twice),
-        error=PLAIN.error * 2**twice,
-        turn=-twice,
-        gain=PLAIN.gain * 2**twice,
+        plain,
+        values=partial(_doubled, plain.values, times),
+        slopes=partial(_doubled, plain.slopes, times),
+        error=plain.error * 2**times,
+        turn=-times,
+        gain=plain.gain * 2**times,
     )
 
 
@@ -229,11 +225,8 @@ def _doubled(enclose: Enclosure, times: int, lo: Fix, hi: Fix) -> tuple[Fix, Fix
     return Fix(low.n, low.e - times), Fix(high.n, high.e - times)
 
 
-RULES = {"Erf": Rule({1: erf}, by_number=True), "Gelu": Rule({1: gelu}, by_number=True)}
-FORMS = {
-    "Erf": {9: UNARY},
-    "Gelu": {20: Form((F,), 1, {"approximate": text("none", "tanh")})},
-}
+RULES = {"Erf": Rule({1: erf}, by_number=True)}
+FORMS = {"Erf": {9: UNARY}}
 KINDS = {
     "erf": CurveKind(
         partial(enclosed, ERF),

@@ -11,6 +11,12 @@ Before the division z may have been multiplied by 6.
 XLA folds the 3 with constants that were added last: s + (b + 3), where z = s + b is rounded by
 itself. With k constants whose magnitudes are B together, and |z| <= 3, what is clamped is another
 3u + k u (B + 3) off, and the sigmoid a sixth of that; u is left of what is assumed.
+
+HardSigmoid of other constants is a line between 0 and 1, clamp(a z + b, 0, 1): a product and a sum,
+of which nothing is assumed. Where it is not clamped |a z| <= 1 + |b|, so that it is u (2 + |b|)
+off. If a is folded into the last factors of z, r roundings, that is another (2 r + 2)u (1 + |b|), r
++ 2 where a mean may be read; and if a = 1 and k constants of magnitude B were added last, (k (B +
+|b|) + 1 + |b|)u.
 """
 
 from __future__ import annotations
@@ -22,25 +28,36 @@ from functools import partial
 import numpy as np
 
 from lastbit_check.arithmetic.enclosure import STEP, Tabulated, enclosed
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, Ints
 from lastbit_check.files.operators import UNARY, F, Form, finite
-from lastbit_check.network import F32, Node, exact, made_of
+from lastbit_check.network import F32, Exact, Node, exact, made_of
 from lastbit_check.onnxfile import Operator
-from lastbit_check.operators.curves import CurveKind
-from lastbit_check.operators.reading import Reader, Rule, made
+from lastbit_check.operators.clip import exactly
+from lastbit_check.operators.curves import CurveKind, Family, on_grid
+from lastbit_check.operators.reading import Reader, Rule, made, roundings_before
 from lastbit_check.verdict import require
 
 SIXTH = float(np.float32(1) / np.float32(6))
 KINK = 3 * STEP  # where the tables have it
 MOST = Fraction(2) ** 120
+LEAST, STEEPEST = 2.0**-20, 2.0**20
 
 
 def hard_sigmoid(_: Reader, o: Operator, x: Node) -> Node:
-    """The one that HardSwish is made of."""
+    """The one that HardSwish is made of, or of other constants."""
     alpha, beta = o.attribute("alpha", float(np.float32(0.2))), o.attribute("beta", 0.5)
-    right = (alpha, beta) == (SIXTH, 0.5)
-    require(right, "model.operator", f"with alpha {alpha} and beta {beta}, not 1/6 and 1/2")
-    return made(o, "hardsigmoid", x, parameters=(_folded(x),))
+    if (alpha, beta) == (SIXTH, 0.5):
+        return made(o, "hardsigmoid", x, parameters=(_folded(x),))
+    a, b = np.float32(alpha), np.float32(beta)
+    right = LEAST <= abs(a) <= STEEPEST and abs(b) <= STEEPEST
+    require(right, "model.operator", f"with alpha {alpha} and beta {beta}")
+    more, count = 1 + abs(float(b)), len(x.sum.constants) if x.sum and abs(a) == 1 else 0
+    folded = (2 * roundings_before(x) + 2) * more
+    folded = folded + bool(count) * (count * (_added(x) + abs(float(b))) + more)
+    units = np.ceil(1 + more + folded)
+    require(np.all(units < 2**20), "model.operator", "behind constants that are too large")
+    each = (np.full(x.shape[0], v, np.float32) for v in (a, b))
+    return made(o, "line", x, parameters=(*each, units.astype(np.float32)))
 
 
 def hard_swish(_: Reader, o: Operator, x: Node) -> Node:
@@ -50,14 +67,53 @@ def hard_swish(_: Reader, o: Operator, x: Node) -> Node:
 
 def _folded(x: Node) -> F32:
     """What folding the constants that were added last costs, in units of u (C,)."""
-    constants = x.sum.constants if x.sum else ()
-    channels, found = x.shape[0], exact(np.zeros(x.shape[0], np.float32))
-    for constant in constants:
-        found = found + abs(made_of(constant, x.shape)).reshape(channels, -1).max(axis=1)
-    each = (math.ceil((len(constants) * (most + 3) + 3) / 6) - 1 for most in found)
-    units = [max(0, n) if constants else 0 for n in each]
+    count = len(x.sum.constants) if x.sum else 0
+    each = (math.ceil((count * (most + 3) + 3) / 6) - 1 for most in _added(x))
+    units = [max(0, n) if count else 0 for n in each]
     require(max(units) < 2**20, "model.operator", "behind constants that are too large")
     return np.array(units, np.float32)
+
+
+def _added(x: Node) -> Exact:
+    """How large the constants that were added last are together (C,)."""
+    found = exact(np.zeros(x.shape[0], np.float32))
+    for constant in x.sum.constants if x.sum else ():
+        found = found + abs(made_of(constant, x.shape)).reshape(x.shape[0], -1).max(axis=1)
+    return found
+
+
+def line(node: Node) -> CurveKind:
+    """a z + b between 0 and 1."""
+    a, b = (float(v[0]) for v in node.parameters[:2])
+    room = 2.0**-48 * (1 + abs(b))
+
+    def ends(lo: Fix, hi: Fix) -> tuple[Ints, Ints]:
+        p, q = (a * np.ldexp(z.n, -z.e) + b for z in (lo, hi))
+        return np.minimum(p, q) - room, np.maximum(p, q) + room
+
+    def values(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+        low, high = (np.clip(end, 0.0, 1.0) for end in ends(lo, hi))
+        return on_grid(low, 48, up=False), on_grid(high, 48, up=True)
+
+    def slopes(lo: Fix, hi: Fix) -> tuple[Fix, Fix]:
+        """a between the kinks, 0 beyond them."""
+        low, high = ends(lo, hi)
+        always, somewhere = (low >= 0) & (high <= 1), (low <= 1) & (high >= 0)
+        inside, beyond = np.where(somewhere, a, np.inf), np.where(always, np.inf, 0.0)
+        least = np.minimum(inside, beyond)
+        most = np.maximum(np.where(somewhere, a, -np.inf), np.where(always, -np.inf, 0.0))
+        return on_grid(least, 30, up=False), on_grid(most, 30, up=True)
+
+    return CurveKind(
+        values,
+        slopes,
+        Fraction(float(np.max(node.parameters[2]))),
+        grows=False,
+        at_zero=exactly(min(max(b, 0.0), 1.0)),
+        turn=None,
+        most=MOST / 2**20,
+        gain=Fraction(max(1.0, abs(a))),
+    )
 
 
 def _sigmoid(z: Fraction) -> tuple[Fraction, Fraction]:
@@ -123,4 +179,5 @@ KINDS = {
         folds=True,
         most=MOST,
     ),
+    "line": Family(line),
 }

@@ -20,13 +20,12 @@ from lastbit_check.network import F32, Node
 from lastbit_check.onnxfile import Operator
 from lastbit_check.operators.affine import by_channel
 from lastbit_check.operators.curves import CurveKind, Family, on_grid
-from lastbit_check.operators.reading import Reader, Rule, made
+from lastbit_check.operators.reading import Reader, Rule, made, roundings_before
 from lastbit_check.operators.seen import Seen
 from lastbit_check.verdict import require
 
 STEEPEST = 2.0**20  # of a's that are read
 FINEST = 2.0**-40
-OF_A_MEAN = 2  # roundings of its quotient, or of its reciprocal and a product
 
 
 def leaky_relu(_: Reader, o: Operator, x: Node) -> Node:
@@ -47,9 +46,8 @@ def _made(o: Operator, x: Node, a: F32) -> Node:
     size = np.abs(a.astype(np.float64))
     right = bool(np.all((size == 0) | ((size >= FINEST) & (size <= STEEPEST))))
     require(right, "model.operator", "slopes that are not between 2^-40 and 2^20")
-    before = [f.roundings for f in x.trailing]
-    counted = sum(before, np.zeros(x.shape[0], np.int64)) + OF_A_MEAN
-    return made(o, "leakyrelu", x, parameters=(a, (2 * counted + 2).astype(np.float32)))
+    counted = (2 * roundings_before(x) + 2).astype(np.float32)
+    return made(o, "leakyrelu", x, parameters=(a, counted))
 
 
 def curve(node: Node) -> CurveKind:

@@ -1,4 +1,4 @@
-"""Mul: x sigmoid(x) is SiLU, HardSwish and Gelu likewise; else a gate, or a constant factor."""
+"""Mul: a curve where one is a curve of the other (x sigmoid(x) is SiLU, say), a gate, a factor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lastbit_check.arithmetic.exact import Fix, times, total
 from lastbit_check.files.operators import WHOLE_TOO
 from lastbit_check.network import Node, Shape, View, growth
 from lastbit_check.onnxfile import Operator
-from lastbit_check.operators import gelu
+from lastbit_check.operators import gelu, gelu_tanh, powers, soft
 from lastbit_check.operators.affine import constant
 from lastbit_check.operators.constants import whole_numbers
 from lastbit_check.operators.curves import bent, deviation, diagonal
@@ -55,7 +55,12 @@ def _with_itself(reader: Reader, o: Operator, x: Node, s: Node) -> Node | None:
     """The curve that the product of a node and a curve of it is, if that is one."""
     if s.op in OF_ONE and s.inputs == (x.name,):
         return made(o, OF_ONE[s.op], x, parameters=s.parameters)
-    return gelu.from_parts(reader, o, x, s)
+    return (
+        powers.raised(o, x, s)
+        or soft.from_parts(reader, o, x, s)
+        or gelu.from_parts(reader, o, x, s)
+        or gelu_tanh.from_parts(reader, o, x, s)
+    )
 
 
 def _repeats(view: View, shape: Shape) -> bool:

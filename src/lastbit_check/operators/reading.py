@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lastbit_check.network import F32, Node, Part, Sum
 from lastbit_check.onnxfile import Attribute, Operator, Tensor
@@ -148,6 +149,14 @@ def copied(x: Node, channels: int, **parts: Any) -> Part:
     """Copies of a node's numbers, by a view perhaps, in so many channels."""
     ones = np.ones((channels, 1, 1, 1), np.float32)
     return Part(x.name, ones, groups=channels, moved=x.trailing, copies=True)._replace(**parts)
+
+
+OF_A_MEAN = 2  # roundings of its quotient, or of its reciprocal and a product
+
+
+def roundings_before(x: Node) -> NDArray[np.int64]:
+    """Of the last factors of a node, one of which may be a mean's (C,)."""
+    return sum((f.roundings for f in x.trailing), np.zeros(x.shape[0], np.int64)) + OF_A_MEAN
 
 
 def taken_in(x: Node) -> Sum:

@@ -93,7 +93,7 @@ model(
     "weights_that_are_computed",
     [*START, LAST[0], ("Gemm", ["f", "f"], "z", {}), LAST[2]],
 )
-model("model.operator", "an_operator_without_a_rule", after(("Elu", ["a"], "m", {})))
+model("model.operator", "an_operator_without_a_rule", after(("Exp", ["a"], "m", {})))
 model("model.operands", "too_many_inputs", after(("Sigmoid", ["a", "a"], "m", {})))
 model("model.operands", "too_few_inputs", after(("Mul", ["a"], "m", {})))
 model("model.operator", "a_second_cast_to_half", [*START, ("Cast", ["m"], "h", {"to": 10}), *LAST])

@@ -19,6 +19,9 @@ from lastbit_check.network import Exact, Factor, Network, Node, Part, made_of, p
 
 INSIDE: dict[str, FunctionName] = {"silu": "sigmoid", "hardswish": "hardsigmoid"}
 """The curve that a product with what it reads makes another one of."""
+PRODUCTS = ("gate", "quotient")
+FOLDED = ("leakyrelu", "line", "power", "reciprocal")
+"""Curves of which nothing is assumed, with constants that may be folded into what they read."""
 MOST_SETS = 32
 EVALUATED = 2.0**-44
 """Relative to a sum's magnitudes: what evaluating the rewritten graph in float64 may add."""
@@ -80,7 +83,7 @@ class Expected:
     def read_by(self, name: str) -> frozenset[str]:
         """The nodes whose last factors may be applied in a node: those that it reads, if any."""
         node = self.network.by_name.get(name)
-        if node is None or node.op not in ("sum", "gate"):
+        if node is None or node.op not in ("sum", *PRODUCTS):
             return frozenset()
         return frozenset(self.same.get(source, source) for source in node.inputs)
 
@@ -133,12 +136,12 @@ def _room(
         size = made.size(xs)
         return size, made.folded(xs) + size * EVALUATED + TINY
     size = np.abs(exact)
-    slack = size * (2.0**-22 if node.op == "gate" and node.trailing else EVALUATED)
-    if node.op == "leakyrelu":
-        slack = slack + allowed_of(node, np.abs(xs[0].value))
+    slack = size * (2.0**-22 if node.op in PRODUCTS and node.trailing else EVALUATED)
+    if node.op in FOLDED:
+        slack = slack + allowed_of(node, xs[0].value)
     kind = curve_kind(node.op) if node.op in FUNCTIONS else None
     if kind is not None and not kind.precise:
-        slack = slack + allowed_of(node, np.abs(xs[0].value)) / 4
+        slack = slack + allowed_of(node, xs[0].value) / 4
     return size, slack + (2.0**-40 if node.op == "softmax" else 2.0**-60) * np.max(size)
 
 
@@ -170,9 +173,10 @@ def _twin(
 
 
 def _options(network: Network, node: Node) -> list[tuple[Factor, ...]]:
-    """Which factors may be missing: last ones, of a gate those of what it reads."""
-    if node.op == "gate":
-        x, s = (network.by_name[name].trailing for name in node.inputs)
+    """Which factors may be missing: last ones, of a product those of what it reads."""
+    if node.op in PRODUCTS:
+        count = len(network.by_name[node.inputs[0]].trailing)
+        x, s = node.trailing[:count], node.trailing[count:]
         listed = [(*x[k:], *s[j:]) for k in range(len(x), -1, -1) for j in range(len(s), -1, -1)]
     else:
         listed = [node.trailing[k:] for k in range(len(node.trailing), -1, -1)]
@@ -181,8 +185,11 @@ def _options(network: Network, node: Node) -> list[tuple[Factor, ...]]:
 
 def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) -> None:
     """Note of what a tensor may be the node."""
-    linear = node.op == "sum"
-    for chosen in itertools.product(*(_names(found, name) for name in dict.fromkeys(read))):
+    linear, network = node.op == "sum", found.network
+    options = [_names(found, name) for name in dict.fromkeys(read)]
+    if node.op in FOLDED:  # with what divides a mean, say
+        options[0].append(frozenset(found.same.get(n, n) for n in network.by_name[read[0]].inputs))
+    for chosen in itertools.product(*options):
         atoms = frozenset[str]().union(*chosen)
         listed = found.readable.setdefault((atoms, linear), [])
         listed += [node.name] * (node.name not in listed)
@@ -190,7 +197,7 @@ def _enter(found: Expected, node: Node, read: tuple[str, ...], x: Float64Array) 
         return
     function = INSIDE[node.op]
     inside = inside_of(function, read[0])
-    given = [n for n in found.network.nodes if n.op == function and n.inputs == node.inputs]
+    given = [n for n in network.nodes if n.op == function and n.inputs == node.inputs]
     if given:
         inside = given[0].name
     else:

@@ -15,6 +15,7 @@ from lastbit.audit.structure.kernels import convolved, softmax
 from lastbit.audit.structure.tracing import Traced, Tracing
 from lastbit.operators import CURVES, float64_of
 from lastbit.operators.gelu import gelu
+from lastbit.operators.gelu_tanh import gelu_tanh
 
 Arguments = Sequence[Any]
 
@@ -71,7 +72,8 @@ def _operation(
     value = node.meta.get("val")
     kinds = [v.dtype for v in (value if isinstance(value, list | tuple) else [value])
              if isinstance(v, torch.Tensor)]  # fmt: skip
-    if any(kind != torch.float32 for kind in kinds):
+    truths = _short(node.target) in COMPARED
+    if any(kind != (torch.bool if truths else torch.float32) for kind in kinds):
         t.refuse(what, f"numbers of the type {kinds[0]}")
     rule = RULES.get(_short(node.target))
     if rule is None or (kept and not rule[1]):
@@ -113,6 +115,25 @@ def _curve(function: Callable[[Any], Any]) -> Callable[..., Traced]:
         return t.curved(what, function, x)
 
     return rule
+
+
+def _gelu(t: Tracing, what: str, x: Traced, *, approximate: str = "none") -> Traced:
+    return t.curved(what, gelu_tanh if approximate == "tanh" else gelu, x)
+
+
+def _power(t: Tracing, what: str, x: Traced, exponent: float) -> Traced:
+    return t.curved(what, lambda v: v**exponent, x)
+
+
+def _compared(apply: Callable[[Any, float], Any]) -> Callable[..., Traced]:
+    def rule(t: Tracing, what: str, x: Traced, bound: float) -> Traced:
+        return t.curved(what, lambda v: apply(v, bound).astype(float), x)
+
+    return rule
+
+
+def _selected(t: Tracing, what: str, chosen: Traced, x: Any, y: Any) -> Traced:
+    return t.selected(what, chosen, *_two(x, y))
 
 
 def _clipped(apply: Callable[[Any, float], Any]) -> Callable[..., Traced]:
@@ -191,7 +212,11 @@ def _expanded(v: np.ndarray, shape: list[int]) -> np.ndarray:
     return np.broadcast_to(v, [v.shape[k] if n == -1 else n for k, n in enumerate(shape)])
 
 
+COMPARED = {"gt.Scalar": np.greater, "ge.Scalar": np.greater_equal, "lt.Scalar": np.less,
+            "le.Scalar": np.less_equal}  # fmt: skip
 RULES: dict[str, tuple[Callable[..., Any], bool]] = {
+    **{name: (_compared(apply), False) for name, apply in COMPARED.items()},
+    "where.self": (_selected, False),
     "add.Tensor": (_added(1.0), False),
     "sub.Tensor": (_added(-1.0), False),
     "mul.Tensor": (_times, False),
@@ -200,7 +225,12 @@ RULES: dict[str, tuple[Callable[..., Any], bool]] = {
     **{c.aten: (_curve(float64_of(c)), False) for c in CURVES.values() if c.aten},
     "clamp_min.default": (_clipped(np.maximum), False),
     "clamp_max.default": (_clipped(np.minimum), False),
-    "gelu.default": (_curve(gelu), False),
+    "gelu.default": (_gelu, True),
+    "expm1.default": (_curve(np.expm1), False),
+    "log1p.default": (_curve(np.log1p), False),
+    "abs.default": (_curve(np.abs), False),
+    "relu.default": (_curve(lambda v: np.maximum(v, 0.0)), False),
+    "pow.Tensor_Scalar": (_power, False),
     "exp.default": (_curve(np.exp), False),
     "sqrt.default": (_curve(np.sqrt), False),
     "rsqrt.default": (_curve(lambda v: 1 / np.sqrt(v)), False),

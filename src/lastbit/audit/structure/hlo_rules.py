@@ -104,8 +104,10 @@ def _clipped(apply: Callable[[list[np.ndarray]], np.ndarray]) -> Callable[..., T
 
 
 def _compared(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Traced:
-    """Whether a value is larger or smaller than a constant."""
+    """Whether a value is larger or smaller than a constant; NaN is what is not itself."""
     apply = COMPARED[i.attributes["direction"]]
+    if i.operands[0] == i.operands[1]:
+        return found.tracing.curved(what, lambda v: apply(v, v).astype(float), xs[0])
     if not xs[1].constant:
         found.tracing.refuse(what, "a comparison of two values")
     return found.tracing.curved(what, lambda v: apply(v, xs[1].value).astype(float), xs[0])
@@ -118,7 +120,7 @@ def _selected(found: HloTrace, _: Instruction, what: str, xs: list[Traced]) -> T
     """
     if xs[1].node and xs[2].atoms != xs[1].atoms and _multiple(xs[2].value, xs[1].value):
         xs = [*xs[:2], replace(xs[2], atoms=xs[1].atoms)]
-    return found.tracing.linear(what, lambda v: np.where(v[0] != 0, v[1], v[2]), xs)
+    return found.tracing.selected(what, *xs)
 
 
 def _multiple(x: np.ndarray, of: np.ndarray) -> bool:
@@ -223,7 +225,8 @@ def _joined(found: HloTrace, i: Instruction, what: str, xs: list[Traced]) -> Tra
     return found.tracing.beside(what, xs, axis)
 
 
-COMPARED = {"GE": np.greater_equal, "GT": np.greater, "LE": np.less_equal, "LT": np.less}
+COMPARED = {"GE": np.greater_equal, "GT": np.greater, "LE": np.less_equal, "LT": np.less,
+            "EQ": np.equal, "NE": np.not_equal}  # fmt: skip
 RULES: dict[str, Callable[..., Traced]] = {
     "bitcast": _bitcast,
     "copy": _moved(lambda _, v: v),
@@ -249,6 +252,8 @@ RULES: dict[str, Callable[..., Traced]] = {
     "select": _selected,
     "clamp": _clipped(lambda v: np.clip(v[1], v[0], v[2])),
     "exponential": _curve(np.exp),
+    "exponential-minus-one": _curve(np.expm1),
+    "log-plus-one": _curve(np.log1p),
     "logistic": _curve(float64_of(Sigmoid)),
     "tanh": _curve(np.tanh),
     "erf": _curve(float64_of(Erf)),

@@ -14,24 +14,26 @@ from dataclasses import dataclass
 
 KERNEL = re.compile(r"^(\w+) = async_compile\.cpp_pybinding\(.*?^'''\)", re.S | re.M)
 ASSIGNED = re.compile(r"^\s*(?:auto|float|at::vec::Vectorized<float>) (tmp\w*) = (.*);$")
-COMPUTES = re.compile(r"tmp\w* [-+*/] |\.(exp|tanh|erf|neg)\(|std::(exp|tanh|erf)")
+FUNCTION = "exp|expm1|log1p|tanh|erf"
+COMPUTES = re.compile(rf"tmp\w* [-+*/] |\.({FUNCTION}|neg)\(|std::({FUNCTION})\(")
 CALLED = re.compile(r"([A-Za-z_][\w:]*(?:<[^<>()]*>)?)\(|\.(\w+)\(")
 OTHER_TYPES = ("bfloat16", "half", "Half", "double", "int8", "float16", "uint8_t")
 EXTERN = re.compile(r"(extern_kernels\.\w+|torch\.ops\.[\w.]+)\(")
-CURVED = ("sigmoid", "silu", "exp", "tanh", "erf")
+CURVED = ("sigmoid", "silu", "elu", "exp", "expm1", "log1p", "tanh", "erf")
 """The functions of PyTorch that are computed by one of these, for a vector or for a number."""
-VECTOR, SCALAR = re.compile(r"\.(exp|tanh|erf)\(\)"), re.compile(r"std::(exp|tanh|erf)\(")
+VECTOR, SCALAR = re.compile(rf"\.({FUNCTION})\(\)"), re.compile(rf"std::({FUNCTION})\(")
 
 FUNCTIONS = (
     "at::vec::Vectorized", "loadu", "store", "static_cast", "decltype", "neg", "exp", "sqrt",
-    "rsqrt", "reciprocal", "std::exp", "std::sqrt", "tanh", "std::tanh", "erf", "std::erf", "float",
-    "sum_masked_reduce", "max_masked_reduce", "max_propagate_nan", "maximum", "at::vec::maximum",
-    "minimum", "at::vec::minimum", "std::min",
-    "at::vec::vec_reduce_all", "transpose_mxn", "std::max", "alignof", "alignas", "sizeof",
-    "std::size_t", "std::make_unique", "std::numeric_limits", "infinity", "C10_LIKELY",
-    "C10_UNLIKELY", "for", "if", "int", "get", "inductor_cpu_throw_if_integer_div_error",
-    "cascade_sum_combine", "cascade_sum_final", "omp_get_max_threads", "omp_get_num_threads",
-    "omp_get_thread_num", "num_threads",
+    "rsqrt", "reciprocal", "expm1", "std::expm1", "log1p", "std::log1p", "abs", "std::abs",
+    "std::exp", "std::sqrt", "tanh", "std::tanh", "erf", "std::erf", "float",
+    "sum_masked_reduce", "max_masked_reduce", "max_propagate_nan", "maximum",
+    "at::vec::maximum", "minimum", "at::vec::minimum", "std::min", "at::vec::vec_reduce_all",
+    "transpose_mxn", "std::max", "alignof", "alignas", "sizeof", "std::size_t",
+    "std::make_unique", "std::numeric_limits", "infinity", "C10_LIKELY", "C10_UNLIKELY",
+    "at::vec::VecMask", "blendv", "cast", "for", "if", "int", "get",
+    "inductor_cpu_throw_if_integer_div_error", "cascade_sum_combine", "cascade_sum_final",
+    "omp_get_max_threads", "omp_get_num_threads", "omp_get_thread_num", "num_threads",
 )  # fmt: skip
 """Of the language, of vectors in float32, of exact reductions in some order: `sum` allows those."""
 EXTERNS = ("extern_kernels.convolution", "extern_kernels.mm", "extern_kernels.addmm",

@@ -17,14 +17,17 @@ from lastbit.audit.structure.kernels import (
     spread,
 )
 from lastbit.audit.structure.onnx_arranging import ARRANGING, POOLING, numbers
-from lastbit.audit.structure.onnx_curves import CURVE_RULES, CURVED, NONE, activated
+from lastbit.audit.structure.onnx_curves import CURVE_RULES, CURVED, FAMILIES, NONE, activated
 from lastbit.audit.structure.tracing import Traced, Tracing
 from lastbit.runtimes.onnx_runtime import session_of
 
 NCHWC = "com.microsoft.nchwc"
 MICROSOFT = "com.microsoft"
 COPIES = ("Cast", "Identity", "Dropout", "ReorderInput", "ReorderOutput")
-BY_PLACE = ("Add", "Sub", "Mul", "Div", "QuickGelu", "Sum", "LeakyRelu", "Clip", "Concat")
+BY_PLACE = (
+    *("Add", "Sub", "Mul", "Div", "QuickGelu", "FastGelu", "Sum", "Clip", "Concat"),
+    *("Pow", "Reciprocal", *FAMILIES),
+)
 
 
 @dataclass
@@ -220,6 +223,12 @@ def _bias_gelu(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any])
     return CURVE_RULES["Gelu"](t, what, [_added(1.0)(t, what, xs, options)], options)
 
 
+def _fast_gelu(t: Tracing, what: str, xs: list[Traced], _: dict[str, Any]) -> Traced:
+    """Gelu by the hyperbolic tangent, perhaps of a sum with a bias."""
+    x = _added(1.0)(t, what, xs, {}) if len(xs) > 1 else xs[0]
+    return CURVE_RULES["Gelu"](t, what, [x], {"approximate": b"tanh"})
+
+
 def _softmax(t: Tracing, what: str, xs: list[Traced], options: dict[str, Any]) -> Traced:
     return t.curved(what, lambda z: softmax(z, options.get("axis", -1)), xs[0])
 
@@ -250,6 +259,7 @@ RULES: dict[tuple[str, str], Callable[..., Traced | list[Traced]]] = {
     **{("", name): rule for name, rule in CURVE_RULES.items()},
     (MICROSOFT, "Gelu"): CURVE_RULES["Gelu"],
     (MICROSOFT, "BiasGelu"): _bias_gelu,
+    (MICROSOFT, "FastGelu"): _fast_gelu,
     (MICROSOFT, "QuickGelu"): _quick_gelu,
     ("", "Softmax"): _softmax,
 }

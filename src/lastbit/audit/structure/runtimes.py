@@ -80,7 +80,8 @@ def onnx_structure(found: OnnxStructures, level: Level) -> Structure:
     proto, trace = found.traced(level)
     nodes = proto.graph.node
     hidden = sum(
-        node.op_type in ("QuickGelu", "Gelu") or any(a.name == "activation" for a in node.attribute)
+        node.op_type in ("QuickGelu", "FastGelu", "Gelu")
+        or any(a.name == "activation" for a in node.attribute)
         for node in nodes
     )
     joined = sum(node.op_type in ("Conv", "FusedConv") and len(node.input) > 3 for node in nodes)

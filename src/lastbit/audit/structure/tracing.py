@@ -154,14 +154,38 @@ class Tracing:
         return found
 
     def divided(self, what: str, x: Traced, y: Traced) -> Traced:
-        """A quotient: by a constant, or inside of a curve."""
+        """A quotient: by a constant, inside of a curve, or of two nodes."""
         with np.errstate(divide="ignore", invalid="ignore"):
             value, size = x.value / y.value, x.size / np.abs(y.value)
-        found = self._joined(what, value, size, (x, y))
+        if y.constant:
+            return _multiplied(self._joined(what, value, size, (x, y)), x, y)
+        inside = y.curve or x.constant or x.atoms == y.atoms
+        for operand in () if inside else (x, y):
+            self._has_to_be_a_node(what, operand)
+            self.moved += bool(operand.multiple)
+        found = self._joined(what, value, size, (x, y), product=True)
         # where a sigmoid is 1 to the bit, the sum that divides in it was taken for it
-        if not y.constant and not y.curve and not (y.node and found.node == y.node):
-            self.refuse(what, f"a division by {_named(y)}")
-        return _multiplied(found, x, y)
+        if not (found.node or inside):
+            self.refuse(what, f"a quotient of {_named(x)} and {_named(y)}")
+        return found
+
+    def selected(self, what: str, chosen: Traced, x: Traced, y: Traced) -> Traced:
+        """One or the other, by a comparison: inside of a curve.
+
+        Where one is 0 but for numbers of the node that is made of the other, it was taken for that.
+        If these images never choose one, it may be a node by itself.
+        """
+        for one, other, always in ((x, y, chosen.value != 0), (y, x, chosen.value == 0)):
+            node = self.expected.network.by_name.get(one.node)
+            read = {self.expected.same.get(name, name) for name in node.inputs} if node else None
+            if node is None or node.op == "sum" or not other.node or read != {other.node}:
+                continue
+            if np.all(always) and always.shape == one.value.shape:
+                return one
+            inside = replace(one, atoms=other.atoms, node="", curve=True)
+            x, y = (inside, other) if one is x else (other, inside)
+            break
+        return self.linear(what, lambda v: np.where(v[0] != 0, v[1], v[2]), (chosen, x, y))
 
     def curved(self, what: str, apply: Callable[[Float64Array], Float64Array], x: Traced
                ) -> Traced:  # fmt: skip
