@@ -17,12 +17,15 @@ from lastbit.commands import (
     audit,
     check,
     data,
+    doctor,
     drift,
+    explain,
     models,
     prove,
     replay,
     search,
     train,
+    vnnlib,
 )
 from lastbit.commands.terminal import Result, write_json, write_message, write_result
 from lastbit.errors import (
@@ -45,7 +48,6 @@ app = typer.Typer(
     help="How far can the last bit of one pixel move a network's answer? A proved bracket.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -59,6 +61,10 @@ app.command()(accuracy.accuracy)
 app.command()(data.data)
 app.command()(models.models)
 app.command()(train.train)
+app.command()(doctor.doctor)
+app.command()(explain.explain)
+app.command()(vnnlib.vnnlib)
+app.command("export-vnnlib")(vnnlib.export_vnnlib)
 
 # The base of Typer's usage errors has no public name: BadParameter < UsageError < ClickException.
 _ParseError: type[Exception] = typer.BadParameter.__mro__[2]

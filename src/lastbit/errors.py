@@ -137,6 +137,10 @@ class CertificateError(LastbitError):
     """A certificate or witness that cannot be read (a readable but wrong one is *rejected*)."""
 
 
+class QueryError(LastbitError):
+    """A query that is no VNN-LIB, or that asks what no rule of lastbit is about."""
+
+
 class OutputError(LastbitError):
     """A result cannot be written: no permission, no space, no such folder."""
 

@@ -303,3 +303,16 @@ def test_data_says_what_served(monkeypatch, capsys, tmp_path, mnist_test):
     monkeypatch.setenv("LASTBIT_DATA", str(tmp_path / "nowhere"))
     assert cli.main(["data"]) == 2
     assert "LASTBIT_DATA is not a folder" in capsys.readouterr().err
+
+
+def test_a_shell_can_complete_commands():
+    environment = {
+        **os.environ,
+        "_LASTBIT_COMPLETE": "complete_bash",
+        "COMP_WORDS": "lastbit exp",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "lastbit"], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["explain", "export-vnnlib"]

@@ -84,7 +84,7 @@ class OnnxRuntime:
             ModelError: ONNX Runtime does not take the model, or the model cannot be read.
         """
         network = read_onnx(model)
-        served = _ending_with_logits(model, network) or str(model)
+        served = ending_with_logits(model, network) or str(model)
         try:
             session = session_of(served, "all" if self.optimise else "off", self.threads)
         except Exception as error:  # its exceptions have no common base of their own
@@ -119,7 +119,7 @@ def softmax(logits: Float32Array) -> Float32Array:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _ending_with_logits(model: Model, network: Network) -> bytes | None:
+def ending_with_logits(model: Model, network: Network) -> bytes | None:
     """The file with its logits as output, where something else comes after them; else None."""
     if not network.logits_out:
         return None
