@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from lastbit_check.question import ANY_TWO, LAST_BIT
 from soundness.harness import built
 from soundness.small import certified
 from support.networks import RandomNetwork
+from support.vision import loaded
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +102,13 @@ def test_stages_are_timed_where_a_revision_has_them() -> None:
     assert [*found] == ["halves"]
     assert found["halves"][0] >= first >= 0
     assert 0 < found["halves"][1] < 1000
+
+
+def test_networks_of_timm_are_read_or_refused_by_name(tmp_path: Path) -> None:
+    with loaded():
+        zoo, reasons = runpy.run_path(str(BENCH / "zoo.py")), Counter[str]()
+        name, verdict, apart, _, _ = zoo["row"]("timm:test_efficientnet", 32, tmp_path, reasons)
+        assert (name, verdict) == ("timm:test_efficientnet", "read")
+        assert 0 < float(apart) < 1e-4
+        assert zoo["row"]("timm:test_vit", 160, tmp_path, reasons)[1] == "refused"
+    assert reasons

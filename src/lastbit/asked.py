@@ -14,6 +14,10 @@ from lastbit_check.question import LAST_BIT, Box, Question, Step
 
 UNIT = (Step("Div", (255.0,)),)
 """A byte b becomes b / 255, as most programs make pixels."""
+AS_IT_IS = (Step("Mul", (1.0,)),)
+"""A byte as a number of binary32: of a model that scales it itself."""
+NAMED = {"unit": UNIT, "bytes": AS_IT_IS}
+"""By what `--pixels` calls them."""
 ANY_NUMBERS = Box(0.0, 1.0)
 """Of a model that reads float32, where nothing is said."""
 
@@ -44,16 +48,19 @@ def question_of(model: Model, graph: OnnxGraph) -> Question:
 
 
 def pixels_of(text: str) -> tuple[Step, ...]:
-    """The steps from a byte to a pixel: "unit", or "mean=...,std=..." after division by 255.
+    """The steps from a byte to a pixel: "bytes", "unit", or "mean=...,std=..." after the latter.
 
     mean and std hold one number, or one for each channel, with ":" between them: mean=0.5:0.4:0.4.
 
     Raises:
         UsageError: anything else.
     """
-    if text == "unit":
-        return UNIT
-    fix = "--pixels unit, or --pixels mean=0.1307,std=0.3081 (0.5:0.4:0.3 for three channels)"
+    if text in NAMED:
+        return NAMED[text]
+    fix = (
+        "--pixels unit, --pixels bytes, or --pixels mean=0.1307,std=0.3081 (0.5:0.4:0.3 for three "
+        "channels)"
+    )
     steps, named = [*UNIT], dict[str, str]()
     for part in text.split(","):
         name, _, numbers = part.partition("=")
@@ -105,6 +112,8 @@ def described(question: Question) -> str:
     """What the inputs are, for people."""
     if question.box:
         return f"float32 numbers from {question.box.low:g} to {question.box.high:g}"
+    if question.pixels == AS_IT_IS:
+        return "bytes, as float32 numbers"
     signs = {"Add": "+", "Div": "/", "Mul": "*", "Sub": "-"}
     steps = (f" {signs[op]} {':'.join(f'{n:.7g}' for n in by)}" for op, by in question.pixels)
     return "bytes" + "".join(steps)

@@ -20,6 +20,7 @@ from lastbit.commands import (
     doctor,
     drift,
     explain,
+    importing,
     models,
     prove,
     replay,
@@ -59,6 +60,7 @@ app.command()(audit.audit)
 app.command()(drift.drift)
 app.command()(accuracy.accuracy)
 app.command()(data.data)
+app.command("import")(importing.import_model)
 app.command()(models.models)
 app.command()(train.train)
 app.command()(doctor.doctor)

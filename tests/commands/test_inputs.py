@@ -16,6 +16,7 @@ from lastbit.graph import read_onnx, with_inputs
 from lastbit.graph.inputs import pixels
 from lastbit.graph.whole import bytes_to_probabilities
 from lastbit.runtimes import OnnxRuntime
+from lastbit.runtimes.onnx_runtime import session_of
 from lastbit_check.question import Box, Step
 
 
@@ -131,8 +132,24 @@ def test_steps_round_one_by_one(tmp_path: Path) -> None:
     assert described(network.question) == "bytes / 255 - 0.1307 / 0.3081"
 
 
+def test_bytes_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a model that scales them itself, as Keras' Rescaling does."""
+    path = model(tmp_path)
+    asked = with_inputs(path, "bytes")
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 4, 5)).astype(np.uint8)
+    assert np.array_equal(pixels(images, read_onnx(asked).question), images.astype(np.float32))
+    (logits,) = session_of(str(path), "all").run(None, {"x": images.astype(np.float32)})
+    powers = np.exp(logits - np.max(logits, 1, keepdims=True))
+    expected = powers / powers.sum(1, keepdims=True)
+    assert np.abs(OnnxRuntime().probabilities(asked, images) - expected).max() < 1e-6
+    proof = said(capsys, "prove", str(path), "--pixels", "bytes")
+    assert proof["inputs"] == "bytes, as float32 numbers"
+    assert said(capsys, "check", str(tmp_path / "mlp" / "certificate.json"))["accepted"] is True
+
+
 def test_what_is_said_is_read() -> None:
     assert pixels_of("unit") == (Step("Div", (255.0,)),)
+    assert pixels_of("bytes") == (Step("Mul", (1.0,)),)
     assert pixels_of("std=0.5:0.25")[1:] == (Step("Div", (0.5, 0.25)),)
     assert box_of("-1,0.1") == Box(-1.0, float(np.float32(0.1)))
     assert Box(-1.0, 1.0).step == 2.0**-24

@@ -57,6 +57,13 @@ def insert(model: ModelProto, before: str, new: onnx.NodeProto) -> None:
     model.graph.node.insert(list(model.graph.node).index(target), new)
 
 
+def returned(model: ModelProto, element: int) -> None:
+    """The probabilities as numbers, or words, of another type."""
+    model.graph.node.append(helper.make_node("Cast", ["p"], ["as it"], "as it", to=element))
+    model.graph.output[0].name = "as it"
+    model.graph.output[0].type.tensor_type.elem_type = element
+
+
 def error_of(tmp_path: Path, content: ModelProto | bytes) -> LastbitError:
     path = tmp_path / "model.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
@@ -176,15 +183,25 @@ BREAKS: dict[str, tuple[Callable[[ModelProto], object], str, str]] = {
         lambda m: m.graph.input.append(
             helper.make_tensor_value_info("other", TensorProto.UINT8, [1])
         ),
-        "2 inputs and 1 outputs",
+        "2 inputs: image, other",
         "",
     ),
     "two outputs": (
         lambda m: m.graph.output.append(
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])
         ),
-        "1 inputs and 2 outputs",
+        "2 outputs: p, logits",
         "",
+    ),
+    "whole numbers out": (
+        lambda m: returned(m, TensorProto.INT64),
+        "the output is int64, and so neither probabilities nor logits",
+        "output 'as it'",
+    ),
+    "words out": (
+        lambda m: returned(m, TensorProto.STRING),
+        "the output is string, and so neither probabilities nor logits",
+        "output 'as it'",
     ),
     "an image out": (
         lambda m: (
@@ -346,8 +363,8 @@ def test_weights_in_another_file_are_refused(tmp_path: Path):
     model, path = good_model(), tmp_path / "whole.onnx"
     onnx.save_model(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     error = error_of(tmp_path, path.read_bytes())
-    assert "external_data" in error.message
-    assert "one file" in error.message
+    assert error.message.endswith(": w.bin")
+    assert "lastbit import" in error.fix and "--keep" not in error.fix
 
 
 def test_what_is_unsupported_comes_before_what_cannot_be_read(tmp_path: Path):

@@ -13,20 +13,15 @@ from lastbit.models.efficientnet import BLOCKS, random_state, state_shapes
 from lastbit.models.export import export_efficientnet, folded, on_grid
 from lastbit.runtimes import OnnxRuntime
 from lastbit_check.arithmetic.exact import from_float
+from support.vision import loaded
 
 torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
 def timm() -> Iterator:
-    """The timm package; torchvision's own operators are missing beside a CPU build of PyTorch."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                   "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):  # fmt: skip
-        if not hasattr(torch.ops.torchvision, schema.partition("(")[0]):
-            library.define(schema)
-    yield pytest.importorskip("timm")
-    del library
+    with loaded():
+        yield pytest.importorskip("timm")
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,9 @@ ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or 
 PixelsOption = Annotated[
     str | None,
     typer.Option(
-        help="How a model that reads float32 gets its pixels from bytes: `unit` (/ 255), or "
-        "`mean=0.1307,std=0.3081` after that, `0.5:0.4:0.3` for channels.",
+        help="How a model that reads float32 gets its pixels from bytes: `unit` (/ 255), "
+        "`mean=0.1307,std=0.3081` after that (`0.5:0.4:0.3` for channels), or `bytes` (as they "
+        "are).",
     ),
 ]
 BoxOption = Annotated[

@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from lastbit.asked import Model, question_of
 from lastbit.errors import ModelError, UnsupportedOperatorError
+from lastbit.graph.answers import files_of_weights, how_to_import, inputs_of
 from lastbit.graph.network import Network
 from lastbit.graph.onnx_file import (
     OnnxFile,
@@ -182,11 +183,7 @@ def _node_name(node: NodeProto, index: int) -> str:
 def _unknown_operators(model: ModelProto) -> Listed:
     """Every operator outside the table, but for those after the logits."""
     found: Listed = {}
-    made = {name: node for node in model.graph.node for name in node.output}
-    last = made.get(model.graph.output[0].name)
-    for _ in model.graph.node:  # an answer that is copied
-        if last and last.op_type in ("Cast", "Identity") and last.input:
-            last = made.get(last.input[0])
+    last = _last(model)
     for index, node in enumerate(model.graph.node):
         if node is last and node.op_type in ENDS:
             continue
@@ -197,17 +194,49 @@ def _unknown_operators(model: ModelProto) -> Listed:
     return found
 
 
+def _last(model: ModelProto) -> NodeProto | None:
+    """What makes the answer, of which there may be copies."""
+    made = {name: node for node in model.graph.node for name in node.output}
+    last = made.get(model.graph.output[0].name)
+    for _ in model.graph.node:
+        if last and last.op_type in ("Cast", "Identity") and last.input:
+            last = made.get(last.input[0])
+    return last
+
+
 def _check_interface(model: ModelProto, path: Path) -> None:
-    """One input and one output: which of several is the answer, no reader can know."""
-    held = {tensor.name for tensor in model.graph.initializer}
-    sources = [value.name for value in model.graph.input if value.name not in held]
-    made = [value.name for value in model.graph.output]
-    if len(sources) != 1 or len(made) != 1:
+    """One input, one output and one file: which of several is the answer, no reader can know."""
+    sources, made = inputs_of(model), [value.name for value in model.graph.output]
+    if len(sources) != 1:
         raise ModelError(
-            f"the model has {len(sources)} inputs and {len(made)} outputs, not one of each",
-            where=f"{path}: {', '.join(sources)}; {', '.join(made)}",
-            fix="keep one: onnx.utils.extract_model(FILE, NEW_FILE, [INPUT], [PROBABILITIES])",
+            f"the model has {len(sources)} inputs{_listed(sources)}",
+            where=str(path),
+            fix="export a model that reads one image, and nothing else",
         )
+    if len(made) != 1:
+        raise ModelError(
+            f"the model has {len(made)} outputs{_listed(made)}",
+            where=str(path),
+            fix=how_to_import(model, path),
+        )
+    if outside := files_of_weights(model):
+        raise ModelError(
+            f"weights lie in files that the model's SHA-256 does not cover{_listed(outside)}",
+            where=str(path),
+            fix=how_to_import(model, path),
+        )
+    (answer,), last = model.graph.output, _last(model)
+    element = answer.type.tensor_type.elem_type
+    if element not in (0, TensorProto.FLOAT) and not (last and last.op_type == "ArgMax"):
+        raise ModelError(
+            f"the output is {_type_name(element)}, and so neither probabilities nor logits",
+            where=f"{path}, output {answer.name!r}",
+            fix=how_to_import(model, path, another=True),
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return f": {', '.join(names)}" if names else ""
 
 
 def _check_input(file: OnnxFile, question: Question) -> None:
