@@ -118,7 +118,7 @@ def prove(
     """
     start = time.monotonic()
     network = read_onnx(files.asked)
-    assumed = {name: assumptions(network.normal, name) for name in EXECUTIONS}
+    assumed = {name: assumptions(network.normal, name, network.question) for name in EXECUTIONS}
     target = (out or _default_folder(files)) / NAME
     accuracy = measured_accuracy(files, network)
     shown: ReplayResult | None = None
@@ -187,7 +187,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _default_folder(files: ModelFiles) -> Path:
-    return Path("certificates") / files.name if is_shipped(files) else files.folder
+    folder = Path("certificates") / files.name if is_shipped(files) else files.folder
+    return folder / files.moves
 
 
 def check(certificate: Path, model: Path | None = None, *, progress: Progress = silent) -> Checked:

@@ -119,6 +119,13 @@ def described(question: Question) -> str:
     return "bytes" + "".join(steps)
 
 
+def described_move(question: Question) -> dict[str, object]:
+    """What may change, for programs and for people."""
+    move = question.move
+    runs = [[*run] for run in move.mask]
+    return {**move._asdict(), "mask": runs, "text": move.told}
+
+
 def with_inputs(path: Path, pixels: str | None = None, box: str | None = None) -> Model:
     """A model with what is said of its inputs; the path itself, if nothing is.
 

@@ -53,11 +53,12 @@ def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str
         return {"accepted": False, **fields}, f"REJECTED: {error}"
     seconds, named = time.monotonic() - start, manifest["assumptions"]
     upper = {name: manifest["claim"][name]["upper"] for name in EXECUTIONS}
-    text = f"""ACCEPTED: no image's last bit changes a probability by more than
+    text = f"""ACCEPTED: no such change of an image moves a probability by more than
   {upper[SAME_PROGRAM]!r} if one program runs both images,
   {upper[ANY_TWO]!r} in any two executions
   model       {manifest["model_sha256"]}
   inputs      {_inputs(question_of(manifest))}
+  change      {question_of(manifest).move.told}
   worst       {_worst(derived)}; checked in {seconds:.1f} s
   assumed     {", ".join(named[ANY_TWO])}
   of one program also {", ".join(sorted({*named[SAME_PROGRAM]} - {*named[ANY_TWO]}))}"""
@@ -75,7 +76,7 @@ def _inputs(question: Question) -> str:
 
 def _worst(derived: Derived) -> str:
     c, j, place = derived.claims[SAME_PROGRAM].worst
-    return f"classes {c} and {j}, place number {place}"
+    return f"classes {c} and {j}, number {place} of the places or pixels that may change"
 
 
 if __name__ == "__main__":

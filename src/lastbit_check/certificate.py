@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -23,8 +23,10 @@ from lastbit_check.question import (
     SAME_PROGRAM,
     STEPS,
     Box,
+    Move,
     Question,
     Step,
+    asking,
 )
 from lastbit_check.verdict import Rejected, Unreadable, readable, reading, require
 
@@ -39,8 +41,14 @@ class Signed(float):
     """In a form: a number that may be negative."""
 
 
+class Perhaps(dict[str, Any]):
+    """In a form: an object that may be missing."""
+
+
 BOUND = {"upper": float, "logits": float}
-ASKED = {"name": str, "pixels": [{"op": str, "constants": [Signed]}], "box": [Signed]}
+MOVED = Perhaps(by=str, size=int, cells=int, channels=str, mask=[[int]])
+ASKED = {"name": str, "pixels": [{"op": str, "constants": [Signed]}], "box": [Signed],
+         "move": MOVED}  # fmt: skip
 FORM = {
     "format": str, "model_sha256": str, "question": ASKED, "assumptions": {ANY: [str]},
     "claim": {ANY_TWO: BOUND, SAME_PROGRAM: BOUND, "leaves": {ANY: [float]}},
@@ -138,8 +146,13 @@ def parse(fields: dict[str, Any]) -> Manifest:
 def question_of(manifest: Manifest) -> Question:
     """The question that it answers. Raises Rejected (rule certificate.question) for another one."""
     said = manifest["question"]
-    known = said["name"] == LAST_BIT.name  # of one image nothing is certified
-    require(known, "certificate.question", f"{said['name']!r} is not known")
+    move = Move(**said.get("move", {}))
+    pairs = all(len(run) == 2 for run in move.mask)
+    known = pairs and move.known and ("move" in said) == (move != LAST_BIT.move)
+    require(known, "certificate.question", "a move that is none, or not written so")
+    # of one image nothing is certified
+    known = said["name"] == asking(move).name
+    require(known, "certificate.question", f"{said['name']!r} is not known, or of other moves")
     pixels = tuple(Step(step["op"], (*step["constants"],)) for step in said["pixels"])
     box = Box(*said["box"]) if len(said["box"]) == len(Box._fields) else None
     numbers = [*said["box"], *(n for step in pixels for n in step.constants)]
@@ -148,7 +161,9 @@ def question_of(manifest: Manifest) -> Question:
     right = right and len(said["box"]) in (0, 2) and not (pixels and box)
     right = right and (box is None or box.low < box.high)
     require(right, "certificate.question", "steps or a box that are none of binary32")
-    return replace(LAST_BIT, pixels=pixels, box=box)
+    last = (move.by, move.size) == ("bit", 0)
+    require(last or not box, "certificate.question", "numbers of a box move in their last bit only")
+    return asking(move, pixels, box)
 
 
 def question_from(data: object) -> Question:
@@ -161,13 +176,16 @@ def question_as_data(question: Question) -> Manifest:
     steps = [{"op": step.op, "constants": [n.hex() for n in step.constants]}
              for step in question.pixels]  # fmt: skip
     box = [n.hex() for n in question.box or ()]
-    return {"name": question.name, "pixels": steps, "box": box}
+    move = {**question.move._asdict(), "mask": [[*run] for run in question.move.mask]}
+    more = {"move": move} if question.move != LAST_BIT.move else {}
+    return {"name": question.name, "pixels": steps, "box": box, **more}
 
 
 def _formed(value: Any, form: Any, where: str) -> Any:
     """``value``, if it has the form (see FORM): numbers for their notation, tuples for lists."""
     real = form in (float, Signed)
-    kind = str if real else form if isinstance(form, type) else type(form)
+    nested = dict if isinstance(form, dict) else list
+    kind = str if real else form if isinstance(form, type) else nested
     require(type(value) is kind, "certificate.fields", f"{where} is of another type")
     if real:
         try:
@@ -184,6 +202,7 @@ def _formed(value: Any, form: Any, where: str) -> Any:
         return value
     forms = cast("dict[str, Any]", form)
     forms = dict.fromkeys(cast("dict[str, Any]", value), forms[ANY]) if ANY in forms else forms
+    forms = {k: f for k, f in forms.items() if k in value or not isinstance(f, Perhaps)}
     other = sorted(value.keys() ^ forms.keys())
     require(not other, "certificate.fields", f"{where}: {other}")
     return {name: _formed(value[name], forms[name], f"{where}[{name!r}]") for name in forms}

@@ -76,18 +76,19 @@ def leaves_of(derivation: Derivation, first: FirstLayers | None) -> dict[str, li
 
 
 def exact_form(derivation: Derivation, first: FirstLayers | None, leaves: Leaves) -> Exactly:
-    """The first layers in real arithmetic, for a row of the ledger and a place."""
+    """The first layers in real arithmetic, for a row of the ledger and a cell."""
     frame, ledger = derivation.frame, derivation.ledger
-    width = frame.network.input.shape[2]
+    cells, width = frame.question.cells(frame.network.input.shape), frame.network.input.shape[2]
     trees = {
         (ledger.row(tree.pair), tree.pixel[0] * width + tree.pixel[1]): max(leaves[name])
         for name, tree in frame.hints.trees.items()
     }
 
     @cache
-    def exactly(row: int, place: int) -> Fraction | None:
+    def exactly(row: int, cell: int) -> Fraction | None:
         if first is None:
             return None
+        place = cells.item(cell, 0)  # the only one: there is one channel
         if (row, place) in trees:
             return trees[row, place]
         a = difference(frame.duals[first.nodes[-1].name], ledger.pairs[row])
@@ -101,7 +102,7 @@ def check(model: bytes, manifest: Manifest, observe: Observe = ignore) -> Derive
     require(sha256(model).hexdigest() == manifest["model_sha256"], "model.sha256", "another file")
     question = question_of(manifest)
     network = network_in(model, question)
-    assumed = {name: assumptions(network, name) for name in EXECUTIONS}
+    assumed = {name: assumptions(network, name, question) for name in EXECUTIONS}
     right = manifest["assumptions"] == assumed
     require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
     derived = claimed(derive(network, question, hints_of(manifest), observe))

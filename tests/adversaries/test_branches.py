@@ -162,7 +162,7 @@ def test_leaves_need_the_whole_of_their_part(narrow: type[Question]) -> None:
     for seed in range(6):
         small = random_small(seed, (2, 3), channels=2)
         problem = problem_of(small, CENTRE, weights_for(small, seed))
-        question = narrow(problem.first.question.name, problem.first.question.step)
+        question = narrow(problem.first.question.name, problem.first.question.move)
         weaker = replace(problem, first=replace(problem.first, question=question))
         images = grids((2, 3), CENTRE, LEVELS, OWN)
         shares.append(share_of_leaves(small, grown(weaker, 4), images))

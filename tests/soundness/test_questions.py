@@ -85,7 +85,7 @@ def test_only_the_question_itself_is_accepted(tmp_path: Path, capsys: Capture, n
 
 
 def test_of_one_image_there_is_no_certificate(tmp_path: Path, capsys: Capture) -> None:
-    certified(tmp_path, replace(QUESTIONS["pixels"], name=ONE_IMAGE.name, step=0))
+    certified(tmp_path, replace(QUESTIONS["pixels"], name=ONE_IMAGE.name, move=ONE_IMAGE.move))
     assert verdict(tmp_path, capsys) == (1, QUESTION)
 
 

@@ -133,10 +133,6 @@ def test_what_makes_no_sense(tmp_path: Path):
         search(path, seconds=float("nan"))
     with pytest.raises(UsageError, match="at least one start"):
         search(path, starts=0)
-    b = OnnxBuilder()
-    b.softmax(b.dense(b.mean(b.input_bytes((2, 4, 4))), np.eye(2)))
-    with pytest.raises(UsageError, match="2 channels"):
-        search(b.save(tmp_path / "colour.onnx"))
 
 
 def test_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -38,7 +38,8 @@ def certified_witness(certificate: Path, model: Path | None = None) -> tuple[Mod
             fix=f"make one with `lastbit search {files.model}`",
         )
     question = question_of(manifest)
-    shape = read_onnx(Asked(files.model, question)).input_shape[1:]
+    shape = read_onnx(Asked(files.model, question)).input_shape
+    shape = shape if shape[0] > 1 else shape[1:]
     content = {"model_sha256": manifest["model_sha256"], "shape": [*shape], "runtimes": {}}
     content["question"] = question_as_data(question)
     return files, witness_from({**content, **manifest["witness"]}, str(certificate))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lastbit.files import write_whole
+from lastbit.graph import ImageArray
 from lastbit.hints.branches import NO_BRANCHING, Branching, branched
 from lastbit.hints.breakdown import Division, divided
 from lastbit.hints.together import taken_together
@@ -76,7 +77,7 @@ def draft(
         "format": form.FORMAT,
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "question": form.question_as_data(question),
-        "assumptions": {name: [*assumptions(network, name)] for name in EXECUTIONS},
+        "assumptions": {name: [*assumptions(network, name, question)] for name in EXECUTIONS},
         "claim": _written(claim_of(found)),
         "slopes": {name: [*n] for name, n in sorted(hints.slopes.items())},
         "boxes": sorted(hints.boxes),
@@ -116,11 +117,16 @@ def _witness(witness: Witness | None) -> dict[str, Any]:
     if witness is None:
         return {}
     return {
-        "image": base64.b64encode(witness.image.tobytes()).decode("ascii"),
+        "image": _text(witness.image),
         "pixel": list(witness.pixel),
         "class": witness.class_index,
         "lower": float(witness.lower).hex(),
+        **({} if witness.other is None else {"other": _text(witness.other)}),
     }
+
+
+def _text(image: ImageArray) -> str:
+    return base64.b64encode(image.tobytes()).decode("ascii")
 
 
 def write(path: Path, made: Draft) -> None:

@@ -10,17 +10,24 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from lastbit.asked import described_move
 from lastbit.commands.terminal import (
+    BitOption,
     BoxOption,
+    ChannelsOption,
     JsonOption,
+    LevelsOption,
+    MaskOption,
     ModelArgument,
     PixelsOption,
+    PlacesOption,
     Result,
     watched,
 )
 from lastbit.data import LabelledImages, load_mnist, read_labelled
 from lastbit.errors import EXIT_OK, EXIT_UNDECIDED, UsageError
 from lastbit.files import write_whole
+from lastbit.models.moves import Said
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, is_shipped, resolve_model
 from lastbit.progress import Progress
 from lastbit_check.check import ceil_float
@@ -36,6 +43,11 @@ def accuracy(
     model: ModelArgument = DEFAULT_MODEL,
     pixels: PixelsOption = None,
     box: BoxOption = None,
+    bit: BitOption = None,
+    levels: LevelsOption = None,
+    places: PlacesOption = None,
+    channels: ChannelsOption = None,
+    mask: MaskOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -55,16 +67,23 @@ def accuracy(
     """Count the images that every allowed execution labels rightly.
 
     Some are decided by the drift bound for all images, the others by one for a set of images of
-    the same label, or for themselves. Exit 3 if nothing is decided of any.
+    the same label, or for themselves. With --bit or another option that says what may change, an
+    image counts only if every one that such a change makes of it is labelled so, too. Exit 3 if
+    nothing is decided of any.
     """
     from lastbit.questions.accuracy import certify_accuracy
 
-    files = resolve_model(model, pixels, box)
+    said = Said(bit, levels, places, channels, mask)
+    files = resolve_model(model, pixels, box, said)
     with watched() as progress:
         test = _images(files, data, labels, progress)
         chosen = range(min(images, len(test.images))) if images else None
-        found = certify_accuracy(files, test, images=chosen, progress=progress)
+        found = certify_accuracy(
+            files, test, images=chosen, moving=said.anything, progress=progress
+        )
     written = payload(found, data or "mnist")
+    if said.anything and files.question is not None:
+        written["moves"] = {**described_move(files.question), "logits": ceil_float(found.moved)}
     if out:
         write_whole(out, (json.dumps(written, indent=2) + "\n").encode())
     return Result(written, _view(written, test.source), as_json, CODES[found.verdict])
@@ -119,6 +138,9 @@ def _view(data: dict[str, Any], source: str) -> Table:
     if data["refused"]:
         table.add_row("no bound", escape(data["refused"]))
         return table
+    if "moves" in data:
+        moved = f"{data['moves']['logits']:.3g} in the logits of one program"
+        table.add_row("change", f"{data['moves']['text']}: {moved}")
     table.add_row("accuracy", f"{figures['test']:.2%} of {figures['images']} images")
     table.add_row("certified", f"{figures['certified']:.2%}")
     ways = f"{figures['by_bound']} by the bound for all images ({data['change']:.3g} in the logits)"

@@ -15,17 +15,24 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.asked import described
+from lastbit.asked import described, described_move
 from lastbit.commands.terminal import (
+    BitOption,
     BoxOption,
+    ChannelsOption,
     JsonOption,
+    LevelsOption,
+    MaskOption,
     ModelArgument,
     PixelsOption,
+    PlacesOption,
     Result,
+    at_pixels,
     watched,
     write_message,
 )
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED
+from lastbit.models.moves import Said
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.models.summary import ratio, says_nothing
 from lastbit_check.check import ceil_float
@@ -58,6 +65,11 @@ def prove(
     model: ModelArgument = DEFAULT_MODEL,
     pixels: PixelsOption = None,
     box: BoxOption = None,
+    bit: BitOption = None,
+    levels: LevelsOption = None,
+    places: PlacesOption = None,
+    channels: ChannelsOption = None,
+    mask: MaskOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the certificate.")] = None,
     rows: Annotated[int, typer.Option(help="Rows of the table of nodes; 0 for all.", min=0)] = 12,
     no_cache: Annotated[
@@ -80,13 +92,16 @@ def prove(
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U.
 
+    Or another bit, some grey levels, several places or pixels at once, some of them only.
+
     Exit 0 if it is proved, 1 if the pair of images refutes it or the checker rejects it, 3 if no
     bound can be derived or all that is proved is U = 1, which says nothing.
     """
     from lastbit.api import known_trees, prove as run_proof
     from lastbit.hints import Branching
 
-    files, start = resolve_model(model, pixels, box), time.monotonic()
+    start, moves = time.monotonic(), Said(bit, levels, places, channels, mask)
+    files = resolve_model(model, pixels, box, moves)
     with watched() as progress:
         witness = _searched(files, progress) if no_cache else None
         known = () if no_cache else known_trees(files)
@@ -105,7 +120,7 @@ def _say(files: ModelFiles, witness: Witness | None, tree: Tree, bound: Fraction
 
     if witness is None and files.witness.exists():
         witness = read_witness(files.witness)
-    same = witness is not None and witness.pixel == tree.pixel
+    same = witness is not None and witness.changed == [tree.pixel]
     attained = f"{4 * math.atanh(witness.lower):.4f}" if witness and same else "nothing"
     write_message(
         f"branch and bound: at most {float(bound):.6f}, {attained} attained, at pixel {tree.pixel} "
@@ -134,10 +149,12 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
         "verdict": proof.verdict,
         "model": {"name": files.name, "sha256": proof.sha256},
         "inputs": described(proof.question),
+        "change": described_move(proof.question),
         "accuracy": {"test": proof.accuracy.test, "nll": _finite(proof.accuracy.nll),
                      "source": proof.accuracy.source},
         "lower": {**lower,
                   "pixel": list(witness.pixel) if witness else None,
+                  "pixels": [list(pixel) for pixel in witness.changed] if witness else [],
                   "class": witness.class_index if witness else None,
                   "runtimes": dict(shown.changes) if shown else {},
                   "between": list(shown.apart[:2]) if shown else []},
@@ -214,13 +231,14 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
         head["verdict"] += f": {NOTHING}"
         head["what to do"] = ADVICE
     head["model"] = f"{files.name}  {proof.sha256}"
-    head["inputs"] = f"{described(proof.question)}; one moves in its last bit"
+    head["inputs"] = described(proof.question)
+    head["change"] = proof.question.move.told
     if proof.accuracy.test is not None and proof.accuracy.nll is not None:
         known = f"{proof.accuracy.test:.2%}, NLL {proof.accuracy.nll:.4f}"
         head["accuracy"] = f"{known} ({proof.accuracy.source})"
     if proof.shown is not None:
-        row, column = data["lower"]["pixel"]
-        where = f"pixel ({row}, {column}), class {data['lower']['class']}"
+        witness = proof.shown.witness
+        where = f"{at_pixels(witness.changed)}, class {witness.class_index}"
         head["lower L"] = f"{proof.shown.lower:.6g} at {where}"
     for name in reversed(EXECUTIONS) if proof.made else ():
         _claim(head, name, data)

@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.asked import described_move
+from lastbit.commands.terminal import JsonOption, Result, at_pixels, watched
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, CertificateError, UsageError
 from lastbit.files import starts_as_json
 from lastbit.models.place import model_of
@@ -49,21 +50,22 @@ def replay(
     payload = {
         "verdict": verdict,
         "model": {"name": files.name, "sha256": witness.model_sha256},
+        "change": described_move(witness.question),
         "claimed": witness.lower,
         "lower": {
             "value": shown.lower,
             "pixel": list(witness.pixel),
+            "pixels": [list(pixel) for pixel in witness.changed],
             "class": witness.class_index,
             "runtimes": dict(shown.changes),
         },
         "probabilities": {name: list(pair) for name, pair in shown.probabilities.items()},
     }
-    row, col = witness.pixel
     table = Table("runtime", "first image", "second image", "change", box=None)
     for name, (first, second) in shown.probabilities.items():
         table.add_row(escape(name), repr(first), repr(second), repr(shown.changes[name]))
     table.caption = (
-        f"{verdict}: pixel ({row}, {col}), class {witness.class_index}, "
+        f"{verdict}: {at_pixels(witness.changed)}, class {witness.class_index}, "
         f"claimed {witness.lower!r}, smallest here {shown.lower!r}"
     )
     return Result(payload, table, as_json, EXIT_OK if shown.confirmed else EXIT_REJECTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +11,25 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from lastbit.asked import described_move
 from lastbit.commands.terminal import (
+    BitOption,
     BoxOption,
+    ChannelsOption,
     JsonOption,
+    LevelsOption,
+    MaskOption,
     ModelArgument,
     PixelsOption,
+    PlacesOption,
     Result,
+    at_pixels,
     watched,
     write_message,
 )
 from lastbit.data import load_mnist
 from lastbit.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNDECIDED, DataError, OutputError
+from lastbit.models.moves import Said
 from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles, resolve_model
 from lastbit.progress import Progress
 
@@ -34,6 +43,11 @@ def search(
     model: ModelArgument = DEFAULT_MODEL,
     pixels: PixelsOption = None,
     box: BoxOption = None,
+    bit: BitOption = None,
+    levels: LevelsOption = None,
+    places: PlacesOption = None,
+    channels: ChannelsOption = None,
+    mask: MaskOption = None,
     seconds: Annotated[
         float,
         typer.Option(help="For the search; to run the best pairs on every runtime comes on top."),
@@ -51,7 +65,7 @@ def search(
     from lastbit.witness import write_witness
     from lastbit.witness.search import search as run_search
 
-    files = resolve_model(model, pixels, box)
+    files = resolve_model(model, pixels, box, Said(bit, levels, places, channels, mask))
     _require_writable(files.witness)
     stored = _stored(files)
     with watched() as progress:
@@ -61,13 +75,13 @@ def search(
             starts=starts,
             seed=seed,
             images=images_to_start_from(progress),
-            known=stored,
+            known=stored or _of_the_last_bit(files),
             progress=progress,
             report=say,
         )
     better = found.searched and (stored is None or found.witness.lower > stored.lower)
     if better:
-        files.folder.mkdir(parents=True, exist_ok=True)
+        files.witness.parent.mkdir(parents=True, exist_ok=True)
         write_witness(files.witness, found.witness)
     code = EXIT_OK if found.searched else EXIT_UNDECIDED
     if found.interrupted:
@@ -84,6 +98,7 @@ def _payload(
     lower = {
         "value": witness.lower,
         "pixel": list(witness.pixel),
+        "pixels": [list(pixel) for pixel in witness.changed],
         "class": witness.class_index,
         "runtimes": dict(witness.runtimes),
     }
@@ -91,6 +106,7 @@ def _payload(
     return {
         "verdict": "searched" if found.searched else "not decided",
         "model": {"name": files.name, "sha256": witness.model_sha256},
+        "change": described_move(witness.question),
         "lower": lower if found.searched else None,
         "patch": _patch(found),
         "stored": {"before": before, "replaced": better, "path": str(files.witness)},
@@ -107,8 +123,9 @@ def _view(files: ModelFiles, found: Found, stored: Witness | None, *, better: bo
         table.add_row("lower L", f"{short}; give more --seconds")
         table.add_row("stored", "nothing new")
         return table
-    (row, col), c = witness.pixel, witness.class_index
-    table.add_row("lower L", f"{witness.lower!r} at pixel ({row}, {col}), class {c}")
+    where = at_pixels(witness.changed)
+    table.add_row("lower L", f"{witness.lower!r} at {where}, class {witness.class_index}")
+    table.add_row("change", witness.question.move.told)
     for name, change in witness.runtimes.items():
         table.add_row(f"  {escape(name)}", repr(change))
     if found.patch is not None and found.share is not None:
@@ -152,6 +169,11 @@ def _stored(files: ModelFiles) -> Witness | None:
         return witness
     write_message(f"{files.witness} is for another model and will be replaced")
     return None
+
+
+def _of_the_last_bit(files: ModelFiles) -> Witness | None:
+    """Where other moves are asked: the model's stored pair of the last bit, to start from."""
+    return _stored(replace(files, question=None)) if files.moves else None
 
 
 def images_to_start_from(progress: Progress) -> ByteArray | None:

@@ -3,9 +3,10 @@
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ from lastbit.errors import EXIT_OK
 from lastbit.progress import Progress
 
 WIDE = 10_000
+MOST_NAMED = 6
 """Columns of an output that is no terminal."""
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of a shipped model, or an ONNX file.")]
@@ -42,6 +44,35 @@ BoxOption = Annotated[
     typer.Option(
         help="LOW,HIGH: the float32 numbers of such a model, of which one moves in its own last "
         "bit; 0,1 if nothing is said.",
+    ),
+]
+BitOption = Annotated[
+    int | None,
+    typer.Option(help="The bit of a byte that flips, from 0, the last, to 7; 0 by default."),
+]
+LevelsOption = Annotated[
+    int | None,
+    typer.Option(help="In the place of a bit: by how many grey levels a byte may change."),
+]
+PlacesOption = Annotated[
+    int | None,
+    typer.Option(
+        help="In how many places at once; 1 by default. A place is one channel of one pixel, or "
+        "the whole pixel with `--channels all`."
+    ),
+]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="`one`, which is the default: a place is one channel of one pixel. `all`: any or all "
+        "channels of a pixel change at once."
+    ),
+]
+MaskOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where an image may change: a .npy, or a .png of one picture, of shape (H, W) or "
+        "(C, H, W), that is not 0 there; everywhere by default."
     ),
 ]
 JsonOption = Annotated[
@@ -64,6 +95,13 @@ class Result:
     view: RenderableType
     as_json: bool
     exit_code: int = EXIT_OK
+
+
+def at_pixels(pixels: Sequence[tuple[int, int]]) -> str:
+    """Where images differ, for people: the first few, and how many there are beside them."""
+    named = ", ".join(str(pixel) for pixel in pixels[:MOST_NAMED])
+    more = len(pixels) - MOST_NAMED
+    return f"pixel{'s' * (len(pixels) > 1)} {named}" + f" and {more} more" * (more > 0)
 
 
 def write_result(result: Result) -> None:

@@ -75,16 +75,22 @@ class Problem:
         """Bytes that the slopes depend on most, with thresholds."""
         weighed = self._influence(low, high).reshape(-1) * (high - low).reshape(-1)
         own = np.ravel_multi_index((0, *self.pixel), low.shape)
-        weighed[own] *= high.flat[own] - low.flat[own] > 1
+        block = self._block
+        weighed[own] *= high.flat[own] - low.flat[own] >= block
         found = dict[tuple[int, int], None]()
         for place in np.argsort(-weighed, kind="stable")[:BYTES].tolist():
             least, most = int(low.flat[place]), int(high.flat[place])
             for share in SHARES if weighed[place] > 0 else ():
                 threshold = min(int(least + share * (most - least)), most - 1)
                 if place == own:
-                    threshold = min(threshold | 1, most - 2)
+                    threshold = min(threshold | block - 1, most - block)
                 found[place, threshold] = None
         return list(found)
+
+    @property
+    def _block(self) -> int:
+        """How many bytes of the pixel's own stay together, from a multiple of that on."""
+        return 1 + next(t for t in range(256) if not self.first.question.splits_pair(t))
 
     def _influence(self, low: Ints, high: Ints) -> NDArray[np.float64]:
         """How much each byte may turn the slopes, times what they weigh (1, H, W)."""
@@ -236,15 +242,15 @@ def branched(
     first, spent, leaves = first_layers(derivation.frame), 0, branching.leaves
     before = {(tree.pair, tree.pixel): tree.splits for tree in branching.known}
     balances = {name: Balance(derivation, name) for name in EXECUTIONS}
-    trees, bounds, width = dict[str, Tree](), dict[str, list[Fraction]](), _width(derivation)
+    trees, bounds = dict[str, Tree](), dict[str, list[Fraction]]()
     worst = {name: claim.worst for name, claim in claims.items() if 0 < claim.upper < 1}
     while first is not None and spent < leaves:
         new = [name for name in reversed(EXECUTIONS) if name in worst and _name(worst[name])
                not in trees]  # fmt: skip
         if not new:
             break
-        (c, j, place), asked = worst[new[0]], new[0]
-        pixel, name = divmod(place, width), _name(worst[asked])
+        (c, j, cell), asked = worst[new[0]], new[0]
+        pixel, name = _pixel(derivation, cell), _name(worst[asked])
         a = difference(derivation.frame.duals[first.nodes[-1].name], (c, j))
         known = before.get(((c, j), pixel), ())
         with Branches(Problem(_alone(first), a, pixel), known, workers=branching.workers) as found:
@@ -264,7 +270,7 @@ def branched(
                 worst = {one: balances[one].claim(exactly).worst for one in worst}
                 if branching.report:
                     branching.report(trees[name], found.bound, len(bounds[name]))
-                going = going and worst[asked] == (c, j, place)
+                going = going and worst[asked] == (c, j, cell)
                 going = going and len(bounds[name]) < leaves - spent
         spent += len(bounds[name])
     if branching.leaves:
@@ -272,8 +278,10 @@ def branched(
     return trees
 
 
-def _width(derivation: Derivation) -> int:
-    return derivation.frame.network.input.shape[2]
+def _pixel(derivation: Derivation, cell: int) -> tuple[int, int]:
+    """Row and column of the one place of a cell: there is one channel."""
+    shape = derivation.frame.network.input.shape
+    return divmod(derivation.frame.question.cells(shape).item(cell, 0), shape[2])
 
 
 def _name(worst: tuple[int, int, int]) -> str:

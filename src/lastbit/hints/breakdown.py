@@ -44,15 +44,34 @@ def parts_of(balance: Balance, claim: Claim) -> dict[str, Fraction]:
 
 
 def losses(balance: Balance, claim: Claim) -> Losses:
-    """What each node adds to the bound of the worst pair and place, by kind."""
-    d, (*pair, place) = balance.derivation, claim.worst
+    """What each node adds to the bound of the worst pair and place, by kind.
+
+    Where several cells move: to the sum of the links of the chain.
+    """
+    nodes = [node.name for node in balance.derivation.frame.network.computed]
+    each = [_of_link(link, claim, cell) for link, cell in _links(balance, claim)]
+    return {
+        name: {kind: sum((one[name][kind] for one in each), Fraction(0)) for kind in each[0][name]}
+        for name in nodes
+    }
+
+
+def _links(balance: Balance, claim: Claim) -> list[tuple[Balance, int]]:
+    """By which executions, and with which cell, each link of the chain is made."""
+    before = balance if balance.executions == SAME_PROGRAM else None
+    before = before or Balance(balance.derivation, SAME_PROGRAM)
+    return [(balance, claim.worst[2]), *((before, cell) for cell in claim.before)]
+
+
+def _of_link(balance: Balance, claim: Claim, cell: int) -> Losses:
+    d, (*pair, _) = balance.derivation, claim.worst
     row, found = d.ledger.row(pair), Losses()
-    rounded = shares(balance, row, place)
+    rounded = shares(balance, row, cell)
     for node in d.frame.network.computed:
         kinds = {ROUNDING: rounded[node.name]}
         for kind in (REMAINDER, DEFECT):
             effect = d.ledger.effects[Entry(balance.executions, kind, node.name)]
-            column = place if effect.n.shape[1] > 1 else 0
+            column = cell if effect.n.shape[1] > 1 else 0
             kinds[kind] = effect[row, column].largest()
         found[node.name] = kinds
     return found
@@ -72,11 +91,11 @@ def shares(balance: Balance, row: int, place: int) -> dict[str, Fraction]:
 
 
 def _parts(balance: Balance, claim: Claim, nodes: Losses, *, none: bool) -> dict[str, Fraction]:
-    d, (*pair, place) = balance.derivation, claim.worst
+    d, (*pair, _) = balance.derivation, claim.worst
     first = {node.name for node in d.frame.early}
     rounding = sum((kinds[ROUNDING] for kinds in nodes.values()), Fraction(0))
-    if not none:
-        rounding += balance.off[d.ledger.row(pair), place].largest()
+    for link, cell in _links(balance, claim) if not none else ():
+        rounding += link.off[d.ledger.row(pair), cell].largest()
     outside = [name for name in nodes if name not in first]
     remainder = sum((nodes[name][REMAINDER] for name in outside), Fraction(0))
     remainder += sum((nodes[name][DEFECT] for name in [d.frame.early[-1].name, *outside]),

@@ -59,7 +59,9 @@ class Norms:
         match node.op:
             case "input":
                 most = self.derivation.values[node.name].magnitude.largest()
-                return most * root(Fraction(units)), self.question.distance
+                places = self.question.cells(node.shape).shape[1] * self.question.move.cells
+                often = root(Fraction(places)) if places > 1 else Fraction(1)
+                return most * root(Fraction(units)), often * self.question.distance
             case "max":  # of each unit that is read, no more than so many windows take the change
                 taps = self.derivation.frame.settings[node.name].taps
                 assert taps is not None

@@ -33,8 +33,9 @@ def model_of(file: Path, sha256: str, given: Path | None = None) -> ModelFiles:
     """The model that a certificate or a witness is about.
 
     The first that has this SHA-256: the one noted beside it; `model.onnx` beside it; `digits.onnx`
-    beside its folder `digits`; a shipped one. If none has, the first that there is: whoever asked
-    will say what is wrong with it.
+    beside its folder `digits`; either of these one folder up, because what is about other moves
+    than the last bit has a folder of its own; a shipped one. If none has, the first that there is:
+    whoever asked will say what is wrong with it.
 
     Args:
         file: the certificate or the witness.
@@ -73,6 +74,6 @@ def _places(file: Path) -> Iterator[Path]:
         noted = None
     if isinstance(noted, str):
         yield (folder.resolve() / noted).resolve()
-    yield folder / MODEL_FILE
-    whole = folder.resolve()
-    yield whole.with_name(f"{whole.name}.onnx")
+    for whole in (folder.resolve(), folder.resolve().parent):
+        yield whole / MODEL_FILE
+        yield whole.with_name(f"{whole.name}.onnx")

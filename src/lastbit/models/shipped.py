@@ -7,6 +7,7 @@ from pathlib import Path
 from lastbit.asked import Asked, Model, question_said
 from lastbit.errors import ModelError, UsageError
 from lastbit.files import starts_as_json
+from lastbit.models.moves import NOTHING_SAID, Said, folder_name, moving
 from lastbit_check.question import Question
 
 DEFAULT_MODEL = "tight"
@@ -21,7 +22,8 @@ class ModelFiles:
     """A model and what goes with it. Only `model` is sure to exist.
 
     `name` is for people; the model's real name is `sha256()`. `folder` holds everything that is
-    written about the model. `question` is what a person says of its inputs, if anything.
+    written about the model; what is about other moves than the last bit of one place goes to a
+    folder in it. `question` is what a person says of its inputs and moves, if anything.
     """
 
     name: str
@@ -50,14 +52,19 @@ class ModelFiles:
         return self.folder / "accuracy.json"
 
     @property
+    def moves(self) -> str:
+        """The name of the folder for what is about the question's moves; "" for the last bit."""
+        return folder_name(self.question) if self.question else ""
+
+    @property
     def witness(self) -> Path:
         """The pair of images that attains the lower bound."""
-        return self.folder / "witness.json"
+        return self.folder / self.moves / "witness.json"
 
     @property
     def certificate(self) -> Path:
         """The upper bound's certificate."""
-        return self.folder / "certificate.json"
+        return self.folder / self.moves / "certificate.json"
 
     def sha256(self) -> str:
         """Return the SHA-256 of the model file, in hexadecimal.
@@ -92,9 +99,14 @@ def is_shipped(files: ModelFiles) -> bool:
 
 
 def resolve_model(
-    name_or_path: str | Path, pixels: str | None = None, box: str | None = None
+    name_or_path: str | Path,
+    pixels: str | None = None,
+    box: str | None = None,
+    said: Said = NOTHING_SAID,
 ) -> ModelFiles:
     """Return the model that a person means, with what is said of its inputs by --pixels or --box.
+
+    And of what may change: for that the model is read.
 
     In this order: the name of a shipped model; a folder that holds `model.onnx`; an ONNX file.
     For a file `digits.onnx` by itself, what is written about it goes to the folder `digits` beside
@@ -102,9 +114,16 @@ def resolve_model(
 
     Raises:
         UsageError: it is none of these, or what is said is not understood.
+        ModelError: the model cannot be read.
+        MissingExtraError: a mask cannot be read without another package.
     """
-    question = question_said(pixels, box)
-    return replace(_found(name_or_path), question=question)
+    files = replace(_found(name_or_path), question=question_said(pixels, box))
+    if not said.anything:
+        return files
+    from lastbit.graph import read_onnx
+
+    network = read_onnx(files.asked)
+    return replace(files, question=moving(said, network.question, network.input_shape))
 
 
 def _found(name_or_path: str | Path) -> ModelFiles:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
 from lastbit.questions.decisions import Decisions, Reached, Values
 from lastbit_check.assumptions import STORED, assumptions
-from lastbit_check.question import ANY_TWO
+from lastbit_check.check import proved
+from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 from lastbit_check.verdict import Rejected, Unreadable
 
 
@@ -40,6 +41,7 @@ class CertifiedAccuracy:
         undecided: the numbers of those that neither decides: some execution may label them wrongly.
         change: the bound, for all images, on the drift of a difference of two logits, if there is
             one.
+        moved: likewise, of what the question's moves do within one program; 0 where none is asked.
         assumptions: what is assumed, by name.
         seconds: what it took.
         refused: the rule by which no drift can be bounded, if it is so; then no image was run.
@@ -57,6 +59,7 @@ class CertifiedAccuracy:
     assumptions: tuple[str, ...]
     seconds: float
     refused: Rejected | None = None
+    moved: Fraction = Fraction(0)
 
     @property
     def verdict(self) -> str:
@@ -75,17 +78,20 @@ def certify_accuracy(
     test: LabelledImages,
     *,
     images: Sequence[int] | None = None,
+    moving: bool = False,
     progress: Progress = silent,
 ) -> CertifiedAccuracy:
     """Count the images whose right label no allowed execution can change.
 
-    The execution whose margins count is our own in float64, every tensor stored in float32; it is
+    With `moving`, nor any that is run on an image that a move of the question makes of it. The
+    execution whose margins count is our own in float64, every tensor stored in float32; it is
     one of those that are allowed.
 
     Args:
         files: the model.
         test: images and labels.
         images: the numbers of those to look at; all by default.
+        moving: whether images may change as the question says.
         progress: told about each stage.
 
     Raises:
@@ -100,12 +106,17 @@ def certify_accuracy(
         raise UsageError(message, where=f"label {test.labels.max()}")
     chosen = range(len(test.images)) if images is None else images
     network, model = _narrow(whole, files.model)
+    assumed = {*assumptions(network.normal, SAME_PROGRAM if moving else ANY_TWO)}
     try:
+        absorbed, moved = absorbed_node(model, whole.question), Fraction(0)
+        if moving:
+            hints = replace(hints_for(network), absorbed=absorbed)
+            moved = proved(model, whole.question, hints).claims[SAME_PROGRAM].logits
         observe = counted(progress, "bounding the drift")
-        decisions = Decisions(model, hints_for(network), observe, network.question)
+        decisions = Decisions(model, hints_for(network), observe, network.question, moved)
     except Rejected as error:
         return CertifiedAccuracy(files.name, whole.sha256, len(chosen), 0, 0, 0, (), (), None,
-                                 assumptions(network.normal, ANY_TWO), time.monotonic() - start,
+                                 (*sorted(assumed),), time.monotonic() - start,
                                  error)  # fmt: skip
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
@@ -114,13 +125,11 @@ def certify_accuracy(
     while sets.waiting:
         sets.decide()
         progress("the others in sets", close - sets.waiting, close)
-    assumed = {*assumptions(network.normal, ANY_TWO)}
-    absorbed = absorbed_node(model, network.question)
     assumed.update({STORED} if absorbed else ())
     return CertifiedAccuracy(
         files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
         tuple(sorted(sets.by_image)), tuple(sorted(sets.undecided)), decisions.everywhere,
-        tuple(sorted(assumed)), time.monotonic() - start,
+        tuple(sorted(assumed)), time.monotonic() - start, moved=moved,
     )  # fmt: skip
 
 

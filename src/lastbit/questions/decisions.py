@@ -7,7 +7,8 @@ error s: c is what every execution decides, if for all j != c
     d_j = m_j - R_cj > 0   and   p (1 - exp(-d_j)) > 2 s,   p = 1 / (1 + sum_j exp(-d_j)),
 
 because p is at most the exact softmax of c, and p_c - p_j = p_c (1 - exp(z_j - z_c)). A tie is no
-decision.
+decision. Where the image may change, too, E(v') is another execution of another image: it is
+compared with E(v), by the bound of one program, and that with the one that was run, by the drift.
 
 R_cj for all images is the drift bound. For some images it is smaller by far, because what they make
 of the network's nodes is known: let one execution of each be run, and x_k be between the smallest
@@ -61,7 +62,8 @@ class Reached:
 class Decisions:
     """The drift of a model, for all images and for some.
 
-    Args of the constructor: the bytes of an ONNX file, hints as for its bound, what the inputs are.
+    Args of the constructor: the bytes of an ONNX file, hints as for its bound, what the inputs are,
+    and what a difference of two logits may change besides, because the image does (0: it does not).
 
     Raises:
         lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: as `derived_drift`.
@@ -73,9 +75,10 @@ class Decisions:
         hints: Hints,
         observe: Observe = ignore,
         question: Question = LAST_BIT,
+        moved: Fraction = Fraction(0),
     ) -> None:
         self.derivation, claim = derived_drift(model, hints, observe, question)
-        self.frame, self.everywhere = self.derivation.frame, claim.logits
+        self.frame, self.everywhere, self.moved = self.derivation.frame, claim.logits, moved
         network, ledger = self.frame.network, self.derivation.ledger
         self.logits, self.classes = network.logits, network.classes
         self.defect = total(*ledger.of(ANY_TWO, DEFECT, [n.name for n in network.computed]))
@@ -143,7 +146,8 @@ class Decisions:
         if min(margins[j] for j in others) <= 0:
             return False
         changes = changes or [self.everywhere] * self.classes
-        return decided([margins[j] - changes[j] for j in others], self.classes)
+        left = [margins[j] - changes[j] - self.moved for j in others]
+        return decided(left, self.classes)
 
 
 def decided(left: list[Fraction], classes: int) -> bool:

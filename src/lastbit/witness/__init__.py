@@ -8,6 +8,7 @@ from lastbit.witness.files import (
 from lastbit.witness.replay import (
     ReplayResult as ReplayResult,
     measure as measure,
+    measure_pair as measure_pair,
     replay as replay,
 )
 from lastbit.witness.search.patches import Patch as Patch

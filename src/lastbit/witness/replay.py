@@ -1,4 +1,4 @@
-"""Running a pair of images again: what every runtime's answer does when the last bit flips."""
+"""Running a pair of images again: what every runtime's answer does."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from lastbit.errors import ModelError, UsageError
 from lastbit.graph import ImageArray, Model, Network, as_batch, flip_last_bit, read_onnx
 from lastbit.runtimes import Runtime, other_programs, runtimes, thread_settings
 from lastbit.witness.files import Witness
+from lastbit.witness.pairs import changed_pixels, told_by_pixel, why_no_pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +61,14 @@ def replay(model: Model, witness: Witness, on: Sequence[Runtime] | None = None) 
         )
     if network.question != witness.question:
         raise UsageError(
-            "the witness is about other inputs of the model",
+            "the witness is about other inputs of the model, or other changes",
             where=str(model),
-            fix="say with --pixels or --box what they are, as when it was found",
+            fix="say with --pixels or --box, and --bit or the like, what they are, as it was found",
         )
+    one, other = witness.pair
+    reason = why_no_pair(one, other, witness.question)
+    if reason:
+        raise UsageError(f"the witness is no pair of images: {reason}", where=str(model))
     _check_class(network, witness.class_index)
     used = runtimes() if on is None else on
     before_after = {runtime.name: _before_after(runtime, model, witness) for runtime in used}
@@ -106,14 +111,41 @@ def measure(
     """
     network = read_onnx(model)
     plane = as_batch(image, network.input_shape, network.question)[0]
-    flip_last_bit(plane, *pixel)  # raises where there is no such pixel
-    bare = Witness(network.sha256, plane[0], pixel, class_index, 0.0, {}, question=network.question)
+    other = flip_last_bit(plane, *pixel)  # raises where there is no such pixel
+    return measure_pair(model, plane, other, class_index, on)
+
+
+def measure_pair(
+    model: Model,
+    image: ImageArray,
+    other: ImageArray,
+    class_index: int,
+    on: Sequence[Runtime] | None = None,
+) -> Witness:
+    """The same of two images (H, W) or (C, H, W) that differ by a move of the model's question.
+
+    Raises:
+        UsageError: they do not, or images or class do not fit the model.
+        ModelError: as in `replay`.
+    """
+    network = read_onnx(model)
+    shape, question = network.input_shape, network.question
+    one, two = (as_batch(each, shape, question)[0] for each in (image, other))
+    reason = why_no_pair(one, two, question)
+    if reason:
+        raise UsageError(f"this is no pair of images: {reason}", where=str(model))
+    told = told_by_pixel(question, shape)
+    pixel = changed_pixels(one, two)[0]
+    if shape[0] == 1:
+        one, two = one[0], two[0]
+    bare = Witness(network.sha256, one, pixel, class_index, 0.0, {}, question=question,
+                   other=None if told else two)  # fmt: skip
     _check_class(network, class_index)
     changes: dict[str, float] = {}
     for runtime in runtimes() if on is None else on:
-        pairs = [_before_after(one, model, bare) for one in thread_settings(runtime)]
+        pairs = [_before_after(each, model, bare) for each in thread_settings(runtime)]
         changes[runtime.name] = min(distance(*pair) for pair in pairs)
-    runs = {name: _before_after(one, model, bare) for name, one in _programs(on).items()}
+    runs = {name: _before_after(each, model, bare) for name, each in _programs(on).items()}
     return replace(bare, lower=min(changes.values()), runtimes=changes, apart=farthest(runs))
 
 

@@ -31,16 +31,18 @@ class Claim:
     """Upper bounds for some executions.
 
     ``upper`` bounds the change of a probability, ``logits`` that of any difference of two logits.
-    ``worst`` is (class, class, place).
+    ``worst`` is (class, class, cell). Where several cells move, it is the last link of a chain of
+    images, of which the others are ``before``.
     """
 
     upper: Fraction
     logits: Fraction
     worst: tuple[int, int, int]
+    before: tuple[int, ...] = ()
 
 
 Exactly = Callable[[int, int], Fraction | None]
-"""The first layers in real arithmetic: for a row of the ledger and a place, if it is known."""
+"""The first layers in real arithmetic: for a row of the ledger and a cell, if it is known."""
 
 
 @dataclass(frozen=True)
@@ -128,19 +130,71 @@ class Balance:
 
         From the largest sum down each is derived once more, with the first layers' exact form and
         with the roundings that differ, until no sum that is left is larger than the largest bound
-        so far.
+        so far. Where several cells move, all of a chain but one do so within one program.
         """
+        links = Balance(self.derivation, SAME_PROGRAM)
+        sums = total(self.everything, links.others) if self._links else self.everything
         worst, most = (0, 0), Fraction(-1)
-        for k in np.argsort(-self.everything.n, axis=None, kind="stable").tolist():
-            row, place = divmod(k, self.everything.n.shape[1])
-            if self.everything[row, place].largest() <= most:
+        for k in np.argsort(-sums.n, axis=None, kind="stable").tolist():
+            row, place = divmod(k, sums.n.shape[1])
+            if sums[row, place].largest() <= most:
                 break
-            bound = self.bound(row, place, exactly(row, place))
+            rest = links.rest(row, place, exactly)
+            if self._links and self.everything[row, place].largest() + rest <= most:
+                continue
+            bound = self.bound(row, place, exactly(row, place)) + rest
             if bound > most:
                 worst, most = (row, place), bound
         change = tanh_upper(most / 4) + 2 * softmax_error(self.derivation.frame.network.classes)
         pair = self.derivation.ledger.pairs[worst[0]]
-        return Claim(min(Fraction(1), change), most, (*pair, worst[1]))
+        before = [one for one in links.largest(worst[0], exactly) if one != worst[1]]
+        before = (*before[: self._links],)
+        return Claim(min(Fraction(1), change), most, (*pair, worst[1]), before)
+
+    @property
+    def others(self) -> Fix:
+        """What the largest links of a chain but one add at most, before `bound` (pairs, 1)."""
+        each = self.everything.fit(30)
+        n = np.sort(each.n, axis=1)[:, -self._links :]
+        return Fix(np.sum(n, axis=1, keepdims=True), each.e)
+
+    def rest(self, row: int, place: int, exactly: Exactly) -> Fraction:
+        """The largest bounds of other cells than that one, as many as move beside it, added up."""
+        links = self.largest(row, exactly)
+        if not links:
+            return Fraction(0)
+        if row not in self._whole:
+            self._whole[row] = sum(links.values(), Fraction(0))
+        return self._whole[row] - links.get(place, [*links.values()][-1])
+
+    def largest(self, row: int, exactly: Exactly) -> dict[int, Fraction]:
+        """The largest bounds of a pair of classes by cell, from the largest down.
+
+        As many as may move; none where but one may.
+        """
+        if row not in self._chains and self._links:
+            found = list[tuple[Fraction, int]]()
+            for place in np.argsort(-self.everything.n[row], kind="stable").tolist():
+                least = found[self._links][0] if len(found) > self._links else Fraction(-1)
+                if self.everything[row, place].largest() <= least:
+                    break
+                found.append((self.bound(row, place, exactly(row, place)), place))
+                found = sorted(found, reverse=True)[: self._links + 1]
+            self._chains[row] = {place: bound for bound, place in found}
+        return self._chains.get(row, {})
+
+    @cached_property
+    def _chains(self) -> dict[int, dict[int, Fraction]]:
+        return {}
+
+    @cached_property
+    def _whole(self) -> dict[int, Fraction]:
+        return {}
+
+    @property
+    def _links(self) -> int:
+        """How many cells move beside one."""
+        return self.derivation.frame.question.move.cells - 1
 
     @property
     def _names(self) -> list[str]:

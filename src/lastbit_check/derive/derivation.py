@@ -197,10 +197,9 @@ def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
 
 
 def _value(frame: Frame, state: _State, node: Node) -> None:
-    places = frame.question.places(frame.network.input.shape)
     if node.op == "input":
         state.values[node.name] = frame.question.image(node.shape)
-        state.reach[node.name] = reach.from_input(node, places)
+        state.reach[node.name] = reach.from_input(node, frame.question)
         return
     if node.name in frame.given:
         state.values[node.name] = frame.given[node.name].value

@@ -77,6 +77,7 @@ def frame_of(
 ) -> Frame:
     """Settings and cores of all nodes. Raises Rejected (hint.*, finite.weights, ...)."""
     known = given or {}
+    question.fits(network.input.shape)
     require(network.classes <= MOST_CLASSES, "model.output", "too many classes")
     _known(hints, network)
     shapes = {node.name: node.shape for node in network.nodes}

@@ -1,4 +1,4 @@
-"""Which units one place of the input can reach, if one program runs both images.
+"""Which units one cell of the input (a place, or more) can reach, if one program runs both images.
 
 A unit that reads bit-identical operands returns a bit-identical number (the assumption
 ``deterministic``): its change is 0, and no rounding of it differs. A sigmoid whose computed value
@@ -17,19 +17,23 @@ from lastbit_check.operators import KINDS
 from lastbit_check.operators.curves import curve_of
 from lastbit_check.operators.forms import Value
 from lastbit_check.operators.kinds import Setting
+from lastbit_check.question import Question
 
 Mask = NDArray[np.bool_]
 Reach = Mask | None
-"""(units, places), or one column for all places alike; None where any may reach every unit."""
+"""(units, cells), or one column for all cells alike; None where any may reach every unit."""
 MOST_ENTRIES = 2**27
 
 
-def from_input(node: Node, places: int) -> Reach:
-    """Each place of the input reaches itself; none anything, if there is but one for all."""
-    units = math.prod(node.shape)
-    if places < units:
-        return np.zeros((units, 1), np.bool_)
-    return np.eye(units, dtype=np.bool_) if units**2 <= MOST_ENTRIES else None
+def from_input(node: Node, question: Question) -> Reach:
+    """Each cell of the input reaches its places; nothing is reached where none moves."""
+    units, cells = math.prod(node.shape), question.places(node.shape)
+    if units * cells > MOST_ENTRIES:
+        return None
+    mask = np.zeros((units, cells), np.bool_)
+    if question.step:
+        mask[question.cells(node.shape).T, range(cells)] = True
+    return mask
 
 
 def reached(setting: Setting, sources: list[Value], before: list[Reach]) -> Reach:

@@ -5,9 +5,9 @@ that reads padding only has the same one for all. An interval holds whatever an 
 returns. Each operation returns a binary32 number, or one of a wider format within 2^-50 |t|, and
 tensors are stored in binary32 (the assumption ``binary32-values``); so an interval shrinks to the
 first and the last binary32 number in it. If at a node through which every path from the image leads
-the intervals of the bytes 2k and 2k + 1 are one and the same number, then two images that differ in
-a last bit have bit-identical tensors there, and the same program returns the same probabilities
-(the assumption ``deterministic``).
+the intervals of the bytes between which a place moves (2k and 2k + 1, where it is the last bit) are
+one and the same number, then the two images of a pair have bit-identical tensors there, and the
+same program returns the same probabilities (the assumption ``deterministic``).
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def absorbs(network: Network, question: Question, name: str) -> None:
     require(not node.trailing, "absorb.factor", "its last factor may be applied elsewhere", name)
     for row in {*table}:
         told = [k for k, j in question.pairs if row[k] != row[j] or row[k][0] != row[k][1]]
-        require(not told, "absorb.bytes", f"a unit tells the last bit of {told}", name)
+        require(not told, "absorb.bytes", f"a unit tells a move of {told}", name)
     reached = {network.input.name}
     for node in network.nodes[1:]:
         if node.name != name and reached.intersection(node.inputs):

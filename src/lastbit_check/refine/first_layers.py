@@ -15,7 +15,8 @@ are those of the two images in either order. Python's integers: nothing is round
 Branch and bound makes the intervals narrower: a tree divides all pairs of images by their bytes,
 and each leaf has slopes of its own, by the same rules as those of all images. The tree is read in
 preorder. A part is split into the images whose byte at some place is at most a threshold, and the
-others; of a pixel's own byte, 2k and 2k + 1 stay together, so that both images of a pair do.
+others; of a pixel's own byte, those that a move leads between stay together, so that both images of
+a pair do: 2k and 2k + 1, where it is the last bit.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class FirstLayers:
         """
         shape, found = self.nodes[0].shape, list[Fraction]()
         inside = len(pixel) == 2 and 0 <= pixel[0] < shape[1] and 0 <= pixel[1] < shape[2]
+        inside = inside and pixel[0] * shape[2] + pixel[1] in self.question.cells(shape)
         require(inside and {*map(len, splits)} <= {2}, "tree.shape", f"{pixel} or a split")
         parts = [self.question.whole(shape)]
         for place, threshold in splits:

@@ -13,7 +13,7 @@ from lastbit_check.arithmetic.binary32 import underflow
 from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.certificate import Hints
 from lastbit_check.check import proved
-from lastbit_check.question import LAST_BIT
+from lastbit_check.question import LAST_BIT, Move, asking
 from soundness.rejected.cases import case
 from support.absorbing import absorber
 
@@ -155,3 +155,20 @@ def underflow_beyond_the_range_of_grids(folder: Path) -> None:
 @case("precision")
 def an_integer_beyond_53_bits(folder: Path) -> None:
     Fix(np.array([2.0**50]), 0).at(5)
+
+
+def cells(name: str, move: Move) -> None:
+    """A question of a move that the 2 x 2 image of `chain` does not have."""
+
+    def run(folder: Path) -> None:
+        proved(chain().to_bytes(), asking(move), Hints({}))
+
+    run.__name__ = name
+    case("question.cells")(run)
+
+
+cells("more_places_than_there_are", Move(cells=5))
+cells("more_pixels_than_there_are", Move(cells=5, channels="all"))
+cells("more_places_than_the_mask_has", Move(cells=2, mask=((1, 2),)))
+cells("a_mask_beyond_the_image", Move(mask=((3, 5),)))
+cells("a_mask_of_all_places", Move(mask=((0, 4),)))

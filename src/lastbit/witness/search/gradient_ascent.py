@@ -121,7 +121,7 @@ class Ascent:
         logits, change = self._changes(x, aim.pixel)
         rows = torch.arange(len(x))
         if balance == 1:
-            return _log_change(logits, change)[rows, aim.c]
+            return log_change(logits, change)[rows, aim.c]
         effect = (change[rows, aim.c] - change[rows, aim.j]).abs().clamp_min(TINY).log()
         likely = torch.log_softmax(logits, 1)
         return effect + balance * (likely[rows, aim.c] + likely[rows, aim.j])
@@ -165,7 +165,7 @@ class Ascent:
             best = value.flatten(1).nan_to_num(-torch.inf).argmax(1)
             c, j = best // self._classes, best % self._classes
             if balance == 1:
-                c = _log_change(logits, change).nan_to_num(-torch.inf).argmax(1)
+                c = log_change(logits, change).nan_to_num(-torch.inf).argmax(1)
                 j = torch.where(c == j, best // self._classes, j)
         return Aim(aim.pixel, c, j)
 
@@ -178,7 +178,7 @@ class Ascent:
         return slope.flatten(1).abs().nan_to_num(0.0, 0.0, 0.0)
 
 
-def _log_change(logits: Tensor, change: Tensor) -> Tensor:
+def log_change(logits: Tensor, change: Tensor) -> Tensor:
     """Log |change of each class's probability|, (N, classes)."""
     before = torch.log_softmax(logits, 1)
     # prob' / prob - 1, without the cancellation that the difference of probabilities suffers.

@@ -14,11 +14,15 @@ from lastbit.errors import MissingExtraError, UsageError
 from lastbit.graph import ByteArray, Model, Network, read_onnx
 from lastbit.progress import Progress, silent
 from lastbit.witness.files import Witness
-from lastbit.witness.replay import measure
+from lastbit.witness.pairs import told_by_pixel
+from lastbit.witness.replay import measure_pair
 from lastbit.witness.search.budget import Budget, Report
 from lastbit.witness.search.patches.patch import Patch
 
 if TYPE_CHECKING:
+    from lastbit.witness.search.move_search import MoveSearch
+    from lastbit.witness.search.moves import Pair
+    from lastbit.witness.search.multistart import MultiStartSearch
     from lastbit.witness.search.scoring import Candidate
 
 MEASURED, CLOSE = 3, 1 - 1e-3
@@ -80,7 +84,8 @@ def search(
         seed: of everything random.
         rounds: stop after so many; where the time suffices, the seed then decides the result.
         images: uint8 (N, H, W) to start from, next to random ones.
-        known: a pair to start from too; another model's may serve.
+        known: a pair to start from too; another model's may serve, or of another move its first
+            image.
         patches: to start from too, a branch and bound's, say; of use only where the network becomes
             linear.
         progress: told of whole seconds.
@@ -88,23 +93,21 @@ def search(
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        UsageError: the images have several channels; a nonsensical limit; a patch that
-            does not fit.
+        UsageError: a nonsensical limit; a patch that does not fit.
         ModelError: the model cannot be read, or a runtime returns no number.
     """
     network, budget = _searchable(model, seconds, starts), Budget(seconds, progress)
     if network.question.box:
         return _in_the_box(model, network, budget, starts, seed, images)
-    from lastbit.witness.search.multistart import MultiStartSearch
-
-    run = MultiStartSearch(network, budget, starts, seed, images, report)
+    run = _course(network, budget, starts, seed, images, report)
     interrupted = False
     try:
         run.run(known, rounds, patches)
     except KeyboardInterrupt:
         interrupted = True
     spent = run.budget.spent
-    if known is not None and known.model_sha256 == network.sha256 and not run.improved:
+    same = known is not None and known.model_sha256 == network.sha256
+    if known is not None and same and known.question == network.question and not run.improved:
         witness = known
     else:
         close = [one for one in run.best[:MEASURED] if one.score >= CLOSE * run.best[0].score]
@@ -116,7 +119,7 @@ def search(
 def _in_the_box(
     model: Model, network: Network, budget: Budget, starts: int, seed: int, images: ByteArray | None
 ) -> Found:
-    """Among float32 numbers, of which one moves in its last bit."""
+    """Among float32 numbers, of which some move in their last bit."""
     from lastbit.witness.search.numbers import steepest
 
     best, batches = steepest(network, budget, starts, seed, images)
@@ -124,17 +127,28 @@ def _in_the_box(
     return Found(witness, None, batches * starts, bool(batches), budget.spent, interrupted=False)
 
 
+def _course(
+    network: Network,
+    budget: Budget,
+    starts: int,
+    seed: int,
+    images: ByteArray | None,
+    report: Report,
+) -> MultiStartSearch | MoveSearch:
+    """The search for the last bit of one place, or for any other move."""
+    from lastbit.witness.search.move_search import MoveSearch
+    from lastbit.witness.search.multistart import MultiStartSearch
+
+    one_bit = told_by_pixel(network.question, network.input_shape)
+    course = MultiStartSearch if one_bit else MoveSearch
+    return course(network, budget, starts, seed, images, report)
+
+
 def _searchable(model: Model, seconds: float, starts: int) -> Network:
     """The network, if it can be searched on: raises as `search`."""
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("the search", "train")
     network = read_onnx(model)
-    if network.input_shape[0] != 1:
-        raise UsageError(
-            f"the model reads {network.input_shape[0]} channels",
-            where=str(model),
-            fix="the search is for images with one byte per pixel",
-        )
     if not (seconds > 0):
         raise UsageError("a search needs some time", where=f"--seconds {seconds:g}")
     if not (starts > 0):
@@ -142,11 +156,11 @@ def _searchable(model: Model, seconds: float, starts: int) -> Network:
     return network
 
 
-def _measured(model: Model, pairs: Sequence[Candidate], progress: Progress) -> Witness:
+def _measured(model: Model, pairs: Sequence[Candidate | Pair], progress: Progress) -> Witness:
     """The pair of which the runtimes show most."""
     found: list[Witness] = []
     for done, one in enumerate(pairs):
         progress("running the best pairs on every runtime", done, len(pairs))
-        found.append(measure(model, one.image, one.position, one.class_index))
+        found.append(measure_pair(model, one.image, one.other, one.class_index))
     progress("running the best pairs on every runtime", len(pairs), len(pairs))
     return max(found, key=lambda witness: witness.lower)

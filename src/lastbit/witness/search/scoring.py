@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lastbit.graph import ByteArray, ImageArray, Network
+from lastbit.graph import ByteArray, ImageArray, Network, flip_last_bit
 from lastbit.runtimes.torch_network import TorchNetwork
 
 BATCH = 256
@@ -43,6 +43,11 @@ class Candidate:
         """(row, column) of the pixel."""
         row, col = divmod(self.pixel, self.image.shape[1])
         return row, col
+
+    @property
+    def other(self) -> ImageArray:
+        """The second image (H, W)."""
+        return flip_last_bit(self.image, *self.position)
 
 
 class Scorer:
