@@ -11,6 +11,7 @@ import pytest
 
 from lastbit.float32 import execute_float64
 from lastbit.hints import hints_for
+from lastbit.models.shipped import resolve_model
 from lastbit_check.arithmetic.exact import from_float
 from lastbit_check.check import network_in
 from lastbit_check.derive.conclude import Balance
@@ -19,6 +20,7 @@ from lastbit_check.question import ANY_TWO, LAST_BIT
 from soundness.harness import built
 from soundness.small import certified
 from support.networks import RandomNetwork
+from support.swept import random_images
 from support.vision import loaded
 
 pytestmark = pytest.mark.slow
@@ -112,3 +114,15 @@ def test_networks_of_timm_are_read_or_refused_by_name(tmp_path: Path) -> None:
         assert 0 < float(apart) < 1e-4
         assert zoo["row"]("timm:test_vit", 160, tmp_path, reasons)[1] == "refused"
     assert reasons
+
+
+def test_the_figures_of_sweeps_are_of_what_was_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = runpy.run_path(str(BENCH / "sweep.py"))
+    files = resolve_model(certified(tmp_path) / "model.onnx")
+    np.save(tmp_path / "i.npy", random_images(3, 6))
+    images = bench["images_of"](files, str(tmp_path / "i.npy"), 2)
+    bench["against_brute_force"](files, images)
+    found = re.search(r"executions  (\d+) of (\d+)", capsys.readouterr().out)
+    assert found and int(found[2]) == 2 * 37 and 2 < int(found[1]) <= 2 * 37 + 2 * 3

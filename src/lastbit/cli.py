@@ -25,6 +25,7 @@ from lastbit.commands import (
     prove,
     replay,
     search,
+    sweep,
     train,
     vnnlib,
 )
@@ -59,6 +60,7 @@ app.command()(search.search)
 app.command()(audit.audit)
 app.command()(drift.drift)
 app.command()(accuracy.accuracy)
+app.command()(sweep.sweep)
 app.command()(data.data)
 app.command("import")(importing.import_model)
 app.command()(models.models)

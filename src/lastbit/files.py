@@ -3,13 +3,14 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from lastbit.errors import OutputError
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`; on any failure, Ctrl-C included, `path` is left as it was.
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write `content`, or its parts, to `path`, which on any failure, Ctrl-C included, stays as is.
 
     Raises:
         OutputError: the folder is missing or not writable, or the disk is full.
@@ -19,7 +20,8 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
+                for part in [content] if isinstance(content, bytes) else content:
+                    stream.write(part)
                 stream.flush()
                 os.fsync(stream.fileno())
             umask = os.umask(0)

@@ -1,6 +1,5 @@
 """Images with their labels: MNIST's, or those that a person has."""
 
-import gzip
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lastbit.data.canonical import idx_header
+from lastbit.data.idx import read_idx
 from lastbit.errors import DataError
 
 FIX = (
@@ -66,15 +65,5 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
 
 def _idx(path: Path) -> NDArray[np.uint8]:
     """The array of bytes in an IDX file."""
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, zlib.error) as error:
-        message = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot be read: {message}", where=str(path), fix=FIX) from error
-    axes = content[3] if len(content) > 3 else 0
-    shape = tuple(int(n) for n in np.frombuffer(content[4 : 4 + 4 * axes], ">u4"))
-    head = idx_header(shape) if len(shape) == axes else b""
-    if not head or not content.startswith(head) or len(content) != len(head) + np.prod(shape):
-        raise DataError("not an IDX file of bytes", where=str(path), fix=FIX)
-    return np.frombuffer(content, np.uint8, offset=len(head)).reshape(shape)
+    stored = read_idx(path, FIX)
+    return stored.read(range(len(stored)))

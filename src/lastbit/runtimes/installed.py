@@ -1,7 +1,10 @@
 """The programs that execute a model here: ONNX Runtime, PyTorch where installed, our own."""
 
 import importlib.util
+from collections.abc import Callable, Mapping
 
+from lastbit.errors import MissingExtraError, UsageError
+from lastbit.runtimes.jax_program import Jax
 from lastbit.runtimes.onnx_runtime import OnnxRuntime
 from lastbit.runtimes.pytorch import PyTorch
 from lastbit.runtimes.reference import Reference
@@ -9,6 +12,29 @@ from lastbit.runtimes.runtime import Runtime
 
 THREADS = (1, 2, 3, 4, 8)
 """Numbers of threads that a witness is measured at: sums are split among them, so orders differ."""
+
+NAMED: Mapping[str, Callable[[], Runtime]] = {
+    "onnxruntime": OnnxRuntime,
+    "torch": lambda: PyTorch(threads=1),
+    "jax": Jax,
+    "reference": Reference,
+}
+"""Programs by their names on the command line, each with one thread where that can be set."""
+EXTRAS = {"torch": "train", "jax": "jax"}
+
+
+def named_runtime(name: str) -> Runtime:
+    """The program of this name, with one thread.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        UsageError: there is none of this name.
+    """
+    if name not in NAMED:
+        raise UsageError(f"there is no runtime {name!r}", fix=f"one of {', '.join(NAMED)}")
+    if name in EXTRAS and importlib.util.find_spec(name) is None:
+        raise MissingExtraError(f"running models in {name}", EXTRAS[name])
+    return NAMED[name]()
 
 
 def runtimes() -> list[Runtime]:
