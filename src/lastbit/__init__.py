@@ -1,3 +1,25 @@
-"""Proved brackets on how far the last bit of one pixel can move a neural network's answer."""
+"""Proved brackets on how far the last bit of one pixel can move a neural network's answer.
+
+For users: `prove` a bracket, `check` a certificate, `audit` the runtimes that are installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lastbit.api import Checked as Checked, Verdict as Verdict, check as check, prove as prove
+    from lastbit.audit.audit import audit as audit
 
 __version__ = "0.1.0"
+__all__ = ["Checked", "Verdict", "audit", "check", "prove"]
+
+
+def __getattr__(name: str) -> Any:
+    """What users need is imported when it is used: the command line starts without it."""
+    if name == "audit":  # a package that can be called
+        return import_module("lastbit.audit")
+    if name in __all__:
+        return getattr(import_module("lastbit.api"), name)
+    raise AttributeError(f"module 'lastbit' has no attribute {name!r}")

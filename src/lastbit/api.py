@@ -1,4 +1,25 @@
-"""What the commands do, for use from Python: `prove` and `check`."""
+"""What the commands do, for use from Python: `prove` and `check`.
+
+Both are names of `lastbit` itself. What they return shows itself in a notebook (extra `report`).
+
+>>> import lastbit
+>>> from lastbit.graph import OnnxBuilder
+>>> b = OnnxBuilder()
+>>> grey = b.mean(b.div(b.input_bytes((1, 4, 4)), 255.0))
+>>> _ = b.softmax(b.dense(grey, [[1.0], [-1.0]]))
+>>> verdict = lastbit.prove(b.save(folder / "grey.onnx"))
+>>> verdict
+Verdict('proved', same-program: Q <= 0.000130326, any-two: Q <= 0.000130438)
+>>> verdict.upper["same-program"] < 2 / 4080
+True
+>>> checked = lastbit.check(verdict.certificate)
+>>> checked
+Checked(accepted, same-program: Q <= 0.000130326, any-two: Q <= 0.000130438)
+>>> checked.upper == verdict.upper
+True
+>>> "any-order-binary32" in checked.assumptions["any-two"]
+True
+"""
 
 from __future__ import annotations
 
@@ -16,11 +37,13 @@ from lastbit.errors import CertificateError, DataError, ModelError, OutputError
 from lastbit.files import starts_as_json
 from lastbit.graph import Network, read_onnx
 from lastbit.hints import NO_BRANCHING, Branching, hints_for
+from lastbit.models.given import Given, files_of
 from lastbit.models.place import model_of, note_place
 from lastbit.models.shipped import ModelFiles, is_shipped
 from lastbit.models.summary import says_nothing, summarise
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
+from lastbit.report import Bracket, available, render_part, shortened
 from lastbit.runtimes import OnnxRuntime
 from lastbit.witness.files import Witness, read_witness
 from lastbit.witness.replay import ReplayResult, replay
@@ -42,7 +65,7 @@ class Accuracy:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checked:
     """The checker's answer; ``rule``, ``node`` and ``reason`` are empty where it accepts.
 
@@ -58,9 +81,24 @@ class Checked:
     assumptions: Mapping[str, tuple[str, ...]]
     derived: Derived | None = None
 
+    def __repr__(self) -> str:
+        if self.accepted:
+            return f"Checked(accepted, {_in_short(self._brackets)})"
+        return f"Checked(rejected by {self.rule!r} at {self.node!r}: {self.reason})"
 
-@dataclass(frozen=True)
-class Proof:
+    def _repr_html_(self) -> str | None:
+        """What notebooks show; None, for the text, without the extra ``report``."""
+        said = f"{self.rule} at {self.node}: {self.reason}" if not self.accepted else ""
+        verdict = "accepted" if self.accepted else "rejected"
+        return _as_html(self._brackets, self.assumptions, verdict, "certificate", said)
+
+    @property
+    def _brackets(self) -> list[Bracket]:
+        return _brackets(self.upper, {})
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
     """What `prove` found. ``verdict`` is proved, refuted, rejected or not decided.
 
     It is not decided where no bound could be derived, of which ``refused`` names rule, node and
@@ -88,23 +126,67 @@ class Proof:
             dict.fromkeys((SAME_PROGRAM, ANY_TWO)))  # fmt: skip
 
     @property
+    def upper(self) -> dict[str, float]:
+        """U, by executions, as the certificate has it; empty where no bound was derived."""
+        claims = self.made.derived.claims if self.made else {}
+        return {name: ceil_float(claim.upper) for name, claim in claims.items()}
+
+    def __repr__(self) -> str:
+        said = _in_short(_brackets(self.upper, self.lower)) or str(self.refused)
+        return f"Verdict({self.verdict!r}, {said})"
+
+    def _repr_html_(self) -> str | None:
+        """What notebooks show; None, for the text, without the extra ``report``."""
+        said = str(self.refused) if self.refused else ""
+        brackets = _brackets(self.upper, self.lower)
+        return _as_html(brackets, self.assumptions, self.verdict, self.sha256, said)
+
+    @property
     def says_nothing(self) -> dict[str, bool]:
         """Of each claim, whether it is U = 1 and no more; empty where there is none."""
         return _saying_nothing(self.made, self.lower) if self.made else {}
 
 
+def _brackets(upper: Mapping[str, float], lower: Mapping[str, float | None]) -> list[Bracket]:
+    named = [name for name in (SAME_PROGRAM, ANY_TWO) if name in upper]
+    return [Bracket(name, lower.get(name), upper[name], None, {}) for name in named]
+
+
+def _in_short(brackets: list[Bracket]) -> str:
+    """Each bracket, its ends rounded outwards."""
+    said = list[str]()
+    for b in brackets:
+        low = "" if b.lower is None else f"{shortened(b.lower, 'down')} <= "
+        said.append(f"{b.executions}: {low}Q <= {shortened(b.upper, 'up')}")
+    return ", ".join(said)
+
+
+def _as_html(
+    brackets: list[Bracket],
+    assumed: Mapping[str, tuple[str, ...]],
+    verdict: str,
+    model: str,
+    advice: str,
+) -> str | None:
+    if not available():
+        return None
+    return render_part(brackets, assumed, verdict=verdict, model=model, advice=advice)
+
+
 def prove(
-    files: ModelFiles,
+    model: Given,
+    question: Question | None = None,
     *,
     out: Path | None = None,
     witness: Witness | None = None,
     branching: Branching = NO_BRANCHING,
     progress: Progress = silent,
-) -> Proof:
+) -> Verdict:
     """Bound, replay of the witness, certificate, check by another process.
 
     Args:
-        files: the model; its stored witness gives L, if there is one.
+        model: the name of a shipped model, or a path; its stored witness gives L, if there is one.
+        question: what is asked; by default the last bit of its bytes, or of its float32 numbers.
         out: folder of the certificate; by default the model's own, and for a shipped model
             ``certificates/NAME`` in the current folder.
         witness: gives L in the place of the stored one.
@@ -117,6 +199,7 @@ def prove(
         UsageError: the witness is for another model.
     """
     start = time.monotonic()
+    files = files_of(model, question)
     network = read_onnx(files.asked)
     assumed = {name: assumptions(network.normal, name, network.question) for name in EXECUTIONS}
     target = (out or _default_folder(files)) / NAME
@@ -128,27 +211,27 @@ def prove(
         progress("replaying the witness", 0, 1)
         shown = replay(files.asked, witness)
         progress("replaying the witness", 1, 1)
-    model = files.model.read_bytes()
+    found = files.model.read_bytes()
     try:
-        absorbed = absorbed_node(model, network.question)
+        absorbed = absorbed_node(found, network.question)
         hints = replace(hints_for(network), absorbed=absorbed)
-        made = draft(model, hints, witness, question=network.question, branching=branching,
+        made = draft(found, hints, witness, question=network.question, branching=branching,
                      progress=progress)  # fmt: skip
     except Rejected as error:
-        return Proof("not decided", network.sha256, network.question, assumed, accuracy, None,
-                     shown, None, error, target, time.monotonic() - start)  # fmt: skip
+        return Verdict("not decided", network.sha256, network.question, assumed, accuracy, None,
+                       shown, None, error, target, time.monotonic() - start)  # fmt: skip
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
     _make_folder(target.parent)
     write(target, made)
     note_place(target, files.model)
     checked = check_apart(target, files.model, progress=progress)
-    found = Proof("rejected", network.sha256, network.question, assumed, accuracy, made, shown,
-                  checked, None, target, time.monotonic() - start)  # fmt: skip
-    return replace(found, verdict=_verdict(found, made)) if checked.accepted else found
+    verdict = Verdict("rejected", network.sha256, network.question, assumed, accuracy, made, shown,
+                      checked, None, target, time.monotonic() - start)  # fmt: skip
+    return replace(verdict, verdict=_verdict(verdict, made)) if checked.accepted else verdict
 
 
-def _verdict(proof: Proof, made: Draft) -> str:
+def _verdict(proof: Verdict, made: Draft) -> str:
     """Of a certificate that is accepted."""
     claims, shown = made.derived.claims, proof.shown
     if shown is not None and not (
@@ -191,7 +274,9 @@ def _default_folder(files: ModelFiles) -> Path:
     return folder / files.moves
 
 
-def check(certificate: Path, model: Path | None = None, *, progress: Progress = silent) -> Checked:
+def check(
+    certificate: str | Path, model: str | Path | None = None, *, progress: Progress = silent
+) -> Checked:
     """Check a certificate in this process.
 
     Args:
@@ -204,11 +289,12 @@ def check(certificate: Path, model: Path | None = None, *, progress: Progress = 
         UsageError: there is no model.
         ModelError: the model cannot be read.
     """
-    start = time.monotonic()
+    start, certificate = time.monotonic(), Path(certificate)
     certificate = certificate / NAME if certificate.is_dir() else certificate
     try:
         manifest = _loaded(certificate)
-        files = model_of(certificate, manifest["model_sha256"], model)
+        given = None if model is None else Path(model)
+        files = model_of(certificate, manifest["model_sha256"], given)
         observe = counted(progress, "checking the certificate")
         derived = check_certificate(read_bytes(files.model), manifest, observe)
     except Rejected as error:

@@ -24,6 +24,7 @@ from lastbit.commands import (
     models,
     prove,
     replay,
+    report,
     search,
     sweep,
     train,
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command()(prove.prove)
 app.command()(check.check)
 app.command()(replay.replay)
+app.command()(report.report)
 app.command()(search.search)
 app.command()(audit.audit)
 app.command()(drift.drift)

@@ -13,11 +13,37 @@ from lastbit.audit.reference import EXP_ULPS, largest_exp_error
 from lastbit.audit.told import tell
 from lastbit.errors import PlatformError
 from lastbit.files import write_whole
-from lastbit.models.shipped import ModelFiles
+from lastbit.models.given import Given, files_of
+from lastbit.models.shipped import DEFAULT_MODEL, ModelFiles
 from lastbit.progress import Progress, silent
+from lastbit_check.question import Question
 
 TOLD, TOLD_FULL = 1, 8
 """So many networks made to tell of each kind."""
+
+
+def audit(
+    model: Given = DEFAULT_MODEL,
+    question: Question | None = None,
+    *,
+    full: bool = False,
+    out: Path | None = None,
+    progress: Progress = silent,
+) -> Audit:
+    """Hold every runtime installed against what the theorem assumes, as `lastbit audit` does.
+
+    Args:
+        model: the name of a shipped model, or a path.
+        question: what its inputs are; by default bytes, or float32 numbers from 0 to 1.
+        full: every float32 number and more, as for `run_audit`.
+        out: where the page is written, if anywhere.
+        progress: told about each stage.
+
+    Raises:
+        UsageError: there is no such model.
+        ModelError, OutputError, PlatformError: as `run_audit`.
+    """
+    return run_audit(files_of(model, question), full=full, out=out, progress=progress)
 
 
 def run_audit(

@@ -36,6 +36,10 @@ class Audit:
     network: NetworkAudit
     told: Sequence[Told] = ()
 
+    def _repr_markdown_(self) -> str:
+        """What notebooks show."""
+        return render(self)
+
     @property
     def exhaustive(self) -> bool:
         """Whether every float32 number was tried."""

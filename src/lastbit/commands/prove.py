@@ -41,7 +41,7 @@ from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from lastbit.api import Proof
+    from lastbit.api import Verdict
     from lastbit.hints.breakdown import Division
     from lastbit.progress import Progress
     from lastbit.witness import Witness
@@ -140,7 +140,7 @@ def _searched(files: ModelFiles, progress: Progress) -> Witness:
     return found.witness
 
 
-def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
+def payload(files: ModelFiles, proof: Verdict) -> dict[str, Any]:
     """The JSON object: numbers that do not exist are null."""
     shown, lower = proof.shown, proof.lower
     witness = shown.witness if shown else None
@@ -174,7 +174,7 @@ def payload(files: ModelFiles, proof: Proof) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _upper(proof: Proof, executions: str, lower: float | None) -> dict[str, Any]:
+def _upper(proof: Verdict, executions: str, lower: float | None) -> dict[str, Any]:
     """U for some executions, what it is made of, and where it is lost."""
     if proof.made is None:
         return {"value": None, "logits": None, "real_ratio": None, "parts": {}, "nodes": {}}
@@ -189,7 +189,7 @@ def _upper(proof: Proof, executions: str, lower: float | None) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _branches(proof: Proof) -> list[dict[str, Any]]:
+def _branches(proof: Verdict) -> list[dict[str, Any]]:
     """The trees of the certificate: what each bounds, with how many leaves."""
     if proof.made is None:
         return []
@@ -213,7 +213,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _refused(proof: Proof) -> dict[str, str] | None:
+def _refused(proof: Verdict) -> dict[str, str] | None:
     error = proof.refused
     if error is not None:
         return {"rule": error.rule, "node": error.node, "reason": error.message}
@@ -223,7 +223,7 @@ def _refused(proof: Proof) -> dict[str, str] | None:
     return None
 
 
-def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
+def _view(files: ModelFiles, proof: Verdict, rows: int) -> RenderableType:
     data = payload(files, proof)
     table = Table(box=None, show_header=False)
     head = {"verdict": proof.verdict}
@@ -263,7 +263,7 @@ def _view(files: ModelFiles, proof: Proof, rows: int) -> RenderableType:
     return Group(table, "", _nodes(proof, rows)) if proof.made else table
 
 
-def _only_one(proof: Proof) -> bool:
+def _only_one(proof: Verdict) -> bool:
     """Whether there is a certificate, accepted, and all it says is U = 1."""
     return proof.verdict == "not decided" and proof.made is not None
 
@@ -284,7 +284,7 @@ def _claim(head: dict[str, str], executions: str, data: dict[str, Any]) -> None:
     head[f"  {executions} of"] = ", ".join(parts)
 
 
-def _nodes(proof: Proof, rows: int) -> Table:
+def _nodes(proof: Verdict, rows: int) -> Table:
     """Where U is lost: each node's share of R, worst first, for the worst pair and pixel."""
     assert proof.made is not None
     title = "Where the bound is lost for one program, in units of a difference of two logits"
