@@ -34,12 +34,12 @@ def test_unsupported_operators_are_listed_all_at_once():
 
 
 def test_unsupported_operators_are_grouped_with_what_to_do():
-    erf = [("Erf", f"n{k}") for k in range(12)]
+    exponentials = [("Exp", f"n{k}") for k in range(12)]
     reshapes = [(f"Reshape to [{k}, -1], which mixes images", f"r{k}") for k in range(5)]
     twice = [("MatMul of 2 tensors that are no constants", name) for name in "ab"]
-    error = UnsupportedOperatorError([*erf, *reshapes, *twice])
+    error = UnsupportedOperatorError([*exponentials, *reshapes, *twice])
     assert error.message == (
-        "unsupported operators: Erf (12 times, first node 'n0'), "
+        "unsupported operators: Exp (12 times, first node 'n0'), "
         "Reshape (5 times, first node 'r0': to [0, -1], which mixes images; to [1, -1], which "
         "mixes images; to [2, -1], which mixes images; and 2 more reasons), "
         "MatMul of 2 tensors that are no constants (2 times, first node 'a')"

@@ -131,7 +131,12 @@ model(
     "a_product_of_the_images_turned",
     [*START, LAST[0], ("Gemm", ["f", "w"], "z", {"transB": 1, "transA": 1}), LAST[2]],
 )
-model("model.operator", "a_constant_divided", after(("Div", ["t", "a"], "m", {})), t=f32(1))
+model(
+    "finite.values",
+    "a_constant_over_what_may_be_0",
+    after(("Div", ["t", "a"], "m", {})),
+    t=f32(1),
+)
 model("model.operator", "a_mean_over_images", between(("ReduceMean", ["x"], "m", {"axes": [0, 2]})))
 model(
     "model.operator",

@@ -19,10 +19,10 @@ from support.absorbing import absorber
 
 
 def chain() -> OnnxBuilder:
-    """image, mean m, silu s, gate g, dense logits."""
+    """image, mean m, silu s, gate g of both, dense logits."""
     b = OnnxBuilder()
-    x = b.silu(b.mean(b.input_bytes((1, 2, 2)), name="m"), name="s")
-    b.softmax(b.dense(b.gate(x, x, name="g"), [[1e-3], [-1e-3]], name="logits"))
+    m = b.mean(b.input_bytes((1, 2, 2)), name="m")
+    b.softmax(b.dense(b.gate(b.silu(m, name="s"), m, name="g"), [[1e-3], [-1e-3]], name="logits"))
     return b
 
 
