@@ -13,17 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lastbit import api
 from lastbit.cli import main
+from lastbit.commands.prove import payload
 from lastbit.errors import CertificateError, MissingExtraError
+from lastbit.graph import OnnxBuilder
+from lastbit.models.shipped import resolve_model
 from lastbit.report import Page, collect, page, page_of, render
 from lastbit.report.pictures import axis_end, png
 from lastbit.report.places import bounds_by_place
 from lastbit.report.words import ASSUMED
+from lastbit.witness.replay import measure_pair
 from lastbit_check.assumptions import OF_EVERY_NETWORK, OF_ONE_PROGRAM
 from lastbit_check.certificate import digest
 from lastbit_check.operators import KINDS
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from report.made import HOSTILE, SIDE, network, proved
+from support.moves import neighbour
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -193,7 +199,8 @@ def test_a_verdict_that_its_certificate_does_not_bear_out(folder: Path, tmp_path
     ("text", "message"),
     [
         ("", "not JSON"), ("[]", "not a JSON object"), ("{}", "neither a certificate nor"),
-        ('{"verdict": 1, "claims": 2, "lower": 3, "assumptions": 4, "model": 5, "inputs": 6}',
+        ('{"verdict": 1, "claims": 2, "lower": 3, "assumptions": 4, "model": 5, "inputs": 6,'
+             '"change": 7}',
          "fields are not those"),
     ],
 )  # fmt: skip
@@ -287,7 +294,7 @@ def test_scales_end_where_they_should(made: Page) -> None:
 def test_a_map_of_less_than_the_claim_is_left_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where several pixels move at a time, U is more than any of them does alone."""
+    """A map that does not reach U says less than is proved."""
 
     def halved(*arguments: object, **named: object) -> list[Fraction]:
         return [bound / 2 for bound in bounds_by_place(*arguments, **named) or []]  # type: ignore[arg-type]
@@ -296,5 +303,57 @@ def test_a_map_of_less_than_the_claim_is_left_out(
     found = page_of(folder / "certificate.json", run=False)
     assert found.maps == ()
     assert [why for _, why in found.missing] == ["nothing was to be run"] + [
-        "more than one of its places moves"
+        "the largest of them is not U"
     ] * 2
+
+
+def moved(folder: Path, move: Move) -> Page:
+    """The page of a network of two channels, of which something else than a last bit may change."""
+    b, random = OnnxBuilder(), np.random.default_rng(4)
+    x = b.div(b.input_bytes((2, 3, 4)), 255.0)
+    x = b.silu(b.conv(x, random.normal(size=(3, 2, 3, 3)), random.normal(size=3), padding=1))
+    b.softmax(b.dense(b.mean(x), random.normal(size=(3, 3))))
+    files = replace(resolve_model(str(b.save(folder / "two.onnx"))), question=asking(move))
+    image = random.integers(0, 256, (2, 3, 4), np.uint8)
+    other = neighbour(image, asking(move), 1)
+    witness = measure_pair(files.asked, image, other, 1)
+    verdict = folder / "verdict.json"
+    verdict.write_text(json.dumps(payload(files, api.prove(files, witness=witness))))
+    found = page_of(verdict)
+    stated = json.loads(verdict.read_text())["change"]["text"]
+    assert found.checked and stated in found.inputs and stated in Parsed(render(found)).text
+    return found
+
+
+def test_what_else_may_change_is_said(tmp_path: Path) -> None:
+    found = moved(tmp_path, Move("levels", 9, 3))
+    text = Parsed(render(found)).text
+    assert "How far can a change of the input move" in text and "last bit of one" not in text
+    assert found.maps == () and "2 more pixels differ" in text
+    assert {why for _, why in found.missing} == {
+        "more than one of its places moves",
+        "it is of last bits, and something else may change",
+    }
+
+
+def test_maps_of_pixels_with_all_their_channels(tmp_path: Path) -> None:
+    found = moved(tmp_path, Move("bit", 3, 1, "all"))
+    assert [bounds.values.shape for bounds in found.maps] == [(3, 4)] * 2
+    for bounds, bracket in zip(found.maps, found.brackets, strict=True):
+        assert bounds.values.max() == bracket.upper
+
+
+def test_of_a_mask_no_map_is_drawn(tmp_path: Path) -> None:
+    found = moved(tmp_path, Move(mask=((2, 5),)))
+    assert found.maps == ()
+    assert ("The maps of bounds", "only places of a mask move") in found.missing
+
+
+def test_the_last_bit_of_one_channel(tmp_path: Path) -> None:
+    found = moved(tmp_path, Move())
+    assert found.of_last_bit and "last bit of one pixel" in Parsed(render(found)).text
+    assert [drawn.values.shape for drawn in found.maps] == [(3, 4)] * 3
+    assert found.shown is not None
+    seen = found.shown.runs[0].answers
+    change = max(abs(a - b) for a, b in zip(*seen, strict=True))
+    assert found.maps[2].values.max() >= change > 0

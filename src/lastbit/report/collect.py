@@ -26,7 +26,7 @@ from lastbit.report.measured import changes_by_place, run_pair
 from lastbit.report.places import bounds_by_place
 from lastbit_check.certificate import Manifest, load, question_of, read_bytes
 from lastbit_check.check import Derived, ceil_float, check
-from lastbit_check.question import ANY_TWO, SAME_PROGRAM
+from lastbit_check.question import ANY_TWO, ITS_LAST_BIT, SAME_PROGRAM
 from lastbit_check.verdict import Unreadable
 
 PACKAGES = ("numpy", "scipy", "onnx", "onnxruntime", "torch", "jax")
@@ -89,6 +89,7 @@ def of_certificate(
         facts=_facts(certificate, manifest),
         commands=_commands(certificate, files),
         missing=(*missing,),
+        of_last_bit=question.move == ITS_LAST_BIT,
     )
 
 
@@ -121,22 +122,31 @@ def _bracket(derived: Derived, executions: str, lower: float | None) -> Bracket:
 
 def _bounds(derived: Derived, missing: Missing, progress: Progress) -> Iterator[Map]:
     frame = derived.derivation.frame
+    move, shape = frame.question.move, frame.network.input.shape
+    if move.cells > 1 or move.mask:
+        why = "only places of a mask move" if move.mask else "more than one of its places moves"
+        missing.append(("The maps of bounds", why))
+        return
+    drawn = (1, *shape[1:]) if move.channels == "all" else shape
     for name in SHOWN:
         bounds = bounds_by_place(derived, name, progress=progress)
         if bounds is None:
             missing.append((f"The map of bounds ({name})", "too many pixels times classes"))
             continue
         if max(bounds) != derived.claims[name].upper:
-            missing.append((f"The map of bounds ({name})", "more than one of its places moves"))
+            missing.append((f"The map of bounds ({name})", "the largest of them is not U"))
             continue
         values = [ceil_float(bound) for bound in bounds]
-        yield map_of(MAPPED[name], "checked", values, frame.network.input.shape)
+        yield map_of(MAPPED[name], "checked", values, drawn)
 
 
 def _changes(
     files: ModelFiles, shown: Shown | None, missing: Missing, progress: Progress
 ) -> Iterator[Map]:
     if shown is None or not shown.runs:
+        return
+    if shown.witness.question.move != ITS_LAST_BIT:
+        missing.append(("The map of changes", "it is of last bits, and something else may change"))
         return
     changes = changes_by_place(files.asked, shown.witness, progress=progress)
     if changes is None:

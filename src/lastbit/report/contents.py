@@ -151,6 +151,7 @@ class Page:
         facts: (name, value) of hashes and versions.
         commands: what repeats all of it.
         missing: (what is left out, why).
+        of_last_bit: whether it is the last bit of one place that moves.
     """
 
     model: str
@@ -169,3 +170,4 @@ class Page:
     facts: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
+    of_last_bit: bool = True

@@ -45,16 +45,22 @@ def changes_by_place(
 ) -> NDArray[np.float64] | None:
     """The largest change of a probability by ONNX Runtime (H, W), where one last bit flips.
 
+    Of several channels it is the largest of the channels' ones.
+
     All bits but one are those of the witness's first image. Each image is run by itself, as the
     place in a batch may move the last bits of an answer. None where there are too many places.
     """
     places = witness.image.size
     if places > MOST_PLACES:
         return None
-    run, found = OnnxRuntime().load(model), np.zeros(witness.image.shape)
+    run, found = OnnxRuntime().load(model), np.zeros(witness.image.shape[-2:])
+    channels = witness.image.reshape(-1, *found.shape)
     before = run(witness.image[None])[0].astype(np.float64)
-    for k, (pixel, image) in enumerate(neighbours(witness.image)):
-        after = run(image[None])[0].astype(np.float64)
-        found[pixel] = np.max(np.abs(after - before))
-        progress("flipping every last bit", k + 1, places)
+    for k, channel in enumerate(channels):
+        for j, (pixel, plane) in enumerate(neighbours(channel)):
+            image = channels.copy()
+            image[k] = plane
+            after = run(image.reshape(1, *witness.image.shape))[0].astype(np.float64)
+            found[pixel] = max(found[pixel], np.max(np.abs(after - before)))
+            progress("flipping every last bit", k * found.size + j + 1, places)
     return found

@@ -49,7 +49,7 @@ def heat(map_: Map) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """The two images of a witness, and what is around the pixel that differs.
+    """The two images of a witness, and what is around the first pixel that differs.
 
     ``cells`` are (column, row, grey level 0..255, text, whether it is the pixel), of each image.
     """
@@ -64,16 +64,23 @@ class Pair:
 
 
 def pair_of(witness: Witness) -> Pair:
-    """Both images as pictures, and the pixels around the one that differs."""
-    (height, width), (row, column) = witness.image.shape, witness.pixel
-    grey, box = witness.pair.astype(np.float64), witness.question.box
+    """Both images as pictures, and the pixels around the first that differs.
+
+    Of several channels the mean is drawn.
+    """
+    (height, width), (row, column) = witness.image.shape[-2:], witness.pixel
+    planes, box = witness.pair.reshape(2, -1, height, width), witness.question.box
+    grey, alone = planes.astype(np.float64).mean(axis=1), planes.shape[1] == 1
     if box:
         grey = 255 * (grey - box.low) / (box.high - box.low)
     levels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    written = [[repr(n) for n in image.ravel().tolist()] for image in witness.pair]
+    written = [
+        [", ".join(map(repr, pixel)) for pixel in image.reshape(-1, height * width).T.tolist()]
+        for image in planes
+    ]
     cells = tuple(
         [
-            (x, y, int(levels[k, y, x]), "" if box else written[k][y * width + x],
+            (x, y, int(levels[k, y, x]), written[k][y * width + x] if alone and not box else "",
              (y, x) == (row, column))
             for y in range(max(0, row - AROUND), min(height, row + AROUND + 1))
             for x in range(max(0, column - AROUND), min(width, column + AROUND + 1))

@@ -12,7 +12,10 @@ from lastbit.errors import CertificateError
 from lastbit.progress import Progress, silent
 from lastbit.report.collect import of_certificate
 from lastbit.report.contents import SHOWN, Bracket, Layer, Layers, Page
+from lastbit_check.question import ITS_LAST_BIT
 
+FIELDS = {"verdict", "claims", "lower", "assumptions", "model", "inputs", "change"}
+"""Of every verdict, and of nothing else."""
 NOT_THERE = "its certificate is not where the verdict says: give the certificate itself"
 NO_CERTIFICATE = "no bound was derived, so there is no certificate"
 
@@ -41,7 +44,7 @@ def page_of(
     said = _object(file)
     if str(said.get("format", "")).startswith("lastbit-certificate"):
         return of_certificate(file, model, run=run, progress=progress)
-    if not {"verdict", "claims", "lower", "assumptions", "model", "inputs"} <= said.keys():
+    if not said.keys() >= FIELDS:
         raise CertificateError(
             "this is neither a certificate nor a verdict",
             where=str(file),
@@ -119,6 +122,7 @@ def _stated(said: Mapping[str, Any]) -> Page:
         advice=str(said["advice"] or _refusal(said["refused"])),
         layers=tuple(_layers(name, claims[name]) for name in proved),
         changes={str(name): float(move) for name, move in lower["runtimes"].items()},
+        of_last_bit=said["change"]["text"] == ITS_LAST_BIT.told,
     )
 
 

@@ -24,6 +24,16 @@ ASSUMED = {
     "one.",
     "erf-absolute-20u": "The runtime's error function is within 20 / 2^24 of the true one.",
     "gelu-absolute-16u|z|": "The runtime's GELU of z is within 16 |z| / 2^24 of the true one.",
+    "gelutanh-absolute-12u|z|": "The runtime's GELU by tanh of z is within 12 |z| / 2^24 of the "
+    "true one.",
+    "elu-absolute-4u|ga|": "The runtime's ELU (SELU and CELU are such) of a negative number is "
+    "within 4 parts in 2^24, of what it tends to at minus infinity, of the true one; of other "
+    "numbers it is the number, or its product with the factor.",
+    "softplus-absolute-4u-2u|z|": "The runtime's softplus of z is within (4 + 2 |z|) / 2^24 of the "
+    "true one.",
+    "softsign-relative-4u": "The runtime's softsign is right to 4 parts in 2^24.",
+    "mish-absolute-12u|z|": "The runtime's Mish of z is within 12 |z| / 2^24 of the true one.",
+    "power-relative-nu": "The runtime's n-th power (n is 2, 3 or 4) is right to n parts in 2^24.",
     "tanh-relative-12u": "The runtime's tanh is right to 12 parts in 2^24.",
     "elu-absolute-4u|ga|": "Where its argument is negative, the runtime's ELU (SELU, CELU) is "
     "within 4 / 2^24 of the true one, times the magnitude of its two factors.",
