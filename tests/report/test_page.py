@@ -27,7 +27,7 @@ from lastbit.witness.replay import measure_pair
 from lastbit_check.assumptions import OF_EVERY_NETWORK, OF_ONE_PROGRAM
 from lastbit_check.certificate import digest
 from lastbit_check.operators import KINDS
-from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Move, asking
 from report.made import HOSTILE, SIDE, network, proved
 from support.moves import neighbour
 

@@ -35,16 +35,6 @@ ASSUMED = {
     "mish-absolute-12u|z|": "The runtime's Mish of z is within 12 |z| / 2^24 of the true one.",
     "power-relative-nu": "The runtime's n-th power (n is 2, 3 or 4) is right to n parts in 2^24.",
     "tanh-relative-12u": "The runtime's tanh is right to 12 parts in 2^24.",
-    "elu-absolute-4u|ga|": "Where its argument is negative, the runtime's ELU (SELU, CELU) is "
-    "within 4 / 2^24 of the true one, times the magnitude of its two factors.",
-    "gelutanh-absolute-12u|z|": "The runtime's GELU by tanh of z is within 12 |z| / 2^24 of the "
-    "true one.",
-    "mish-absolute-12u|z|": "The runtime's Mish of z is within 12 |z| / 2^24 of the true one.",
-    "power-relative-nu": "A power with a small whole exponent is right to as many parts in 2^24 as "
-    "its exponent says multiplications.",
-    "softplus-absolute-4u-2u|z|": "The runtime's softplus of z is within (4 + 2 |z|) / 2^24 of the "
-    "true one.",
-    "softsign-relative-4u": "The runtime's softsign is right to 4 parts in 2^24.",
 }
 """Of every name that a certificate may have; docs/bound.md, section 2, says the same in full."""
 

@@ -56,9 +56,10 @@ def other(node: Node, prepared: Prepared, near: Mapping[str, Near]) -> Other:
         return _gate(node, sources, index)
     if node.op == "max":
         return _maximum(node, prepared, sources[0], index[0])
-    curve, (source,), (i,) = curve_of(prepared.kind(node), node), sources, index
+    curve = curve_of(prepared.kind(node), node)
     if curve is None and node.op not in NEAR:
         raise Rejected("around.kind", f"{node.op} has no rule at an image")
+    (source,), (i,) = sources, index
     at = Point(source.value[i], source.radius[i], source.apart[i], source.away[i])
     if node.op in NEAR:
         found = NEAR[node.op](at)

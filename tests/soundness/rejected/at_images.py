@@ -19,7 +19,6 @@ from lastbit_check.around.walk import walk
 from lastbit_check.certificate import load, parse
 from lastbit_check.check import network_in
 from lastbit_check.question import LAST_BIT
-from lastbit_check.verdict import Rejected
 from soundness.rejected.cases import case
 from soundness.small import Fields, changed, digest, model
 
