@@ -57,7 +57,7 @@ SEARCH_SECONDS = 120.0
 """For the search of `--no-cache`, which ends once it attains what its patch allows."""
 NOTHING = "all that is proved is U = 1, which says nothing"
 ADVICE = (
-    "ask about given images (`lastbit accuracy`), or train the network on its bound, as "
+    "ask about given images (`--images DATA`), or train the network on its bound, as "
     "`lastbit train tight` does"
 )
 CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "rejected": EXIT_REJECTED,
