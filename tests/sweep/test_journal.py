@@ -113,7 +113,9 @@ def test_a_full_disk_loses_nothing(
             swept(tmp_path / "s", images, model, limits=no_limits)
     again = swept(tmp_path / "s", images, model, limits=no_limits)
     assert again.content() == right.content()
-    assert again.resumed <= again.executions == right.executions
+    # a task of neighbours runs its image first: what was in the middle of an image begins so again
+    assert again.resumed <= again.executions
+    assert right.executions <= again.executions <= right.executions + len(images)
 
 
 def test_other_images_and_another_runtime_are_refused(tmp_path: Path) -> None:
@@ -200,6 +202,7 @@ def test_kill_9_at_random_moments(tmp_path: Path, seed: int, processes: int) -> 
     assert (tmp_path / "sweep.json").read_bytes() == right.content()
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # of JAX, where another test has loaded it
 def test_kill_9_once(tmp_path: Path) -> None:
     """Like that, but of a process that was forked, in the middle of its first records."""
     model = certified(tmp_path) / "model.onnx"

@@ -14,9 +14,7 @@ from rich.table import Table
 
 from lastbit.asked import described
 from lastbit.commands.terminal import Result, watched
-from lastbit.data import image_set, load_mnist, open_images
 from lastbit.errors import EXIT_OK, EXIT_REJECTED, EXIT_UNDECIDED, ModelError, UsageError
-from lastbit.graph import read_onnx
 from lastbit.models.shipped import ModelFiles
 from lastbit_check.around.images import drawn
 from lastbit_check.verdict import Rejected, Unreadable
@@ -38,6 +36,8 @@ def prove_given(
         DataError, UsageError, ModelError: the images or the model are not to be used.
     """
     from lastbit.around import prove_images
+    from lastbit.data import image_set, load_mnist, open_images
+    from lastbit.graph import read_onnx
 
     start = time.monotonic()
     with watched() as progress:
