@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from lastbit.certificate import Draft, draft, write
@@ -36,7 +37,8 @@ from lastbit.data import load_mnist, score
 from lastbit.errors import CertificateError, DataError, ModelError, OutputError
 from lastbit.files import starts_as_json
 from lastbit.graph import Network, read_onnx
-from lastbit.hints import NO_BRANCHING, Branching, hints_for
+from lastbit.hints import NO_BRANCHING, Branching
+from lastbit.hints.fitting import Say, affordable, fitted, quiet
 from lastbit.models.given import Given, files_of
 from lastbit.models.place import model_of, note_place
 from lastbit.models.shipped import ModelFiles, is_shipped
@@ -180,6 +182,8 @@ def prove(
     out: Path | None = None,
     witness: Witness | None = None,
     branching: Branching = NO_BRANCHING,
+    memory: float | None = None,
+    say: Say = quiet,
     progress: Progress = silent,
 ) -> Verdict:
     """Bound, replay of the witness, certificate, check by another process.
@@ -191,12 +195,15 @@ def prove(
             ``certificates/NAME`` in the current folder.
         witness: gives L in the place of the stored one.
         branching: how much branching there may be over the bytes that the first layers read.
+        memory: bytes that may be used, of which the check has half; all of this machine's, if no
+            number is given. What does not fit is left out, and the bound is larger.
+        say: told what the work needs, before it, and what is left out.
         progress: told about the derivation, the replay and the check.
 
     Raises:
         ModelError: the model cannot be read or is not covered.
         OutputError: the certificate cannot be written.
-        UsageError: the witness is for another model.
+        UsageError: the witness is for another model, or the memory does not do.
     """
     start = time.monotonic()
     files = files_of(model, question)
@@ -214,9 +221,9 @@ def prove(
     found = files.model.read_bytes()
     try:
         absorbed = absorbed_node(found, network.question)
-        hints = replace(hints_for(network), absorbed=absorbed)
-        made = draft(found, hints, witness, question=network.question, branching=branching,
-                     progress=progress)  # fmt: skip
+        hints, together = fitted(network, memory, say)
+        made = draft(found, replace(hints, absorbed=absorbed), witness, question=network.question,
+                     branching=branching, together=together, progress=progress)  # fmt: skip
     except Rejected as error:
         return Verdict("not decided", network.sha256, network.question, assumed, accuracy, None,
                        shown, None, error, target, time.monotonic() - start)  # fmt: skip
@@ -225,7 +232,7 @@ def prove(
     _make_folder(target.parent)
     write(target, made)
     note_place(target, files.model)
-    checked = check_apart(target, files.model, progress=progress)
+    checked = check_apart(target, files.model, memory=memory, progress=progress)
     verdict = Verdict("rejected", network.sha256, network.question, assumed, accuracy, made, shown,
                       checked, None, target, time.monotonic() - start)  # fmt: skip
     return replace(verdict, verdict=_verdict(verdict, made)) if checked.accepted else verdict
@@ -275,18 +282,25 @@ def _default_folder(files: ModelFiles) -> Path:
 
 
 def check(
-    certificate: str | Path, model: str | Path | None = None, *, progress: Progress = silent
+    certificate: str | Path,
+    model: str | Path | None = None,
+    *,
+    memory: float | None = None,
+    say: Say = quiet,
+    progress: Progress = silent,
 ) -> Checked:
     """Check a certificate in this process.
 
     Args:
         certificate: its file, or the folder that holds a certificate.json.
         model: where the model is; by default it is looked for (`lastbit.models.place`).
+        memory: bytes that may be used; all of this machine's, if no number is given.
+        say: told what the check needs, before it.
         progress: told of each node.
 
     Raises:
         CertificateError: it is missing, or is no certificate.
-        UsageError: there is no model.
+        UsageError: there is no model, or the memory does not do.
         ModelError: the model cannot be read.
     """
     start, certificate = time.monotonic(), Path(certificate)
@@ -296,7 +310,8 @@ def check(
         given = None if model is None else Path(model)
         files = model_of(certificate, manifest["model_sha256"], given)
         observe = counted(progress, "checking the certificate")
-        derived = check_certificate(read_bytes(files.model), manifest, observe)
+        before = partial(affordable, memory=memory, say=say)
+        derived = check_certificate(read_bytes(files.model), manifest, observe, before)
     except Rejected as error:
         spent = time.monotonic() - start
         return Checked(False, {}, error.rule, error.node, error.message, spent, {})
@@ -320,10 +335,18 @@ def _loaded(certificate: Path) -> Manifest:
         raise CertificateError(str(error), fix=fix) from error
 
 
-def check_apart(certificate: Path, model: Path, *, progress: Progress = silent) -> Checked:
+def check_apart(
+    certificate: Path,
+    model: Path,
+    *,
+    memory: float | None = None,
+    progress: Progress = silent,
+) -> Checked:
     """Check a certificate in a process of its own, which never imports lastbit."""
     progress("checking the certificate", 0, 1)
-    command = [sys.executable, "-m", "lastbit_check", "--json", str(certificate), str(model)]
+    limit = [] if memory is None else ["--memory", f"{memory:.0f}B"]
+    command = [sys.executable, "-m", "lastbit_check", "--json", *limit, str(certificate),
+               str(model)]  # fmt: skip
     # our own interpreter and module, on two paths: nothing here is a shell's to interpret
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     progress("checking the certificate", 1, 1)

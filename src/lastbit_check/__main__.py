@@ -13,6 +13,7 @@ from typing import Any
 
 from lastbit_check.certificate import load, question_of, read_bytes
 from lastbit_check.check import Derived, check
+from lastbit_check.needs import Needs, bytes_of, shown
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM, Question
 from lastbit_check.verdict import Rejected, Unreadable
 
@@ -26,9 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("certificate", type=Path, help="a certificate.json")
     parser.add_argument("model", type=Path, nargs="?", help="default: model.onnx beside it")
     parser.add_argument("--json", action="store_true", help="print the verdict as one JSON object")
+    parser.add_argument("--memory", type=bytes_of, help="no more than this, such as 8GiB")
     given = parser.parse_args(arguments)
     try:
-        verdict, text = _verdict(given.certificate, given.model)
+        verdict, text = _verdict(given.certificate, given.model, given.memory)
         print(json.dumps(verdict) if given.json else text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
@@ -42,12 +44,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if verdict["accepted"] else 1
 
 
-def _verdict(certificate: Path, model: Path | None) -> tuple[dict[str, Any], str]:
+def _verdict(
+    certificate: Path, model: Path | None, memory: float | None
+) -> tuple[dict[str, Any], str]:
     """The verdict as fields, and for a reader."""
+
+    def before(found: Needs) -> None:
+        print(f"lastbit-check: {found}", file=sys.stderr)
+        if memory is not None and not found.memory <= memory:
+            raise Unreadable(f"that is more than the {shown(memory)} of --memory")
+
     start = time.monotonic()
     try:
         manifest = load(certificate)
-        derived = check(read_bytes(model or certificate.with_name("model.onnx")), manifest)
+        named = model or certificate.with_name("model.onnx")
+        derived = check(read_bytes(named), manifest, before=before)
     except Rejected as error:
         fields = {"rule": error.rule, "node": error.node, "reason": error.message}
         return {"accepted": False, **fields}, f"REJECTED: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -15,6 +15,7 @@ from lastbit_check.certificate import Hints, Manifest, hints_of, question_of
 from lastbit_check.derive.conclude import Balance, Claim, Exactly, nothing_moves
 from lastbit_check.derive.derivation import Derivation, Observe, derive, ignore
 from lastbit_check.derive.ledger import difference
+from lastbit_check.needs import Needs, needs
 from lastbit_check.network import Network
 from lastbit_check.onnxfile import read
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Question
@@ -24,6 +25,7 @@ from lastbit_check.refine.first_layers import FirstLayers, first_layers
 from lastbit_check.refine.together import taken_together
 from lastbit_check.verdict import Rejected, require
 
+Before = Callable[[Needs], None]
 Leaves = Mapping[str, list[Fraction]]
 """What the first layers change in a pair's difference, leaf by leaf, for every tree."""
 
@@ -97,15 +99,22 @@ def exact_form(derivation: Derivation, first: FirstLayers | None, leaves: Leaves
     return exactly
 
 
-def check(model: bytes, manifest: Manifest, observe: Observe = ignore) -> Derived:
-    """Accept by returning what was derived, or raise Rejected with the rule that fails."""
+def check(
+    model: bytes, manifest: Manifest, observe: Observe = ignore, before: Before = lambda _: None
+) -> Derived:
+    """Accept by returning what was derived, or raise Rejected with the rule that fails.
+
+    ``before`` the work is told what that needs.
+    """
     require(sha256(model).hexdigest() == manifest["model_sha256"], "model.sha256", "another file")
     question = question_of(manifest)
     network = network_in(model, question)
     assumed = {name: assumptions(network, name, question) for name in EXECUTIONS}
     right = manifest["assumptions"] == assumed
     require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
-    derived = claimed(derive(network, question, hints_of(manifest), observe))
+    hints = hints_of(manifest)
+    before(needs(network, question, hints))
+    derived = claimed(derive(network, question, hints, observe))
     follows = claim_of(derived)
     for name, said in manifest["claim"].items():
         right = said == follows[name]  # neither smaller nor looser

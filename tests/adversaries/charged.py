@@ -13,7 +13,8 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check.arithmetic.exact import Fix
-from lastbit_check.operators.layers import Layer, Products
+from lastbit_check.operators.kernels import Products
+from lastbit_check.operators.layers import Layer
 from soundness.exactly import real
 
 Rule = Callable[[Layer, Sequence[Fix], Fix], Fix]
@@ -84,7 +85,7 @@ def without_roundings(layer: Layer, *, parts: bool = True, constants: bool = Tru
     """The same, but no term rounds by itself: not its product, and none of its factors."""
 
     def still(part: Products) -> Products:
-        return replace(part, roundings=0 * part.roundings)
+        return replace(part, rounds=0 * part.rounds)
 
     made = tuple(map(still, layer.parts)) if parts else layer.parts
     rounds = 0 * layer.constant_roundings if constants else layer.constant_roundings

@@ -45,7 +45,7 @@ def test_a_factor_is_charged_for_every_part_and_constant() -> None:
     layer = twice.layer
     one, other = layer.parts
     for less in (
-        replace(layer, parts=(replace(one, roundings=0 * one.roundings), other)),
+        replace(layer, parts=(replace(one, rounds=0 * one.rounds), other)),
         without_roundings(layer, parts=False),
     ):
         assert twice.charged(layer=less) < twice.charged()

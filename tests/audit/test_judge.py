@@ -14,6 +14,7 @@ from adversaries.charged import Weaker
 from lastbit.audit.exact import columns
 from lastbit.audit.sums import Known, SumInFloat64
 from lastbit_check.arithmetic.exact import Fix
+from lastbit_check.operators.kernels import Places
 from lastbit_check.operators.layers import Layer
 from soundness.exactly import exact_value
 from soundness.harness import NearlyLinear
@@ -40,10 +41,13 @@ def unit_of(made: SumInFloat64, unit: int) -> Layer:
     channel = unit // (layer.shape[1] * layer.shape[2])
     parts = []
     for part, weights in zip(layer.parts, made.weights, strict=True):
-        start, stop = part.w.indptr[unit : unit + 2]
-        none = np.zeros(stop - start)
-        parts.append(replace(part, w=weights[[unit]], e=0, inexact=none,
-                             roundings=part.roundings[start:stop]))  # fmt: skip
+        row = weights[[unit]].toarray().reshape(1, -1, 1, 1)
+        there = part.w[[unit]].astype(bool).toarray().reshape(row.shape)
+        rounds = part.matrix(part.roundings)[[unit]].toarray().reshape(row.shape)
+        here = np.zeros((1, 1), np.intp)
+        places = Places((1, 1, 1), (row.size, 1, 1), 1, here, here, row.size)
+        parts.append(replace(part, places=places, kernel=row, e=0, off=0 * row, rounds=rounds,
+                             there=there))  # fmt: skip
     one = replace(
         layer,
         parts=tuple(parts),

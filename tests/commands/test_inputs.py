@@ -138,7 +138,8 @@ def test_bytes_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     asked = with_inputs(path, "bytes")
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 4, 5)).astype(np.uint8)
     assert np.array_equal(pixels(images, read_onnx(asked).question), images.astype(np.float32))
-    (logits,) = session_of(str(path), "all").run(None, {"x": images.astype(np.float32)})
+    answers = session_of(str(path), "all").run(None, {"x": images.astype(np.float32)})
+    logits = np.asarray(answers[0], np.float32)
     powers = np.exp(logits - np.max(logits, 1, keepdims=True))
     expected = powers / powers.sum(1, keepdims=True)
     assert np.abs(OnnxRuntime().probabilities(asked, images) - expected).max() < 1e-6

@@ -20,7 +20,7 @@ from lastbit_check.question import LAST_BIT, Box, Question
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 4, 6), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (5, 3, 4, 6), dtype=np.uint8)
-NUMBERS = Question("last-bit", 1, box=Box(0.0, 1.0))
+NUMBERS = Question("last-bit", box=Box(0.0, 1.0))
 
 
 def idx(path: Path, images: NDArray[np.uint8]) -> None:

@@ -120,7 +120,7 @@ def test_what_is_summed_is_no_less_than_the_columns_make(
     for node in after:
         cores = frame.cores[node.name]
         found_here = [
-            np.ldexp(csr_array(core.w).toarray(), -core.e) @ exact[core.source] for core in cores
+            np.ldexp(core.written.toarray(), -core.e) @ exact[core.source] for core in cores
         ]
         exact[node.name] = np.sum(found_here, axis=0)
         for k, x in enumerate(radius):

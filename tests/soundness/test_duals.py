@@ -39,7 +39,7 @@ def pulled(frame: Frame, duals: Duals, node: Node) -> np.ndarray:
         a = integers(duals[reader.name].a)
         for core in frame.cores.get(reader.name, ()):
             if core.source == node.name:
-                w = coo_array(core.w)
+                w = coo_array(core.written)
                 for k, j, n in zip(*w.coords, w.data.tolist(), strict=True):
                     product = a[k] * int(n)
                     total[j] += product // 2**core.e if core.e > 0 else product * 2**-core.e

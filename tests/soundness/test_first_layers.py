@@ -15,9 +15,9 @@ from lastbit_check.arithmetic import enclosure
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.derive.conclude import Balance
 from lastbit_check.network import Node, Part, Shape
+from lastbit_check.operators.kernels import Products, places_of
 from lastbit_check.operators.kinds import Setting
-from lastbit_check.operators.layers import Layer, Products
-from lastbit_check.operators.patterns import products
+from lastbit_check.operators.layers import Layer
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
 from lastbit_check.refine.first_layers import FirstLayers, first_layers
 from soundness.attacks import flipped
@@ -87,9 +87,8 @@ def test_it_is_the_largest_of_all_ends_of_the_slopes(
     def layer(groups: int, stride: int, source: Shape) -> Products:
         w = ints(2, 1, 3, 3).n
         part = Part("x", w.astype(np.float32), (stride, stride), (1, 1, 1, 1), groups)
-        made = products(part, (2, 4, 4), source)
-        made.data = w.ravel()[made.data]
-        return Products("x", made, 3, 0 * made.data, 0 * made.data)
+        places = places_of(part, (2, 4, 4), source)
+        return Products("x", places, w, 3, 0 * w, 0 * w, w != 0)
 
     def slopes() -> tuple[Fix, Fix]:
         low, width = ints(2, 4, 4, 1).n, np.abs(ints(2, 4, 4, 1).n)

@@ -11,10 +11,14 @@ import pytest
 
 from lastbit.graph import OnnxBuilder
 from lastbit.hints.adjoint import matrix
+from lastbit_check.arithmetic.exact import Fix
 from lastbit_check.check import network_in
-from lastbit_check.network import Network, exact
+from lastbit_check.network import Network, Node, Part, Sum, exact
+from lastbit_check.operators import layers
+from lastbit_check.operators.affine import divided_by
 from lastbit_check.operators.layers import Layer, layer_of
 from lastbit_check.operators.patterns import products
+from soundness.exactly import real
 from soundness.harness import built
 
 FORMS: list[dict[str, Any]] = [
@@ -95,3 +99,30 @@ def test_factors_are_folded_within_a_unit_and_every_one_of_them_may_round(
     assert [found.constant_roundings.tolist(), found.steps] == [[[2.0]] * 8, found.terms + 4]
     size = -(-exact(np.abs(shift)) / 3 * Fraction(2) ** found.constants.e // 1)
     assert found.constants.n.ravel().tolist() == size.tolist()
+
+
+def test_coarser_weights_of_a_long_sum_bound_no_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a mean of 12,544 numbers has them: rounded up, and hardly more."""
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(5, 7, 3, 3)).astype(np.float32)
+    node = Node("n", "sum", ("x",), (5, 6, 6), Sum((Part("x", weight, (1, 1), (1, 1, 1, 1)),)))
+    layer = layer_of(node, {"x": (7, 6, 6)})
+    reach = Fix(random.integers(0, 2**20, (7, 6, 6, 1)).astype(float), 20)
+    whole = layer.spread([reach])
+    fine = real(layer.rounding([reach], whole))
+    monkeypatch.setattr(type(layer), "_coarser", lambda *_: layers.COARSER)
+    coarse = real(layer.rounding([reach], whole))
+    assert np.all(coarse >= fine)
+    assert np.all(coarse <= fine * 1.02)
+
+
+def test_a_mean_of_a_large_image_is_bounded() -> None:
+    ones = np.ones((2, 1, 112, 112), np.float32)
+    by = divided_by(np.full(2, 112.0**2, np.float32))
+    node = Node("n", "sum", ("x",), (2, 1, 1), Sum((Part("x", ones, groups=2, factors=(by,)),)))
+    layer = layer_of(node, {"x": (2, 112, 112)})
+    reach = Fix(np.full((2, 112, 112, 1), 2.0**20), 20)
+    found = real(layer.rounding([reach], layer.spread([reach])))
+    in_a_chain = 2.0**-24 * 112**2 / 2  # a sum that grows evenly to 1, and each of its roundings
+    assert np.all(found >= in_a_chain * 0.99)
+    assert np.all(found <= 3 * in_a_chain)

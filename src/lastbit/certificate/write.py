@@ -56,9 +56,13 @@ def draft(
     *,
     question: Question = LAST_BIT,
     branching: Branching = NO_BRANCHING,
+    together: bool = True,
     progress: Progress = silent,
 ) -> Draft:
     """Derive the bound that ``hints`` prove for the ONNX file ``model``, and write it down.
+
+    Roundings are taken ``together`` where that makes it smaller; it takes memory.
+
 
     Raises:
         lastbit_check.verdict.Rejected: the hints prove nothing (a range overflows, say); the
@@ -70,7 +74,8 @@ def draft(
     claims = claimed(derivation).claims
     if 0 < claims[SAME_PROGRAM].upper < 1:
         trees = branched(derivation, claims, branching, progress=progress)
-        derivation = _with_trees(taken_together(derivation, claims), trees)
+        joined = taken_together(derivation, claims) if together else derivation
+        derivation = _with_trees(joined, trees)
     found = concluded(derivation)
     hints = derivation.frame.hints
     fields: dict[str, Any] = {

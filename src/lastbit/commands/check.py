@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from lastbit.commands.terminal import JsonOption, Result, watched
+from lastbit.commands.terminal import (
+    JsonOption,
+    MemoryOption,
+    Result,
+    memory_of,
+    watched,
+    write_message,
+)
 from lastbit.errors import EXIT_OK, EXIT_REJECTED
 
 
@@ -17,13 +24,15 @@ def check(
     model: Annotated[
         Path | None, typer.Option(help="The ONNX file; by default where `prove` found it.")
     ] = None,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> Result:
     """Check a certificate: exit 0 accepted, 1 rejected, 2 unreadable."""
     from lastbit.api import check as run_check
 
+    most = memory_of(memory)
     with watched() as progress:
-        found = run_check(certificate, model, progress=progress)
+        found = run_check(certificate, model, memory=most, say=write_message, progress=progress)
     payload = {
         "accepted": found.accepted, "upper": dict(found.upper), "rule": found.rule or None,
         "node": found.node or None, "reason": found.reason or None,

@@ -23,11 +23,13 @@ from lastbit.commands.terminal import (
     JsonOption,
     LevelsOption,
     MaskOption,
+    MemoryOption,
     ModelArgument,
     PixelsOption,
     PlacesOption,
     Result,
     at_pixels,
+    memory_of,
     watched,
     write_message,
 )
@@ -88,6 +90,7 @@ def prove(
             min=0,
         ),
     ] = LEAVES,
+    memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> Result:
     """Prove how far the last bit of one pixel can move any class probability: L <= Q <= U.
@@ -100,13 +103,15 @@ def prove(
     from lastbit.api import known_trees, prove as run_proof
     from lastbit.hints import Branching
 
-    start, moves = time.monotonic(), Said(bit, levels, places, channels, mask)
+    most, start = memory_of(memory), time.monotonic()
+    moves = Said(bit, levels, places, channels, mask)
     files = resolve_model(model, pixels, box, moves)
     with watched() as progress:
         witness = _searched(files, progress) if no_cache else None
         known = () if no_cache else known_trees(files)
         branching = Branching(leaves, known, os.cpu_count() or 1, partial(_say, files, witness))
-        proof = run_proof(files, out=out, witness=witness, branching=branching, progress=progress)
+        proof = run_proof(files, out=out, witness=witness, branching=branching, memory=most,
+                          say=write_message, progress=progress)  # fmt: skip
     proof = replace(proof, seconds=time.monotonic() - start)
     return Result(payload(files, proof), _view(files, proof, rows), as_json, CODES[proof.verdict])
 

@@ -23,8 +23,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lastbit.errors import EXIT_OK
+from lastbit.errors import EXIT_OK, UsageError
 from lastbit.progress import Progress
+from lastbit_check.needs import bytes_of
 
 WIDE = 10_000
 MOST_NAMED = 6
@@ -75,6 +76,12 @@ MaskOption = Annotated[
         "(C, H, W), that is not 0 there; everywhere by default."
     ),
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        help="No more than this, such as 8GiB or 500MB; all of the machine's, if nothing is said."
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
@@ -102,6 +109,14 @@ def at_pixels(pixels: Sequence[tuple[int, int]]) -> str:
     named = ", ".join(str(pixel) for pixel in pixels[:MOST_NAMED])
     more = len(pixels) - MOST_NAMED
     return f"pixel{'s' * (len(pixels) > 1)} {named}" + f" and {more} more" * (more > 0)
+
+
+def memory_of(text: str | None) -> float | None:
+    """Bytes of the option --memory. Raises UsageError if it is no amount."""
+    try:
+        return None if text is None else bytes_of(text)
+    except ValueError as error:
+        raise UsageError(str(error), where="--memory") from error
 
 
 def write_result(result: Result) -> None:

@@ -28,7 +28,7 @@ from lastbit_check.check import exact_form
 from lastbit_check.derive.conclude import Balance, Claim
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.derive.ledger import difference
-from lastbit_check.operators.layers import Products
+from lastbit_check.operators.kernels import Products
 from lastbit_check.question import EXECUTIONS
 from lastbit_check.refine.first_layers import LEAF, FirstLayers, first_layers
 

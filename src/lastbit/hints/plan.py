@@ -44,8 +44,11 @@ class Plan:
     bases: frozenset[str]
 
 
-def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
-    """Choose a plan from a few executions on random bytes and from boxes of the first layers."""
+def plan(network: Network, *, samples: int = 16, seed: int = 0, based: bool = True) -> Plan:
+    """Choose a plan from a few executions on random bytes and from boxes of the first layers.
+
+    If it is not ``based``, no node keeps how it depends on others: that takes the least memory.
+    """
     peaks = _sampled(network, samples, seed)
     curved = [n for n in network if isinstance(n, Curve)]
     small = {n.name for n in curved if peaks[n.x][0] <= NEARLY_STRAIGHT}
@@ -55,7 +58,7 @@ def plan(network: Network, *, samples: int = 16, seed: int = 0) -> Plan:
     bent = [n.name for n in silus if n.shape[1] * n.shape[2] > 1 and n.name not in straight]
     start = names.index(bent[0]) if bent else 0
     later = (names.index(n.name) for n in silus if n.name in straight)
-    first = min((k for k in later if k > start), default=0)
+    first = min((k for k in later if k > start), default=0) if based else 0
     bases = [name for name in bent if names.index(name) < first]
     base = bases[-1] if bases else network.nodes[0].name if first else ""
     boxes = {n.name for n in curved if n.name not in straight}

@@ -28,6 +28,7 @@ from lastbit_check.derive.derivation import Cap, Derivation
 from lastbit_check.derive.ledger import ROUNDING
 from lastbit_check.network import Node
 from lastbit_check.operators import KINDS
+from lastbit_check.operators.kernels import Products
 from lastbit_check.question import EXECUTIONS, SAME_PROGRAM
 from lastbit_check.refine import together
 from lastbit_check.refine.together import Terms, Trunk
@@ -197,7 +198,12 @@ def _fits(derivation: Derivation, node: Node) -> bool:
         return True
     kernel = node.sum.parts[0].weight.shape[2:]
     whole = node.shape[1:] == (1, 1) and math.prod(kernel) > 1 and node.sum.parts[0].factors
-    return not whole and all(np.unique(p.w.indices).size <= MOST_UNITS for p in layer.parts)
+    return not whole and all(_units_read(part) <= MOST_UNITS for part in layer.parts)
+
+
+def _units_read(part: Products) -> int:
+    read = part.reading.T @ np.ones((part.reading.shape[0], 1))
+    return int(np.count_nonzero(read))
 
 
 def _grouped(terms: dict[str, Terms], widths: Float64Array) -> list[list[str]]:

@@ -62,7 +62,7 @@ class Relaxation:
         blocks = list[tuple[Any, Any, Any]]()
         for node in self.nodes[1:]:
             for core in self.frame.cores[node.name]:
-                block = coo_array(core.w)
+                block = coo_array(core.written)
                 at, read = block.coords
                 places = at + self.places[node.name][0], read + self.places[core.source][0]
                 blocks.append((np.ldexp(block.data, -core.e), *places))

@@ -18,12 +18,12 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit.operators import CURVES, curve_of
-from lastbit_check.arithmetic.exact import Fix, Ints, heaviest_row
+from lastbit_check.arithmetic.exact import Fix, Ints
 from lastbit_check.derive.derivation import Derivation
-from lastbit_check.network import Node, Part, Shape
+from lastbit_check.network import Node, Part
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.curves import curve_of as known_curve
-from lastbit_check.operators.layers import Products
+from lastbit_check.operators.kernels import Products
 from lastbit_check.operators.quotients import inverse_of
 from lastbit_check.refine.together import BITS, contracts
 from lastbit_check.verdict import Rejected
@@ -105,9 +105,8 @@ class Norms:
         """The norms of a sum's parts, and of what its constants add up to."""
         layer = self.derivation.frame.settings[node.name].layer
         assert layer is not None and node.sum is not None
-        shapes = {n.name: n.shape for n in self.derivation.frame.network.nodes}
-        each = [gain(made, part, node.shape, shapes[part.source])
-                for made, part in zip(layer.parts, node.sum.parts, strict=True)]  # fmt: skip
+        pairs = zip(layer.parts, node.sum.parts, strict=True)
+        each = [gain(made, part) for made, part in pairs]
         bias = layer.by_unit(layer.bias.n)
         return each, norm(Fix(np.abs(bias) + 1, layer.bias.e))
 
@@ -132,18 +131,16 @@ def norm(x: Fix) -> Fraction:
     return root(Fraction(squares)) / Fraction(2) ** n.e
 
 
-def gain(made: Products, part: Part, shape: Shape, source: Shape) -> Fraction:
+def gain(made: Products, part: Part) -> Fraction:
     """Upper bound of a part's norm in the Euclidean sense, its true weights included."""
-    weight, unit = made.heavy, Fraction(1) / Fraction(2) ** made.e
-    rows, columns = heaviest_row(weight), heaviest_row(weight.T)
+    weight, unit = made.heaviest, Fraction(1) / Fraction(2) ** made.e
+    rows, columns = weight.gain, weight.T.gain
     schur = rounded(root(Fraction(rows * columns)) * unit)
     if part.weight.shape[2:] != (1, 1) or part.groups != 1 or max(part.pads):
         return schur
-    if part.view:
-        source = part.view.shape
-        if part.view.order is not None:
-            return schur
-    core = made.w[:: math.prod(shape[1:]), :: math.prod(source[1:])].toarray()
+    if part.view and part.view.order is not None:
+        return schur
+    core = made.kernel[:, :, 0, 0]
     s = float(np.linalg.norm(np.ldexp(core, -made.e), 2)) * MARGIN
     try:
         return min(schur, spectral(made, core, s)) if 2.0**-200 < s < 2.0**200 else schur
@@ -159,5 +156,6 @@ def spectral(made: Products, core: Ints, s: float) -> Fraction:
     """
     scaled = np.ldexp(core, BITS - made.e) / s
     contracts(np.rint(scaled if scaled.shape[0] <= scaled.shape[1] else scaled.T))
-    rest = root(Fraction(int(np.sum(made.inexact)))) / Fraction(2) ** made.e
+    count = int(np.sum(made.left_out @ np.ones((made.places.units, 1))))
+    rest = root(Fraction(count)) / Fraction(2) ** made.e
     return rounded(Fraction(s) + rest)

@@ -10,6 +10,7 @@ at most one unit that the caller adds.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -22,10 +23,33 @@ from scipy.sparse import csc_array, csr_array, dia_array
 from lastbit_check.verdict import require
 
 Ints = NDArray[np.float64]
-Matrix = Ints | csr_array | csc_array | dia_array  # with which columns are multiplied
 LIMIT = 2**53
 FAR = 900  # a number below 2^53 times 2^FAR is one of float64
 ZERO_GRID = 100  # exponent given to an array that is exactly 0: it coarsens no sum
+
+
+class Applied(ABC):
+    """A matrix of integers that is not written out: columns are multiplied with it."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    @abstractmethod
+    def T(self) -> Applied: ...  # noqa: N802 - as of any other matrix
+
+    @abstractmethod
+    def __matmul__(self, x: Ints) -> Ints: ...
+
+    @property
+    @abstractmethod
+    def gain(self) -> int:
+        """Largest sum of the magnitudes of a row."""
+
+
+Written = Ints | csr_array | csc_array | dia_array
+Matrix = Written | Applied  # with which columns are multiplied
 
 
 def peak(n: Ints) -> int:
@@ -156,10 +180,10 @@ def _on_one_grid(a: Fix, b: Fix) -> tuple[Fix, Fix]:
 
 def heaviest_row(w: Matrix) -> int:
     """Largest sum of the magnitudes of a row, an upper bound of the gain in the sup-norm."""
-    return int(np.max(abs(w).sum(axis=1), initial=0))
+    return w.gain if isinstance(w, Applied) else int(np.max(abs(w).sum(axis=1), initial=0))
 
 
-def apply(w: Matrix, x: Fix, *, up: bool, where: Matrix | None = None) -> Fix:
+def apply(w: Matrix, x: Fix, *, up: bool, where: Written | None = None) -> Fix:
     """w x for integers w and columns x, exact or off by at most one unit.
 
     An upper bound if ``up``, where both must be nonnegative. If the sums might reach 2^53, x is
@@ -169,7 +193,9 @@ def apply(w: Matrix, x: Fix, *, up: bool, where: Matrix | None = None) -> Fix:
     """
 
     def image(n: Ints) -> Ints:
-        return cast("Ints", w @ n if where is None else (w * n.T) @ where)
+        if where is None or isinstance(w, Applied):
+            return cast("Ints", w @ n)
+        return cast("Ints", (w * n.T) @ where)
 
     gain = heaviest_row(w)
     if up:
@@ -193,7 +219,7 @@ def apply(w: Matrix, x: Fix, *, up: bool, where: Matrix | None = None) -> Fix:
     return Fix(rest, x.e - h)
 
 
-def matmul_up(a: Fix, b: Fix, where: Matrix | None = None) -> Fix:
+def matmul_up(a: Fix, b: Fix, where: Written | None = None) -> Fix:
     """Upper bound of the matrix product of nonnegative a (m, k) and b (k, n), as `apply` has it."""
     a = a.fit(28)
     y = apply(a.n, b, up=True, where=where)

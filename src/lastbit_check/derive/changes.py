@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import Fix, matmul_up, total
+from lastbit_check.arithmetic.exact import Fix, most, total
 from lastbit_check.derive.columns import Spread
 from lastbit_check.derive.frame import Frame
 from lastbit_check.derive.ledger import (
@@ -84,7 +84,7 @@ def booked(frame: Frame, node: Node, aspect: str, bend: Fix, moves: Fix) -> dict
     """Remainder and defect of a node, for some places (C, H, W, K)."""
     dual, units = frame.duals[node.name], math.prod(node.shape)
     return {
-        Entry(aspect, REMAINDER, node.name): matmul_up(dual.weights, bend.reshape(units, -1)),
+        Entry(aspect, REMAINDER, node.name): dual.weigh(bend.reshape(units, -1)),
         Entry(aspect, DEFECT, node.name): defect(dual, moves.reshape(units, -1)),
     }
 
@@ -117,3 +117,14 @@ def first_changes(
                 moves[aspect][node.name] = bound
                 effects.update(booked(frame, node, aspect, bend, bound.radius))
     return effects, moves
+
+
+def largest(bound: Bound) -> Bound:
+    """Of all columns (C, H, W, 1)."""
+    parts = (bound.error, bound.spread)
+    return Bound(*(Fix(np.max(x.n, axis=3, keepdims=True), x.e) for x in parts))
+
+
+def both(one: Bound, other: Bound) -> Bound:
+    """What bounds either."""
+    return Bound(most(one.error, other.error), most(one.spread, other.spread))

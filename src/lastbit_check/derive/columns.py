@@ -108,7 +108,7 @@ def _steps(after: Sequence[Node], base: Node, cores: Mapping[str, list[Core]]) -
     """The nodes that depend on a base, in order."""
     live, found = {base.name: np.arange(math.prod(base.shape))}, dict[str, Step]()
     for node in after:
-        read = [(core, csr_array(core.w)[:, live[core.source]]) for core in cores[node.name]
+        read = [(core, core.written[:, live[core.source]]) for core in cores[node.name]
                 if core.source in live]  # fmt: skip
         touched = np.zeros(math.prod(node.shape), np.bool_)
         for _, w in read:

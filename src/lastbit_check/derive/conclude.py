@@ -13,10 +13,10 @@ from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import UNIT
 from lastbit_check.arithmetic.enclosure import tanh_upper
-from lastbit_check.arithmetic.exact import Fix, Matrix, matmul_up, total
+from lastbit_check.arithmetic.exact import Fix, Written, matmul_up, total
 from lastbit_check.derive.changes import APART, EXACT
 from lastbit_check.derive.derivation import Derivation
-from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs
+from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, both_runs, difference
 from lastbit_check.derive.reach import Reach
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
@@ -94,6 +94,7 @@ class Balance:
     def node_roundings(self, row: int) -> dict[str, Fix]:
         """Likewise, each node's by itself (1, places) or (1, 1)."""
         d, found = self.derivation, dict[str, Fix]()
+        pair = d.ledger.pairs[row]
         for name in self._names:
             noise, mask = both_runs(d.values[name].noise), self._reach.get(name)
             where = None
@@ -101,7 +102,8 @@ class Balance:
                 noise = Fix(noise.n * np.any(mask, axis=1, keepdims=True), noise.e)
                 sparse = self._sparse.get(name)
                 where = mask.astype(np.float64) if sparse is None else sparse
-            found[name] = matmul_up(d.frame.duals[name].weights[[row]], noise, where)
+            a = difference(d.frame.duals[name], pair)
+            found[name] = matmul_up(Fix(np.abs(a.n.T), a.e), noise, where)
         return found
 
     @cached_property
@@ -110,7 +112,7 @@ class Balance:
         return self.derivation.reach if self.executions == SAME_PROGRAM else {}
 
     @cached_property
-    def _sparse(self) -> dict[str, Matrix]:
+    def _sparse(self) -> dict[str, Written]:
         """The same where it is sparse."""
         return {
             name: cast("csr_array", csr_array(mask, dtype=np.float64))
@@ -215,7 +217,8 @@ class Balance:
 
     def _added(self, parts: list[Fix]) -> Fix:
         shape = (len(self.derivation.ledger.pairs), self._places)
-        return total(*(Fix(np.broadcast_to(x.n, shape), x.e) for x in parts), bits=40)
+        found = total(*parts, bits=40)  # most parts are of all places alike
+        return Fix(np.broadcast_to(found.n, shape), found.e)
 
     def _rounded(self, row: int) -> list[Fraction]:
         found, pair = self.node_roundings(row), self.derivation.ledger.pairs[row]
@@ -232,8 +235,8 @@ class Balance:
 def _by_place(parts: list[Fix], places: int) -> list[Fraction]:
     if not parts:
         return [Fraction(0)] * places
-    whole = total(*(Fix(np.broadcast_to(x.n, (1, places)), x.e) for x in parts), bits=40)
-    return [Fraction(int(n)) / Fraction(2) ** whole.e for n in whole.n[0]]
+    whole = total(*parts, bits=40)
+    return [Fraction(int(n)) / Fraction(2) ** whole.e for n in np.broadcast_to(whole.n[0], places)]
 
 
 def nothing_moves(derivation: Derivation) -> Claim:

@@ -14,20 +14,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, matmul_up, most
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.certificate import Hints
 from lastbit_check.derive import reach
 from lastbit_check.derive.changes import (
     EXACT,
     booked,
+    both,
     bounded,
     changed,
     first_changes,
+    largest,
     masked,
 )
 from lastbit_check.derive.columns import Held, Spread, spreads
 from lastbit_check.derive.frame import Frame, frame_of
 from lastbit_check.derive.ledger import ROUNDING, Entry, Ledger, both_runs, side_by_side
+from lastbit_check.derive.rows import row_by_row, stays_in_rows
 from lastbit_check.network import Network, Node
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value, nothing, operands
@@ -36,6 +39,7 @@ from lastbit_check.verdict import at
 
 FEW_PLACES = 64  # of an input whose places are kept apart to the end
 MOST_PLACES = 1024  # that are, where the input itself is the first base
+MANY_PLACES = 2**13  # beyond which they are taken row by row, where that is possible
 PLACES = 112  # that are taken through the first layers at a time
 
 Observe = Callable[[Node, Value], None]
@@ -135,28 +139,20 @@ def _early(frame: Frame, state: _State, ledger: Ledger) -> None:
     places = frame.question.places(frame.network.input.shape)
     apart = places <= FEW_PLACES or (len(frame.early) == 1 and places <= MOST_PLACES)
     step = places if apart else PLACES
+    made = (first_changes(frame, state.values, state.reach, range(places)[start : start + step])
+            for start in range(0, places, step))  # fmt: skip
+    if places > MANY_PLACES and stays_in_rows(frame):
+        made = row_by_row(frame, state.values)
     parts = list[dict[Entry, Fix]]()
-    for start in range(0, places, step):
-        here = range(start, min(start + step, places))
-        effects, moves = first_changes(frame, state.values, state.reach, here)
+    for effects, moves in made:
         parts.append(effects)
         for name in EXECUTIONS:
             for node, bound in moves[name].items():
-                known, found = state.moves[name].get(node), bound if apart else _largest(bound)
-                state.moves[name][node] = _both(known, found) if known else found
+                known, found = state.moves[name].get(node), bound if apart else largest(bound)
+                state.moves[name][node] = both(known, found) if known else found
     for entry in parts[0]:
         several = parts if entry.aspect != EXACT else parts[:1]
         ledger.effects[entry] = side_by_side([part[entry] for part in several])
-
-
-def _largest(bound: Bound) -> Bound:
-    """Of all places (C, H, W, 1)."""
-    parts = (bound.error, bound.spread)
-    return Bound(*(Fix(np.max(x.n, axis=3, keepdims=True), x.e) for x in parts))
-
-
-def _both(one: Bound, other: Bound) -> Bound:
-    return Bound(most(one.error, other.error), most(one.spread, other.spread))
 
 
 def _based(frame: Frame, state: _State, node: Node) -> None:
@@ -191,9 +187,7 @@ def _shared(frame: Frame) -> set[str]:
 def _rounded(frame: Frame, state: _State, node: Node, ledger: Ledger) -> None:
     """What the roundings of two runs cost, of all units."""
     noise = both_runs(state.values[node.name].noise)
-    ledger.effects[Entry(ANY_TWO, ROUNDING, node.name)] = matmul_up(
-        frame.duals[node.name].weights, noise
-    )
+    ledger.effects[Entry(ANY_TWO, ROUNDING, node.name)] = frame.duals[node.name].weigh(noise)
 
 
 def _value(frame: Frame, state: _State, node: Node) -> None:

@@ -10,12 +10,12 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, apply, total
+from lastbit_check.arithmetic.exact import ZERO_GRID, Fix, apply, matmul_up, total
 from lastbit_check.network import Network
+from lastbit_check.operators.kernels import pieces
 from lastbit_check.operators.kinds import Core
 
 DUAL_BITS = 34  # of a dual vector: with 2^15 terms of a sum, exact below 2^53
@@ -28,11 +28,15 @@ class Dual:
     a: Fix
     off: Fix
 
-    @cached_property
-    def weights(self) -> Fix:
-        """|a_c - a_j| for every pair of classes c < j (pairs, units)."""
-        flat, (c, j) = self.a.n.T, np.transpose(pairs_of(self.a.n.shape[1]))
-        return Fix(np.abs(flat[c] - flat[j]), self.a.e)
+    def weigh(self, x: Fix) -> Fix:
+        """Upper bounds (pairs, K) of |a_c - a_j| times x >= 0 (units, K), for all pairs c < j."""
+        c, j = np.transpose(pairs_of(self.a.n.shape[1]))
+        found = list[Fix]()
+        for here in pieces(len(x.n), c.size):  # of all units they may take much memory
+            flat = self.a.n[here].T
+            added = matmul_up(Fix(np.abs(flat[c] - flat[j]), self.a.e), x[here])
+            found = [total(*found, added)] if found else [added]
+        return found[0]
 
 
 def pairs_of(classes: int) -> tuple[tuple[int, int], ...]:

@@ -32,7 +32,8 @@ class Given(NamedTuple):
 class Frame:
     """A network, a question and hints, with a setting and cores for every node.
 
-    A node that is ``given`` has no core: all of its change is remainder.
+    A node that is ``given`` has no core: all of its change is remainder. ``duals`` are the dual
+    vectors of every node.
     """
 
     network: Network
@@ -41,11 +42,7 @@ class Frame:
     settings: Mapping[str, Setting]
     cores: Mapping[str, list[Core]]
     given: Mapping[str, Given]
-
-    @cached_property
-    def duals(self) -> dict[str, Dual]:
-        """The dual vectors of every node."""
-        return adjoint(self.network, self.cores)
+    duals: Mapping[str, Dual]
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -54,11 +51,8 @@ class Frame:
 
     @property
     def early(self) -> tuple[Node, ...]:
-        """The first layers: up to the first base, or to the first SiLU if there is none."""
-        nodes = self.network.computed
-        stops = self.hints.bases or {n.name for n in nodes if n.op == "silu"}
-        ends = [k for k, node in enumerate(nodes) if node.name in stops]
-        return nodes[: ends[0] + 1] if ends else nodes[:1]
+        """The first layers."""
+        return early_of(self.network, self.hints)
 
     @property
     def later(self) -> tuple[Node, ...]:
@@ -70,6 +64,14 @@ class Frame:
         nodes = self.network.computed
         after = nodes[nodes.index(base) + 1 :]
         return {n.name: [] if self.settings[n.name].boxed else self.cores[n.name] for n in after}
+
+
+def early_of(network: Network, hints: Hints) -> tuple[Node, ...]:
+    """The first layers: up to the first base, or to the first SiLU if there is none."""
+    nodes = network.computed
+    stops = hints.bases or {n.name for n in nodes if n.op == "silu"}
+    ends = [k for k, node in enumerate(nodes) if node.name in stops]
+    return nodes[: ends[0] + 1] if ends else nodes[:1]
 
 
 def frame_of(
@@ -95,7 +97,7 @@ def frame_of(
         name: [] if name in known else KINDS[setting.node.op].cores(setting)
         for name, setting in settings.items()
     }
-    return Frame(network, question, hints, settings, cores, known)
+    return Frame(network, question, hints, settings, cores, known, adjoint(network, cores))
 
 
 def _known(hints: Hints, network: Network) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -50,9 +51,9 @@ def both_runs(noise: Fix) -> Fix:
 
 def defect(dual: Dual, moves: Fix) -> Fix:
     """|d_c - d_j| times |D| (units, K), for every pair: all d have one bound."""
-    pairs, units = dual.weights.n.shape
+    units, classes = dual.a.n.shape
     each = matmul_up(Fix(np.full((1, units), 2 * dual.off.n), dual.off.e), moves)
-    return Fix(np.broadcast_to(each.n, (pairs, each.n.shape[1])), each.e)
+    return Fix(np.broadcast_to(each.n, (math.comb(classes, 2), each.n.shape[1])), each.e)
 
 
 def side_by_side(parts: Sequence[Fix]) -> Fix:

@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 Reach = Mask | None
 """(units, cells), or one column for all cells alike; None where any may reach every unit."""
 MOST_ENTRIES = 2**27
+CHUNK = 64  # places whose reach is followed at a time
 
 
 def from_input(node: Node, question: Question) -> Reach:
@@ -63,7 +64,9 @@ def _joined(setting: Setting, before: list[Reach]) -> Reach:
     found = np.zeros((units, wide), np.bool_)
     if setting.layer:
         for part, mask in zip(setting.layer.parts, known, strict=True):
-            found |= part.matrix(np.ones(part.w.data.size)) @ mask > 0
+            for start in range(0, wide, CHUNK):
+                here = slice(start, start + CHUNK)
+                found[:, here] |= part.reading @ mask[:, here].astype(np.float64) > 0
         return found
     views = setting.node.views or (None,) * len(known)
     known = [m if v is None or v.order is None else m[v.order]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
-from lastbit_check.arithmetic.exact import Fix, Matrix
+from scipy.sparse import csr_array
+
+from lastbit_check.arithmetic.exact import Fix, Matrix, Written
 from lastbit_check.network import Node, Units
 from lastbit_check.operators.forms import Bound, Change, Made, Value
+from lastbit_check.operators.kernels import Kernel
 from lastbit_check.operators.layers import Layer
 
 
@@ -32,6 +35,12 @@ class Core(NamedTuple):
     source: str
     w: Matrix
     e: int
+
+    @property
+    def written(self) -> csr_array:
+        """The matrix, written out."""
+        w = self.w
+        return w.written if isinstance(w, Kernel) else csr_array(cast("Written", w))
 
 
 class Kind(Protocol):

@@ -10,14 +10,12 @@ underflow and overflow.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.binary32 import CEILING, UNIT_BITS
 from lastbit_check.arithmetic.exact import (
@@ -28,7 +26,6 @@ from lastbit_check.arithmetic.exact import (
     common,
     from_float,
     grid,
-    heaviest_row,
     shift,
     total,
 )
@@ -45,35 +42,13 @@ from lastbit_check.network import (
     made_of,
     product,
 )
-from lastbit_check.operators.patterns import products
+from lastbit_check.operators.kernels import BLOCK, Kernel, Products, pieces, places_of
 from lastbit_check.verdict import require
 
 WEIGHT_BITS = 20
 SCALE_BITS = 28
-
-
-@dataclass(frozen=True)
-class Products:
-    """A part: integers w (units, units read) with exponent ``e``.
-
-    In the order of ``w``: ``inexact`` is 1 or 0 for each product, ``roundings`` says how often it
-    may round besides the sums that it enters.
-    """
-
-    source: str
-    w: csr_array
-    e: int
-    inexact: Ints
-    roundings: Ints
-
-    def matrix(self, values: Ints) -> csr_array:
-        """The matrix with other numbers in the places of its weights."""
-        return csr_array((values, self.w.indices, self.w.indptr), self.w.shape)
-
-    @cached_property
-    def heavy(self) -> csr_array:
-        """Upper bounds of the magnitudes of the true weights."""
-        return self.matrix(np.abs(self.w.data) + self.inexact)
+COARSER = 8
+Block = tuple[tuple[slice, slice], Ints, Ints]  # channels and rows of places, m, own
 
 
 @dataclass(frozen=True)
@@ -94,7 +69,7 @@ class Layer:
     @property
     def steps(self) -> int:
         """How often a term may round at most, all sums that it enters included."""
-        most = [int(np.max(part.roundings, initial=0)) for part in self.parts]
+        most = [int(np.max(part.rounds, initial=0)) for part in self.parts]
         return self.terms + max(1, *most, int(np.max(self.constant_roundings, initial=0)))
 
     @property
@@ -104,19 +79,20 @@ class Layer:
 
     def core(self, xs: Sequence[Fix]) -> list[Fix]:
         """Images of what the parts read under their cores, within one unit each."""
-        return [self._image(p.w, p.e, x, up=False) for p, x in zip(self.parts, xs, strict=True)]
+        pairs = zip(self.parts, xs, strict=True)
+        return [self._image(part.core, part.e, x, up=False) for part, x in pairs]
 
     def spread(self, xs: Sequence[Fix]) -> Fix:
         """Upper bound of the image of xs >= 0 under the absolute values of the true weights."""
         pairs = zip(self.parts, xs, strict=True)
-        return total(*(self._image(p.heavy, p.e, x, up=True) for p, x in pairs))
+        return total(*(self._image(part.heaviest, part.e, x, up=True) for part, x in pairs))
 
     def left_out(self, xs: Sequence[Fix]) -> Fix:
         """Upper bound of |true weights - core| applied to xs >= 0."""
         pairs = zip(self.parts, xs, strict=True)
-        return total(*(self._image(p.matrix(p.inexact), p.e, x, up=True) for p, x in pairs))
+        return total(*(self._image(part.left_out, part.e, x, up=True) for part, x in pairs))
 
-    def _image(self, w: csr_array, e: int, x: Fix, *, up: bool) -> Fix:
+    def _image(self, w: Kernel, e: int, x: Fix, *, up: bool) -> Fix:
         y = apply(w, x.reshape(-1, x.n.shape[3]), up=up)
         return Fix(y.n.reshape(*self.shape, -1), y.e + e)
 
@@ -132,19 +108,23 @@ class Layer:
         h u M / (1 - h u) each (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
         lemma 3.1), with h = ``steps``.
         """
-        m, own, e = self.magnitudes(reaches)
-        largest, count = np.cumsum(-np.sort(-m, axis=1), axis=1), np.count_nonzero(m, axis=1)
-        mass, steps = largest[:, -1], self.steps
-        require(float(np.max(mass)) * (steps + 2) < LIMIT, "precision", "the rounding of a sum")
-        full = np.minimum(mass, np.ceil(np.ldexp(whole.n, e - whole.e)).ravel())
-        rank = np.arange(1.0, m.shape[1] + 1)
-        partial = np.minimum(largest, np.ceil((mass + full) / 2)[:, None])
-        sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
-        sums += np.where(count > 1, full, 0.0) + own
-        u = 2.0**-UNIT_BITS
-        later = mass * (steps * steps * u * (1 + 2.0**-8))
-        n = np.ceil((sums + later) * u * (1 + 2.0**-40))
-        return Fix(n.reshape(*self.shape, 1), e)
+        n, e = np.empty(self.shape), self._grid(reaches)
+        for (some, here), m, own in self.magnitudes(reaches):
+            largest, count = np.cumsum(-np.sort(-m, axis=1), axis=1), np.count_nonzero(m, axis=1)
+            mass, steps = largest[:, -1], self.steps
+            fits = float(np.max(mass)) * (steps + 2) < LIMIT
+            require(fits, "precision", "the rounding of a sum")
+            exact = np.ceil(np.ldexp(whole.n[some, here], e - whole.e)).ravel()
+            full = np.minimum(mass, exact)
+            rank = np.arange(1.0, m.shape[1] + 1)
+            partial = np.minimum(largest, np.ceil((mass + full) / 2)[:, None])
+            sums = np.sum(partial * ((rank > 1) & (rank < count[:, None])), axis=1)
+            sums += np.where(count > 1, full, 0.0) + own
+            u = 2.0**-UNIT_BITS
+            later = mass * (steps * steps * u * (1 + 2.0**-8))
+            made = np.ceil((sums + later) * u * (1 + 2.0**-40))
+            n[some, here] = made.reshape(n[some, here].shape)
+        return Fix(n[..., None], e)
 
     def by_unit(self, of_constants: Ints) -> Ints:
         """Something that is said of each constant, unit by unit (units, K)."""
@@ -152,27 +132,56 @@ class Layer:
         each = of_constants.reshape(math.prod(kept), count)
         return np.repeat(each, math.prod(self.shape) // len(each), axis=0)
 
-    def magnitudes(self, reaches: Sequence[Fix]) -> tuple[Ints, Ints, int]:
-        """The terms' magnitudes (units, terms), those times their own roundings, the exponent."""
-        steps, found = self.steps, list[Fix]()
+    def magnitudes(self, reaches: Sequence[Fix]) -> Iterator[Block]:
+        """The terms' magnitudes (units, terms), and those times their own roundings.
+
+        Of some channels and some rows of places after others: all of them on one grid.
+        """
+        e, given = self._grid(reaches), self.constants
+        constants = np.broadcast_to(given.at(e).n, (*self.shape, given.n.shape[3]))
+        rounds = np.broadcast_to(self.constant_roundings.reshape(given.n.shape), constants.shape)
+        read = [(part, part.places.on(x.n.reshape(-1, 1)), x.e + part.e - self._coarser(part) - e)
+                for part, x in zip(self.parts, self._fitted(reaches), strict=True)]  # fmt: skip
+        wide = self.shape[2] * (constants.shape[3] + sum(p.in_rows[0].shape[1] for p in self.parts))
+        channels = max(1, BLOCK // wide)
+        for start in range(0, self.shape[0], channels):
+            some = slice(start, min(start + channels, self.shape[0]))
+            for here in pieces(self.shape[1], wide * (some.stop - some.start)):
+                own = np.sum(constants[some, here] * rounds[some, here], axis=3).ravel()
+                columns = [constants[some, here].reshape(own.size, constants.shape[3])]
+                for part, on, coarser in read:
+                    group = np.arange(self.shape[0])[some] // (self.shape[0] // part.places.groups)
+                    number, weight, often = part.in_rows
+                    weight = np.ceil(weight * 2.0 ** -self._coarser(part))
+                    x = part.places.laid(on, here)[group[:, None], number[some]]
+                    m = shift(x * weight[some, :, None], coarser, up=True)
+                    own += np.sum(m * often[some, :, None], axis=1).ravel()
+                    columns.append(m.swapaxes(1, 2).reshape(own.size, -1))
+                yield (some, here), np.concatenate(columns, axis=1), own
+
+    def _fitted(self, reaches: Sequence[Fix]) -> list[Fix]:
+        """What the parts read, with so few bits that no sum of terms reaches 2^53."""
+        found = list[Fix]()
         for part, reach in zip(self.parts, reaches, strict=True):
-            bits = 50 - (steps * max(1, heaviest_row(part.heavy))).bit_length()
+            bits = 50 - (self.steps * self._gain(part)).bit_length()
             require(bits >= 8, "rounding.depth", "a sum is too long")
-            x = reach.fit(bits).reshape(-1)
-            found.append(Fix(part.heavy.data * x.n[part.w.indices], x.e + part.e))
-        e = min([common(self.constants, bits=49 - steps.bit_length()), *(v.e for v in found)])
-        units = math.prod(self.shape)
-        constants = self.by_unit(self.constants.at(e).n)
-        own = np.sum(constants * self.by_unit(self.constant_roundings), axis=1)
-        columns = [constants]
-        for part, values in zip(self.parts, found, strict=True):
-            each = np.diff(part.w.indptr)  # products of a unit
-            data = shift(values.n, values.e - e, up=True)
-            m = np.zeros((units, np.max(each, initial=0)))
-            m[np.arange(m.shape[1]) < each[:, None]] = data
-            columns.append(m)
-            own += part.matrix(data * part.roundings) @ np.ones(part.w.shape[1])
-        return np.concatenate(columns, axis=1), own, e
+            found.append(reach.fit(bits))
+        return found
+
+    def _coarser(self, part: Products) -> int:
+        """By how many bits the weights of a very long sum are coarser here, rounded up."""
+        return COARSER if (self.steps * part.heaviest.gain).bit_length() > 42 else 0
+
+    def _gain(self, part: Products) -> int:
+        """The most that they add up to."""
+        bits = self._coarser(part)
+        return max(1, (part.heaviest.gain >> bits) + (self.terms if bits else 0))
+
+    def _grid(self, reaches: Sequence[Fix]) -> int:
+        """The exponent of all terms."""
+        pairs = zip(self.parts, self._fitted(reaches), strict=True)
+        terms = [x.e + part.e - self._coarser(part) for part, x in pairs]
+        return min([common(self.constants, bits=49 - self.steps.bit_length()), *terms])
 
 
 def layer_of(node: Node, shapes: dict[str, Shape]) -> Layer:
@@ -200,10 +209,10 @@ def _products_of(part: Part, node: Node, source: Shape) -> Products:
     moved = sum(int(np.max(f.roundings)) for f in part.moved)
     of_factors = sum((f.roundings for f in part.factors), np.full(channels, moved))
     rounds = (np.frexp(np.abs(weight))[0] != 0.5) + of_factors[:, None, None, None]
-    made = products(part, node.shape, source)
-    inexact, rounds = inexact.ravel()[made.data], rounds.ravel()[made.data].astype(np.float64)
-    made.data = core.n.ravel()[made.data]
-    return Products(part.source, made, core.e, inexact, rounds)
+    places = places_of(part, node.shape, source)
+    there = (weight != 0) & places.used
+    rounds = np.where(there, rounds, 0).astype(np.float64)
+    return Products(part.source, places, core.n, core.e, inexact * there, rounds, there)
 
 
 def _scale(factors: Sequence[Factor], channels: int) -> tuple[Ints, NDArray[np.bool_]]:

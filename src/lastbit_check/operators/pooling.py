@@ -21,7 +21,6 @@ from lastbit_check.operators.affine import divided_by
 from lastbit_check.operators.curves import boxed
 from lastbit_check.operators.forms import Bound, Change, Made, Value, nothing
 from lastbit_check.operators.kinds import Core, Setting
-from lastbit_check.operators.layers import products
 from lastbit_check.operators.linear import (
     NOOP,
     OVER,
@@ -34,6 +33,7 @@ from lastbit_check.operators.linear import (
     spread,
     whole_image,
 )
+from lastbit_check.operators.patterns import products
 from lastbit_check.operators.reading import Reader, Rule, not_too_many
 from lastbit_check.operators.seen import Seen, of_node
 from lastbit_check.verdict import require

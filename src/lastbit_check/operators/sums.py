@@ -36,7 +36,7 @@ class SumKind:
         return Change(total(layer.spread([move.error for move in moves]), left), left)
 
     def cores(self, setting: Setting) -> list[Core]:
-        return [Core(part.source, part.w, part.e) for part in layer_in(setting).parts]
+        return [Core(part.source, part.core, part.e) for part in layer_in(setting).parts]
 
 
 def layer_in(setting: Setting) -> Layer:

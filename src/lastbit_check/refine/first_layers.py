@@ -38,8 +38,8 @@ from lastbit_check.derive.frame import Frame
 from lastbit_check.network import Node, product
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import nothing
+from lastbit_check.operators.kernels import Products
 from lastbit_check.operators.kinds import Setting
-from lastbit_check.operators.layers import Products
 from lastbit_check.operators.sums import layer_in
 from lastbit_check.question import Question
 from lastbit_check.verdict import require
@@ -172,7 +172,7 @@ def first_layers(frame: Frame) -> FirstLayers | None:
     one_each = second.weight.shape[1] == 1 and second.groups == len(second.weight)
     whole = first.groups == 1 and len(first.weight) == len(second.weight)
     read = [layer_in(frame.settings[early[k].name]).parts[0] for k in (-4, -2)]
-    if not one_each or not whole or any(part.inexact.any() for part in read):
+    if not one_each or not whole or any(part.off.any() for part in read):
         return None
     scale = math.prod((product(p[0].factors, 1)[0] for p in scaled), start=Fraction(1))
     return FirstLayers(early, frame.settings, frame.question, scale)
