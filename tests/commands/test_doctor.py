@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tomllib
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,8 @@ from lastbit.audit import machine as looked
 from lastbit.audit.machine import BREAKS, MAY, MET, machine
 from lastbit.cli import main
 from lastbit.errors import EXIT_OK, EXIT_REJECTED
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def broken(environment: dict[str, str] | None = None) -> list[str]:
@@ -29,7 +32,7 @@ def test_as_things_come_nothing_is_broken(capsys: pytest.CaptureFixture[str]) ->
     said = json.loads(capsys.readouterr().out)
     assert said["verdict"] == "nothing known"
     packages = {each["name"]: each for each in said["packages"]}
-    for name in ("numpy", "scipy", "onnx", "onnxruntime", "torch"):
+    for name in ("numpy", "scipy", "onnx", "onnxruntime", "torch", "pillow"):
         assert packages[name]["version"]
         assert not packages[name]["fix"]
     assert {each["status"] for each in said["findings"]} <= {MET, MAY}
@@ -130,3 +133,9 @@ def test_the_processor_is_read_where_the_system_tells(
     assert (found.processor, found.features) == ("A Processor", ("fma", "avx2"))
     monkeypatch.setattr(looked, "CPU_INFO", tmp_path / "none")
     assert machine({}).features == ()
+
+
+def test_every_extra_is_looked_for() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {*declared["optional-dependencies"]} - {"test", "dev"}
+    assert {each.extra for each in machine({}).packages} == {"", *extras}

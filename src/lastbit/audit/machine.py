@@ -25,7 +25,18 @@ from lastbit.errors import install_command
 
 MET, MAY, BREAKS = "met", "may break", "breaks"
 CORE = ("numpy", "scipy", "onnx", "onnxruntime", "platformdirs", "rich", "typer")
-EXTRAS = {"train": ("torch",), "jax": ("jax",), "vnnlib": ("vnnlib",)}
+EXTRAS = {
+    "train": ("torch",),
+    "jax": ("jax",),
+    "import": ("safetensors", "timm", "torchvision"),
+    "vnnlib": ("vnnlib",),
+    "report": ("jinja2",),
+    "png": ("pillow",),
+    "parquet": ("pyarrow",),
+    "ray": ("ray",),
+}
+MODULES = {"pillow": "PIL"}
+"""What packages are imported as, where that is not their name."""
 FEATURES = ("fma", "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
 """Of a processor: those that decide how sums are carried out, and whether bfloat16 is at hand."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -102,7 +113,7 @@ def _packages() -> Iterator[Package]:
 
 
 def _version(name: str) -> str | None:
-    if importlib.util.find_spec(name) is None:
+    if importlib.util.find_spec(MODULES.get(name, name)) is None:
         return None
     try:
         return importlib.metadata.version(name)
@@ -113,7 +124,7 @@ def _version(name: str) -> str | None:
 def _problem(name: str) -> str:
     """Why a package that is there cannot be imported; empty if it can."""
     try:
-        importlib.import_module(name)
+        importlib.import_module(MODULES.get(name, name))
     except Exception as error:  # whatever a broken installation raises
         return f"cannot be imported: {error}"
     return ""

@@ -34,7 +34,7 @@ from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import hints_of, load, question_of
 from lastbit_check.check import Derived, exact_form, proved
 from lastbit_check.derive.conclude import Balance, softmax_error
-from lastbit_check.question import SAME_PROGRAM
+from lastbit_check.question import SAME_PROGRAM, Move, asking
 from lastbit_check.refine.first_layers import first_layers
 from lastbit_check.verdict import Rejected, Unreadable
 
@@ -188,13 +188,13 @@ def _proved(
     for one in _of_same_model(files):
         stored = _usable(one.certificate, files, asked)
         if stored and asked.any_level:
-            return _any_level(one.certificate, files, asked)
+            return _any_level(one.certificate, files)
         if stored:
             accepted: Checked = check(one.certificate, files.model, progress=progress)
             if accepted.derived is not None:
                 return _Proved(accepted.derived, certificate=one.certificate, checked=True)
     if asked.any_level:
-        return _any_level(None, files, asked)
+        return _any_level(None, files)
     return _new(files, network, asked, out, progress)
 
 
@@ -209,17 +209,16 @@ def _usable(certificate: Path, files: ModelFiles, asked: Asks) -> bool:
         return False
 
 
-def _any_level(certificate: Path | None, files: ModelFiles, asked: Asks) -> _Proved:
-    """Of bytes that move by one level. No certificate says this.
+def _any_level(certificate: Path | None, files: ModelFiles) -> _Proved:
+    """Of bytes that move by one level, for which no certificate is written.
 
-    Trees and byte tables are all that knows which bytes make a pair; without them the checker's
-    rules use no more than that one byte differs by at most 1.
+    The hints are those of a certificate about last bits, but for trees, which are of its pairs.
     """
     network = read_onnx(files.asked)
     try:
         hints = hints_of(load(certificate)) if certificate else hints_for(network)
         hints = replace(hints, trees={}, absorbed="")
-        return _Proved(proved(files.model.read_bytes(), asked.question, hints))
+        return _Proved(proved(files.model.read_bytes(), asking(Move("levels", 1)), hints))
     except Rejected as error:
         return _Proved(None, f"{error.rule} at {error.node}: {error.message}")
 

@@ -22,9 +22,10 @@ class Asks:
 
     Attributes:
         query: as it is written.
-        question: whose bound covers every pair of inputs that the query allows.
+        question: whose bound covers every pair of inputs that the query allows, or all of them but
+            for what `any_level` says.
         any_level: bytes may move from an odd one to the even one above it, too, which is a step of
-            1 but no last bit: what is derived has to know nothing of pairs of bytes.
+            1 but no last bit: what is derived has to be of levels.
         moves: which places may move, and from what to what.
         cases: what is asked of the outputs, one of which has to hold.
     """
