@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lastbit.hints import hints_for
 from lastbit.hints.explained import explained, parts_of_nodes
 from lastbit_check.certificate import digest
 from lastbit_check.check import proved
-from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM
+from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Move, asking
 from support.absorbing import absorber
 from support.networks import random_images, random_network
 
@@ -58,6 +59,17 @@ def test_the_parts_add_up_to_u_and_come_by_size(
     names = [row["name"] for row in listed["nodes"]]
     assert {"(first layers)", "(softmax)"} <= {*names}
     assert len(names) == len({*names})
+
+
+@pytest.mark.parametrize("executions", EXECUTIONS)
+def test_the_parts_of_a_chain_of_moves_add_up_to_u(folder: Path, executions: str) -> None:
+    model = folder / "model.onnx"
+    hints = hints_for(read_onnx(model))
+    derived = proved(model.read_bytes(), asking(Move("levels", 2, 3)), hints)
+    claim = derived.claims[executions]
+    assert len(claim.before) == 2 and 0 < claim.upper < 1
+    whole = sum(part.size for part in parts_of_nodes(derived, executions))
+    assert abs(whole - claim.upper) <= claim.upper * Fraction(1, 2**40)
 
 
 def test_one_node_is_told_as_in_the_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,15 @@ from lastbit_check.derive.ledger import Entry
 from lastbit_check.derive.reach import Reach
 from lastbit_check.operators import kernels, layers
 from lastbit_check.operators.forms import Bound, Value
-from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, of_one_image
+from lastbit_check.question import (
+    ANY_TWO,
+    EXECUTIONS,
+    LAST_BIT,
+    Move,
+    Question,
+    asking,
+    of_one_image,
+)
 from soundness.exactly import real
 from soundness.harness import NearlyLinear, assault, built, random_hints, subject_of
 from support.seeds import seeds
@@ -32,7 +40,9 @@ Changes = tuple[dict[Entry, Fix], dict[str, dict[str, Bound]]]
 CLOSE, TINY = 1 + 2.0**-15, 2.0**-24  # bounds are rounded up, on grids of their own
 
 
-def derived(seed: int, monkeypatch: pytest.MonkeyPatch) -> Derivation:
+def derived(
+    seed: int, monkeypatch: pytest.MonkeyPatch, question: Question = LAST_BIT
+) -> Derivation:
     """Two convolutions of odd shapes before the first SiLU, a third before the base."""
     random = np.random.default_rng(seed)
     b = OnnxBuilder()
@@ -45,15 +55,16 @@ def derived(seed: int, monkeypatch: pytest.MonkeyPatch) -> Derivation:
     network = network_in(b.to_bytes())
     monkeypatch.setattr(derivation, "MANY_PLACES", 0)
     hints = replace(random_hints(network, seed), bases=frozenset({"base"}))
-    return derive(network, LAST_BIT, hints)
+    return derive(network, question, hints)
 
 
+@pytest.mark.parametrize("question", [LAST_BIT, asking(Move("levels", 9, 2))], ids=lambda q: q.name)
 @pytest.mark.parametrize("seed", range(6))
 def test_each_place_is_charged_no_less_than_alone(
-    seed: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, monkeypatch: pytest.MonkeyPatch, question: Question
 ) -> None:
     """What is followed to every unit by itself, and no more than that and all that only rounds."""
-    found = derived(seed, monkeypatch)
+    found = derived(seed, monkeypatch, question)
     frame, places = found.frame, 90
     without = dict.fromkeys(found.values)
     least, moves = first_changes(frame, found.values, found.reach, range(places))
@@ -72,6 +83,18 @@ def test_each_place_is_charged_no_less_than_alone(
             true = real(largest(moves[name][node.name]).radius)
             assert said.shape == (*node.shape, 1)
             assert np.all(said * CLOSE >= true - TINY * np.max(true)), (name, node.name)
+
+
+@pytest.mark.parametrize("move", [Move(mask=((3, 40), (60, 61))), Move("bit", 2, 2, "all")])
+def test_places_of_a_mask_and_whole_pixels_are_taken_as_they_are(
+    move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their cells are not the places in their order: nothing is taken row by row."""
+    found = derived(2, monkeypatch, asking(move))
+    assert not rows.stays_in_rows(found.frame)
+    shape = found.frame.network.input.shape
+    effects = found.ledger.effects[Entry(ANY_TWO, "remainder", found.frame.early[0].name)]
+    assert effects.n.shape[1] == len(asking(move).cells(shape)) != math.prod(shape)
 
 
 @pytest.mark.parametrize("what", ["a move", "an effect", "a place"])
@@ -93,7 +116,7 @@ def test_less_is_noticed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         monkeypatch.setattr(rows, "first_changes", changes)
     with pytest.raises(AssertionError):
-        test_each_place_is_charged_no_less_than_alone(1, monkeypatch)
+        test_each_place_is_charged_no_less_than_alone(1, monkeypatch, LAST_BIT)
 
 
 def test_no_move_that_others_make_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

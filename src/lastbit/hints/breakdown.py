@@ -49,15 +49,15 @@ def losses(balance: Balance, claim: Claim) -> Losses:
     Where several cells move: to the sum of the links of the chain.
     """
     nodes = [node.name for node in balance.derivation.frame.network.computed]
-    each = [_of_link(link, claim, cell) for link, cell in _links(balance, claim)]
+    each = [_of_link(link, claim, cell) for link, cell in links(balance, claim)]
     return {
         name: {kind: sum((one[name][kind] for one in each), Fraction(0)) for kind in each[0][name]}
         for name in nodes
     }
 
 
-def _links(balance: Balance, claim: Claim) -> list[tuple[Balance, int]]:
-    """By which executions, and with which cell, each link of the chain is made."""
+def links(balance: Balance, claim: Claim) -> list[tuple[Balance, int]]:
+    """By which executions, and with which cell, each link of a claim's chain of images is made."""
     before = balance if balance.executions == SAME_PROGRAM else None
     before = before or Balance(balance.derivation, SAME_PROGRAM)
     return [(balance, claim.worst[2]), *((before, cell) for cell in claim.before)]
@@ -94,7 +94,7 @@ def _parts(balance: Balance, claim: Claim, nodes: Losses, *, none: bool) -> dict
     d, (*pair, _) = balance.derivation, claim.worst
     first = {node.name for node in d.frame.early}
     rounding = sum((kinds[ROUNDING] for kinds in nodes.values()), Fraction(0))
-    for link, cell in _links(balance, claim) if not none else ():
+    for link, cell in links(balance, claim) if not none else ():
         rounding += link.off[d.ledger.row(pair), cell].largest()
     outside = [name for name in nodes if name not in first]
     remainder = sum((nodes[name][REMAINDER] for name in outside), Fraction(0))

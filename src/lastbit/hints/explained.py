@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit.hints.breakdown import divided
+from lastbit.hints.breakdown import divided, links
 from lastbit_check.check import Derived
 from lastbit_check.derive.conclude import Balance
 from lastbit_check.derive.derivation import Derivation
@@ -86,8 +86,9 @@ def parts_of_nodes(derived: Derived, executions: str) -> list[Part]:
         if node.name in early[:-1]:
             kinds[DEFECT] = Fraction(0)
         found.append(Part(node.name, node.op, {k: v * rate for k, v in kinds.items()}))
-    *pair, place = claim.worst
-    off = balance.off[d.ledger.row(pair), place].largest() if claim.logits else Fraction(0)
+    row = d.ledger.row(claim.worst[:2])
+    slopes = [link.off[row, cell].largest() for link, cell in links(balance, claim)]
+    off = sum(slopes, Fraction(0)) if claim.logits else Fraction(0)
     first = {"first_layer": division.parts["first_layer"], ROUNDING: off * rate}
     found += [Part(FIRST_LAYERS, "", first), Part(SOFTMAX, "softmax", {"softmax": soft})]
     return sorted(found, key=lambda part: -part.size)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import lastbit
 from lastbit.data import ImageSet
-from lastbit.errors import DataError, ModelError
+from lastbit.errors import DataError, ModelError, UsageError
 from lastbit.graph import Network, read_onnx
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
@@ -33,6 +33,7 @@ from lastbit.sweep.result import Swept
 from lastbit.sweep.table import Table
 from lastbit.sweep.tally import Found, Ran, Tally, beyond
 from lastbit.sweep.work import BATCH, Answer, Program, Task, asked_places
+from lastbit_check.question import ITS_LAST_BIT
 
 IMAGES = 64
 """Images of a task of the first pass."""
@@ -81,8 +82,16 @@ def sweep(
         ModelError: the model cannot be read or run.
         OutputError: the folder cannot be written, or another sweep is writing there.
         PlatformError: workers fail.
+        UsageError: something else is asked about than the last bit of one place.
     """
     network = read_onnx(files.asked)
+    if network.question.move != ITS_LAST_BIT:
+        raise UsageError(
+            f"a sweep is of the last bit of one place, and of no other change: "
+            f"{network.question.move.told}",
+            where=str(files.model),
+            fix="`lastbit search` looks for pairs of such images",
+        )
     program = _program(files, network, runtime)
     certificate = stored_certificate(files, network)
     subject = _subject(files, network, images, program)

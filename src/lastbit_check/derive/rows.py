@@ -28,7 +28,10 @@ Rows = Mapping[str, slice]  # by node
 
 
 def stays_in_rows(frame: Frame) -> bool:
-    """Whether the first layers are such ones."""
+    """Whether the first layers are such ones, and one place moves at a time, which may be any."""
+    move = frame.question.move
+    if move.mask or move.channels != "one":
+        return False
     return not frame.given and all(_keeps_rows(frame, node) for node in frame.early[1:])
 
 
