@@ -8,19 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lastbit.errors import DataError, LastbitError, OutputError, PlatformError, UsageError
+from lastbit.errors import DataError, LastbitError, OutputError, PlatformError
 from lastbit.models.shipped import resolve_model
 from lastbit.sweep import Local, sweep
 from lastbit.sweep.engines import local
 from lastbit.sweep.journal import Journal
 from lastbit.sweep.run import no_limits
-from lastbit_check.question import Move, asking
 from soundness.small import certified
 from support.swept import BOTH, images_at, random_images, swept
 

@@ -188,13 +188,13 @@ def _proved(
     for one in _of_same_model(files):
         stored = _usable(one.certificate, files, asked)
         if stored and asked.any_level:
-            return _any_level(one.certificate, files)
+            return _any_level(one.certificate, files, asked)
         if stored:
             accepted: Checked = check(one.certificate, files.model, progress=progress)
             if accepted.derived is not None:
                 return _Proved(accepted.derived, certificate=one.certificate, checked=True)
     if asked.any_level:
-        return _any_level(None, files)
+        return _any_level(None, files, asked)
     return _new(files, network, asked, out, progress)
 
 
