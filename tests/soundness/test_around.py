@@ -239,3 +239,14 @@ def test_a_linear_network_moves_by_its_largest_weight(tmp_path: Path) -> None:
     model, _ = built(b, tmp_path)
     claim = at_image(prepared(network_in(model)), np.full(4, 45.0), LAST_BIT, frozenset())
     assert 0.5 <= claim.logits < 0.5001
+
+
+def test_logits_that_something_else_reads_keep_their_neighbours(tmp_path: Path) -> None:
+    """What is known of them is not forgotten with their last reader."""
+    b = OnnxBuilder()
+    z = b.dense(b.mean(b.input_bytes((1, 2, 2))), [[4.0], [0.0]], [-600.0, 0.0])
+    b.silu(z, name="unread")
+    b.softmax(z)
+    model, _ = built(b, tmp_path)
+    claim = at_image(prepared(network_in(model)), np.full(4, 151.0), LAST_BIT, frozenset())
+    assert claim.logits >= 1.0

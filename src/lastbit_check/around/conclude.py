@@ -64,7 +64,7 @@ def margins(prepared: Prepared, found: Walk) -> Margins:
     image = found.near[name]
     move = sum(block.along(duals[name]) for block in image.blocks.values()) + np.zeros(len(others))
     total += image.radius @ missed[name]
-    apart = found.near[network.logits].apart.astype(np.float64)
+    apart = found.near[network.logits].apart
     each = np.concatenate([np.zeros((len(logits), 1)), apart], axis=1) + logits[:, None]
     centres = (each[label] - each[list(others)]) + middle[:, None]
     sizes = np.abs(each[label]).max() + np.abs(each[list(others)]).max(axis=1) + np.abs(middle)

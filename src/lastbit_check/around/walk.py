@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from lastbit_check.verdict import at
 
 OWN = 8 * V  # of the magnitudes: what a product of two numbers, and a sum of two of them, lose
 MOST_COLUMNS = 12  # for each unit of a base: if there are more, they become one ellipsoid
-FIRST: Before = Value.__dataclass_fields__["before"].default
+FIRST: Before = (Fraction(0), Fraction(1))  # of the input, which has no factors
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def walk(prepared: Prepared, image: Near, bases: frozenset[str]) -> Walk:
             found.steps[node.name], found.near[node.name] = step, near
             values[node.name] = _value(node, near, before)
         for name in {*node.inputs}:
-            if last[name] == node.name:
+            if last[name] == node.name and name != network.logits:
                 found.near[name] = found.near[name].forgotten()
     return found
 
