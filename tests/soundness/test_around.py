@@ -23,6 +23,7 @@ from lastbit_check.around.linear import Prepared, prepared
 from lastbit_check.around.near import Near
 from lastbit_check.around.walk import Walk, walk
 from lastbit_check.check import network_in
+from lastbit_check.network import Network, Node
 from lastbit_check.question import LAST_BIT
 from lastbit_check.verdict import Rejected
 from soundness.attacks import flipped
@@ -245,8 +246,10 @@ def test_logits_that_something_else_reads_keep_their_neighbours(tmp_path: Path) 
     """What is known of them is not forgotten with their last reader."""
     b = OnnxBuilder()
     z = b.dense(b.mean(b.input_bytes((1, 2, 2))), [[4.0], [0.0]], [-600.0, 0.0])
-    b.silu(z, name="unread")
     b.softmax(z)
     model, _ = built(b, tmp_path)
-    claim = at_image(prepared(network_in(model)), np.full(4, 151.0), LAST_BIT, frozenset())
+    form = network_in(model)
+    other = Node("other", "silu", (form.logits,), form.by_name[form.logits].shape)
+    more = Network((*form.computed, other, form.nodes[-1]))
+    claim = at_image(prepared(more), np.full(4, 151.0), LAST_BIT, frozenset())
     assert claim.logits >= 1.0
