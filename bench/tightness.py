@@ -39,6 +39,7 @@ from lastbit_check.check import Derived, claimed, network_in
 from lastbit_check.derive.conclude import Balance
 from lastbit_check.derive.derivation import Derivation, derive
 from lastbit_check.network import Node
+from lastbit_check.operators.layers import Layer
 from lastbit_check.question import LAST_BIT, SAME_PROGRAM
 
 U = 2.0**-24
@@ -51,14 +52,24 @@ def real(x: Fix) -> Floats:
     return np.ldexp(x.n, -x.e)
 
 
+def _terms(layer: Layer, reaches: list[Fix]) -> tuple[Floats, Floats]:
+    """The magnitudes of the terms (units, terms), and those times their own roundings."""
+    e, blocks = layer._grid(reaches), [*layer.magnitudes(reaches)]
+    m = np.zeros((*layer.shape, blocks[0][1].shape[1]))
+    own = np.zeros(layer.shape)
+    for (some, here), terms, of_block in blocks:
+        m[some, here] = terms.reshape(m[some, here].shape)
+        own[some, here] = of_block.reshape(own[some, here].shape)
+    return np.ldexp(m.reshape(own.size, -1), -e), np.ldexp(own.ravel(), -e)
+
+
 def rules(derivation: Derivation, node: Node, sizes: Mapping[str, Fix], whole: Floats,
           pair: tuple[int, int]) -> dict[str, float]:  # fmt: skip
     """The columns of a sum, for what it reads of magnitudes ``sizes`` and exact sums ``whole``."""
     frame = derivation.frame
     layer, dual = frame.settings[node.name].layer, frame.duals[node.name].a
     assert layer is not None
-    m, own, e = layer.magnitudes([sizes[name] for name in node.inputs])
-    m, own = np.ldexp(m, -e), np.ldexp(own, -e)
+    m, own = _terms(layer, [sizes[name] for name in node.inputs])
     weights = np.ldexp(np.abs(dual.n[:, pair[0]] - dual.n[:, pair[1]]), -dual.e)
     largest, count = np.cumsum(-np.sort(-m, axis=1), axis=1), np.count_nonzero(m, axis=1)
     mass, rank = largest[:, -1], np.arange(1.0, m.shape[1] + 1)

@@ -115,10 +115,11 @@ def load(path: Path, forms: Mapping[str, Any] = MappingProxyType({FORMAT: FORM})
     """The manifest at ``path``, of one of some formats."""
     with reading(f"{path} is not a certificate"):
         fields: Any = _json(read_bytes(path).decode())
-    known = isinstance(fields, dict) and cast("Manifest", fields).get("format") in forms
+    said = cast("Manifest", fields).get("format") if isinstance(fields, dict) else None
+    known = isinstance(said, str) and said in forms
     message = f"{path} is not a certificate of format {' or '.join(forms)}"
     readable(known, f"{message}; `lastbit prove` makes one of its model")
-    return parse(cast("Manifest", fields), forms[fields["format"]])
+    return parse(cast("Manifest", fields), forms[str(said)])
 
 
 def read_bytes(path: Path) -> bytes:

@@ -72,7 +72,7 @@ def test_a_quick_audit_of_everything_installed(
     assert (found["verdict"], found["failures"], found["exhaustive"]) == ("met", [], False)
     assert {row["function"] for row in found["functions"]} == {
         *("exp", "sigmoid", "silu", "tanh", "erf", "gelu"),
-        *("hardsigmoid", "hardswish"),
+        *("hardsigmoid", "hardswish", "elu", "gelutanh", "mish", "softplus", "softsign"),
     }
     assert all(row["meets"] and row["share"]["far"] <= 1 for row in found["functions"])
     caught = {row["setting"] for row in found["executions"] if not row["within"]}

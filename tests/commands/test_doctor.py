@@ -114,13 +114,13 @@ def test_what_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     load = looked.importlib.import_module
 
     def fails(name: str) -> object:
-        if name == "jax":
+        if name == "torch":
             raise OSError("libsomething.so: cannot open")
         return load(name)
 
     monkeypatch.setattr(looked.importlib, "import_module", fails)
-    (jax,) = (each for each in machine({}).packages if each.name == "jax" and each.version)
-    assert "libsomething.so" in jax.fix
+    (torch,) = (one for one in machine({}).packages if one.name == "torch" and one.version)
+    assert "libsomething.so" in torch.fix
 
 
 def test_the_processor_is_read_where_the_system_tells(

@@ -45,6 +45,8 @@ class Execution:
                     made = self._sum(node, xs)
                 case "gate":
                     made = xs[0] * xs[1]
+                case "quotient":
+                    made = xs[0] / xs[1]
                 case "max":
                     made = np.max(xs[0][self._taps(node)], axis=0)
                 case _:
@@ -69,6 +71,13 @@ class Execution:
                 case "gate":
                     (x, s), (e, f) = xs, before
                     error = np.abs(x) * f + np.abs(s) * e + e * f + 8 * U * np.abs(x * s)
+                case "quotient":
+                    (x, s), (e, f) = xs, before
+                    least = np.maximum(np.abs(s) - f, 0.0)
+                    with np.errstate(divide="ignore", invalid="ignore"):
+                        error = (np.abs(s) * e + np.abs(x) * f) / (np.abs(s) * least)
+                        error += 8 * U * np.abs(x / s)
+                    error = np.where(least > 0, error, np.inf)
                 case "max":
                     error = np.max(before[0][self._taps(node)], axis=0)
                 case _:
