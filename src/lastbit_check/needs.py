@@ -63,7 +63,7 @@ def needs(network: Network, question: Question, hints: Hints) -> Needs:
         after = {"columns": max(held, after.get("columns", 0.0))}
     shared = {name for hint in hints.together.values() for name in hint.nodes}
     if shared:
-        first_base = next(_units(node) for node in nodes if node.name in hints.bases)
+        first_base = next((_units(node) for node in nodes if node.name in hints.bases), 0)
         kept = sum(map(_units, (n for n in nodes if n.name in shared)))
         after["roundings together"] = first_base * (4 * kept / 8 + 24 * 2**12)
     parts = {
