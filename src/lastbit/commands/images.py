@@ -52,9 +52,7 @@ def prove_given(
                 files.asked, network.question, images, out or files.folder / FOLDER,
                 processes=os.cpu_count() or 1, progress=progress,
             )  # fmt: skip
-        except Rejected as error:
-            raise ModelError(str(error), where=str(files.model)) from error
-        except Unreadable as error:
+        except (Rejected, Unreadable) as error:
             raise ModelError(str(error), where=str(files.model)) from error
         labels = load_mnist(data, progress=progress).labels if data in ("test", "train") else None
     right = None

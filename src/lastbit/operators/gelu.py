@@ -63,13 +63,10 @@ class Erf(Curve):
         return float(self.steepest) * (np.ones_like(middle) if straight else middle)
 
 
-@final
 @dataclass(frozen=True, eq=False)
-class Gelu(Curve):
-    """x (1 + erf(x / sqrt 2)), step by step, halved at last if its scale (C,) is 1 and not 2."""
+class Scaled(Curve):
+    """Gelu or twice that, by any function; its parameters: what folding costs, and the scale."""
 
-    function = "gelu"
-    steepest = Fraction(112891, 100000)
     grows = True
     onnx = ""
     aten = ""
@@ -89,6 +86,15 @@ class Gelu(Curve):
 
     def size(self, read: Fraction, ones: Fraction) -> Fraction:
         return self.scale * read
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Gelu(Scaled):
+    """x (1 + erf(x / sqrt 2)), step by step, halved at last if its scale (C,) is 1 and not 2."""
+
+    function = "gelu"
+    steepest = Fraction(112891, 100000)
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
         error = rounded(machine, special.erf, machine.divide(xs[0], ROOT))

@@ -11,7 +11,6 @@ import numpy as np
 
 from lastbit.operators.base import (
     Box,
-    Curve,
     Float32Array,
     Float64Array,
     Machine,
@@ -20,7 +19,7 @@ from lastbit.operators.base import (
     middle_slope,
     rounded,
 )
-from lastbit.operators.gelu import HALF, ONE, Gelu
+from lastbit.operators.gelu import HALF, ONE, Gelu, Scaled
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -30,30 +29,11 @@ ROOT, CUBED, THREE = (np.array(x, np.float32) for x in ((2 / np.pi) ** 0.5, 0.04
 
 @final
 @dataclass(frozen=True, eq=False)
-class GeluTanh(Curve):
+class GeluTanh(Scaled):
     """x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), halved at last if its scale is 1 and not 2."""
 
     function = "gelutanh"
     steepest = Fraction(1128994, 1000000)
-    grows = True
-    onnx = ""
-    aten = ""
-    plain = (0.0, 1.0)
-
-    @property
-    def scale(self) -> int:
-        """How many times Gelu it is."""
-        return int(self.parameters[1][0]) if self.parameters else 1
-
-    @property
-    def shaping(self) -> tuple[Float32Array, ...]:
-        return self.parameters[1:]
-
-    def steepness(self) -> Fraction:
-        return self.scale * self.steepest
-
-    def size(self, read: Fraction, ones: Fraction) -> Fraction:
-        return self.scale * read
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
         x = xs[0]

@@ -16,13 +16,13 @@ gelu turns at -0.7524..., gelu' at +-1.4185..., and gelu'' is largest at 0: 0.79
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
 import numpy as np
 
 from lastbit_check.arithmetic.enclosure import END, Tabulated, enclosed, exp_bounds
-from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.files.operators import F, Form, text
 from lastbit_check.network import Node, Part, growth, product
 from lastbit_check.onnxfile import Operator
@@ -135,16 +135,12 @@ SLOPES = Tabulated.exactly(
     ((-END, -END, 0.0), (-91, -90, -0.128994), (90, 91, 1.128994), (END, END, 1.0)),
     near=(0.5, 0.8),
 )
-PLAIN = CurveKind(
-    partial(enclosed, VALUES),
-    partial(enclosed, SLOPES),
-    ERROR,
-    grows=True,
-    at_zero=Fix(np.zeros(1), ZERO_GRID),
-    turn=0,
+PLAIN = replace(
+    gelu.PLAIN,
+    values=partial(enclosed, VALUES),
+    slopes=partial(enclosed, SLOPES),
+    error=ERROR,
     most=MOST,
-    gain=Fraction(113, 100),
-    folds=True,
 )
 
 
