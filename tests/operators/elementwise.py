@@ -14,7 +14,8 @@ from onnx.reference import ReferenceEvaluator
 from lastbit.audit.structure.runtimes import onnx_structure, xla_structure
 from lastbit.float32 import execute, execute_float64
 from lastbit.graph import OnnxBuilder, read_onnx
-from lastbit.operators.base import Curve, Float32Array, Float64Array, Machine
+from lastbit.operators.base import Float32Array, Float64Array, Machine
+from lastbit.operators.pointwise import Curve
 from lastbit.runtimes import OnnxRuntime
 from lastbit.runtimes.jax_network import jax_run
 from lastbit.runtimes.onnx_runtime import LEVELS

@@ -29,10 +29,11 @@ from lastbit.operators import (
     tanh,
 )
 from lastbit.operators.affine import Add as Add, Affine as Affine, BatchNorm as BatchNorm
-from lastbit.operators.base import Curve as Curve, Float64Array, Node as Node, Read as Read
+from lastbit.operators.base import Float64Array, Node as Node, Read as Read
 from lastbit.operators.curves import Sigmoid as Sigmoid, Silu as Silu
 from lastbit.operators.image import Input as Input
 from lastbit.operators.linear import Linear as Linear, Mean as Mean
+from lastbit.operators.pointwise import Curve as Curve
 from lastbit.operators.products import Gate as Gate
 from lastbit.operators.softmax import Softmax as Softmax
 from lastbit_check.network import Node as NormalNode

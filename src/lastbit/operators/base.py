@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,62 +153,6 @@ class Node(ABC):
         return replace(self, shape=(int(own.sum()), *self.shape[1:]))
 
 
-@dataclass(frozen=True, eq=False)
-class Curve(Node):
-    """A function of each number by itself.
-
-    Attributes:
-        function: the name under which the audit knows what is assumed of it; "" if it is exact.
-        steepest: no slope of it is larger.
-        grows: it is no larger than its argument; else no larger than 1.
-        bends_at_zero: it is far from any line however close to 0 its arguments stay.
-        roundings: how often its float64 is rounded; by what else it is off, `cancels` says.
-        local: how steep and how large it is depends on where it is read.
-        parameters: those of the checker's normal form (C,).
-        onnx: its name among the operators of the file format; "" if it has none.
-        aten: its name among PyTorch's.
-        plain: the parameters (of each channel) with which the audit looks at its function.
-    """
-
-    function: ClassVar[str]
-    steepest: ClassVar[Fraction]
-    grows: ClassVar[bool]
-    onnx: ClassVar[str]
-    aten: ClassVar[str]
-    bends_at_zero: ClassVar[bool] = False
-    roundings: ClassVar[int] = 1
-    local: ClassVar[bool] = False
-    plain: ClassVar[tuple[float, ...]] = ()
-
-    parameters: tuple[Float32Array, ...] = ()
-
-    @property
-    def shaping(self) -> tuple[Float32Array, ...]:
-        """Those of its parameters that tell which function of its name it is."""
-        return ()
-
-    def steepness(self) -> Fraction:
-        """No slope is larger in magnitude."""
-        return self.steepest
-
-    def steepness_at(self, z: Float64Array, off: Float64Array) -> Float64Array:
-        """Likewise within ``off`` of z, where that depends on z."""
-        return np.broadcast_to(float(self.steepness()), z.shape)
-
-    @property
-    def cancels(self) -> float:
-        """By so many 2^-53 its float64 is off besides, because terms may cancel."""
-        return 0.0
-
-    def size(self, read: Fraction, ones: Fraction) -> Fraction:
-        """A bound of its norm, from that of what it reads and that of so many ones."""
-        return read if self.grows else ones
-
-    def restricted(self, own: Channels, read: Mapping[str, Channels]) -> Self:
-        kept = super().restricted(own, read)
-        return replace(kept, parameters=tuple(frozen(v[own]) for v in self.parameters))
-
-
 class Read(NamedTuple):
     """An operator that the checker has read.
 
@@ -256,23 +199,6 @@ def frozen(array: Float32Array) -> Float32Array:
     copy = np.array(array, np.float32)
     copy.setflags(write=False)
     return copy
-
-
-def rounded(
-    machine: Machine, function: Callable[[Float64Array], Float64Array], x: Float32Array
-) -> Float32Array:
-    """A function as accurate as float32 allows: computed in float64, and rounded once more."""
-    return machine.flush(function(machine.flush(x).astype(np.float64)).astype(np.float32))
-
-
-def middle_slope(
-    channels: int, read: Box, derivative: Callable[[Float64Array], Float64Array], *turns: float
-) -> Float64Array:
-    """The middle of the slopes of a curve over each channel's box (C,), by where these turn."""
-    low, high = (end.reshape(channels, -1) for end in read)
-    lo, hi = low.min(axis=1), high.max(axis=1)
-    slopes = [derivative(z) for z in (lo, *(np.clip(turn, lo, hi) for turn in turns), hi)]
-    return (np.minimum.reduce(slopes) + np.maximum.reduce(slopes)) / 2
 
 
 def on_channels(values: Float32Array) -> Float32Array:

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lastbit.operators.base import (
-    Box,
-    Curve,
-    Float32Array,
-    Float64Array,
-    Machine,
-    Node,
-    Read,
-)
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine
+from lastbit.operators.pointwise import Curve, ends_of
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -28,12 +21,9 @@ if TYPE_CHECKING:
 class Clip(Curve):
     """``parameters`` are the bounds, least and most, the same for each channel (C,)."""
 
-    function = ""
     steepest = Fraction(1)
     grows = False
     bends_at_zero = True
-    onnx = ""
-    aten = ""
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -58,25 +48,15 @@ class Clip(Curve):
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         return jax.numpy.clip(xs[0], *self.bounds)
 
-    def box(self, *boxes: Box) -> Box:
-        low, high = (self.float64(end) for end in boxes[0])
-        return low, high
-
     def write(self, b: OnnxBuilder, *sources: str) -> str:
         names = [b.constant(f"{self.name}.{k}", np.float32(v)) for k, v in enumerate(self.bounds)]
         return b.operator("Clip", [*sources, *names], self.name)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        least, most = (end.reshape(self.shape[0], -1) for end in read)
-        lo, hi, (low, high) = least.min(axis=1), most.max(axis=1), self.bounds
+        (lo, hi), (low, high) = ends_of(self.shape[0], read), self.bounds
         inside, somewhere = (lo >= low) & (hi <= high), (lo < high) & (hi > low)
         return (inside * 0.5 + (inside | somewhere) * 0.5).astype(np.float64)
 
 
-def read_clip(r: Read) -> Node:
-    """Clip: the checker has the bounds."""
-    return Clip(r.name, r.made.shape, r.names, r.made.parameters)
-
-
-READERS = {"Clip": read_clip}
+READERS = {"Clip": Clip.read}
 CURVES = {"clip": Clip}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lastbit.operators.base import Box, Curve, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine
+from lastbit.operators.pointwise import Curve, ends_of
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -56,7 +57,6 @@ class Silu(Curve):
     function = "silu"
     steepest = Fraction(109984, 100000)
     grows = True
-    onnx = ""
     aten = "silu.default"
 
     def float32(self, machine: Machine, *xs: Float32Array) -> Float32Array:
@@ -81,7 +81,7 @@ class Silu(Curve):
         return b.silu(sources[0], self.name)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        return np.full(self.shape[0], 0.5) if straight else _middle_slope(*read)
+        return np.full(self.shape[0], 0.5) if straight else _middle_slope(self.shape[0], read)
 
 
 def silu(z: Float64Array) -> Float64Array:
@@ -95,9 +95,9 @@ def silu_slope(z: Float64Array) -> Float64Array:
     return s * (1.0 + z * (1.0 - s))
 
 
-def _middle_slope(low: Float64Array, high: Float64Array) -> Float64Array:
+def _middle_slope(channels: int, read: Box) -> Float64Array:
     """Per channel the middle of the slopes of silu over the channel's box (C,)."""
-    lo, hi = low.min(axis=(1, 2)), high.max(axis=(1, 2))
+    lo, hi = ends_of(channels, read)
     points = lo + (hi - lo) * np.linspace(0.0, 1.0, 513)[:, None]
     slopes = silu_slope(points)
     least, most = slopes.min(axis=0), slopes.max(axis=0)
@@ -106,10 +106,5 @@ def _middle_slope(low: Float64Array, high: Float64Array) -> Float64Array:
     return (least + most) / 2
 
 
-def read_sigmoid(r: Read) -> Node:
-    """Sigmoid, whether or not a product makes it a SiLU."""
-    return Sigmoid(r.name, r.made.shape, r.names)
-
-
-READERS = {"Sigmoid": read_sigmoid}
+READERS = {"Sigmoid": Sigmoid.read}
 CURVES = {"sigmoid": Sigmoid, "silu": Silu}

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lastbit.operators.base import (
-    Box,
-    Curve,
-    Float32Array,
-    Float64Array,
-    Machine,
-    Node,
-    Read,
-    middle_slope,
-    rounded,
-)
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine
+from lastbit.operators.pointwise import Curve, middle_slope, rounded
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -109,10 +100,5 @@ def _is_selu(a: float, g: float) -> bool:
     return (a, g) == (float(np.float32(alpha)), float(np.float32(gamma)))
 
 
-def read_elu(r: Read) -> Node:
-    """Elu, Selu or Celu: the checker has the constants."""
-    return Elu(r.name, r.made.shape, r.names, r.made.parameters)
-
-
-READERS = {"Celu": read_elu, "Elu": read_elu, "Selu": read_elu}
+READERS = {"Celu": Elu.read, "Elu": Elu.read, "Selu": Elu.read}
 CURVES = {"elu": Elu}

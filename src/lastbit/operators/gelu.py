@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from scipy import special
 
-from lastbit.operators.base import (
-    Box,
-    Curve,
-    Float32Array,
-    Float64Array,
-    Machine,
-    Node,
-    Read,
-    rounded,
-)
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine
+from lastbit.operators.pointwise import Curve, middle_slope, rounded
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -50,16 +42,8 @@ class Erf(Curve):
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         return jax.scipy.special.erf(xs[0])
 
-    def box(self, *boxes: Box) -> Box:
-        return special.erf(boxes[0][0]), special.erf(boxes[0][1])
-
-    def write(self, b: OnnxBuilder, *sources: str) -> str:
-        return b.operator("Erf", [*sources], self.name)
-
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        lo, hi = _ends(read, self.shape[0])
-        slopes = [np.exp(-z * z) for z in (lo, np.clip(0.0, lo, hi), hi)]
-        middle = (np.minimum.reduce(slopes) + np.maximum.reduce(slopes)) / 2
+        middle = middle_slope(self.shape[0], read, lambda z: np.exp(-z * z), 0.0)
         return float(self.steepest) * (np.ones_like(middle) if straight else middle)
 
 
@@ -68,8 +52,6 @@ class Scaled(Curve):
     """Gelu or twice that, by any function; its parameters: what folding costs, and the scale."""
 
     grows = True
-    onnx = ""
-    aten = ""
     plain = (0.0, 1.0)
 
     @property
@@ -133,10 +115,7 @@ class Gelu(Scaled):
         return b.operator("Mul", [*sources, more], self.name)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        lo, hi = _ends(read, self.shape[0])
-        turns = (np.clip(turn, lo, hi) for turn in (-(2**0.5), 2**0.5))
-        slopes = [gelu_slope(z) for z in (lo, *turns, hi)]
-        middle = (np.minimum.reduce(slopes) + np.maximum.reduce(slopes)) / 2
+        middle = middle_slope(self.shape[0], read, gelu_slope, -(2**0.5), 2**0.5)
         return self.scale * (np.full_like(middle, 0.5) if straight else middle)
 
 
@@ -150,15 +129,5 @@ def gelu_slope(z: Float64Array) -> Float64Array:
     return special.ndtr(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
 
 
-def _ends(read: Box, channels: int) -> tuple[Float64Array, Float64Array]:
-    low, high = (end.reshape(channels, -1) for end in read)
-    return low.min(axis=1), high.max(axis=1)
-
-
-def read_erf(r: Read) -> Node:
-    """Erf, whether or not a product makes it a Gelu."""
-    return Erf(r.name, r.made.shape, r.names)
-
-
-READERS = {"Erf": read_erf}
+READERS = {"Erf": Erf.read}
 CURVES = {"erf": Erf, "gelu": Gelu}

@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lastbit.operators.base import (
-    Box,
-    Float32Array,
-    Float64Array,
-    Machine,
-    Node,
-    Read,
-    middle_slope,
-    rounded,
-)
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
 from lastbit.operators.gelu import HALF, ONE, Gelu, Scaled
+from lastbit.operators.pointwise import middle_slope, rounded
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder

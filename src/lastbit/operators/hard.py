@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lastbit.operators.base import Box, Curve, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.pointwise import Curve, ends_of
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -43,16 +44,12 @@ class HardSigmoid(Curve):
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         return jax.nn.hard_sigmoid(xs[0])
 
-    def box(self, *boxes: Box) -> Box:
-        low, high = (self.float64(end) for end in boxes[0])
-        return low, high
-
     def write(self, b: OnnxBuilder, *sources: str) -> str:
         return b.operator("HardSigmoid", [*sources], self.name, alpha=float(SIXTH), beta=0.5)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        low, high = (end.reshape(self.shape[0], -1) for end in read)
-        inside = straight | ((low.min(axis=1) >= -3) & (high.max(axis=1) <= 3))
+        low, high = ends_of(self.shape[0], read)
+        inside = straight | ((low >= -3) & (high <= 3))
         return np.where(inside, 1 / 6, 1 / 12)
 
 
@@ -87,11 +84,8 @@ class HardSwish(Curve):
         lowest = (low < -1.5) & (high > -1.5)
         return np.where(lowest, -0.375, least), np.maximum(self.float64(low), self.float64(high))
 
-    def write(self, b: OnnxBuilder, *sources: str) -> str:
-        return b.operator("HardSwish", [*sources], self.name)
-
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        return np.full(self.shape[0], 0.5) if straight else _middle_slope(*read)
+        return np.full(self.shape[0], 0.5) if straight else _middle_slope(self.shape[0], read)
 
 
 @final
@@ -99,12 +93,9 @@ class HardSwish(Curve):
 class Line(Curve):
     """a x + b between 0 and 1, HardSigmoid of any constants: ``parameters`` a, b (C,)."""
 
-    function = ""
     steepest = Fraction(1)
     grows = False
     bends_at_zero = True
-    onnx = ""
-    aten = ""
 
     @property
     def numbers(self) -> tuple[Float32Array, Float32Array]:
@@ -135,19 +126,14 @@ class Line(Curve):
         a, b = self.numbers
         return jax.numpy.clip(xs[0] * a + b, 0, 1)
 
-    def box(self, *boxes: Box) -> Box:
-        ends = [self.float64(end) for end in boxes[0]]
-        return np.minimum(*ends), np.maximum(*ends)
-
     def write(self, b: OnnxBuilder, *sources: str) -> str:
         alpha, beta = (float(v) for v in self.numbers)
         return b.operator("HardSigmoid", [*sources], self.name, alpha=alpha, beta=beta)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
         a, b = (float(v) for v in self.numbers)
-        ends = [a * end.reshape(self.shape[0], -1) + b for end in read]
-        low = np.minimum(*ends).min(axis=1)
-        high = np.maximum(*ends).max(axis=1)
+        ends = [a * end + b for end in ends_of(self.shape[0], read)]
+        low, high = np.minimum(*ends), np.maximum(*ends)
         inside, somewhere = (low >= 0) & (high <= 1), (low < 1) & (high > 0)
         return a * (inside * 0.5 + (inside | somewhere) * 0.5)
 
@@ -158,9 +144,9 @@ def hard_sigmoid(machine: Machine, x: Float32Array) -> Float32Array:
     return np.clip(line, np.float32(0), np.float32(1))
 
 
-def _middle_slope(low: Float64Array, high: Float64Array) -> Float64Array:
+def _middle_slope(channels: int, read: Box) -> Float64Array:
     """Per channel the middle of the slopes of HardSwish over the channel's box (C,)."""
-    lo, hi = low.min(axis=(1, 2)), high.max(axis=(1, 2))
+    lo, hi = ends_of(channels, read)
     ends = [np.clip((2 * z + 3) / 6, -0.5, 1.5) for z in (lo, hi)]
     least = np.where(lo < -3, np.where(hi < -3, 0.0, -0.5), np.where(lo > 3, 1.0, ends[0]))
     most = np.where(hi > 3, np.where(lo > 3, 1.0, 1.5), np.where(hi < -3, 0.0, ends[1]))
@@ -173,10 +159,5 @@ def read_hard_sigmoid(r: Read) -> Node:
     return kind(r.name, r.made.shape, r.names, r.made.parameters)
 
 
-def read_hard_swish(r: Read) -> Node:
-    """HardSwish."""
-    return HardSwish(r.name, r.made.shape, r.names, r.made.parameters)
-
-
-READERS = {"HardSigmoid": read_hard_sigmoid, "HardSwish": read_hard_swish}
+READERS = {"HardSigmoid": read_hard_sigmoid, "HardSwish": HardSwish.read}
 CURVES = {"hardsigmoid": HardSigmoid, "hardswish": HardSwish, "line": Line}

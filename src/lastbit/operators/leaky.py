@@ -11,15 +11,13 @@ import numpy as np
 
 from lastbit.operators.base import (
     Box,
-    Curve,
     Float32Array,
     Float64Array,
     Machine,
-    Node,
-    Read,
     on_channels,
     wide,
 )
+from lastbit.operators.pointwise import Curve, ends_of
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -30,12 +28,9 @@ if TYPE_CHECKING:
 class LeakyRelu(Curve):
     """``parameters`` are the slopes a (C,)."""
 
-    function = ""
     steepest = Fraction(1)
     grows = True
     bends_at_zero = True
-    onnx = ""
-    aten = ""
 
     @property
     def a(self) -> Float32Array:
@@ -81,16 +76,11 @@ class LeakyRelu(Curve):
         return b.operator("PRelu", [*sources, b.constant(f"{self.name}.slopes", flat)], self.name)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
-        low, high = (end.reshape(self.shape[0], -1) for end in read)
+        low, high = ends_of(self.shape[0], read)
         a = self.a.astype(np.float64)
-        left, right = np.where(low.min(axis=1) < 0, a, 1), np.where(high.max(axis=1) > 0, 1, a)
+        left, right = np.where(low < 0, a, 1), np.where(high > 0, 1, a)
         return (left + right) / 2
 
 
-def read_leaky(r: Read) -> Node:
-    """LeakyRelu or PRelu: the checker has the slopes."""
-    return LeakyRelu(r.name, r.made.shape, r.names, r.made.parameters)
-
-
-READERS = {"LeakyRelu": read_leaky, "PRelu": read_leaky}
+READERS = {"LeakyRelu": LeakyRelu.read, "PRelu": LeakyRelu.read}
 CURVES = {"leakyrelu": LeakyRelu}

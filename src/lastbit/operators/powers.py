@@ -11,16 +11,15 @@ import numpy as np
 
 from lastbit.operators.base import (
     Box,
-    Curve,
     Float32Array,
     Float64Array,
     Machine,
     Node,
     Read,
-    middle_slope,
     on_channels,
     wide,
 )
+from lastbit.operators.pointwise import Curve, middle_slope
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -33,14 +32,11 @@ NEAR = 2.0**-20  # for hints: a divisor that may be 0 is at least so large
 class Power(Curve):
     """x^n; the first of the ``parameters`` is n (C,)."""
 
-    function = ""
     steepest = Fraction(0)
     grows = False
     roundings = 4
     local = True
     bends_at_zero = True
-    onnx = ""
-    aten = ""
 
     @property
     def n(self) -> int:
@@ -84,13 +80,10 @@ class Power(Curve):
 class Reciprocal(Curve):
     """c / x; the first of the ``parameters`` are the constants c (C,)."""
 
-    function = ""
     steepest = Fraction(0)
     grows = False
     local = True
     bends_at_zero = True
-    onnx = ""
-    aten = ""
 
     @property
     def c(self) -> Float32Array:
@@ -144,10 +137,5 @@ def read_power(r: Read) -> Node:
     return kind(r.name, r.made.shape, r.names, r.made.parameters)
 
 
-def read_reciprocal(r: Read) -> Node:
-    """Reciprocal, or a constant by a value."""
-    return Reciprocal(r.name, r.made.shape, r.names, r.made.parameters)
-
-
-READERS = {"Pow": read_power, "Reciprocal": read_reciprocal}
+READERS = {"Pow": read_power, "Reciprocal": Reciprocal.read}
 CURVES = {"power": Power, "reciprocal": Reciprocal}

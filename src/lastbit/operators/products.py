@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from lastbit.operators.affine import read_affine
-from lastbit.operators.base import Box, Curve, Float32Array, Float64Array, Machine, Node, Read
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
 from lastbit.operators.curves import Silu
 from lastbit.operators.gelu import Gelu
 from lastbit.operators.gelu_tanh import GeluTanh
 from lastbit.operators.hard import HardSwish
+from lastbit.operators.pointwise import Curve
 from lastbit.operators.powers import Power
 from lastbit.operators.soft import Mish
 

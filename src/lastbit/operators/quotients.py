@@ -10,7 +10,7 @@ import numpy as np
 
 from lastbit.operators.affine import read_affine
 from lastbit.operators.base import Box, Float32Array, Float64Array, Machine, Node, Read
-from lastbit.operators.powers import away, read_reciprocal
+from lastbit.operators.powers import Reciprocal, away
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -47,7 +47,7 @@ class Quotient(Node):
 def read_quotient(r: Read) -> Node:
     """By a constant, which is a factor, of a constant, or of two values."""
     if r.made.op == "reciprocal":
-        return read_reciprocal(r)
+        return Reciprocal.read(r)
     if len(r.names) == 1:
         return read_affine(r)
     return Quotient(r.name, r.made.shape, r.made.inputs, views=r.made.views)

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from lastbit.operators.base import (
-    Box,
-    Curve,
-    Float32Array,
-    Float64Array,
-    Machine,
-    Node,
-    Read,
-    middle_slope,
-    rounded,
-)
+from lastbit.operators.base import Box, Float32Array, Float64Array, Machine
+from lastbit.operators.pointwise import Curve, middle_slope, rounded
 
 if TYPE_CHECKING:
     from lastbit.operators.builder import OnnxBuilder
@@ -55,12 +46,6 @@ class Softplus(Curve):
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         return jax.nn.softplus(xs[0])
 
-    def box(self, *boxes: Box) -> Box:
-        return self.float64(boxes[0][0]), self.float64(boxes[0][1])
-
-    def write(self, b: OnnxBuilder, *sources: str) -> str:
-        return b.operator("Softplus", [*sources], self.name)
-
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
         middle = middle_slope(self.shape[0], read, logistic)
         return np.full_like(middle, 0.5) if straight else middle
@@ -90,12 +75,6 @@ class Softsign(Curve):
 
     def jax(self, jax: Any, precision: str | None, *xs: Any) -> Any:
         return jax.nn.soft_sign(xs[0])
-
-    def box(self, *boxes: Box) -> Box:
-        return self.float64(boxes[0][0]), self.float64(boxes[0][1])
-
-    def write(self, b: OnnxBuilder, *sources: str) -> str:
-        return b.operator("Softsign", [*sources], self.name)
 
     def slope(self, read: Box, mean: Float64Array, *, straight: bool) -> Float64Array:
         middle = middle_slope(self.shape[0], read, lambda z: 1 / (1 + np.abs(z)) ** 2, 0.0)
@@ -162,20 +141,5 @@ def mish_slope(z: Float64Array) -> Float64Array:
     return t + z * (1 - t * t) * logistic(z)
 
 
-def read_softplus(r: Read) -> Node:
-    """Softplus, whether or not a product makes it a Mish."""
-    return Softplus(r.name, r.made.shape, r.names)
-
-
-def read_softsign(r: Read) -> Node:
-    """Softsign."""
-    return Softsign(r.name, r.made.shape, r.names)
-
-
-def read_mish(r: Read) -> Node:
-    """Mish as one operator."""
-    return Mish(r.name, r.made.shape, r.names)
-
-
-READERS = {"Mish": read_mish, "Softplus": read_softplus, "Softsign": read_softsign}
+READERS = {"Mish": Mish.read, "Softplus": Softplus.read, "Softsign": Softsign.read}
 CURVES = {"mish": Mish, "softplus": Softplus, "softsign": Softsign}
