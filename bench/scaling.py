@@ -1,13 +1,14 @@
 """What a proof and a check take of EfficientNets with ordinary weights, as their images grow.
 
-    python bench/scaling.py [B0@28 B0@64 B0@224 B4@64 ...] [--classes N] [--memory 16GiB]
+    python bench/scaling.py [B0@28 B0@64 B0@224 B4@64 ...] [--classes N] [--gain G] [--memory 16GiB]
 
 Each network is made here: timm's widths and depths, three channels of bytes, random weights with
-batch norms folded, as exporters write it. Their deviation is half of what He's rule has: with more
-the ranges of the deepest leave binary32, and the proof ends there. For each one `lastbit prove`,
-which checks as well, and `lastbit-check` run in processes of their own, with one thread: CPU time
-and the most memory of each, beside what was estimated from shapes alone, and the size of the
-certificate. Below stand the exponents of time and memory, by the number of places of an image.
+batch norms folded, as exporters write it. Their deviation is half (--gain) of what He's rule has:
+with more the ranges of the deepest leave binary32, and the proof ends there. For each one
+`lastbit prove`, which checks as well, and `lastbit-check` run in processes of their own, with one
+thread: CPU time and the most memory of each, beside what was estimated from shapes alone, and the
+size of the certificate. Below stand the exponents of time and memory, by the number of places of an
+image.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH_DEPTH = {"B0": (1.0, 1.0), "B1": (1.0, 1.1), "B2": (1.1, 1.2), "B3": (1.2, 1.4),
                "B4": (1.4, 1.8), "B5": (1.6, 2.2), "B6": (1.8, 2.6), "B7": (2.0, 3.1)}  # fmt: skip
 GAIN = 0.5
+"""Of the weights, in deviations by He's rule."""
 F32 = NDArray[np.float32]
 
 
@@ -58,10 +60,11 @@ class Maker:
 
     b: OnnxBuilder
     random: np.random.Generator
+    gain: float
 
     def conv(self, x: str, shape: tuple[int, int, int, int], name: str, **how: Any) -> str:
         """A convolution with its batch norm folded: weights (O, I / group, k, k)."""
-        deviation = GAIN * math.sqrt(2 / math.prod(shape[1:]))
+        deviation = self.gain * math.sqrt(2 / math.prod(shape[1:]))
         weight = self.random.normal(0, deviation, shape)
         weight *= self.random.uniform(0.7, 1.3, (len(weight), 1, 1, 1))
         bias = self.random.normal(0, 0.1, shape[0])
@@ -81,9 +84,9 @@ class Maker:
         return b.add(x, shortcut) if (stride, inputs) == (1, stage.channels) else x
 
 
-def network(variant: str, size: int, classes: int) -> bytes:
+def network(variant: str, size: int, classes: int, gain: float = GAIN) -> bytes:
     """An ONNX file that reads 3 x size x size bytes and returns probabilities."""
-    width, maker = WIDTH_DEPTH[variant][0], Maker(OnnxBuilder(), np.random.default_rng(0))
+    width, maker = WIDTH_DEPTH[variant][0], Maker(OnnxBuilder(), np.random.default_rng(0), gain)
     b, inputs = maker.b, channels(STEM_CHANNELS * width)
     x = b.div(b.input_bytes((3, size, size)), 255.0)
     x = b.silu(maker.conv(x, (inputs, 3, 3, 3), "stem", stride=2))
@@ -122,12 +125,14 @@ def run(*command: str) -> Run:
         return Run(used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20, out.read(), said.read())
 
 
-def measured(name: str, classes: int, also: tuple[str, ...]) -> tuple[int, list[str], list[float]]:
+def measured(
+    name: str, classes: int, gain: float, also: tuple[str, ...]
+) -> tuple[int, list[str], list[float]]:
     """Places of the image, the cells of a row, and what exponents are fitted to."""
     variant, size = name.split("@")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        (made / "model.onnx").write_bytes(network(variant, int(size), classes))
+        (made / "model.onnx").write_bytes(network(variant, int(size), classes, gain))
         proof = run("lastbit", "prove", folder, "--json", *also)
         if not proof.out:
             raise SystemExit(proof.said)
@@ -151,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=["B0@28", "B0@64"])
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--gain", type=float, default=GAIN, help="of the weights, as He has it")
     parser.add_argument("--memory", help="handed on to `lastbit prove`")
     given = parser.parse_args()
     heads = ["network", "verdict", "estimate of each", "prove and check, CPU s", "GiB",
@@ -159,7 +165,7 @@ def main() -> None:
     found = dict[str, list[tuple[int, list[float]]]]()
     also = ("--memory", given.memory) if given.memory else ()
     for name in given.networks:
-        places, cells, figures = measured(name, given.classes, also)
+        places, cells, figures = measured(name, given.classes, given.gain, also)
         print(" | ".join(cells), flush=True)
         found.setdefault(name.split("@")[0], []).append((places, figures))
     for variant, rows in found.items():
