@@ -110,9 +110,9 @@ def holds(claim: AtImage, network: Any, known: Prepared, runs: list[Any]) -> Non
 def test_no_execution_leaves_it(tmp_path: Path, seed: int, kind: type[RandomNetwork]) -> None:
     model, network = built(kind(seed, adversarial=seed % 4 == 3).b, tmp_path)
     known = prepared(network_in(model))
-    sums = [name for name in known.sums if name != known.network.logits]
-    chosen = np.random.default_rng(seed).random(len(sums)) < 0.5
-    some = frozenset(name for name, one in zip(sums, chosen, strict=True) if one)
+    names = [*known.settings]
+    chosen = np.random.default_rng(seed).random(len(names)) < 0.5
+    some = frozenset(name for name, one in zip(names, chosen, strict=True) if one)
     for bases in (frozenset(bases_of(known)), some):
         assault(network, seed, known, bases)
 
@@ -137,6 +137,29 @@ def test_of_any_arrangement_and_any_curve(tmp_path: Path, seed: int) -> None:
         return
     bases = frozenset(bases_of(known))
     assault(read_onnx(path), seed, known, bases, executed=rewritten)
+
+
+def chain(depth: int) -> OnnxBuilder:
+    """Convolutions of 3 x 3 places, with the weights that He's rule gives."""
+    random, b, channels = np.random.default_rng(0), OnnxBuilder(), 1
+    x = b.div(b.input_bytes((1, 8, 8)), 255)
+    for _ in range(depth):
+        weight = random.normal(0, (2 / (9 * channels)) ** 0.5, (4, channels, 3, 3))
+        x, channels = b.silu(b.conv(x, weight, random.normal(0, 0.1, 4), padding=1)), 4
+    b.softmax(b.dense(b.mean(x), random.normal(size=(3, 4)), np.zeros(3)))
+    return b
+
+
+@pytest.mark.usefixtures("remembered")
+def test_signs_count_from_layer_to_layer_of_a_deep_chain(tmp_path: Path) -> None:
+    """What sums of several places read are bases; without them the bound grows by the layer."""
+    model, network = built(chain(10), tmp_path)
+    known = prepared(network_in(model))
+    image = numbers(images_of(network.input_shape, 3)[0])
+    drift = at_image(known, image, LAST_BIT, frozenset(bases_of(known))).drift
+    assert drift < 1e-4
+    assert at_image(known, image, LAST_BIT, frozenset()).drift > 20 * drift
+    assault(network, 0, known, frozenset(bases_of(known)))
 
 
 def trained_like() -> OnnxBuilder:

@@ -19,12 +19,12 @@ from lastbit_check.around.binary64 import (
     logistic,
     upper,
 )
-from lastbit_check.around.columns import Block, ellipsoid, merged, places_apart
+from lastbit_check.around.columns import Block, each_apart, ellipsoid, merged, places_apart
 from lastbit_check.around.curves import NEAR, Point
 from lastbit_check.verdict import Rejected
 
 MP = mpmath.mp.clone()
-MP.prec = 200
+MP.prec = 320
 
 
 def sigma(z: Any) -> Any:
@@ -40,7 +40,7 @@ REAL = {
 
 
 def coarse(x: float) -> float:
-    """0 for what 200 bits do not tell from it beside 1."""
+    """0 for what 320 bits do not tell from it beside 1, times another such number."""
     return x if abs(x) > 1e-40 else 0.0
 
 
@@ -143,6 +143,14 @@ def test_blocks_become_one_that_holds_them_and_places_share_nothing() -> None:
     for place, other in ((0, 1), (1, 0)):
         assert not np.any(made.x[place::2, other * 3 : (other + 1) * 3])
     assert np.all(lost <= made.radius * 2.0**-20)
+
+
+def test_each_unit_of_a_box_has_a_column_of_its_own() -> None:
+    box = np.array([1.0, 2.0**-30, 0.0, 1 / 3])
+    made, lost = each_apart(box)
+    assert np.all(np.count_nonzero(made.x, axis=0) <= 1)
+    assert np.all(made.radius + lost >= box)
+    assert np.all(made.radius + lost <= box * (1 + 2.0**-20) + 2.0**-80)  # what binary32 knows beside 0
 
 
 @pytest.mark.parametrize("few", [1, 2, 5, None])

@@ -63,7 +63,9 @@ def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
     the groups' lengths, of rows times ``scale``. With the rows scaled so that S has the diagonal 1,
     L is the Cholesky factor of S + WIDER I, and it is verified: L L^T - S - WIDER I has no row
     whose magnitudes add up to more than half of WIDER (so no eigenvalue below it), rounding
-    included, which is what ``lost`` bounds: no entry of S or of L L^T is off by 8 (m + n) v.
+    included, which is what ``lost`` bounds: rows of S are products of rows of length 1 with m
+    columns, those of L L^T with n, so that no entry of their difference is off by more than
+    1.25 (m + n + 8) v, in whatever order it is summed (Higham, section 3.1).
     """
     n = len(columns)
     require(np.all(np.abs(columns) < LARGEST), "around.ellipsoid", "columns out of range")
@@ -81,7 +83,7 @@ def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
     scaled = weighted / extent[:, None]
     s = scaled @ scaled.T
     factor = cast("F64", np.linalg.cholesky(s + WIDER * np.eye(n)))
-    lost = 8.0 * n * (x.shape[1] + n + 8) * V
+    lost = 1.25 * n * (x.shape[1] + n + 8) * V
     off = np.sum(np.abs(factor @ factor.T - s - WIDER * np.eye(n)), axis=1)
     require(np.all(off + lost <= WIDER / 2), "around.ellipsoid", "its factor is too far off")
     return factor * (extent * SURE)[:, None]
@@ -102,6 +104,11 @@ def places_apart(columns: Sequence[F64], own: F64) -> tuple[Block, F64]:
         at = slice(place * channels, (place + 1) * channels)
         found[place::places, at] = ellipsoid(np.concatenate(held, axis=1))
     return _single(found, channels, np.zeros(len(found)))
+
+
+def each_apart(box: F64) -> tuple[Block, F64]:
+    """A column for each unit, of its own box (units,), and what is lost of it."""
+    return _single(np.diag(box), 1, np.zeros(len(box)))
 
 
 def merged(blocks: Sequence[Block], box: F64) -> tuple[Block, F64]:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from lastbit_check import certificate as all_images
 from lastbit_check.around.at_image import AtImage, at_image
 from lastbit_check.around.binary64 import F64
-from lastbit_check.around.linear import prepared
+from lastbit_check.around.linear import Prepared, prepared
 from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import ANY, ASKED, Manifest, question_of
 from lastbit_check.check import network_in
-from lastbit_check.network import Node, Shape
+from lastbit_check.network import Shape
 from lastbit_check.question import ANY_TWO, Question
 from lastbit_check.verdict import Rejected, Unreadable, readable, reading, require
 
@@ -116,7 +116,8 @@ def check_images(
     require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
     numbered = {str(k) for k in range(len(images))}
     require(claims.keys() <= numbered, "claim.images", "of images that there are not")
-    known, bases = prepared(network), known_bases(manifest["bases"], network.by_name)
+    known = prepared(network)
+    bases = known_bases(manifest["bases"], known)
     found = dict[int, AtImage]()
     for k in range(len(images)) if which is None else which:
         if str(k) in claims:
@@ -126,10 +127,10 @@ def check_images(
     return found
 
 
-def known_bases(names: Iterable[str], nodes: Mapping[str, Node]) -> frozenset[str]:
-    """Rule hint.node: bases are sums of the network."""
-    other = sorted(name for name in names if name not in nodes or not nodes[name].sum)
-    require(not other, "hint.node", f"bases that are no sums: {other}")
+def known_bases(names: Iterable[str], known: Prepared) -> frozenset[str]:
+    """Rule hint.node: bases are nodes that the network computes from its input, before softmax."""
+    other = sorted(name for name in names if name not in known.settings)
+    require(not other, "hint.node", f"bases that are no nodes before softmax: {other}")
     return frozenset(names)
 
 

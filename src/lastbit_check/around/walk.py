@@ -17,7 +17,7 @@ import numpy as np
 
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
 from lastbit_check.around.binary64 import F64, TINY_SINGLE, V, centred, fixed, real, upper
-from lastbit_check.around.columns import Block, merged, places_apart
+from lastbit_check.around.columns import Block, each_apart, merged, places_apart
 from lastbit_check.around.linear import SINGLE, Prepared, Sums, Weights
 from lastbit_check.around.near import Near
 from lastbit_check.around.slopes import Other, other
@@ -119,7 +119,14 @@ def _gone_on(step: Step, made: Other, near: Mapping[str, Near]) -> Near:
 
 
 def _as_base(node: Node, step: Step, near: Near, before: Mapping[str, Near]) -> Near:
-    """The same, with columns for the box."""
+    """The same, with columns for the box.
+
+    Of a sum with pointwise weights they are for the boxes of its inputs, and for what is added;
+    at any other node, which reads several places at once or none but its own, for its own box.
+    """
+    if not any(part.dense is not None for part in step.parts):
+        made, box = each_apart(near.box)
+        return _with(node, near, made, box)
     columns, apart = list[F64](), step.added
     for part in step.parts:
         box = before[part.source].box
@@ -128,6 +135,11 @@ def _as_base(node: Node, step: Step, near: Near, before: Mapping[str, Near]) -> 
         else:
             columns.append(part.dense[:, :, None] * box.reshape(part.dense.shape[1], -1))
     made, box = places_apart(columns, upper(apart).reshape(node.shape[0], -1))
+    return _with(node, near, made, box)
+
+
+def _with(node: Node, near: Near, made: Block, box: F64) -> Near:
+    """With a block more, or one ellipsoid for what are too many."""
     kept = {name: block for name, block in near.blocks.items() if block.few is not None}
     blocks = {**near.blocks, node.name: made}
     others = [block for name, block in blocks.items() if name not in kept]

@@ -58,7 +58,8 @@ tampered("claim.images", "an_image_that_is_not_there", "claim", value={
 tampered("images.sha256", "other_images", "images", "sha256", value="0" * 64)
 tampered("images.sha256", "another_number_of_them", "images", "shape", value=[3, 1, 6, 6])
 tampered("model.sha256", "the_model_of_another_certificate", "model_sha256", value="0" * 64)
-tampered("hint.node", "a_base_at_an_image_that_is_no_sum", "bases", value=["nowhere"])
+tampered("hint.node", "a_base_at_an_image_that_is_nowhere", "bases", value=["nowhere"])
+tampered("hint.node", "softmax_as_a_base_at_an_image", "bases", value=["probabilities"])
 tampered("certificate.assumptions", "none_at_an_image", "assumptions", value=[])
 
 
