@@ -9,7 +9,9 @@ import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from scipy.sparse import csr_array
 
+from lastbit_check.around import steps
 from lastbit_check.around.binary64 import (
     EXP_ERROR,
     LEAST_EXPONENT,
@@ -19,8 +21,19 @@ from lastbit_check.around.binary64 import (
     logistic,
     upper,
 )
-from lastbit_check.around.columns import Block, each_apart, ellipsoid, merged, places_apart
+from lastbit_check.around.columns import (
+    Block,
+    each_apart,
+    ellipsoid,
+    merged,
+    places_apart,
+    together,
+)
 from lastbit_check.around.curves import NEAR, Point
+from lastbit_check.around.linear import Weights
+from lastbit_check.around.near import Hull, Near
+from lastbit_check.around.slopes import Other
+from lastbit_check.around.steps import step_of
 from lastbit_check.verdict import Rejected
 
 MP = mpmath.mp.clone()
@@ -150,7 +163,9 @@ def test_each_unit_of_a_box_has_a_column_of_its_own() -> None:
     made, lost = each_apart(box)
     assert np.all(np.count_nonzero(made.x, axis=0) <= 1)
     assert np.all(made.radius + lost >= box)
-    assert np.all(made.radius + lost <= box * (1 + 2.0**-20) + 2.0**-80)  # what binary32 knows beside 0
+    assert np.all(
+        made.radius + lost <= box * (1 + 2.0**-20) + 2.0**-80
+    )  # what binary32 knows beside 0
 
 
 @pytest.mark.parametrize("few", [1, 2, 5, None])
@@ -159,3 +174,59 @@ def test_of_moves_only_a_few_count(few: int | None) -> None:
     expected = {1: 3.0, 2: 5.0, 5: 6.75, None: 6.75}[few]
     assert Block(x, 1, few).radius[0] == pytest.approx(expected)
     assert Block(x, 1, few).along(np.array([[2.0]]))[0] == pytest.approx(2 * expected)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_squares_together_are_no_more_than_an_eigenvalue(seed: int) -> None:
+    """Of all units of an ellipsoid; the direction that is worst reaches most of the bound."""
+    random = np.random.default_rng(seed)
+    x = (random.normal(size=(30, 6)) * np.exp(random.normal(size=(30, 1)))).astype(np.float32)
+    weight, box = np.exp(random.normal(size=30)), np.abs(random.normal(size=30)) * (seed % 2)
+    bound = together(Block(x, 6), box, weight)
+    worst = np.linalg.svd(x * weight[:, None])[2][0]
+    for z in (worst, *random.normal(size=(20, 6))):
+        moved = x @ (z / np.linalg.norm(z))
+        assert np.sum((weight * (np.abs(moved) + box)) ** 2) <= bound
+    if not np.any(box):
+        assert np.sum((weight * (x @ worst)) ** 2) >= 0.7 * bound
+
+
+def bends(random: np.random.Generator, away: float) -> tuple[float, bool]:
+    """The most that bends of a SiLU are of what is said of all of them, and of each of them."""
+    units, near = 150, dict[str, Near]()
+    x = (random.normal(size=(units, 20)) * 0.02).astype(np.float32)
+    value = random.normal(size=units)
+    apart = random.uniform(-away, away, (units, 1)) if away else np.zeros((units, 0))
+    block, none = Block(x, 20), np.zeros(units)
+    near["x"] = Near(value, apart, {"b": block}, none, none, hull=Hull("b", block, none))
+    at = Point(value, near["x"].radius, apart, near["x"].away)
+    found = NEAR["silu"](at)
+    slope = Weights("x", csr_array(np.diag(found.slope)), 0.0, diagonal=found.slope)
+    made = Other((slope,), found.value, found.apart, found.low, found.high, found.off, own=True)
+    said = step_of(made, None, none, near).together
+    assert said is not None
+    most, each = 0.0, True
+    for z in (*np.linalg.svd(x)[2][:3], *random.normal(size=(10, 20))):
+        for moved in (x @ (z / np.linalg.norm(z)), -x @ (z / np.linalg.norm(z))):
+            start = value + (apart[:, 0] if away else 0.0)
+            e = np.array([float(REAL["silu"](MP.mpf(a) + MP.mpf(b)) - REAL["silu"](MP.mpf(a))
+                                - MP.mpf(s) * MP.mpf(b))
+                          for a, b, s in zip(start, moved.tolist(), found.slope, strict=True)])  # fmt: skip
+            e = np.sign(e) * np.maximum(np.abs(e) - found.off, 0.0)
+            most = max(most, float(np.sum((e / said.scale) ** 2)))
+            each &= bool(np.all(np.abs(e) <= said.scale * said.each))
+    return most, each
+
+
+@pytest.mark.parametrize("away", [0.0, 0.01, 1.0])
+def test_bends_together_are_within_what_is_said(away: float) -> None:
+    for seed in range(3):
+        most, each = bends(np.random.default_rng(seed), away)
+        assert most <= 1
+        assert each
+
+
+def test_with_less_together_bends_exceed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = steps.together
+    monkeypatch.setattr(steps, "together", lambda *of: whole(*of) / 12)
+    assert max(bends(np.random.default_rng(seed), 1.0)[0] for seed in range(3)) > 1

@@ -237,12 +237,12 @@ def _at(
 
 
 def _claim(one: AtImage) -> dict[str, Any]:
-    bounds = {"drift": one.drift, "upper": one.upper, "logits": one.logits}
-    return {"label": one.label, "decided": one.decided,
-            **{name: _rounded_up(bound) for name, bound in bounds.items()}}  # fmt: skip
+    drift, upper = (min(1.0, _rounded_up(bound)) for bound in (one.drift, one.upper))
+    return {"label": one.label, "decided": one.decided, "drift": drift, "upper": upper,
+            "logits": _rounded_up(one.logits)}  # fmt: skip
 
 
 def _rounded_up(x: float) -> float:
-    """To `BITS` bits, from a little above; 1 and more are kept, which say nothing."""
+    """To `BITS` bits, from a little above."""
     mantissa, exponent = math.frexp(x * (1 + 2.0**-BITS))
     return math.ldexp(math.ceil(math.ldexp(mantissa, BITS)), exponent - BITS)

@@ -1,25 +1,27 @@
 """What deviations are made of: columns in groups, and one ellipsoid for many of them.
 
 A block of columns X (units, G k) has G groups of k columns each; it stands for all X z with
-|z_g| <= 1 for the 2-norm of each group's part of z, of which up to ``few`` groups are not 0, if
-that is said. No unit deviates by more than the sum over the groups, or over the few largest, of the
-2-norms of its part of the row.
+|z_g| <= 1 for the 2-norm of each group's part of z, of which up to ``few`` groups are not 0, or
+with |z| <= ``each``, if that is said. No unit deviates by more than the sum over the groups, or
+over the few largest, of the 2-norms of its part of the row, nor by more than |row| ``each``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
 import numpy as np
 
-from lastbit_check.around.binary64 import F64, SURE, TINY_SINGLE, V, upper
+from lastbit_check.around.binary64 import F64, SURE, TINY_SINGLE, V, gamma, upper
 from lastbit_check.network import F32
 from lastbit_check.verdict import require
 
 LEAST, LARGEST = 2.0**-300, 2.0**200
+ROWS = 64  # that are looked at at a time
 WIDER = 2.0**-24  # by which an ellipsoid is widened, of its own extent along each axis
 
 
@@ -30,10 +32,11 @@ class Block:
     x: F32
     k: int
     few: int | None = None
+    each: F64 | None = None
 
     def on(self, x: F32) -> Block:
         """The same groups with other columns."""
-        return Block(x, self.k, self.few)
+        return replace(self, x=x)
 
     @cached_property
     def radius(self) -> F64:
@@ -45,14 +48,20 @@ class Block:
         return self._largest(directions.T @ self.x.astype(np.float64))
 
     def _largest(self, rows: F32 | F64) -> F64:
-        sizes = np.abs(rows)
-        if self.k > 1:
+        pieces = range(0, len(rows), ROWS)
+        found = [self._sizes(rows[start : start + ROWS].astype(np.float64)) for start in pieces]
+        return upper(np.concatenate(found))
+
+    def _sizes(self, rows: F64) -> F64:
+        if self.k == 1:
+            sizes = np.abs(rows)
+        else:
             grouped = rows.reshape(len(rows), -1, self.k)
-            squares = np.einsum("ugk,ugk->ug", grouped, grouped, dtype=np.float64)
-            sizes = np.sqrt(squares)
+            sizes = np.sqrt(np.einsum("ugk,ugk->ug", grouped, grouped))
         if self.few is not None and self.few < sizes.shape[1]:
             sizes = np.partition(sizes, -self.few, axis=1)[:, -self.few :]
-        return upper(np.asarray(np.sum(sizes, axis=1, dtype=np.float64)))
+        found = np.sum(sizes, axis=1)
+        return found if self.each is None else np.minimum(found, np.abs(rows) @ self.each)
 
 
 def ellipsoid(columns: F64, k: int = 1, scale: F64 | None = None) -> F64:
@@ -103,12 +112,12 @@ def places_apart(columns: Sequence[F64], own: F64) -> tuple[Block, F64]:
         held = [*(x[:, :, place] for x in columns), np.diag(own[:, place])]
         at = slice(place * channels, (place + 1) * channels)
         found[place::places, at] = ellipsoid(np.concatenate(held, axis=1))
-    return _single(found, channels, np.zeros(len(found)))
+    return single(found, channels, np.zeros(len(found)))
 
 
 def each_apart(box: F64) -> tuple[Block, F64]:
     """A column for each unit, of its own box (units,), and what is lost of it."""
-    return _single(np.diag(box), 1, np.zeros(len(box)))
+    return single(np.diag(box), 1, np.zeros(len(box)))
 
 
 def merged(blocks: Sequence[Block], box: F64) -> tuple[Block, F64]:
@@ -119,10 +128,27 @@ def merged(blocks: Sequence[Block], box: F64) -> tuple[Block, F64]:
     n = len(box)
     scale = 1 / np.maximum(sum(block.radius for block in blocks), LEAST)
     each = [ellipsoid(block.x.astype(np.float64), block.k, scale) for block in blocks]
-    return _single(ellipsoid(np.concatenate(each, axis=1), n, scale), n, box)
+    return single(ellipsoid(np.concatenate(each, axis=1), n, scale), n, box)
 
 
-def _single(columns: F64, k: int, box: F64) -> tuple[Block, F64]:
+def together(block: Block, box: F64, weight: F64) -> float:
+    """Upper bound of sum_k (weight_k D_k)^2 if D = X z + b with one group z, and |b| <= box.
+
+    It is no more than (sigma + |weight box|)^2, with sigma^2 the largest eigenvalue of G = N^T N or
+    of N N^T, N = weight X: at most the square root of the Frobenius norm of G^2. What float64 loses
+    of a product of matrices of n terms is below n v times the product of their Frobenius norms
+    (Higham, section 3.5), and binary32's rows are exact in float64.
+    """
+    n = block.x.astype(np.float64) * weight[:, None]
+    g = n.T @ n if n.shape[1] < n.shape[0] else n @ n.T
+    lost = gamma(max(n.shape)) * float(np.sum(n * n))
+    square = g @ g
+    fourth = math.sqrt(float(np.sum(square * square))) + gamma(len(g)) * float(np.sum(g * g))
+    sigma = math.sqrt((math.sqrt(fourth) + lost) * SURE)
+    return (sigma + math.sqrt(float(np.sum((weight * box) ** 2)))) ** 2 * SURE
+
+
+def single(columns: F64, k: int, box: F64) -> tuple[Block, F64]:
     """A block in binary32: each unit's row is off by 2^-24 of its length at most."""
     block = Block(columns.astype(np.float32), k)
     return block, upper(box + block.radius * 2.0**-23 + TINY_SINGLE)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lastbit_check.around.binary64 import F64, gamma, upper
 from lastbit_check.around.linear import Prepared
+from lastbit_check.around.steps import Step
 from lastbit_check.around.walk import Walk
 
 LONGEST = 2**16  # readers of one unit: more than any sum may have terms
@@ -52,9 +53,9 @@ def margins(prepared: Prepared, found: Walk) -> Margins:
             continue
         dual, miss = duals.pop(node.name), missed.pop(node.name)
         step, size = found.steps[node.name], np.abs(dual)
-        total += step.added @ size + found.near[node.name].radius @ miss
-        rounding, bend = rounding + step.noise @ size, bend + step.bend @ size
-        middle += step.middle @ dual
+        moved, bent = _bent(step, dual)
+        total += step.rest @ size + bent + found.near[node.name].radius @ miss
+        rounding, bend, middle = rounding + step.noise @ size, bend + bent, middle + moved
         middles += np.abs(step.middle) @ size
         for part in step.parts:
             made, off = part.back @ dual, gamma(LONGEST) * (part.size_back @ size)
@@ -70,3 +71,12 @@ def margins(prepared: Prepared, found: Walk) -> Margins:
     sizes = np.abs(each[label]).max() + np.abs(each[list(others)]).max(axis=1) + np.abs(middle)
     off = upper(total + 2.0**-30 * middles + 2.0**-50 * sizes)
     return Margins(label, centres, off, upper(move), rounding, bend)
+
+
+def _bent(step: Step, dual: F64) -> tuple[F64, F64]:
+    """lambda^T bend is within the second of the first: unit by unit, or of all of them together."""
+    middle, each = step.middle @ dual, step.bend @ np.abs(dual)
+    if step.together is None:
+        return middle, each
+    whole = np.sqrt(np.square(step.together.scale) @ np.square(dual))
+    return np.where(whole < each, 0.0, middle), np.minimum(whole, each)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,11 +21,19 @@ from lastbit_check.around.binary64 import F64, upper
 from lastbit_check.around.columns import Block
 
 
+class Hull(NamedTuple):
+    """D is also offset + X z with |z| <= 1, up to ``spare`` (units,): one ellipsoid of a base."""
+
+    base: str
+    block: Block
+    spare: F64
+
+
 @dataclass(frozen=True)
 class Near:
     """A node: the reference ``value`` (units,), neighbours (units, K), and D.
 
-    ``within`` bounds D otherwise, if anything does.
+    ``within`` bounds D otherwise, if anything does; ``hull`` says so of all units together.
     """
 
     value: F64
@@ -33,6 +42,7 @@ class Near:
     box: F64
     offset: F64
     within: F64 | None = None
+    hull: Hull | None = None
 
     @cached_property
     def size(self) -> F64:

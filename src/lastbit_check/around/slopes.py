@@ -26,7 +26,8 @@ class Other(NamedTuple):
 
     ``parts`` are its slopes on the inputs, ``value`` the reference, ``apart`` what neighbours'
     differ from it by (units, neighbours). What the slopes leave out is from ``low`` to ``high``;
-    ``off`` is what the reference and those of the neighbours are off by.
+    ``off`` is what the reference and those of the neighbours are off by. ``own``: what is left out
+    is no more of its bound than D of the same unit of what is read is of its radius.
     """
 
     parts: tuple[Weights, ...]
@@ -35,6 +36,7 @@ class Other(NamedTuple):
     low: F64
     high: F64
     off: F64
+    own: bool = False
 
 
 def reads(node: Node, prepared: Prepared) -> list[Index]:
@@ -67,7 +69,8 @@ def other(node: Node, prepared: Prepared, near: Mapping[str, Near]) -> Other:
         assert curve is not None
         found = by_ranges(curve, node.shape, at)
     part = _slope(node.inputs[0], found.slope, i, source.value.size)
-    return Other((part,), found.value, found.apart, found.low, found.high, found.off)
+    own = part.diagonal is not None
+    return Other((part,), found.value, found.apart, found.low, found.high, found.off, own)
 
 
 def _gate(node: Node, sources: list[Near], index: list[Index]) -> Other:

@@ -1,10 +1,10 @@
 """How far any allowed execution may be from a reference in float64, node by node (near.py).
 
 At a node D goes on linearly, by the weights of a sum, or by the slopes that the reference has. Four
-things are added: the execution's rounding (the rules for ranges, on the range that the radius
-says); what slopes leave out, of a curve, of a product of two deviations, of a maximum; what float64
-and binary32 lose; and the middle of what is left out, where its sign is known, which moves the
-offset.
+things are added (steps.py): the execution's rounding (the rules for ranges, on the range that the
+radius says); what slopes leave out, of a curve, of a product of two deviations, of a maximum; what
+float64 and binary32 lose; and the middle of what is left out, where its sign is known, which moves
+the offset.
 """
 
 from __future__ import annotations
@@ -16,33 +16,19 @@ from fractions import Fraction
 import numpy as np
 
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
-from lastbit_check.around.binary64 import F64, TINY_SINGLE, V, centred, fixed, real, upper
-from lastbit_check.around.columns import Block, each_apart, merged, places_apart
-from lastbit_check.around.linear import SINGLE, Prepared, Sums, Weights
-from lastbit_check.around.near import Near
+from lastbit_check.around.binary64 import F64, TINY_SINGLE, centred, fixed, real, upper
+from lastbit_check.around.columns import Block, each_apart, merged, places_apart, single
+from lastbit_check.around.linear import Prepared, Sums
+from lastbit_check.around.near import Hull, Near
 from lastbit_check.around.slopes import Other, other
+from lastbit_check.around.steps import Step, error_of, step_of, sum_of
 from lastbit_check.network import Node
 from lastbit_check.operators.forms import Before, Bound, Value, nothing, operands
 from lastbit_check.verdict import at
 
-OWN = 8 * V  # of the magnitudes: what a product of two numbers, and a sum of two of them, lose
 MOST_COLUMNS = 12  # for each unit of a base: if there are more, they become one ellipsoid
+MOST_OF_A_HULL = 640  # units of a base of which one ellipsoid is known as well
 FIRST: Before = (Fraction(0), Fraction(1))  # of the input, which has no factors
-
-
-@dataclass(frozen=True)
-class Step:
-    """How D goes on from a node's inputs, and what is added to it (units,).
-
-    ``added`` bounds all that is not the ``middle``: ``noise``, the rounding of an execution;
-    ``bend``, what slopes leave out; and what float64 and binary32 lose.
-    """
-
-    parts: tuple[Weights, ...]
-    middle: F64
-    noise: F64
-    bend: F64
-    added: F64
 
 
 @dataclass(frozen=True)
@@ -69,9 +55,9 @@ def walk(prepared: Prepared, image: Near, bases: frozenset[str]) -> Walk:
         with at(node.name):
             noise, before = _noise(prepared, node, operands(node, values))
             sums = prepared.sums.get(node.name)
-            made = other(node, prepared, found.near) if sums is None else _sum(sums, found.near)
-            step = _step(made, sums, noise, found.near)
-            near = _gone_on(step, made, found.near)
+            made = other(node, prepared, found.near) if sums is None else sum_of(sums, found.near)
+            step = step_of(made, sums, noise, found.near)
+            near = _gone_on(node, step, made, sums, found.near)
             if node.name in bases:
                 near = _as_base(node, step, near, found.near)
             found.steps[node.name], found.near[node.name] = step, near
@@ -89,64 +75,75 @@ def _noise(prepared: Prepared, node: Node, sources: list[Value]) -> tuple[F64, B
     return np.broadcast_to(real(made.noise), (*node.shape, 1)).ravel(), made.before
 
 
-def _sum(sums: Sums, near: Mapping[str, Near]) -> Other:
-    """Exact, but for what is lost."""
-    value = sums.bias + sum(part.on(near[part.source].value) for part in sums.parts)
-    apart = sum(part.on(near[part.source].apart) for part in sums.parts)
-    sizes = {p.source: np.abs(near[p.source].value) + near[p.source].away for p in sums.parts}
-    off = sums.bias_off + sums.error * (np.abs(sums.bias) + sums.spread(sizes))
-    none = np.zeros(len(value))
-    return Other(sums.parts, value, np.asarray(apart), none, none, off)
-
-
-def _step(made: Other, sums: Sums | None, noise: F64, near: Mapping[str, Near]) -> Step:
-    error = OWN * (1 + SINGLE) if sums is None else sums.error + sums.of_columns
-    sizes = [part.size @ near[part.source].size for part in made.parts]
-    lost = made.off + error * sum(sizes) + TINY_SINGLE
-    bend = upper((made.high - made.low) / 2)
-    return Step(made.parts, (made.low + made.high) / 2, noise, bend, upper(noise + bend + lost))
-
-
-def _gone_on(step: Step, made: Other, near: Mapping[str, Near]) -> Near:
+def _gone_on(
+    node: Node, step: Step, made: Other, sums: Sums | None, near: Mapping[str, Near]
+) -> Near:
     blocks = dict[str, Block]()
-    offset = step.middle + sum(part.on(near[part.source].offset) for part in step.parts)
-    box = step.added + sum(part.size @ near[part.source].box for part in step.parts)
+    offset = np.asarray(sum(part.on(near[part.source].offset) for part in step.parts))
+    box = step.rest + sum(part.size @ near[part.source].box for part in step.parts)
     for part in step.parts:
         for name, block in near[part.source].blocks.items():
             x = part.on_columns(block.x)
             blocks[name] = block.on(blocks[name].x + x if name in blocks else x)
-    return Near(made.value, made.apart, blocks, upper(box), offset)
+    if step.together is None:
+        offset, box = offset + step.middle, box + step.bend
+    else:
+        bent, box = single(np.diag(step.together.scale), len(box), box)
+        blocks[f"bends of {node.name}"] = replace(bent, each=step.together.each)
+    hull = _hull(step, error_of(sums), near)
+    return Near(made.value, made.apart, blocks, upper(box), offset, hull=hull)
+
+
+def _hull(step: Step, error: float, near: Mapping[str, Near]) -> Hull | None:
+    """One ellipsoid goes on, if all that is read has the same."""
+    hulls = [near[part.source].hull for part in step.parts]
+    first, *others = hulls
+    if first is None or any(hull is None or hull.base != first.base for hull in others):
+        return None
+    spare = step.rest + step.bend + (0 if step.together is None else np.abs(step.middle))
+    x = np.zeros((), np.float32)
+    for part, hull in zip(step.parts, hulls, strict=True):
+        assert hull is not None
+        x = x + part.on_columns(hull.block.x)
+        spare = spare + part.size @ (hull.spare + error * hull.block.radius)
+    return Hull(first.base, first.block.on(x), upper(spare + TINY_SINGLE))
 
 
 def _as_base(node: Node, step: Step, near: Near, before: Mapping[str, Near]) -> Near:
-    """The same, with columns for the box.
+    """The same, with columns for the box, with fewer for bends, and with one ellipsoid for all.
 
-    Of a sum with pointwise weights they are for the boxes of its inputs, and for what is added;
-    at any other node, which reads several places at once or none but its own, for its own box.
+    It takes the place of all others where they are too many.
+    """
+    made, box = _of_boxes(node, step, near, before)
+    n, blocks = len(box), {**near.blocks, node.name: made}
+    bent = [blocks.pop(name) for name, block in near.blocks.items() if block.each is not None]
+    if bent:
+        blocks[f"bends before {node.name}"], box = merged(bent, box)
+    kept = {name: block for name, block in blocks.items() if block.few is not None}
+    others = [block for name, block in blocks.items() if name not in kept]
+    if sum(block.x.shape[1] for block in others) > MOST_COLUMNS * n:
+        one, box = merged(others, box)
+        blocks = {**kept, node.name: one}
+    hull = Hull(node.name, *merged([*blocks.values()], box)) if n <= MOST_OF_A_HULL else None
+    return replace(near, blocks=blocks, box=box, within=near.size, hull=hull)
+
+
+def _of_boxes(node: Node, step: Step, near: Near, before: Mapping[str, Near]) -> tuple[Block, F64]:
+    """Columns for boxes, and what is lost.
+
+    Of a sum with pointwise weights they are for the boxes of its inputs, and for what is added; at
+    any other node, which reads several places at once or none but its own, for its own box.
     """
     if not any(part.dense is not None for part in step.parts):
-        made, box = each_apart(near.box)
-        return _with(node, near, made, box)
-    columns, apart = list[F64](), step.added
+        return each_apart(near.box)
+    columns, apart = list[F64](), step.rest + step.bend
     for part in step.parts:
         box = before[part.source].box
         if part.dense is None:
             apart = apart + part.size @ box
         else:
             columns.append(part.dense[:, :, None] * box.reshape(part.dense.shape[1], -1))
-    made, box = places_apart(columns, upper(apart).reshape(node.shape[0], -1))
-    return _with(node, near, made, box)
-
-
-def _with(node: Node, near: Near, made: Block, box: F64) -> Near:
-    """With a block more, or one ellipsoid for what are too many."""
-    kept = {name: block for name, block in near.blocks.items() if block.few is not None}
-    blocks = {**near.blocks, node.name: made}
-    others = [block for name, block in blocks.items() if name not in kept]
-    if sum(block.x.shape[1] for block in others) > MOST_COLUMNS * len(near.value):
-        made, box = merged(others, box)
-        blocks = {**kept, node.name: made}
-    return replace(near, blocks=blocks, box=box, within=near.size)
+    return places_apart(columns, upper(apart).reshape(node.shape[0], -1))
 
 
 def _value(node: Node, near: Near, before: Before) -> Value:
