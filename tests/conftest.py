@@ -18,3 +18,16 @@ def mnist_test() -> LabelledImages:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of many cases of one kind, the first is quick, and the others are slow."""
+    seen = set[str]()
+    for item in items:
+        if item.get_closest_marker("first_is_quick") is None:
+            continue
+        kind = item.nodeid.split("[")[0]
+        if kind in seen:
+            item.add_marker(pytest.mark.slow)
+        seen.add(kind)

@@ -82,6 +82,7 @@ def test_what_torch_compile_makes_is_within(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.first_is_quick
 def test_jax_is_within(tmp_path: Path, seed: int) -> None:
     pytest.importorskip("jax")
     from lastbit.runtimes.jax_network import jax_run
@@ -122,6 +123,7 @@ def wide(folder: Path) -> Audited:
     return audited(b, folder)
 
 
+@pytest.mark.slow
 def test_settings_that_break_an_assumption_are_caught(tmp_path: Path) -> None:
     """Winograd's method where oneDNN is off, bfloat16; and what mends it is within."""
     torch = pytest.importorskip("torch")
@@ -160,6 +162,7 @@ def test_channels_last_is_what_convolutions_return(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["onnxruntime", "onnxruntime-all", "torch"])
+@pytest.mark.first_is_quick
 def test_subnormal_numbers_are_flushed_in_the_child_and_not_here(
     tmp_path: Path, kind: Kind
 ) -> None:

@@ -101,6 +101,7 @@ def enclosed(function: FunctionName, z: float) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.first_is_quick
 def test_the_reference_is_as_near_the_truth_as_it_says(function: FunctionName) -> None:
     random = np.random.default_rng(1)
     special = special_points()
@@ -364,6 +365,7 @@ def test_a_state_of_another_sweep_or_a_broken_one_is_not_used(tmp_path: Path) ->
 # ---- the runtimes ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_runtime_meets_the_assumptions_on_a_sample() -> None:
     listed, _ = implementations(compiled=False)
     sweep = sampled(listed, bits=10)

@@ -31,7 +31,8 @@ def sound(one: Told) -> None:
     assert one.share <= 1
 
 
-@pytest.mark.parametrize("seed", [pytest.param(3, marks=pytest.mark.slow), 7])
+@pytest.mark.parametrize("seed", [3, 7])
+@pytest.mark.slow
 def test_no_runtime_attains_more_than_is_proved(seed: int) -> None:
     one = told(BY_NAME["anywhere"], seed)
     sound(one)

@@ -42,6 +42,7 @@ def test_each_image_has_a_bracket_that_the_checker_accepts(
         assert f"ACCEPTED for {number} of 5 images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_each_time(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     numbers = [[one["number"] for one in proved(here, capsys, "--sample", "3")[1]["images"]]
                for _ in range(2)]  # fmt: skip
@@ -49,6 +50,7 @@ def test_a_sample_is_the_same_each_time(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("more", [["--levels", "2"], ["--places", "2"], ["--bit", "7"]])
+@pytest.mark.first_is_quick
 def test_other_changes(here: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
     code, said = proved(here, capsys, *more)
     assert code == 0
@@ -57,6 +59,7 @@ def test_other_changes(here: Path, capsys: pytest.CaptureFixture[str], more: lis
         assert (one["lower"] or 0) <= one["upper"]
 
 
+@pytest.mark.slow
 def test_people_see_a_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["prove", str(here / "model.onnx"), "--images", str(here / "five.npy")]
     assert main([*given, "--out", str(here / "out")]) == 0
@@ -64,6 +67,7 @@ def test_people_see_a_table(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "The largest U" in out and "no two executions differ by more than" in out
 
 
+@pytest.mark.slow
 def test_other_images_are_rejected(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proved(here, capsys)
     images = np.load(here / "out" / "images.npy")

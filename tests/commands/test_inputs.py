@@ -63,6 +63,7 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.first_is_quick
 def test_from_the_bound_to_the_replay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -53,6 +53,7 @@ MOVES = {
 
 
 @pytest.mark.parametrize("name", MOVES)
+@pytest.mark.first_is_quick
 def test_from_the_search_to_the_check(
     path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -34,6 +34,7 @@ def images_of(network: Network, seed: int, count: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(30))
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, seed: int) -> None:
     path = ArrangedNetwork(seed).save(tmp_path / "model.onnx")
     network = read_onnx(path)
@@ -48,6 +49,7 @@ def test_every_reader_computes_the_same(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(tmp_path: Path, seed: int) -> None:
     path = ArrangedNetwork(100 + seed).save(tmp_path / "model.onnx")
     assault(subject_of(path.read_bytes(), read_onnx(path)), seed)
@@ -55,6 +57,7 @@ def test_bounds_hold_under_attack(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("name", QUESTIONS)
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.first_is_quick
 def test_of_models_that_read_float32_and_return_logits(
     tmp_path: Path, seed: int, name: str
 ) -> None:

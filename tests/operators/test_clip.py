@@ -30,21 +30,25 @@ Bounds = tuple[float | None, float | None]
 
 
 @BOUNDS
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, bounds: Bounds) -> None:
     elementwise.every_reader_computes_the_same(partial(write, *bounds), tmp_path)
 
 
 @BOUNDS
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(tmp_path: Path, seed: int, bounds: Bounds) -> None:
     elementwise.bounds_hold_under_attack(partial(write, *bounds), tmp_path, seed)
 
 
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(partial(write, 0.0, 6.0), tmp_path, 0.05)
 
 
 @BOUNDS
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path, bounds: Bounds) -> None:
     elementwise.rewritten_graphs_are_matched(partial(write, *bounds), tmp_path)
 

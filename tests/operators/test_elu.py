@@ -39,6 +39,7 @@ SOME = pytest.mark.parametrize("name", ["elu", "negative", "selu", "sharp-celu"]
 
 
 @SOME
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, name: str) -> None:
     elementwise.every_reader_computes_the_same(WRITERS[name], tmp_path)
 
@@ -50,6 +51,7 @@ def size(name: str) -> float:
 
 @SOME
 @pytest.mark.parametrize(("seed", "rate"), [(0, 0.0), (1, 3.0), (2, -3.0)])
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rate: float, name: str
 ) -> None:
@@ -63,11 +65,13 @@ def test_bounds_hold_under_attack(
 
 
 @ALL
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.02)
 
 
 @ALL
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

@@ -64,12 +64,14 @@ SOME = pytest.mark.parametrize("write", [halved_last, twice, erf])
 
 
 @ALL
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.every_reader_computes_the_same(write, tmp_path)
 
 
 @SOME
 @pytest.mark.parametrize(("seed", "rate"), [(0, 0.0), (1, 1.0), (2, -1.0), (3, 1.0)])
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,11 +86,13 @@ def test_bounds_hold_under_attack(
 
 
 @SOME
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.05)
 
 
 @ALL
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

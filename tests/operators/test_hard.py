@@ -48,22 +48,26 @@ WRITE = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 
 
 @WRITE
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.every_reader_computes_the_same(write, tmp_path)
 
 
 @WRITE
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(tmp_path: Path, seed: int, write: elementwise.Write) -> None:
     elementwise.bounds_hold_under_attack(write, tmp_path, seed)
 
 
 @WRITE
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.02)
 
 
 @WRITE
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

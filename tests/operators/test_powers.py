@@ -99,12 +99,14 @@ READ = pytest.mark.parametrize("name", ["power-2", "reciprocal", "over", "quotie
 
 
 @READ
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, name: str) -> None:
     elementwise.every_reader_computes_the_same(WRITERS[name], tmp_path)
 
 
 @SOME
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(tmp_path: Path, seed: int, name: str) -> None:
     bounds_hold_under_attack(WRITERS[name], tmp_path, seed)
 
@@ -132,6 +134,7 @@ def test_a_bound_says_something(tmp_path: Path, name: str, least: float) -> None
 
 
 @ALL
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

@@ -15,19 +15,23 @@ def write(b: OnnxBuilder, x: str, name: str) -> str:
     return b.operator("Relu", [x], name)
 
 
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path) -> None:
     elementwise.every_reader_computes_the_same(write, tmp_path)
 
 
 @pytest.mark.parametrize("seed", seeds(4, 8))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(tmp_path: Path, seed: int) -> None:
     elementwise.bounds_hold_under_attack(write, tmp_path, seed)
 
 
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.09)
 
 
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

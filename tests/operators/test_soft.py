@@ -33,12 +33,14 @@ NAME = pytest.mark.parametrize("name", WRITERS)
 
 
 @WRITE
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.every_reader_computes_the_same(write, tmp_path)
 
 
 @NAME
 @pytest.mark.parametrize(("seed", "rate"), [(0, 0.0), (1, 1.0), (2, -1.0)])
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rate: float, name: str
 ) -> None:
@@ -50,11 +52,13 @@ def test_bounds_hold_under_attack(
 
 
 @NAME
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path, name: str) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(WRITERS[name], tmp_path, 0.02)
 
 
 @WRITE
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path, write: elementwise.Write) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

@@ -17,12 +17,14 @@ def write(b: OnnxBuilder, x: str, name: str) -> str:
     return b.operator("Tanh", [x], name)
 
 
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path) -> None:
     elementwise.every_reader_computes_the_same(write, tmp_path)
 
 
 @pytest.mark.parametrize("rate", [0.0, 11.0])
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, rate: float
 ) -> None:
@@ -30,10 +32,12 @@ def test_bounds_hold_under_attack(
     elementwise.bounds_hold_under_attack(write, tmp_path, seed)
 
 
+@pytest.mark.first_is_quick
 def test_a_bound_is_not_far_from_what_is_attained(tmp_path: Path) -> None:
     elementwise.a_bound_is_not_far_from_what_is_attained(write, tmp_path, 0.05)
 
 
+@pytest.mark.first_is_quick
 def test_rewritten_graphs_are_matched(tmp_path: Path) -> None:
     elementwise.rewritten_graphs_are_matched(write, tmp_path)
 

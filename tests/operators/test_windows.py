@@ -59,6 +59,7 @@ class WindowedNetwork(ArrangedNetwork):
 
 
 @pytest.mark.parametrize("seed", range(24))
+@pytest.mark.first_is_quick
 def test_every_reader_computes_the_same(tmp_path: Path, seed: int) -> None:
     path = WindowedNetwork(seed).save(tmp_path / "model.onnx")
     network = read_onnx(path)
@@ -71,6 +72,7 @@ def test_every_reader_computes_the_same(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(24))
+@pytest.mark.first_is_quick
 def test_bounds_hold_under_attack(tmp_path: Path, seed: int) -> None:
     path = WindowedNetwork(100 + seed).save(tmp_path / "model.onnx")
     assault(subject_of(path.read_bytes(), read_onnx(path)), seed)

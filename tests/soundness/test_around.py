@@ -107,6 +107,7 @@ def holds(claim: AtImage, network: Any, known: Prepared, runs: list[Any]) -> Non
 @pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize("seed", seeds(8, 40))
 @pytest.mark.parametrize("kind", [RandomNetwork, NearlyLinear])
+@pytest.mark.first_is_quick
 def test_no_execution_leaves_it(tmp_path: Path, seed: int, kind: type[RandomNetwork]) -> None:
     model, network = built(kind(seed, adversarial=seed % 4 == 3).b, tmp_path)
     known = prepared(network_in(model))
@@ -129,6 +130,7 @@ def test_most_networks_have_a_bound_at_most_images(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize("seed", seeds(12, 60))
+@pytest.mark.first_is_quick
 def test_of_any_arrangement_and_any_curve(tmp_path: Path, seed: int) -> None:
     path = ArrangedNetwork(seed).save(tmp_path / "model.onnx")
     try:

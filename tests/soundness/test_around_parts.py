@@ -191,6 +191,12 @@ def test_squares_together_are_no_more_than_an_eigenvalue(seed: int) -> None:
         assert np.sum((weight * (x @ worst)) ** 2) >= 0.7 * bound
 
 
+def left_out(z: float, d: float, slope: float) -> float:
+    """What a SiLU at z moves by d, but for its slope."""
+    silu, at = REAL["silu"], MP.mpf(z)
+    return float(silu(at + MP.mpf(d)) - silu(at) - MP.mpf(slope) * MP.mpf(d))
+
+
 def bends(random: np.random.Generator, away: float) -> tuple[float, bool]:
     """The most that bends of a SiLU are of what is said of all of them, and of each of them."""
     units, near = 150, dict[str, Near]()
@@ -209,9 +215,9 @@ def bends(random: np.random.Generator, away: float) -> tuple[float, bool]:
     for z in (*np.linalg.svd(x)[2][:3], *random.normal(size=(10, 20))):
         for moved in (x @ (z / np.linalg.norm(z)), -x @ (z / np.linalg.norm(z))):
             start = value + (apart[:, 0] if away else 0.0)
-            e = np.array([float(REAL["silu"](MP.mpf(a) + MP.mpf(b)) - REAL["silu"](MP.mpf(a))
-                                - MP.mpf(s) * MP.mpf(b))
-                          for a, b, s in zip(start, moved.tolist(), found.slope, strict=True)])  # fmt: skip
+            e = np.array(
+                [left_out(*of) for of in zip(start, moved.tolist(), found.slope, strict=True)]
+            )
             e = np.sign(e) * np.maximum(np.abs(e) - found.off, 0.0)
             most = max(most, float(np.sum((e / said.scale) ** 2)))
             each &= bool(np.all(np.abs(e) <= said.scale * said.each))
