@@ -69,12 +69,14 @@ def test_a_value_that_is_missing_or_not_used_is_an_error(known: dict[str, str]) 
         write.filled("x {{a}}", known)
 
 
-def test_formulas_stay_in_one_line_where_they_have_to() -> None:
-    """GitHub reads a formula inside of a paragraph only so, and takes a leading + for a list."""
+def test_formulas_have_nothing_that_markdown_takes_for_its_own() -> None:
+    """A line break inside of a paragraph, a list's sign at the start of a line, escapes, ..."""
     displayed = re.findall(r"^\$\$(.*?)\$\$$", PROOF, re.M | re.S)
     assert len(displayed) > 20
     assert not [f for f in displayed if re.search(r"^\s*[-+*=#>|]", f, re.M)]
     rest = re.sub(r"^\$\$.*?\$\$$", "", PROOF, flags=re.M | re.S)
+    every = [*displayed, *re.findall(r"\$([^$]+)\$", rest)]
+    assert [f for f in every if re.search(r"\\[^A-Za-z]|[^\w\s]_\w", f)] == []  # Markdown's, too
     assert [line for line in rest.splitlines() if line.count("$") % 2] == []
     long = [line for line in rest.splitlines() if len(line) > 100 and not line.startswith("|")]
     assert long == []
