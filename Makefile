@@ -17,7 +17,7 @@ CHECKER := build/checker
 # Tests run side by side, one process a core.
 SPREAD ?= --numprocesses auto --dist worksteal
 
-.PHONY: help prove test quick lint format proofs coqchk theorem theorem-small theorem-zero checker clean
+.PHONY: help prove test quick lint format proofs coqchk theorem theorem-small theorem-zero checker paper clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make theorem-small  a certificate of a small network, checked inside Coq: the theorem and its axioms'
 	@echo 'make theorem-zero   the model `zero`, from its file to Q = 0, inside Coq: the theorem and its axioms'
 	@echo 'make checker  the Coq checkers as OCaml programs (besides those: $(OCAML_PACKAGES))'
+	@echo 'make paper   PROOF.md and the map of the proof, from the certificates and the sources; PROOF.md as a PDF'
 	@echo 'make clean   remove .venv and what make proofs built'
 
 prove: $(VENV)/.core
@@ -107,6 +108,11 @@ checker: proofs $(VENV)/.core
 	$(BIN)/python proofs/small/write.py
 	$(CHECKER)/lastbit-coq-check < proofs/small/network.txt proofs/zero/Data.v
 
+# Writes PROOF.md, docs/map.md and docs/map.svg where they are not up to date, then build/PROOF.pdf.
+paper: $(VENV)/.paper
+	$(BIN)/python -m paper.write
+	$(BIN)/python -m paper.typeset
+
 clean:
 	rm -rf $(VENV) $(CHECKER) proofs/small/Data.v proofs/small/small.onnx proofs/small/network.txt proofs/zero/Data.v \
 	    proofs/tight/Data.v proofs/tight/flags.txt
@@ -119,10 +125,14 @@ $(VENV)/.core: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable .
 	touch $@
 
+$(VENV)/.paper: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[paper]'
+	touch $@ $(VENV)/.core
+
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test]' '$(TORCH)'
-	touch $@ $(VENV)/.core
+	touch $@ $(VENV)/.paper $(VENV)/.core
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test,dev]' '$(TORCH)'
-	touch $@ $(VENV)/.test $(VENV)/.core
+	touch $@ $(VENV)/.test $(VENV)/.paper $(VENV)/.core

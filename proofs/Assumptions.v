@@ -13,13 +13,15 @@ From Lastbit Require Import network.Duals network.Forms network.Bound network.Ru
   network.FirstLayers network.Exists network.Example.
 From Lastbit Require Import checker.Facts checker.Sound checker.Trees checker.Expansion
   checker.Executions.
+From Lastbit Require zero.Absorb zero.Stem zero.Programs network.Neighbours.
 From Lastbit Require fast.BackwardSound fast.WalkSound fast.FastSame onnx.UnitsSound tight.Decided.
 From Lastbit Require binary32.Loops curves.IeeeSoftmax network.Runs network.Written onnx.AsWritten
   onnx.IeeeFile.
 
 (** The bound of a network, with the arithmetic and the probabilities under it. *)
 Definition bound_of_a_network := (valid_bound, dual_bound, forms, unit_rounding, probabilities,
-  softmax_change, convolution_ideal,
+  softmax_change, network.Neighbours.neighbour_image, affine_value, affine_change, gate_value,
+  gate_change, bounded_parts, convolution_ideal,
   convolution_operands, norm_cholesky, norm_schur, layer_rounding, layer_formula, layer_spread,
   worst_sorted, sum_error, folds_near).
 Print Assumptions bound_of_a_network.
@@ -51,8 +53,8 @@ Print Assumptions executions_exist.
 
 (** The slopes of SiLU and sigmoid, partly by interval arithmetic, and the example. *)
 Definition slopes_of_curves := (silu_slope_range, silu_slope_near, silu_near, sigmoid_slope_range,
-  silu_change_rule, silu_value_slope, silu_enclosed, silu'_enclosed, sigmoid'_enclosed,
-  example_bound).
+  silu_change_rule, silu_value_slope, curve_change, silu_enclosed, silu'_enclosed,
+  sigmoid'_enclosed, example_bound).
 Print Assumptions slopes_of_curves.
 
 (** The checker. *)
@@ -70,3 +72,8 @@ Definition first_layers_and_trees :=
   (largest_at_ends, largest_at_ends_abs, largest_attained, silu_mean_slope, first_layers,
   cover, bounded_by_leaves).
 Print Assumptions first_layers_and_trees.
+
+(** A first layer in which the last bit is lost. *)
+Definition no_last_bit_is_left :=
+  (zero.Absorb.absorbed, zero.Stem.stem_same, zero.Programs.no_last_bit).
+Print Assumptions no_last_bit_is_left.

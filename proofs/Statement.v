@@ -32,6 +32,7 @@ Inductive value := Finite (r : R) | Overflow.
     within [u |t|], or, if [t] is below the normal numbers, within [eta]; 0 where [t] is 0. Round to
     nearest with any ties, flush to zero and every wider format do this (binary32/Rounding.v).
     Nothing is known of [v] if [t] is out of range. *)
+(* map: assumes any-order-binary32 *)
 Definition rounds (t : R) (v : value) : Prop :=
   Rabs t <= largest -> exists r, v = Finite r /\
   (Rabs (r - t) <= u * Rabs t \/ 0 < Rabs t < eta /\ Rabs (r - t) <= eta).
@@ -121,6 +122,7 @@ Definition alike : list term -> list term -> Prop :=
 (** A sum is evaluated by any tree, in any order, with or without fused multiply-add. A constant,
     folded or not, may multiply or divide a single number or a partial sum: then it is a factor of
     all terms of it. Terms that are exactly 0 may be left out, and 0 may be added to anything. *)
+(* map: assumes rewritten-sum-scale-hide *)
 Inductive sum : list term -> value -> Prop :=
 | sum_number x v : copies (Finite x) v -> sum [([], x)] v
 | sum_times fs l c a v : l <> [] -> folds fs c -> sum l a -> multiplies c a v ->
@@ -146,21 +148,25 @@ Definition approximates (f far near at_zero : R -> R) (a v : value) : Prop :=
                             (Rabs z <= / 2 ^ 27 -> Rabs (r - f z) <= at_zero z).
 
 (** [sigmoid-absolute-4u-2u-u/16] *)
+(* map: assumes sigmoid-absolute-4u-2u-u/16 *)
 Definition computes_sigmoid : value -> value -> Prop :=
   approximates sigmoid (fun _ => 4 * u) (fun _ => 2 * u) (fun _ => u / 16).
 
 (** [silu-absolute-6u|z|-3u|z|-u|z|/16] *)
+(* map: assumes silu-absolute-6u|z|-3u|z|-u|z|/16 *)
 Definition computes_silu : value -> value -> Prop :=
   approximates silu (fun z => 6 * u * Rabs z + eta) (fun z => 3 * u * Rabs z + eta)
                     (fun z => u / 16 * Rabs z + eta).
 
 (** [exp-relative-2^-20], of arguments that are not positive *)
+(* map: assumes exp-relative-2^-20 *)
 Definition computes_exp (a v : value) : Prop :=
   forall t, a = Finite t -> t <= 0 /\
   exists r, v = Finite r /\ Rabs (r - exp t) <= / 2 ^ 20 * exp t + eta.
 
 (** [softmax-max-subtracted]: the [n] logits [z] to the probabilities [p], by the differences [d]
     from the largest logit, their exponentials [e] and the sum [s] of these. No [p] exceeds 1. *)
+(* map: assumes softmax-max-subtracted *)
 Definition computes_softmax (n : nat) (z p : nat -> value) : Prop :=
   exists k d e s,
     (k < n)%nat /\
@@ -209,6 +215,7 @@ Definition performs (o : operation) (v : nat -> Z) (x : nat -> value) (y : value
 Record network := { pixels : nat; units : list operation; logits : list nat }.
 
 (** One run on the image [v]: the values [x] of all units and the probabilities [p]. *)
+(* map: assumes computed-once *)
 Definition execution (net : network) (v : nat -> Z) (x p : nat -> value) : Prop :=
   (forall k o, nth_error (units net) k = Some o -> performs o v x (x k)) /\
   computes_softmax (length (logits net)) (fun c => x (nth c (logits net) 0%nat)) p.

@@ -239,6 +239,7 @@ Proof.
   split; [reflexivity|exact power_1].
 Qed.
 
+(* map: constants multiplied beforehand are finite, with no more roundings than charged *)
 Theorem folds_near fs v : folds fs v -> tame fs -> folded fs v.
 Proof.
   induction 1 as [c|fs gs a b v H1 I1 H2 I2 M1 M2|fs cs a d v H1 I1 H2 I2 M|cs d v H I M

@@ -72,6 +72,7 @@ Definition roundings (c f : R) (m : list R) (P : R) : R := climb c f m + P.
 (** Underflow, and subnormal operands read as 0. *)
 Definition underflow (L : nat) (S : R) : R := eta * (24 * INR (L + 1) * S + 1).
 
+(* map: the rounding of a sum that the checker's numbers bound *)
 Theorem layer_rounding l v bs m h K L P F c f S : sum l v -> in_range K L l ->
   Forall2 (fun t b => magnitude t <= b) l bs ->
   Permutation (filter nonzero bs) m -> descending m ->
@@ -128,6 +129,7 @@ Proof.
 Qed.
 
 (** [reach] bounds the products of a term's factors, [X] the numbers. *)
+(* map: what underflow and operands read as 0 add to a sum *)
 Lemma layer_spread K L l reach X : Forall (limited K L) l -> INR (length l + K + L) <= 2 ^ 20 ->
   (forall t, In t l -> room (fst t) <= reach /\ Rabs (snd t) <= X) ->
     4 * (INR (length l) * (reach * (X + 1))) <= largest ->
@@ -159,6 +161,7 @@ Proof.
 Qed.
 
 (** The checker's formula, of second order in [h u]. *)
+(* map: the term of second order in the number of roundings *)
 Lemma layer_formula c f m h P : nonneg m -> descending m -> 0 <= c -> 0 <= f <= total m ->
   (length m <= h)%nat ->
   INR h * u <= / 2 ^ 9 -> 0 <= P <= total m ->

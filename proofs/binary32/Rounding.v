@@ -83,6 +83,7 @@ Qed.
 Lemma nearest_0 : nearest emin prec ties 0 = 0.
 Proof. apply round_0. typeclasses eauto. Qed.
 
+(* map: IEEE 754 binary32 to nearest is such an arithmetic *)
 Theorem nearest_rounds t : rounds t (Finite (nearest emin prec ties t)).
 Proof.
   intros _. eexists. split; [reflexivity|]. destruct (Rle_or_lt eta (Rabs t)) as [H|H].
@@ -112,6 +113,7 @@ Qed.
 Lemma flushed_0 : flushed 0 = 0.
 Proof. unfold flushed. rewrite nearest_0. now destruct Rlt_dec. Qed.
 
+(* map: so is flush-to-zero *)
 Theorem flushed_rounds t : rounds t (Finite (flushed t)).
 Proof.
   intros _. eexists. split; [reflexivity|]. destruct (Rle_or_lt eta (Rabs t)) as [H|H].
@@ -152,6 +154,7 @@ Proof.
   now apply generic_format_opp.
 Qed.
 
+(* map: a product with a power of two is exact, but for underflow *)
 Theorem nearest_shifts w x : (emin + prec <= -125)%Z -> power_of_two w -> format emin prec x ->
   shifts (w * x) (Finite (nearest emin prec ties (w * x))) /\
     shifts (w * x) (Finite (flushed (w * x))).
@@ -182,6 +185,7 @@ End Format.
 
 (** An operation in a wider format whose result is then converted to binary32 is one operation: the
     error of round to nearest is at most [u / (1 + u)] of the exact result, which leaves room. *)
+(* map: so is a wider format that is converted back *)
 Theorem converted_rounds emin prec ties ties' t : (50 <= prec)%Z -> (emin <= -149)%Z ->
   (emin + prec <= -125)%Z ->
   rounds t (Finite (nearest (-149) 24 ties' (nearest emin prec ties t))).

@@ -159,6 +159,7 @@ Proof.
     split; [apply reads_refl|]. apply E. now destruct (Nat.eqb_spec n 0).
 Qed.
 
+(* map: any tree, order, fused or not, factors folded or not: finite, and within the error *)
 Theorem sum_error l v : sum l v -> evaluated l v.
 Proof.
   induction 1 as [x v C|fs l c a v Hl Fc _ IH M|cs l d a v Hl Fd _ IH M|l1 l2 a b v _ IH1 _ IH2 Ad

@@ -240,6 +240,7 @@ Proof. intros B. apply Rle_trans with (2 := bounded_all c l B), Rabs_pos. Qed.
 
 (** What a partial sum leaves out of the whole, [f] at most, has only the magnitudes that it has
     not. *)
+(* map: no partial sum exceeds half of all magnitudes and the whole *)
 Theorem bounded_parts c f l : Rabs (exact_sum l) <= f -> size l + f <= 2 * c -> bounded c l.
 Proof.
   intros Hf Hc s t P. destruct (sums_perm _ _ P) as [E1 E2]. rewrite exact_sum_app in E1.

@@ -286,6 +286,7 @@ Proof.
     lra.
 Qed.
 
+(* map: no tree's partial sums exceed those of a chain in descending order, capped *)
 Theorem worst_sorted c f m : nonneg m -> descending m -> worst c f m = climb c f m.
 Proof.
   intros H D. destruct m as [|x [|y m]]; [reflexivity|reflexivity|].

@@ -157,6 +157,7 @@ End Sound.
 
 (** ** The decision *)
 
+(* map: what the checker written in Coq accepts is a bound *)
 Theorem check_sound net crt : check net crt = true ->
   always_finite (network_of net) /\ last_bit_bound (network_of net) (real (c_upper crt)).
 Proof.

@@ -135,6 +135,7 @@ Proof.
 Qed.
 End Tree.
 
+(* map: both images of every pair are in one leaf of a tree *)
 Theorem cover splits q n bs : boxes_of splits q n = Some bs -> forall v v', image v ->
   neighbours q v v' ->
   exists b, In b bs /\ holds b v /\ holds b v'.
@@ -150,6 +151,7 @@ Qed.
 Definition leaf_bound (q : nat) (D : (nat -> Z) -> (nat -> Z) -> R) (b : box) (B : R) : Prop :=
   forall v v', image v -> neighbours q v v' -> holds b v -> holds b v' -> (Rabs (D v v') <= B)%R.
 
+(* map: what bounds each leaf bounds all pairs *)
 Theorem bounded_by_leaves splits q n bs D bounds B : boxes_of splits q n = Some bs ->
   Forall2 (leaf_bound q D) bs bounds -> Forall (fun x => (x <= B)%R) bounds ->
   forall v v', image v -> neighbours q v v' -> (Rabs (D v v') <= B)%R.

@@ -195,6 +195,7 @@ Hypothesis Ht : point low <= t <= point high.
 Theorem sigmoid_enclosed : sigmoid (point low) <= sigmoid t <= sigmoid (point high).
 Proof. split; apply sigmoid_increases; lra. Qed.
 
+(* map: likewise the slopes of sigmoid *)
 Theorem sigmoid'_enclosed :
   Rmin (sigmoid' (point low)) (sigmoid' (point high)) <= sigmoid' t /\
   ((low <= 0 <= high)%Z \/ sigmoid' t <= Rmax (sigmoid' (point low)) (sigmoid' (point high))).
@@ -219,6 +220,7 @@ Proof.
       assert (0 <= IZR low) by (apply IZR_le; lia). lra.
 Qed.
 
+(* map: SiLU between the points of a table, and beyond it *)
 Theorem silu_enclosed :
   silu t <= Rmax (silu (point low)) (silu (point high)) /\ -0.27847 <= silu t /\
   ((low <= -81 /\ -82 <= high)%Z \/ Rmin (silu (point low)) (silu (point high)) <= silu t).
@@ -247,6 +249,7 @@ Proof.
       unfold point. lra.
 Qed.
 
+(* map: likewise the slopes of SiLU *)
 Theorem silu'_enclosed :
   ((low <= -153 /\ -154 <= high)%Z \/ Rmin (silu' (point low)) (silu' (point high)) <= silu' t) /\
   ((low <= 154 /\ 153 <= high)%Z \/ silu' t <= Rmax (silu' (point low)) (silu' (point high))).

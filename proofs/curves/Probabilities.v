@@ -192,6 +192,7 @@ Proof.
   assert (T := Rabs_triang (a - over n e) (over n e - S)). assert (R1 := reads_error _ _ Ra). lra.
 Qed.
 
+(* map: a computed softmax is finite, and within its error of the exact one *)
 Theorem probabilities c : (c < n)%nat ->
   exists y, p c = Finite y /\ Rabs (y - softmax n r c) <= softmax_error n.
 Proof.

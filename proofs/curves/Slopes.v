@@ -117,6 +117,7 @@ Qed.
 Lemma square_le a b : Rabs a <= b -> a ^ 2 <= b ^ 2.
 Proof. intros H. rewrite <- (pow2_abs a). apply pow_incr. split; [apply Rabs_pos|exact H]. Qed.
 
+(* map: sigmoid has slopes in (0, 1/4], and how close to 1/4 *)
 Theorem sigmoid_slope_range z : / 4 - z ^ 2 / 16 <= sigmoid' z <= / 4 /\ 0 < sigmoid' z.
 Proof.
   split; [split; [|apply sigmoid'_le]|apply sigmoid'_pos]. rewrite sigmoid'_quarter.
@@ -126,6 +127,7 @@ Qed.
 
 (** ** SiLU near 0 *)
 
+(* map: near 0 SiLU is close to z/2 *)
 Theorem silu_near z : 0 <= silu z - z / 2 <= z ^ 2 / 4.
 Proof.
   unfold silu. replace (z * sigmoid z - z / 2) with (z * (sigmoid z - / 2)) by field.
@@ -134,6 +136,7 @@ Proof.
   apply Rmult_le_compat_l; [apply Rabs_pos|apply sigmoid_near].
 Qed.
 
+(* map: near 0 the slope of SiLU is close to 1/2 *)
 Theorem silu_slope_near z : Rabs (silu' z - / 2) <= Rabs z / 2.
 Proof.
   unfold silu'.
@@ -191,6 +194,7 @@ Proof.
     generalize (tail z (Rlt_le _ _ H)) (sigmoid_01 z) (Rle_abs (z * sigmoid' z)). lra.
 Qed.
 
+(* map: SiLU has slopes from -0.09984 to 1.09984 *)
 Theorem silu_slope_range z : -0.09984 <= silu' z <= 1.09984.
 Proof.
   split; [|apply silu'_upper]. assert (K := silu'_upper (- z)). rewrite silu'_opp in K. lra.

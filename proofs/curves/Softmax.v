@@ -122,6 +122,7 @@ Qed.
 
 (** ** The theorem *)
 
+(* map: if differences of logits move by r, a probability moves by tanh(r/4) *)
 Theorem softmax_change n z z' c r : (c < n)%nat ->
   (forall j, (j < n)%nat -> Rabs ((z' j - z' c) - (z j - z c)) <= r) ->
   Rabs (softmax n z' c - softmax n z c) <= tanh (r / 4).

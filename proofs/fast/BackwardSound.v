@@ -199,6 +199,7 @@ Proof.
   exact (G l 0%nat).
 Qed.
 
+(* map: dual vectors and the bound R, in one pass backwards *)
 Theorem backward_ok logits l r : backward logits l = Some r ->
   exists d : nat -> nat -> nat -> R,                             (* classes c, j; unit k *)
   forall net ann, length (units net) = length l -> Statement.logits net = map num logits ->

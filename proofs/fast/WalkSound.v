@@ -127,6 +127,7 @@ Qed.
 End Unit.
 End Walked.
 
+(* map: of all units that the fast walk visits, the numbers are right *)
 Theorem walk_ok ratio boundary items st seen net : (0 <= ratio <= 2 ^ 22)%Z ->
   walk ratio boundary items start [] = Some (st, seen) -> units_of items = map strip (cunits net) ->
   (forall k o, nth_error (cunits net) k = Some o -> forall j, In j (reads_of o) ->

@@ -258,10 +258,9 @@ Proof.
   - intros j Hj. now apply L.
 Qed.
 
-
-
 (** ** The theorem *)
 
+(* map: local conditions on all units imply the statement for the network *)
 Theorem valid_bound :
   always_finite net /\ last_bit_bound net (tanh (bound / 4) + 2 * softmax_error classes).
 Proof.

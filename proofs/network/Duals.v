@@ -51,6 +51,7 @@ Proof.
   rewrite E, F, S. ring.
 Qed.
 
+(* map: a difference of two logits, bounded through any dual vectors *)
 Theorem dual_bound n L o a D residual move :
   (forall k, (k < n)%nat -> Rabs (D k - read_through L D k) <= residual k) ->
   (forall k, (k < n)%nat -> Rabs (D k) <= move k) ->

@@ -218,6 +218,7 @@ Qed.
 
 (** ** The theorem *)
 
+(* map: every network has an execution on every image *)
 Theorem execution_exists net v : earlier (units net) -> logits net <> [] ->
   exists x p, execution net v x p.
 Proof.

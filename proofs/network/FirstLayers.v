@@ -156,6 +156,7 @@ Proof.
     rewrite !(Rmult_comm _ (a r * _)). apply Rmult_le_compat_neg_l; lra.
 Qed.
 
+(* map: with slopes in intervals the first two SiLUs move most at ends *)
 Theorem largest_at_ends sign s1 s2 : in_first s1 -> in_second s2 ->
   sign * moved s1 s2 <= largest_move sign.
 Proof.
@@ -266,6 +267,7 @@ Proof.
   rewrite E. ring.
 Qed.
 
+(* map: by how much one pixel moves the first two SiLUs, signs kept *)
 Theorem first_layers :
   Rabs
   (over channels (fun c =>

@@ -61,6 +61,7 @@ Proof.
     destruct (Nat.eqb_spec g j); [lia|ring].
 Qed.
 
+(* map: ranges and changes carried by centres and columns, whatever these are *)
 Theorem forms n x b L c A rest err :
   (forall k, (k < n)%nat -> Rabs (x k - b k - read_through L x k) <= rest k) ->
   (forall k, (k < n)%nat -> local_error b L c A rest err k) ->

@@ -71,6 +71,7 @@ Hypothesis room : forall k ws b, nth_error (units net') k = Some (Sum ws [([], b
     rest ann k.
 Hypothesis V : valid net' ann bound.
 
+(* map: what is valid with biases moved a little is valid for the network *)
 Theorem near_valid : valid net ann bound.
 Proof.
   constructor.

@@ -35,6 +35,7 @@ Proof.
   rewrite <- minus_IZR, <- abs_IZR. f_equal. generalize (last_bit_pair a). lia.
 Qed.
 
+(* map: what differs from an image in one last bit is an image *)
 Lemma neighbour_image q v v' : image v -> neighbours q v v' -> image v'.
 Proof.
   intros Hv [E N] r. destruct (Nat.eq_dec r q) as [->|D].

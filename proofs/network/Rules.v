@@ -73,6 +73,7 @@ Proof.
 Qed.
 
 (** Linear nodes, value: weights that the core leaves out, times magnitudes. *)
+(* map: a sum follows its core within what the core leaves out *)
 Theorem affine_value o w beta : affine k o w beta ->
   Rabs (beta - offset ann k) + over k (fun j => Rabs (w j - kept ann k j) * X j) <= rest ann k ->
   value_rule ann k o.
@@ -85,6 +86,7 @@ Proof.
 Qed.
 
 (** Linear nodes, change: the same weights, times changes. *)
+(* map: what a sum leaves of the changes of its inputs *)
 Theorem affine_change o w beta : affine k o w beta ->
   (forall q, (q < pixels net)%nat ->
     over k (fun j => Rabs (w j - kept ann k j) * move ann q j) <= bend ann q k /\
@@ -158,6 +160,7 @@ Proof.
   exact (from_zero f df m e (r j) (X j) D (fun s => Hs (r j) s W) (within_magnitude ann j _ W)).
 Qed.
 
+(* map: SiLU follows its slope within slope errors times magnitude *)
 Theorem silu_value_slope j m e : slope (kept ann) j m -> slopes_from_0 silu' j m e ->
   offset ann k = 0 -> e * X j <= rest ann k -> value_rule ann k (Silu j).
 Proof.
@@ -187,6 +190,7 @@ Proof.
   specialize (C (I _ H) (I _ H') B). unfold Rabs. destruct Rcase_abs; lra.
 Qed.
 
+(* map: what a curve leaves of the change of its input, by its slopes *)
 Lemma curve_change (f df : R -> R) (o : operation) j : slope_of f df ->
   (forall v r, ideal o v r = f (r j)) ->
   (exists m e, slope (kept ann) j m /\ slopes_in df j m e /\
@@ -217,6 +221,7 @@ Definition sigmoid_change_rule j :=
 
 Definition away (j : nat) (s0 e : R) : Prop := forall t, within ann j t -> Rabs (t - s0) <= e.
 
+(* map: a gate follows its factor within what the factor may differ by *)
 Theorem gate_value i j s0 e : (j < k)%nat -> slope (kept ann) i s0 -> away j s0 e ->
   offset ann k = 0 -> e * X i <= rest ann k -> value_rule ann k (Gate i j).
 Proof.
@@ -227,6 +232,7 @@ Proof.
   apply within_magnitude, Hr, S.
 Qed.
 
+(* map: what a gate leaves of the change of its inputs *)
 Theorem gate_change i j : (j < k)%nat ->
   (exists s0 e, slope (kept ann) i s0 /\ away j s0 e /\
     forall q, (q < pixels net)%nat -> e * move ann q i + X i * move ann q j <= bend ann q k) ->

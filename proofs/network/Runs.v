@@ -191,6 +191,7 @@ Proof.
   exact (proj1 (value_of_finite _ _ E)).
 Qed.
 
+(* map: loops of IEEE operations are executions *)
 Theorem ieee_execution d p : always_finite net ->
   (forall l, In l (logits net) -> (l < length (units net))%nat) -> ieee_run d p ->
   execution net v (fun k => value_of (d k)) (fun c => value_of (p c)).

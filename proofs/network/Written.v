@@ -255,6 +255,7 @@ Proof.
   destruct (units_finite net v z H Hv N Pz k Hk) as [r Er]. exists r. now rewrite <- Z by lia.
 Qed.
 
+(* map: operators that round one by one are an execution of the sums that take them in *)
 Theorem written_execution net net' v x p : written net net' -> earlier (units net) ->
   earlier (units net') -> always_finite net' ->
   image v -> logits net' <> [] -> execution net v x p -> execution net' v x p.

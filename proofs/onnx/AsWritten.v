@@ -73,6 +73,7 @@ Proof.
   - rewrite <- Eo in Hj. exact (operand_before file raw k o' j Hraw E' Hj).
 Qed.
 
+(* map: a file whose operators are run one by one is an execution of its sums *)
 Theorem as_written_execution v x p : always_finite (network_of_file file ns) -> image v ->
   execution (network_as_written file raw) v x p -> execution (network_of_file file ns) v x p.
 Proof.

@@ -76,6 +76,7 @@ Proof.
   intros l Hl. now apply logits_before.
 Qed.
 
+(* map: a file's operators in IEEE loops, one by one, are an execution *)
 Theorem ieee_as_written : Forall storable_unit (units (network_as_written file raw)) ->
   ieee_run m step sigmoids silus exps (network_as_written file raw) v d p ->
   execution (network_of_file file ns) v (fun k => value_of (d k)) (fun c => value_of (p c)).

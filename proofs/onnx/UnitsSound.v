@@ -231,6 +231,7 @@ Proof.
   rewrite <- (tensor_first ns x m Ex), <- (tensor_first ns i n E) in B. unfold within in W. lia.
 Qed.
 
+(* map: the units computed of an ONNX file are those that it stands for *)
 Theorem units_in_ok file ns uss : sound ns = true -> units_in file ns = Some uss ->
   exists full : list (list cunit),
     map (map strip) full = uss /\

@@ -195,6 +195,7 @@ Proof.
 Qed.
 
 (** Seven roundings, whatever the form. *)
+(* map: batch normalisation is a factor and a constant, within seven roundings *)
 Theorem batch_norm_about M E s y z : about 0 M E s y -> batch_norm y z ->
   about 7 (mass M) (Rabs factor * E + flush (M + Rabs mean + E)) (normalised s) z.
 Proof.

@@ -97,6 +97,7 @@ Definition underflow_weights : R :=
 Definition folded_terms (ws' : list R) (b' : R) : list term :=
   map (fun p => Product (fst p) (snd p)) (combine ws' (map snd ws)) ++ [Constant b'].
 
+(* map: batch normalisation folded into the weights: the rounding *)
 Theorem normalised_folded ws' b' zs v : Forall2 (fun p w' => rescaled (fst p) w') ws ws' ->
   norm b b' ->
   all_vanish zs -> sum (zs ++ folded_terms ws' b') (Finite v) ->

@@ -103,6 +103,7 @@ Definition underflow_after : R :=
   2 * (eta * (Rabs g * flushes terms) + tiny (2 * size terms + Rabs mean + flushes terms)).
 
 (** [zs] are terms that are exactly 0: padding, and weights that are 0. *)
+(* map: a convolution, then batch normalisation: the rounding of both *)
 Theorem normalised_after zs y z : all_vanish zs -> sum (zs ++ terms) (Finite y) ->
   in_range 1 1 (zs ++ terms) -> norm y z ->
   Rabs (z - exactly (exact_sum terms)) <= charge (length ws) (worst c f bs) (total bs) +

@@ -115,6 +115,7 @@ Proof.
   rewrite !total_cons, IH. unfold exact, constant. cbn. ring.
 Qed.
 
+(* map: a convolution is its sums: stride, padding, groups *)
 Theorem convolution_ideal fs others o y x v r :
   ideal (output fs others o y x) v r = constant fs * correlated r o y x + total (map r others) +
     bias k o.
@@ -140,6 +141,7 @@ Proof.
   assert (A : (c * height t + y < channels t * height t)%nat) by nia. nia.
 Qed.
 
+(* map: which units the sums of a convolution read *)
 Theorem convolution_operands fs others o y x j : (o < outputs k)%nat ->
   (outputs k mod groups k = 0)%nat -> (channels t mod groups k = 0)%nat ->
   In j (operands (output fs others o y x)) -> (first t <= j < first t + units_of t)%nat \/

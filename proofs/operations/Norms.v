@@ -113,6 +113,7 @@ Proof.
     rewrite over_plus. lra.
 Qed.
 
+(* map: a Cholesky factor with a small rest bounds a spectral norm *)
 Theorem norm_cholesky m n k (A L E : matrix) c rho s : 0 <= s -> c + rho <= s ^ 2 ->
   (forall i j, (i < n)%nat -> (j < n)%nat ->
     gram m A i j = (if (i =? j)%nat then c else 0) - gram k L i j - E i j) ->

@@ -110,6 +110,7 @@ Proof.
     + cbn [length]. now rewrite I5.
 Qed.
 
+(* map: one execution of a unit rounds by no more than the number charged for its kind *)
 Theorem unit_rounding o v x r X F rho y :
   (forall j, In j (operands o) -> x j = Finite (r j) /\ Rabs (r j) <= X j) ->
   Rabs (ideal o v r) <= F -> noise X F o rho -> performs o v x y ->

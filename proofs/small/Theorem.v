@@ -21,6 +21,7 @@ Theorem small_bound : always_finite (network_of (expand layers)) /\
 Proof. exact (check_sound _ _ accepted). Qed.
 
 (** The same with the number written out. *)
+(* map: a network of 159 units with every operator: U <= 0.000525 *)
 Theorem small_number : always_finite (network_of (expand layers)) /\
   last_bit_bound (network_of (expand layers)) 0.000525.
 Proof.

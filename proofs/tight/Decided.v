@@ -75,6 +75,7 @@ Hypothesis D : within file ns fs ratio boundary r = true.
 Hypothesis Hr : (0 <= r)%Z.
 Hypothesis U : (upper_of (Z.of_nat (length (logit_keys ns))) r <= upper)%Z.
 
+(* map: what the fast checker finds of an ONNX file holds of its network *)
 Theorem decided : always_finite (network_of_file file ns) /\
   last_bit_bound (network_of_file file ns) (real upper).
 Proof.

@@ -205,6 +205,7 @@ Proof.
 Qed.
 
 (** One tap of a byte, and [y] is stored in binary32. *)
+(* map: one tap and a bias leave one binary32 number for each pair of bytes *)
 Theorem absorbed w b v z l y : absorbs w b = true -> (0 <= v <= 255)%Z -> Forall idle z ->
   INR (length z) <= 2 ^ 18 ->
   Permutation l (z ++ [tap_of (ulps w) (IZR v); ([], ulps b)]) -> sum l y ->

@@ -33,6 +33,7 @@ Definition runs_on (net : network) (v : nat -> Z) (a : run) : Prop :=
 
 (** Assumption [binary32-values]: both runs store tensor [i] in binary32, where a number but 0 has
     one pattern of bits. *)
+(* map: assumes binary32-values *)
 Definition binary32_values (ns : list node) (i : nat) (a a' : run) : Prop :=
   stored ns i (values a) /\ stored ns i (values a') /\
   forall n r, In n (tensor_units ns i) -> r <> 0 -> values a n = Finite r ->
@@ -42,6 +43,7 @@ Definition binary32_values (ns : list node) (i : nat) (a a' : run) : Prop :=
     is the same in both, and so are the answers of the same logits. *)
 Definition is_pixel (o : operation) : bool := match o with Pixel _ => true | _ => false end.
 
+(* map: assumes deterministic *)
 Definition deterministic (net : network) (a a' : run) : Prop :=
   (forall n o, nth_error (units net) n = Some o -> is_pixel o = false ->
                (forall j, In j (operands o) -> data a j = data a' j) -> data a n = data a' n) /\
@@ -82,6 +84,7 @@ Proof.
   apply D2. intros j Hj. apply (All (Nat.pred (length ns))); [lia|exact Hj].
 Qed.
 
+(* map: so one program gives both images the same answers *)
 Theorem no_last_bit v v' q a a' : sound ns = true -> absorbing file ns = true ->
   behind ns 2 = true ->
   image v -> neighbours q v v' -> runs_on net v a -> runs_on net v' a' ->

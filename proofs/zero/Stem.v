@@ -17,6 +17,7 @@ Import ListNotations.
 Open Scope R_scope.
 
 (** Tensor [i] is stored in binary32 (assumption [binary32-values]). *)
+(* map: assumes binary32-values *)
 Definition stored (ns : list node) (i : nat) (x : nat -> value) : Prop :=
   forall k r, In k (tensor_units ns i) -> x k = Finite r -> binary32_number r.
 
@@ -274,8 +275,7 @@ Proof.
     + intros q Eq. exact (St n q In_n Eq).
 Qed.
 
-
-
+(* map: neighbouring images leave the same numbers at the first convolution *)
 Theorem stem_same n v v' q x x' p p' : In n (tensor_units ns 2) -> image v -> neighbours q v v' ->
   execution net v x p -> execution net v' x' p' -> stored ns 2 x -> stored ns 2 x' ->
   exists r, 0 < r /\ x n = Finite r /\ x' n = Finite r.

@@ -41,6 +41,7 @@ Definition stem : list nat := tensor_units nodes 2.
     in the last bit of one pixel, whose first convolution is stored in binary32, that convolution
     computes the same numbers, none of them 0. 3. So all answers of one program are the same data:
     the exact answer is 0. *)
+(* map: the shipped zero, from the bytes of its file: Q = 0 for one program *)
 Theorem zero :
   (hexadecimal (sha256 file) = model_sha256 /\ read file = Some nodes) /\
   (forall v v' q x x' p p', image v -> (q < pixels zero_network)%nat -> neighbours q v v' ->

@@ -2,6 +2,8 @@
 
 Both become operators of the graph that is read, as if the file had them; so whatever a runtime may
 fold of them is covered, and so is a map that is computed step by step outside of it.
+
+Map: question
 """
 
 from __future__ import annotations

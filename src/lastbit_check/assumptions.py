@@ -1,4 +1,7 @@
-"""What a claim assumes, by name (docs/bound.md, section 2)."""
+"""What a claim assumes, by name (docs/bound.md, section 2).
+
+Map: assumptions; a definition
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Strict: every field is named below, none may be missing, unknown or of another type, and ``digest``
 is the SHA-256 of the rest, so that no number can change unnoticed. Real numbers are strings in C99
 hexadecimal notation, and exact. What two readers of JSON understand differently is refused.
+
+Map: certificate; a definition
 """
 
 import hashlib

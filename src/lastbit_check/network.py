@@ -5,6 +5,8 @@ operator of the file but what every allowed rewriting leaves of some of them: on
 holds a convolution, the biases and constants that are added to it, the factors that multiply it,
 its batch norm, and the residual that is added to it alone. A node is named by the output tensor
 of its last operator.
+
+Map: normal-form
 """
 
 from __future__ import annotations

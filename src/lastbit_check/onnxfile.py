@@ -1,6 +1,8 @@
 """An ONNX file as plain data: operators, constants, one input, one output. Nothing is computed.
 
 What two readers of the file could understand differently is refused by name (rules file.*).
+
+Map: file; a definition
 """
 
 from __future__ import annotations

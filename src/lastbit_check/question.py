@@ -3,6 +3,8 @@
 A question is data. Nothing else in the checker knows of bytes, of pixels, or of steps of 1. A place
 is one number of the input: one pixel of one channel. A *cell* is what moves at a time: a place, or
 all places of a pixel.
+
+Map: question <- neighbour_image; a definition
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""From the operators of a file to the normal form of its network."""
+"""From the operators of a file to the normal form of its network.
+
+Map: normal-form <- rewritten-sum-scale-hide, computed-once, written_execution,
+as_written_execution, ieee_as_written, execution_exists, convolution_ideal, convolution_operands;
+argued in docs/bound.md 2
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 u = 2^-24 is the unit roundoff (round to nearest), eta = 2^-126 the least normal number. Whatever
 the exact t of an operation is, its result is within u |t| + eta (docs/bound.md, section 2).
+
+Map: roundings <- any-order-binary32, nearest_rounds, converted_rounds, flushed_rounds,
+nearest_shifts
 """
 
 import math

@@ -11,6 +11,9 @@ values to arrays; between grid points monotonicity is used:
 
 (silu'' = sigma'(z) (2 - z tanh(z/2)) vanishes where z tanh(z/2) = 2, and |silu''| <= 1/2. The
 slope of sigma is at most 1/4, that of sigma' less than 1/8, and silu(z) = z sigma(z).)
+
+Map: enclosures <- silu_enclosed, silu'_enclosed, sigmoid'_enclosed, silu_slope_range,
+sigmoid_slope_range, silu_slope_near, silu_near; argued in PROOF.md 3.5
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What holds at an image: how far apart any two executions are, there and where it moves."""
+"""What holds at an image: how far apart any two executions are, there and where it moves.
+
+Map: at-image; argued in PROOF.md 6
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ function is trusted that is not written here:
     a number >= 0 made of numbers >= 0 by fewer than MOST additions and multiplications in a row is
     within a factor `SURE` of what is meant: `upper` multiplies by it, and adds `TINY`;
     of a sum of products with signs, `gamma` says the error as a multiple of the magnitudes.
+
+Map: float64; argued in docs/images.md
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A block of columns X (units, G k) has G groups of k columns each; it stands for 
 |z_g| <= 1 for the 2-norm of each group's part of z, of which up to ``few`` groups are not 0, or
 with |z| <= ``each``, if that is said. No unit deviates by more than the sum over the groups, or
 over the few largest, of the 2-norms of its part of the row, nor by more than |row| ``each``.
+
+Map: ellipsoids; argued in PROOF.md 6
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What follows at an image: of differences of logits, of probabilities, of the label."""
+"""What follows at an image: of differences of logits, of probabilities, of the label.
+
+Map: at-image
+"""
 
 from __future__ import annotations
 

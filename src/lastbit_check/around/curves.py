@@ -14,6 +14,8 @@ so that, with |d| <= away, f(z + d) is Taylor's cubic within |f''''| away^4 / 24
 between r^2 / 2 times the least and the largest second derivative within r + away, or 0, and within
 away r times its magnitude more (Taylor with Lagrange's remainder). Of any other curve the rules for
 ranges say between which numbers its slopes are, and the mean slope between two points is one.
+
+Map: near-image
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A file in JSON, as strict as the certificate for all images (certificate.py). It says which images,
 by the SHA-256 of their numbers, and by ``question`` how they may move. What is claimed of an image
 stands under its number (conclude.py says what it means); of the others nothing is claimed.
+
+Map: images; a definition
 """
 
 from __future__ import annotations

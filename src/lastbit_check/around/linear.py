@@ -1,4 +1,7 @@
-"""Sums in float64: their weights, what those are off by, how they act on columns."""
+"""Sums in float64: their weights, what those are off by, how they act on columns.
+
+Map: near-image
+"""
 
 from __future__ import annotations
 

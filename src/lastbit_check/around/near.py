@@ -6,6 +6,8 @@ what it is ``apart``. An execution, on the image or on a neighbour, differs from
     D = offset + sum of blocks of columns + box,   |D| <= radius,
 
 where nodes share the blocks of what they both depend on, and a box is each unit's own.
+
+Map: near-image
 """
 
 from __future__ import annotations

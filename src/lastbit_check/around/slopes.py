@@ -1,4 +1,7 @@
-"""Nodes that are no sums, near a reference: the slopes that they have, and what these leave out."""
+"""Nodes that are no sums, near a reference: the slopes that they have, and what these leave out.
+
+Map: near-image
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What one node adds to deviations: rounding, what slopes leave out, what float64 loses."""
+"""What one node adds to deviations: rounding, what slopes leave out, what float64 loses.
+
+Map: near-image
+"""
 
 from __future__ import annotations
 

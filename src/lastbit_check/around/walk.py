@@ -5,6 +5,8 @@ things are added (steps.py): the execution's rounding (the rules for ranges, on 
 radius says); what slopes leave out, of a curve, of a product of two deviations, of a maximum; what
 float64 and binary32 lose; and the middle of what is left out, where its sign is known, which moves
 the offset.
+
+Map: near-image; argued in PROOF.md 6
 """
 
 from __future__ import annotations

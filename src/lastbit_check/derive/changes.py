@@ -3,6 +3,8 @@
 Aspects of two runs: the two executions of a question, and two that tell how far the first layers'
 computed values are from those of real arithmetic, F(v): of one run (``exact``), and the difference
 of this error between two runs of one program (``apart``).
+
+Map: changes <- forms, valid_bound; argued in PROOF.md 3.6, 3.7
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ the other through the network, on integer grids; |A| radius is summed as they pa
 matrix A of a node is never held whole. Columns are sparse as long as most of their entries are 0.
 Re-gridding changes an entry of A by a few units at most: ``slack`` bounds what that is worth, and
 goes into the node's own error.
+
+Map: columns <- forms
 """
 
 from __future__ import annotations

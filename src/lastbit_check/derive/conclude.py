@@ -1,4 +1,8 @@
-"""From what each node adds to a difference of two logits to a change of probabilities."""
+"""From what each node adds to a difference of two logits to a change of probabilities.
+
+Map: conclusion <- softmax_change, probabilities, exp-relative-2^-20, softmax-max-subtracted; argued
+in PROOF.md 3.9
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 `derive` is a function of a network, a question and hints; what it returns is a value, and what
 refines it (refine/) makes another one of it.
+
+Map: derivation <- valid_bound; argued in PROOF.md 3.4
 """
 
 from __future__ import annotations

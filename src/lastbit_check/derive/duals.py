@@ -2,6 +2,8 @@
 
 Rounded to integers on a grid for each node, so that of d_j = sum_k L_kj^T a_k - a_j, over the
 readers k of a node j, only roundings are left. The image has no core: its D_0 is all in nu_0.
+
+Map: duals <- dual_bound
 """
 
 from __future__ import annotations

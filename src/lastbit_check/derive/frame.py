@@ -1,4 +1,7 @@
-"""What is fixed before a derivation begins: layers, cores, dual vectors, the first layers."""
+"""What is fixed before a derivation begins: layers, cores, dual vectors, the first layers.
+
+Map: derivation
+"""
 
 from __future__ import annotations
 

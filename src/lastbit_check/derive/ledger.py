@@ -1,4 +1,7 @@
-"""What each node adds to the bound of a difference of two logits (docs/bound.md, section 3)."""
+"""What each node adds to the bound of a difference of two logits (docs/bound.md, section 3).
+
+Map: duals
+"""
 
 from __future__ import annotations
 

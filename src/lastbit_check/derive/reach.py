@@ -3,6 +3,8 @@
 A unit that reads bit-identical operands returns a bit-identical number (the assumption
 ``deterministic``): its change is 0, and no rounding of it differs. A sigmoid whose computed value
 is one binary32 number, whatever its operand, passes nothing on (``binary32-values``).
+
+Map: one-program <- deterministic, binary32-values; argued in PROOF.md 3.6
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 That holds where they are kernels on images as they stand, and curves. Of all other units one run
 reads what the other one reads: they only round, each run for itself, or alike in one program.
+
+Map: rows; argued in docs/bound.md 4
 """
 
 from __future__ import annotations

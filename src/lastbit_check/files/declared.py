@@ -1,6 +1,8 @@
 """What the file says of values beside what it computes: types and sizes, which must be the same.
 
 A runtime may plan its memory by them, and another believe what it computes.
+
+Map: file
 """
 
 from __future__ import annotations

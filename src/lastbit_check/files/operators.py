@@ -4,6 +4,8 @@ The tables (FORMS, beside each operator's rules) are from the definitions of ONN
 what is covered, only what has one meaning: attributes of another operator set, numbers for truth
 values, axes that do not exist and operands of another element type are what readers pass over,
 reduce or refuse, each in its own way.
+
+Map: file
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 What libraries differ in is refused by name: they pass over fields that they do not know and fields
 of another wire type, cut numbers to size, merge a message that stands twice, take the last of two
 numbers or the first, and may or may not look at the encoding of text.
+
+Map: file
 """
 
 from __future__ import annotations

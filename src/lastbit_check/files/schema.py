@@ -2,6 +2,8 @@
 
 A field that is neither here is refused as well, because nobody knows what it says. Names, comments
 and metadata that exporters write are read, so that they are known to be well-formed.
+
+Map: file
 """
 
 from __future__ import annotations

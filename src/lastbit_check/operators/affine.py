@@ -2,6 +2,8 @@
 
 Whoever else reads that sum: a runtime may compute it anew. What an Add reads joins it later, and
 only where nothing else reads it (`lastbit_check.reading`).
+
+Map: batch-norm <- batch_norm_about, normalised_after, normalised_folded
 """
 
 from __future__ import annotations

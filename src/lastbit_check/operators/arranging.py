@@ -2,6 +2,8 @@
 
 Each makes a node of its own, of copies: a copy does not round. Of each unit it says which unit of
 what it reads stands there.
+
+Map: normal-form
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Clip: min(max(z, low), high) with constants, which does not round."""
+"""Clip: min(max(z, low), high) with constants, which does not round.
+
+Map: clip; argued in docs/bound.md 2
+"""
 
 from __future__ import annotations
 

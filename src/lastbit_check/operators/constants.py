@@ -1,4 +1,7 @@
-"""Constants of a graph, and what operators make of them: the sizes of others, as a rule."""
+"""Constants of a graph, and what operators make of them: the sizes of others, as a rule.
+
+Map: normal-form
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 What is assumed of them, in units of u = 2^-24 (docs/bound.md, section 2): |computed sigmoid(z) -
 sigmoid(z)| <= 4u and |computed silu(z) - silu(z)| <= 6u|z| + 2^-126; half of either where |z| <=
 2^-6; u/16 and u|z|/16 + 2^-126 where |z| <= 2^-27, because 1/2 and z/2 are returned there.
+
+Map: silu-sigmoid <- silu_value_slope, curve_change, unit_rounding; argued in PROOF.md 3.5
 """
 
 from __future__ import annotations

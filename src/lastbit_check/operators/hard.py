@@ -17,6 +17,8 @@ of which nothing is assumed. Where it is not clamped |a z| <= 1 + |b|, so that i
 off. If a is folded into the last factors of z, r roundings, that is another (2 r + 2)u (1 + |b|), r
 + 2 where a mean may be read; and if a = 1 and k constants of magnitude B were added last, (k (B +
 |b|) + 1 + |b|)u.
+
+Map: hard-curves; argued in docs/bound.md 2
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Such a sum is not written out as a matrix: what a kernel is laid on, some rows of places after
 others, is multiplied with it, and each product and sum is exact (exact.py), in whatever order.
+
+Map: sum
 """
 
 from __future__ import annotations

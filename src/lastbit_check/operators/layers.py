@@ -5,6 +5,9 @@ unit and a column for each unit that is read; a product whose weight is not on t
 and that weight is within one unit of the core. Factors are folded: the real weight is the weight
 times all of them. ``reach`` is a crude integer bound on the gain of every intermediate step, for
 underflow and overflow.
+
+Map: sum <- unit_rounding, layer_rounding, layer_formula, layer_spread, affine_value, affine_change,
+rewritten-sum-scale-hide; argued in PROOF.md 3.2
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 No function is assumed: a z is a product. But XLA folds a into the last factors of z (those of a
 mean, say), and then z is not rounded before: its own k roundings are missing, the folded constant
 has k and one of its own, and the product one: (2 k + 2)u |a z| in all (docs/bound.md, section 2).
+
+Map: leaky-relu; argued in docs/bound.md 2
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Convolutions, dense layers and means: sums of products over the places of a kernel."""
+"""Convolutions, dense layers and means: sums of products over the places of a kernel.
+
+Map: normal-form
+"""
 
 from __future__ import annotations
 

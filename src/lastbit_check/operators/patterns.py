@@ -1,4 +1,7 @@
-"""Which units a unit reads: the products of a sum, and the windows of a maximum."""
+"""Which units a unit reads: the products of a sum, and the windows of a maximum.
+
+Map: normal-form
+"""
 
 from __future__ import annotations
 

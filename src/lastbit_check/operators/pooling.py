@@ -2,6 +2,8 @@
 
 Of two runs, the largest numbers differ by no more than the two numbers of one unit in the window
 do. So the linear core is 0, and all of the change is remainder.
+
+Map: max; argued in docs/bound.md 4
 """
 
 from __future__ import annotations

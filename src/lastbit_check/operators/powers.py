@@ -12,6 +12,8 @@ makes, or where that is read: (y k)^n = y^n k^n, c / (y k) = (c / k) / y. With t
 nor smaller than its inverse together, so that no underflow grows beyond u.
 
 Neither is a curve on all numbers: c / z is refused where z may be 0, or nearly.
+
+Map: powers; argued in docs/bound.md 2
 """
 
 from __future__ import annotations

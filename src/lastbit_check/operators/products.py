@@ -1,4 +1,7 @@
-"""Mul: a curve where one is a curve of the other (x sigmoid(x) is SiLU, say), a gate, a factor."""
+"""Mul: a curve where one is a curve of the other (x sigmoid(x) is SiLU, say), a gate, a factor.
+
+Map: gate <- gate_value, gate_change, unit_rounding; argued in docs/bound.md 2
+"""
 
 from __future__ import annotations
 

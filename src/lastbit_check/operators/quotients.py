@@ -3,6 +3,8 @@
 x / y is x s with s = 1 / y. Like a gate it has the core s0 x, and x'/y' - x/y is s0 D_x + (s - s0)
 D_x + x' D_s, where |D_s| <= s^2 |D_y|. It is one rounding, or two, if the reciprocal is rounded;
 factors of x may be applied to the quotient, or to y the other way round, and those of y likewise.
+
+Map: quotient; argued in docs/bound.md 3
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reading the operators of a file, one after the other: what a rule is given, and what it makes."""
+"""Reading the operators of a file, one after the other: what a rule is given, and what it makes.
+
+Map: normal-form
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Relu: max(z, 0), which does not round."""
+"""Relu: max(z, 0), which does not round.
+
+Map: relu; argued in docs/bound.md 4
+"""
 
 from __future__ import annotations
 

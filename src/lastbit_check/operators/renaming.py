@@ -1,4 +1,7 @@
-"""What computes nothing: the same numbers, in the same order, in other sizes or by another name."""
+"""What computes nothing: the same numbers, in the same order, in other sizes or by another name.
+
+Map: normal-form
+"""
 
 from __future__ import annotations
 

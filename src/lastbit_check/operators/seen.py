@@ -3,6 +3,8 @@
 Reshapes and transposes compute nothing: what they make is the same node, seen otherwise. What
 works on every number by itself works on the node, and what it makes is seen in the same way; so
 the layout in which a file keeps its channels makes no difference to the normal form.
+
+Map: normal-form
 """
 
 from __future__ import annotations

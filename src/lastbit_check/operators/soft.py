@@ -9,6 +9,8 @@ or by three. Largest errors seen, as shares of that: 0.50, 0.59, 0.45 (ONNX Runt
 
 softplus' is the sigmoid. With n = exp(z) (exp(z) + 2), tanh(softplus(z)) = n / (n + 2). Mish turns
 at -1.1924..., mish' at -2.2563... and 1.4905..., and |mish''| < 0.65. |softsign''| <= 2.
+
+Map: soft-curves; argued in docs/bound.md 2
 """
 
 from __future__ import annotations

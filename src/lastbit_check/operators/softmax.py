@@ -1,6 +1,8 @@
 """Softmax over the classes, the last operator (docs/bound.md, section 5).
 
 Where a file ends in LogSoftmax or in ArgMax, the question is about the logits that these read.
+
+Map: normal-form
 """
 
 from __future__ import annotations

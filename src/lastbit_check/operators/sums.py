@@ -1,4 +1,7 @@
-"""Sums: convolutions, dense layers, means, additions, scalings, and all that joins them."""
+"""Sums: convolutions, dense layers, means, additions, scalings, and all that joins them.
+
+Map: sum
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ compute a quotient of polynomials (5.11u and 4.82u at most, near 0 too), PyTorch
 a unit in the last place (1.06u; 2.00u compiled).
 
 |tanh'| <= 1 and |tanh''| = 2 |tanh| (1 - tanh^2) <= 4 / (3 sqrt 3) < 0.77.
+
+Map: tanh; argued in docs/bound.md 2
 """
 
 from __future__ import annotations

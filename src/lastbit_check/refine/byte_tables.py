@@ -8,6 +8,8 @@ first and the last binary32 number in it. If at a node through which every path 
 the intervals of the bytes between which a place moves (2k and 2k + 1, where it is the last bit) are
 one and the same number, then the two images of a pair have bit-identical tensors there, and the
 same program returns the same probabilities (the assumption ``deterministic``).
+
+Map: byte-tables <- absorbed, no_last_bit, binary32-values, deterministic; argued in PROOF.md 5
 """
 
 from __future__ import annotations

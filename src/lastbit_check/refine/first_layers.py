@@ -17,6 +17,8 @@ and each leaf has slopes of its own, by the same rules as those of all images. T
 preorder. A part is split into the images whose byte at some place is at most a threshold, and the
 others; of a pixel's own byte, those that a move leads between stay together, so that both images of
 a pair do: 2k and 2k + 1, where it is the last bit.
+
+Map: first-layers <- first_layers, cover, bounded_by_leaves; argued in PROOF.md 3.7
 """
 
 from __future__ import annotations

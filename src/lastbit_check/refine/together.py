@@ -15,6 +15,8 @@ with weights g_i >= 0 of the forms f_i of what these nodes read and return, over
 
 which for the best p and q is within a factor of 1.8 of the largest value (Grothendieck). That the
 spectral norm is at most 1 is shown in integers: c 1 - X X^T = L L^T + E, E diagonally dominant.
+
+Map: together <- norm_cholesky; argued in PROOF.md 3.8
 """
 
 from __future__ import annotations
