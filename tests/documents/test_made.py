@@ -1,0 +1,124 @@
+"""What is made for the documentation: rules, operators, pictures, README's table, the site."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from lastbit_check.operators import RULES
+from made import answer, operators, pictures, rules
+from support.pages import ROOT
+
+GROUPS = sorted(p for p in (ROOT / "docs" / "rules").glob("*.md") if p.name != "index.md")
+THEOREM = re.compile(r"^\s*(?:#\[[^]]*\]\s*)?(?:Theorem|Lemma|Corollary|Fact)\s+([\w']+)", re.M)
+WORDS = re.compile(r"\b(proved|checked|assumed|measured)\b", re.IGNORECASE)
+FIGURE = re.compile(r"(?<!-)\b\d+\.\d|\d %|U = |Q = |bit-identical|exactly 0")
+
+
+def proved() -> set[str]:
+    """The name of everything that proofs/ proves."""
+    files = [p for p in (ROOT / "proofs").rglob("*.v") if p.name != "Data.v"]
+    return {name for file in files for name in THEOREM.findall(file.read_text("utf-8"))}
+
+
+def test_every_rule_has_an_entry_and_every_entry_a_rule() -> None:
+    described = [name for page in GROUPS for name in rules.headings(page.read_text("utf-8"))]
+    assert sorted(described) == rules.rules()
+
+
+@pytest.mark.parametrize("page", GROUPS, ids=lambda page: page.stem)
+def test_an_entry_has_a_statement_a_reason_and_what_coq_has_of_it(page: Path) -> None:
+    head, *entries = re.split(r"(?m)^(?=## `)", page.read_text("utf-8"))
+    for entry in entries:
+        statement, _, why = entry.partition("**Why.**")
+        said = statement.partition("\n")[2].strip()
+        assert len(said) > 20 and said.endswith("."), entry
+        assert len(why) > 20, entry
+        assert "**In Coq" in head or "**In Coq" in why, entry
+
+
+@pytest.mark.parametrize("page", GROUPS, ids=lambda page: page.stem)
+def test_what_an_entry_says_of_coq_is_proved_there(page: Path) -> None:
+    known = proved()
+    for said in re.findall(r"\*\*In Coq.*?(?=\n\n|\Z)", page.read_text("utf-8"), re.S):
+        names = re.findall(r"`([\w']+)`", re.sub(r"`(make|proofs|lastbit)[^`]*`", "", said))
+        models = {"tight", "zero"}
+        assert {name for name in names if name not in models} <= known, said
+
+
+def test_an_entry_is_completed_by_code_and_by_what_is_rejected() -> None:
+    page = rules.completed("# A page\n\n## `absorb.around`\n\nA rule.\n\n**Why.** Because.\n")
+    assert page.startswith("# A page\n\n## `absorb.around`\n\nA rule.")
+    assert "`absorbs` in `src/lastbit_check/refine/byte_tables.py`" in page
+    assert "REJECTED: rule absorb.around at node 'stem': a path leads around the node" in page
+    assert "def a_path_around_the_node" in page
+
+
+def test_operators_are_those_of_the_table_and_stand_in_the_list() -> None:
+    named = [row[0] for row in operators.operators()]
+    assert sorted(named) == sorted(RULES)
+    listed = (ROOT / "docs" / "operators.md").read_text("utf-8")
+    assert [name for name in named if not re.search(rf"\b{name}\b", listed)] == []
+    table = operators.table()
+    assert "| Gelu | 20 to 25 |" in table
+    assert "| silu | `silu-absolute-6u\\|z\\|-3u\\|z\\|-u\\|z\\|/16` |" in table
+
+
+@pytest.mark.parametrize("name", pictures.DRAWN)
+def test_pictures_are_as_they_are_drawn(name: str) -> None:
+    """Otherwise: python docs/made/pictures.py."""
+    drawn, stored = pictures.DRAWN[name](), pictures.PICTURES / f"{name}.svg"
+    assert stored.read_text("utf-8") == drawn
+    assert "prefers-color-scheme: dark" in drawn and "<title>" in drawn
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_readme_has_the_table_of_the_models_files() -> None:
+    """Otherwise: python docs/made/answer.py."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert answer.written(text) == text
+    assert len(text.splitlines()) <= 150
+
+
+def test_what_readme_claims_says_what_stands_behind_it() -> None:
+    """Every paragraph, item and row with a figure has one of the four words."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    prose = re.sub(r"(?ms)^(<!--[^\n]*-->\n)?```.*?^```$|^    .*?$", "", text)
+    parts = re.split(r"\n\s*\n|\n(?=\* )|\n(?=\|)", prose)
+    claims = [part for part in parts if FIGURE.search(part)]
+    assert len(claims) > 8
+    asked = [part for part in claims if part.startswith("It answers a challenge: ")]
+    assert [part for part in claims if not WORDS.search(part)] == asked
+
+
+def test_the_transcript_is_of_the_shipped_model() -> None:
+    """docs/start.md shows what `lastbit prove tight` printed: of this file, with its figures."""
+    page = (ROOT / "docs" / "start.md").read_text("utf-8")
+    figures = answer.summarise(answer.shipped_models()[0])
+    assert f"model          tight  {figures.sha256}" in page
+    assert f"U = {figures.upper:.6f}, L = {figures.lower:.6f}, U/L = {figures.ratio:.3f}" in page
+    apart = (figures.apart_upper, figures.apart_lower, figures.apart_ratio)
+    assert "U = {:.6f}, L = {:.6f}, U/L = {:.3f}".format(*apart) in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("mkdocs"), reason="needs the extra docs")
+def test_the_site_is_built_without_a_warning_and_loads_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    built = sorted(tmp_path.rglob("*.html"))
+    assert len(built) > 30
+    loaded = re.compile(r"<(?:script|img|iframe)[^>]*\ssrc=\"?https?:|<link[^>]*href=\"?https?:")
+    for page in built:
+        assert not loaded.search(page.read_text("utf-8")), page
+    assert "REJECTED: rule tree.cover" in (tmp_path / "rules" / "tree.html").read_text("utf-8")
