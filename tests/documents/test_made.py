@@ -8,11 +8,16 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from lastbit_check.around.images import FORMS
+from lastbit_check.certificate import ANY
 from lastbit_check.operators import RULES
-from made import answer, operators, pictures, rules
+from lastbit_check.question import ANY_TWO, SAME_PROGRAM
+from made import answer, links, operators, pictures, rules
 from support.pages import ROOT
 
 GROUPS = sorted(p for p in (ROOT / "docs" / "rules").glob("*.md") if p.name != "index.md")
@@ -60,6 +65,36 @@ def test_an_entry_is_completed_by_code_and_by_what_is_rejected() -> None:
     assert "def a_path_around_the_node" in page
 
 
+def test_every_page_stands_in_the_navigation() -> None:
+    """mkdocs warns of one that does not."""
+
+    def files(entries: list[Any]) -> set[str]:
+        found = set[str]()
+        for entry in entries:
+            inner = next(iter(entry.values())) if isinstance(entry, dict) else entry
+            found |= files(inner) if isinstance(inner, list) else {inner}
+        return found
+
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    listed = [*yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"], *links.entries()]
+    assert files(listed) == pages | {*links.beside().values()}
+
+
+def test_links_are_those_of_the_site() -> None:
+    """Links between pages, to a page beside docs/, to README, to what is no page, and elsewhere."""
+    text = (
+        "[a](bound.md#x) [b](../CHANGELOG.md) [c](../README.md) [d](../src/x.py) [e](https://e.f)"
+    )
+    site = "[a](bound.md#x) [b](changelog.md) [c](index.md) d (`src/x.py`) [e](https://e.f)"
+    assert links.relinked(text, "docs/a.md", "a.md") == site
+    nested = links.relinked(
+        "[a](../bound.md) ![b](../pictures/b.svg)", "docs/rules/r.md", "rules/r.md"
+    )
+    assert nested == "[a](../bound.md) ![b](../pictures/b.svg)"
+    assert links.relinked("[docs/a.md](docs/a.md)", "README.md", "index.md") == "[docs/a.md](a.md)"
+
+
 def test_operators_are_those_of_the_table_and_stand_in_the_list() -> None:
     named = [row[0] for row in operators.operators()]
     assert sorted(named) == sorted(RULES)
@@ -95,6 +130,25 @@ def test_what_readme_claims_says_what_stands_behind_it() -> None:
     assert len(claims) > 8
     asked = [part for part in claims if part.startswith("It answers a challenge: ")]
     assert [part for part in claims if not WORDS.search(part)] == asked
+
+
+def names_in(form: object) -> set[str]:
+    """Every name that a form of a certificate has."""
+    if isinstance(form, list):
+        return names_in(form[0])
+    if not isinstance(form, dict):
+        return set()
+    return {n for n in form if n != ANY}.union(*(names_in(inner) for inner in form.values()))
+
+
+def test_the_format_is_described_field_by_field() -> None:
+    """Each in a table of the page, or where its entry is described."""
+    page = (ROOT / "docs" / "certificate.md").read_text("utf-8")
+    fields = set[str]().union(*(names_in(form) for form in FORMS.values()))
+    assert len(fields) > 30
+    assert sorted(name for name in fields if f"`{name}`" not in page and name != "sha256") == []
+    for known in (*FORMS, ANY_TWO, SAME_PROGRAM):
+        assert f"`{known}`" in page
 
 
 def test_the_transcript_is_of_the_shipped_model() -> None:
