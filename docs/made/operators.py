@@ -62,7 +62,7 @@ def _attributes(name: str) -> str:
 
 
 def _file(module: ModuleType) -> str:
-    return f"`operators/{module.__name__.rpartition('.')[2]}.py`"
+    return f"`{module.__name__.rpartition('.')[2]}.py`"
 
 
 def _first(module: ModuleType) -> str:

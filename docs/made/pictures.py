@@ -94,7 +94,7 @@ def brackets() -> str:
         parts.append(text(x, 22, f"{tick / 5:.1f}", "small", "middle"))
     title = "The largest change of a probability by one last bit: from L, attained, to U"
     parts.append(text(12, y + 14, title, "small"))
-    return svg(930, round(y + 24), title, parts)
+    return svg(960, round(y + 24), title, parts)
 
 
 def png(pixels: np.ndarray[Any, Any]) -> str:
