@@ -12,7 +12,7 @@ from mkdocs.structure.files import File  # pyright: ignore[reportMissingImports]
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "docs")]
 
-from made import links, operators, rules  # noqa: E402
+from made import formulas, links, operators, rules  # noqa: E402
 
 TABLE = "<!-- made: operators -->"
 SHIM, OURS = "https://unpkg.com/iframe-worker/shim", "assets/iframe-worker.js"
@@ -36,6 +36,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001
     """Put in what is made, and mend links that leave docs/."""
     name: str = page.file.src_uri
+    if name == links.BESIDE["PROOF.md"]:
+        markdown, page.meta["formulas"] = formulas.taken(markdown)
     if name in links.BESIDE.values():
         return markdown
     if name.startswith("rules/"):
@@ -43,6 +45,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str: 
     if TABLE in markdown:
         markdown = markdown.replace(TABLE, operators.table())
     return links.relinked(markdown, f"docs/{name}", name)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001
+    """Put in the formulas that were taken out."""
+    return formulas.put(html, page.meta.get("formulas", []))
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:  # noqa: ARG001

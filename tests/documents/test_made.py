@@ -95,6 +95,16 @@ def test_links_are_those_of_the_site() -> None:
     assert links.relinked("[docs/a.md](docs/a.md)", "README.md", "index.md") == "[docs/a.md](a.md)"
 
 
+def test_formulas_are_mathml_outside_of_code() -> None:
+    formulas = pytest.importorskip("made.formulas")
+    text, found = formulas.taken(
+        "A $x_k^2$ and `$5`,\n\n$$\\sum_i x_i$$\n\n```sh\necho $a $b\n```\n"
+    )
+    assert text == "A @formula-0@ and `$5`,\n\n@formula-1@\n\n```sh\necho $a $b\n```\n"
+    page = formulas.put("<p>A @formula-0@</p><p>@formula-1@</p>", found)
+    assert page.count("<math") == 2 and "<msubsup>" in page and 'display="block"' in page
+
+
 def test_operators_are_those_of_the_table_and_stand_in_the_list() -> None:
     named = [row[0] for row in operators.operators()]
     assert sorted(named) == sorted(RULES)
@@ -155,7 +165,7 @@ def test_the_transcript_is_of_the_shipped_model() -> None:
     """docs/start.md shows what `lastbit prove tight` printed: of this file, with its figures."""
     page = (ROOT / "docs" / "start.md").read_text("utf-8")
     figures = answer.summarise(answer.shipped_models()[0])
-    assert f"model          tight  {figures.sha256}" in page
+    assert re.search(rf"^model +tight  {figures.sha256}$", page, re.M)
     assert f"U = {figures.upper:.6f}, L = {figures.lower:.6f}, U/L = {figures.ratio:.3f}" in page
     apart = (figures.apart_upper, figures.apart_lower, figures.apart_ratio)
     assert "U = {:.6f}, L = {:.6f}, U/L = {:.3f}".format(*apart) in page

@@ -18,7 +18,8 @@ FENCE = re.compile(
     r"^(?:<!-- long: (?P<long>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
 )
 SPAN = re.compile(r"(?<!`)`(lastbit(?:-check)? [^`]+)`(?!`)")
-INDENTED = re.compile(r"^(?:    |\t)(?:lastbit|lastbit-check|make|pip|python|git) ", re.M)
+TYPED = re.compile(r"^(?:lastbit|lastbit-check|make|pip|python|git) ", re.M)
+INDENTED = re.compile(rf"^(?:    |\t){TYPED.pattern[1:]}", re.M)
 
 
 @dataclass(frozen=True)
