@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -22,6 +24,7 @@ from support.pages import ROOT
 
 GROUPS = sorted(p for p in (ROOT / "docs" / "rules").glob("*.md") if p.name != "index.md")
 THEOREM = re.compile(r"^\s*(?:#\[[^]]*\]\s*)?(?:Theorem|Lemma|Corollary|Fact)\s+([\w']+)", re.M)
+GIVEN = ("README.md", "docs/own.md")
 WORDS = re.compile(r"\b(proved|checked|assumed|measured)\b", re.IGNORECASE)
 FIGURE = re.compile(r"(?<!-)\b\d+\.\d|\d %|U = |Q = |bit-identical|exactly 0")
 
@@ -169,6 +172,29 @@ def test_the_transcript_is_of_the_shipped_model() -> None:
     assert f"U = {figures.upper:.6f}, L = {figures.lower:.6f}, U/L = {figures.ratio:.3f}" in page
     apart = (figures.apart_upper, figures.apart_lower, figures.apart_ratio)
     assert "U = {:.6f}, L = {:.6f}, U/L = {:.3f}".format(*apart) in page
+
+
+def test_what_is_said_of_given_images_is_in_their_certificate() -> None:
+    file = ROOT / "models" / "plain" / "images" / "certificate.json"
+    claims = json.loads(file.read_bytes())["claim"].values()
+    uppers = [float.fromhex(claim["upper"]) for claim in claims]
+    assert {claim["decided"] for claim in claims} == {2}
+    median = f"median U is {statistics.median(uppers):.5f}"
+    said = {name: " ".join((ROOT / name).read_text("utf-8").split()) for name in GIVEN}
+    assert all(f"{len(uppers)} test images" in text and median in text for text in said.values())
+    assert f"the largest {max(uppers):.3f}" in said["docs/own.md"]
+
+
+def test_what_is_said_of_certified_accuracy_is_in_the_models_files() -> None:
+    said = " ".join((ROOT / "docs" / "own.md").read_text("utf-8").split())
+    for name in ("tight", "zero"):
+        found = json.loads((ROOT / "models" / name / "accuracy.json").read_bytes())["accuracy"]
+        images = round(found["certified"] * found["images"])
+        right = round(found["test"] * found["images"])
+        of = f"{found['images']:,}, all" if images == right else f"the {right:,}"
+        assert f"For `{name}` " in said
+        assert f"{images:,} of {of} that it reads right" in said
+        assert sum((found["by_bound"], found["by_set"], len(found["by_image"]))) == images
 
 
 @pytest.mark.slow
