@@ -131,8 +131,8 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test]' '$(TORCH)'
-	touch $@ $(VENV)/.core
+	touch $@ $(VENV)/.docs $(VENV)/.core
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test,dev]' '$(TORCH)'
-	touch $@ $(VENV)/.test $(VENV)/.core
+	touch $@ $(VENV)/.test $(VENV)/.docs $(VENV)/.core

@@ -11,7 +11,7 @@ from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-START, END = "<!-- made: answer, by docs/made/answer.py -->\n", "<!-- end -->\n"
+START, END = "<!-- made: answer, by docs/made/answer.py -->\n\n", "\n<!-- end -->\n"
 HEAD = (
     "| model | accuracy | executions | L | U | U/L | what stands behind it |\n" + "|---" * 7 + "|\n"
 )
