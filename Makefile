@@ -17,7 +17,7 @@ CHECKER := build/checker
 # Tests run side by side, one process a core.
 SPREAD ?= --numprocesses auto --dist worksteal
 
-.PHONY: help prove test quick lint format proofs coqchk theorem theorem-small theorem-zero checker paper clean
+.PHONY: help prove test quick lint format docs paper proofs coqchk theorem theorem-small theorem-zero checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make quick   the tests that are not marked as slow'
 	@echo 'make lint    ruff, pyright, import-linter'
 	@echo 'make format  let ruff rewrite the layout of the code'
+	@echo 'make docs    the documentation as a site, build/site/index.html'
 	@echo 'make proofs  check the Coq proofs (Debian: $(COQ_PACKAGES))'
 	@echo 'make coqchk  every file of make proofs once more, by the separate checker coqchk'
 	@echo 'make theorem        the model `tight`, from its file to a bound U, inside Coq: the theorem and its axioms'
@@ -58,6 +59,11 @@ lint: $(VENV)/.lint
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Offline-readable; a link that leads nowhere is an error. The rules' examples are run for it.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'open build/site/index.html'
 
 # Compiles every file of proofs/ that changed, then prints the axioms of the main theorems.
 proofs:
@@ -129,10 +135,14 @@ $(VENV)/.paper: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[paper]'
 	touch $@ $(VENV)/.core
 
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/.core
+
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test]' '$(TORCH)'
-	touch $@ $(VENV)/.paper $(VENV)/.core
+	touch $@ $(VENV)/.docs $(VENV)/.paper $(VENV)/.core
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable '.[test,dev]' '$(TORCH)'
-	touch $@ $(VENV)/.test $(VENV)/.paper $(VENV)/.core
+	touch $@ $(VENV)/.test $(VENV)/.docs $(VENV)/.paper $(VENV)/.core

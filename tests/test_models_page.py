@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,16 @@ import pytest
 
 from lastbit.cli import main
 from lastbit.graph import read_onnx, with_inputs
+from support import pages
 from support.vision import loaded
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 EXPORTS = Path(__file__).parent / "graph" / "exports"
 
 
-def blocks(section: str) -> Iterator[str]:
-    """What stands indented in a section, block by block."""
-    text = PAGE.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
-    assert text, section
-    for part in text.split("\n\n"):
-        lines = part.strip("\n").splitlines()
-        if all(line.startswith("    ") for line in lines):
-            yield "\n".join(line[4:] for line in lines)
+def blocks(section: str) -> list[str]:
+    """What a reader is told to type in a section, block by block."""
+    return [block.code for block in pages.blocks(PAGE, section)]
 
 
 def typed(block: str) -> None:

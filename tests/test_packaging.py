@@ -25,10 +25,10 @@ def test_the_changelog_knows_the_version():
     assert "## Unreleased" in text or f"## {lastbit.__version__}" in text
 
 
-def test_the_readme_lists_every_command():
+def test_the_page_of_commands_lists_every_one():
     from lastbit.cli import app
 
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "commands.md").read_text()
     for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__

@@ -40,7 +40,7 @@ from lastbit.graph import Network, read_onnx
 from lastbit.hints import NO_BRANCHING, Branching
 from lastbit.hints.fitting import Say, affordable, fitted, quiet
 from lastbit.models.given import Given, files_of
-from lastbit.models.place import model_of, note_place
+from lastbit.models.place import CERTIFICATE, certificate_of, model_of, note_place
 from lastbit.models.shipped import ModelFiles, is_shipped
 from lastbit.models.summary import says_nothing, summarise
 from lastbit.progress import Progress, counted, silent
@@ -54,8 +54,6 @@ from lastbit_check.certificate import Manifest, Tree, hints_of, load, question_o
 from lastbit_check.check import Derived, ceil_float, check as check_certificate
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM, Question
 from lastbit_check.verdict import Rejected, Unreadable
-
-NAME = "certificate.json"
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ def prove(
     files = files_of(model, question)
     network = read_onnx(files.asked)
     assumed = {name: assumptions(network.normal, name, network.question) for name in EXECUTIONS}
-    target = (out or _default_folder(files)) / NAME
+    target = (out or _default_folder(files)) / CERTIFICATE
     accuracy = measured_accuracy(files, network)
     shown: ReplayResult | None = None
     if witness is None and files.witness.exists():
@@ -292,7 +290,7 @@ def check(
     """Check a certificate in this process.
 
     Args:
-        certificate: its file, or the folder that holds a certificate.json.
+        certificate: its file, the folder that holds a certificate.json, or a shipped model's name.
         model: where the model is; by default it is looked for (`lastbit.models.place`).
         memory: bytes that may be used; all of this machine's, if no number is given.
         say: told what the check needs, before it.
@@ -303,8 +301,7 @@ def check(
         UsageError: there is no model, or the memory does not do.
         ModelError: the model cannot be read.
     """
-    start, certificate = time.monotonic(), Path(certificate)
-    certificate = certificate / NAME if certificate.is_dir() else certificate
+    start, certificate = time.monotonic(), certificate_of(certificate)
     try:
         manifest = _loaded(certificate)
         given = None if model is None else Path(model)
@@ -324,7 +321,7 @@ def check(
 
 def _loaded(certificate: Path) -> Manifest:
     """Its fields. Raises Rejected, and CertificateError where there are none."""
-    fix = f"name a {NAME}, as `lastbit prove` prints it"
+    fix = f"name a {CERTIFICATE}, as `lastbit prove` prints it"
     if certificate.is_file() and not starts_as_json(certificate):
         message = "this is not a certificate"
         fix += "; a model goes to --model, or to `lastbit prove`"

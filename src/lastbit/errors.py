@@ -79,7 +79,7 @@ class UnsupportedOperatorError(ModelError):
             kind, _, reason = what.partition(" ")
             by_type.setdefault(kind, []).append((reason, node))
         advice = [said for kinds, said in ADVICE if by_type.keys() & kinds]
-        covered = "lastbit can only bound networks made of the operators that README.md lists"
+        covered = "lastbit can only bound networks made of the operators in docs/operators.md"
         super().__init__(
             f"unsupported operators: {', '.join(_of_one_type(*each) for each in by_type.items())}",
             where=where,

@@ -14,6 +14,7 @@ from lastbit.errors import DataError, UsageError
 from lastbit.graph import OnnxBuilder
 from lastbit.models import resolve_model
 from lastbit.questions.accuracy import certify_accuracy
+from support.digits import digits
 
 
 def brightness(folder: Path) -> Path:
@@ -109,6 +110,17 @@ def test_a_person_s_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str
         found = json.loads(capsys.readouterr().out)
         assert found["data"] == given[1]
         assert found["accuracy"]["certified"] == 2 / 3
+
+
+@pytest.mark.parametrize("more", [[], ["--bit", "0"]])
+def test_a_model_that_reads_pixels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    """What is said of its inputs is in the narrow network's file, and not put before it again."""
+    digits(tmp_path)
+    data = ["--pixels", "unit", "--data", str(tmp_path / "digits.npz")]
+    assert main(["accuracy", str(tmp_path / "digits.onnx"), *data, *more, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["certified"] == 1
 
 
 @pytest.mark.parametrize(

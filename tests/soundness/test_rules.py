@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
-import lastbit_check
 from lastbit_check.certificate import Hints
 from lastbit_check.check import proved
 from lastbit_check.question import EXECUTIONS, LAST_BIT
@@ -34,6 +32,7 @@ from soundness.rejected.cases import CASES, Case
 from soundness.rejected.certificates import recheck
 from soundness.rejected.models import LAST, START, onnx_model
 from soundness.rejected.numbers import chain, scaled
+from soundness.rejected.places import places
 from soundness.small import certified, fields_of
 
 
@@ -44,32 +43,8 @@ def test_it_is_rejected_by_its_rule(rule: str, name: str, run: Case, tmp_path: P
     assert caught.value.rule == rule, str(caught.value)
 
 
-def rules_in_source() -> set[str]:
-    """Every rule that the checker's source can raise, "*" for what a format string fills in."""
-    found: set[str] = set()
-    for path in Path(lastbit_check.__file__).parent.rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-                continue
-            place = {"require": 1, "Rejected": 0}.get(call.func.id)
-            if place is None:
-                continue
-            rule = call.args[place]
-            if isinstance(rule, ast.Constant):
-                found.add(str(rule.value))
-            elif isinstance(rule, ast.JoinedStr):
-                found.add(
-                    "".join(
-                        str(p.value) if isinstance(p, ast.Constant) else "*" for p in rule.values
-                    )
-                )
-            else:
-                assert path.name == "verdict.py", ast.unparse(call)
-    return found
-
-
 def test_every_rule_has_a_case_and_every_case_a_rule() -> None:
-    rules, shown = rules_in_source(), {rule for rule, _, _ in CASES}
+    rules, shown = {place.rule for place in places()}, {rule for rule, _, _ in CASES}
     assert len(rules) > 20
     assert not {rule for rule in rules if not any(fnmatchcase(s, rule) for s in shown)}
     assert not {s for s in shown if not any(fnmatchcase(s, rule) for rule in rules)}

@@ -20,7 +20,9 @@ from lastbit.errors import EXIT_OK, EXIT_REJECTED
 
 
 def check(
-    certificate: Annotated[Path, typer.Argument(help="A certificate.json, or its folder.")],
+    certificate: Annotated[
+        Path, typer.Argument(help="A certificate.json, its folder, or the name of a shipped model.")
+    ],
     model: Annotated[
         Path | None, typer.Option(help="The ONNX file; by default where `prove` found it.")
     ] = None,

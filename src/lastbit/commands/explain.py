@@ -29,7 +29,9 @@ SOME_NAMES = 3
 
 
 def explain(
-    certificate: Annotated[Path, typer.Argument(help="A certificate.json, or its folder.")],
+    certificate: Annotated[
+        Path, typer.Argument(help="A certificate.json, its folder, or the name of a shipped model.")
+    ],
     node: Annotated[
         str | None, typer.Argument(help="Name of a node; of all, what each adds to U.")
     ] = None,

@@ -9,6 +9,7 @@ from lastbit.errors import UsageError
 from lastbit.files import starts_as_json, write_whole
 from lastbit.models.shipped import MODEL_FILE, ModelFiles, resolve_model, shipped_models
 
+CERTIFICATE = "certificate.json"
 PLACE = "model.json"
 """Beside a certificate: the path of its model, relative to it. Nothing is believed of it."""
 
@@ -27,6 +28,19 @@ def note_place(certificate: Path, model: Path) -> None:
     except ValueError:  # on another drive
         path = target.as_posix()
     write_whole(folder / PLACE, (json.dumps({"model": path}, indent=2) + "\n").encode())
+
+
+def certificate_of(what: str | Path) -> Path:
+    """A certificate's file: the one named, the one in a folder, or a shipped model's own.
+
+    A file or a folder goes before a shipped model of that name. What is none of them is returned as
+    it is: whoever reads it will say so.
+    """
+    path = Path(what)
+    if path.is_dir():
+        return path / CERTIFICATE
+    shipped = {files.name: files.certificate for files in shipped_models()}
+    return path if path.exists() else shipped.get(str(what), path)
 
 
 def model_of(file: Path, sha256: str, given: Path | None = None) -> ModelFiles:

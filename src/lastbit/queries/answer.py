@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lastbit.api import NAME, Checked, check, check_apart
+from lastbit.api import Checked, check, check_apart
 from lastbit.asked import Asked
 from lastbit.certificate import draft, write
 from lastbit.errors import QueryError
 from lastbit.graph import Network, read_onnx
 from lastbit.hints import hints_for
-from lastbit.models.place import note_place
+from lastbit.models.place import CERTIFICATE, note_place
 from lastbit.models.shipped import ModelFiles, shipped_models
 from lastbit.progress import Progress, silent
 from lastbit.queries.asks import Asks, asks
@@ -235,7 +235,7 @@ def _new(
     except Rejected as error:
         return _Proved(None, f"{error.rule} at {error.node}: {error.message}")
     with tempfile.TemporaryDirectory() as folder:
-        target = (out or Path(folder)) / NAME
+        target = (out or Path(folder)) / CERTIFICATE
         target.parent.mkdir(parents=True, exist_ok=True)
         write(target, made)
         if out:

@@ -106,12 +106,13 @@ def certify_accuracy(
         raise UsageError(message, where=f"label {test.labels.max()}")
     chosen = range(len(test.images)) if images is None else images
     network, model = _narrow(whole, files.model)
+    question = replace(whole.question, pixels=network.question.pixels)  # a narrow file has them
     assumed = {*assumptions(network.normal, SAME_PROGRAM if moving else ANY_TWO)}
     try:
-        absorbed, moved = absorbed_node(model, whole.question), Fraction(0)
+        absorbed, moved = absorbed_node(model, question), Fraction(0)
         if moving:
             hints = replace(hints_for(network), absorbed=absorbed)
-            moved = proved(model, whole.question, hints).claims[SAME_PROGRAM].logits
+            moved = proved(model, question, hints).claims[SAME_PROGRAM].logits
         observe = counted(progress, "bounding the drift")
         decisions = Decisions(model, hints_for(network), observe, network.question, moved)
     except Rejected as error:
