@@ -19,7 +19,7 @@ from paper.drawing import COLOURS, drawn
 from paper.graph import CLASSES, LEMMAS, RULES, THEOREMS_OF_MODELS, Map, mapped, the_map
 from paper.rules import CHECKER, modules, rules, unmarked
 from paper.values import values
-from soundness.test_rules import rules_in_source
+from soundness.rejected.places import places
 
 ROOT = Path(__file__).parents[1]
 PROOF = (ROOT / "PROOF.md").read_text("utf-8")
@@ -95,7 +95,7 @@ def test_what_the_proof_names_is_there(made: Map) -> None:
     assert lemmas <= made.library.marked.keys()
     rejecting = {n for n in names if re.fullmatch(r"[a-z]+\.[a-z]+", n)} - paths
     assert len(rejecting) > 4
-    assert rejecting <= rules_in_source()
+    assert rejecting <= {place.rule for place in places()}
     assumed = {name for name in names if name in ASSUMED}
     assert assumed == {*certificate("tight")["assumptions"]["same-program"]}
 
@@ -107,7 +107,7 @@ def test_every_rule_of_the_checker_is_in_the_map(made: Map) -> None:
     found = [*modules()]
     assert unmarked(found) == []
     held = {name for rule in made.rules.values() for name in rule.rejections}
-    assert rules_in_source() == held
+    assert {place.rule for place in places()} == held
     assert {rule.name for rule in made.rules.values()} == {n.name for n in made.inside(RULES)}
 
 

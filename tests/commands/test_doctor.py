@@ -137,6 +137,6 @@ def test_the_processor_is_read_where_the_system_tells(
 
 def test_every_extra_is_looked_for() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    of_a_clone = {"test", "dev", "docs"}
+    of_a_clone = {"test", "dev", "docs", "paper"}
     extras = {*declared["optional-dependencies"]} - of_a_clone
     assert {each.extra for each in machine({}).packages} == {"", *extras}
