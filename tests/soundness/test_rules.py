@@ -27,6 +27,7 @@ from soundness.rejected import (  # noqa: F401
     at_images,
     certificates,
     models,
+    norms,
     numbers,
     together,
 )
