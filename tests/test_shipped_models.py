@@ -10,7 +10,7 @@ from lastbit import api
 from lastbit.data import LabelledImages
 from lastbit.models.shipped import ModelFiles, shipped_models
 from lastbit.runtimes import OnnxRuntime
-from lastbit.training.recipe import RECIPES, Recipe
+from lastbit.training import RECIPES, recipe_from_json
 from lastbit.witness.files import read_witness
 from lastbit.witness.replay import replay
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
@@ -30,7 +30,7 @@ def files(request: pytest.FixtureRequest) -> ModelFiles:
 
 
 def test_the_recipe_is_the_one_of_the_command(files: ModelFiles) -> None:
-    stored = Recipe.from_json(files.recipe.read_bytes())
+    stored = recipe_from_json(files.recipe.read_bytes())
     assert stored == RECIPES[files.name]
 
 
