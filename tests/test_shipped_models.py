@@ -9,8 +9,10 @@ import pytest
 from lastbit import api
 from lastbit.data import LabelledImages
 from lastbit.models.shipped import ModelFiles, shipped_models
+from lastbit.progress import silent
 from lastbit.runtimes import OnnxRuntime
-from lastbit.training.recipe import RECIPES, Recipe
+from lastbit.training import RECIPES, DeepRecipe, recipe_from_json
+from lastbit.training.figures import measure
 from lastbit.witness.files import read_witness
 from lastbit.witness.replay import replay
 from lastbit_check.question import ANY_TWO, EXECUTIONS, SAME_PROGRAM
@@ -30,7 +32,7 @@ def files(request: pytest.FixtureRequest) -> ModelFiles:
 
 
 def test_the_recipe_is_the_one_of_the_command(files: ModelFiles) -> None:
-    stored = Recipe.from_json(files.recipe.read_bytes())
+    stored = recipe_from_json(files.recipe.read_bytes())
     assert stored == RECIPES[files.name]
 
 
@@ -46,6 +48,18 @@ def test_the_accuracy_is_the_stated_one(files: ModelFiles, mnist_test: LabelledI
     else:
         # another runtime version may round differently: the NLL may move by rounding, not by more
         assert abs(float(-np.log(chosen).mean()) - stated["accuracy"]["nll"]) < 1e-5
+
+
+LIVE = [files for files in MODELS if isinstance(RECIPES[files.name], DeepRecipe)]
+
+
+@pytest.mark.parametrize("live", LIVE, ids=lambda files: files.name)
+def test_a_live_network_is_as_alive_as_stated(live: ModelFiles, mnist_test: LabelledImages) -> None:
+    stated = json.loads(live.metrics.read_bytes())["nonlinearity"]
+    found = measure(live.model, mnist_test, silent)["nonlinearity"]
+    assert found.keys() == stated.keys() == {"silu", "gate", "residual", "dead"}
+    for kind, values in found.items():
+        assert values == pytest.approx(stated[kind], rel=1e-3, abs=1e-6)
 
 
 def test_tight_reads_digits_well() -> None:

@@ -9,6 +9,9 @@ from torch import nn
 
 from lastbit.data import LabelledImages
 from lastbit.training import RECIPES, Recipe
+from lastbit.training.deep.layers import Blocks, SqueezeExcite, nearest
+from lastbit.training.deep.network import DeepNetwork
+from lastbit.training.deep.recipe import DEEP, DeepRecipe
 from lastbit.training.network import Copies, LiveNetwork, Unshifted
 
 WIDTHS = (4, 5, 4, 6, 7, 4, 5)
@@ -28,7 +31,9 @@ def small_recipe(name: Literal["tight", "plain", "zero"], **changes: object) -> 
     else:
         changes = {"batch_norm_epochs": 1, "epochs": 1, **changes}
     small = {"widths": WIDTHS, "expansion": 1.5, "warmup_steps": 1, **PLAIN_SIZED}
-    return replace(RECIPES[name], **{**small, **changes})  # pyright: ignore[reportArgumentType]
+    recipe = RECIPES[name]
+    assert isinstance(recipe, Recipe)
+    return replace(recipe, **{**small, **changes})  # pyright: ignore[reportArgumentType]
 
 
 def random_network(recipe: Recipe, seed: int) -> LiveNetwork:
@@ -81,3 +86,43 @@ def random_mnist(count: int, seed: int) -> LabelledImages:
     return LabelledImages(
         random.integers(0, 256, (count, 28, 28), dtype=np.uint8), labels, "random"
     )
+
+
+def small_deep(**changes: object) -> DeepRecipe:
+    """The recipe of `deep`, so narrow that a step takes a moment."""
+    small = {
+        "stem": 6,
+        "widths": (4, 5, 6, 8, 9, 10, 12),
+        "head": 30,
+        "expand_terms": 3,
+        "project_rows": 2,
+        "class_terms": 3,
+        "epochs": 2,
+        "batch_size": 10,
+        "warmup_steps": 2,
+        "recalibration_batches": 2,
+        "ratio_start": 0.0,
+        "ratio_every": 2,
+        "attained_images": 4,
+        "checkpoint_steps": 3,
+    }
+    return replace(DEEP, **{**small, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def random_deep(recipe: DeepRecipe, seed: int) -> DeepNetwork:
+    """A network for inference that is far from its start, every part of it random."""
+    torch.manual_seed(seed)
+    network = DeepNetwork(recipe)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape), alpha=0.2)
+        for layer in network.modules():
+            if isinstance(layer, Blocks):
+                layer.raw.copy_(nearest(layer.raw * (layer.raw != 0)))
+            elif isinstance(layer, SqueezeExcite):
+                layer.reduce.copy_(nearest(layer.reduce))
+                layer.expand.copy_(nearest(layer.expand))
+        pixels = torch.rand(40, 1, 28, 28)
+        for _ in range(3):
+            network.train()(pixels)
+    return network.eval()

@@ -12,7 +12,7 @@ from rich.table import Table
 from lastbit.commands.terminal import JsonOption, Result, watched, write_message
 from lastbit.data import load_mnist
 from lastbit.errors import UsageError
-from lastbit.training import RECIPES, Recipe, read_recipe, train as run_training
+from lastbit.training import RECIPES, AnyRecipe, read_recipe, train as run_training
 
 
 def train(
@@ -30,9 +30,11 @@ def train(
     """Train a network from its recipe: `tight` on its own bound, `plain` in the ordinary way.
 
     `one` is trained like `tight`; its logits then are so large that softmax saturates. `zero` has
-    two first layers that let no last bit through, and is trained after them.
-    Writes model.onnx, recipe.json and metrics.json, and a checkpoint after each epoch. The same
-    recipe gives the same bits on the same machine, with as many threads and the same versions.
+    two first layers that let no last bit through, and is trained after them. `deep` has layers of
+    Euclidean gain 1, and all of its nonlinearity at work.
+    Writes model.onnx, recipe.json and metrics.json, and a checkpoint after each epoch (`deep`:
+    every few minutes). The same recipe gives the same bits on the same machine, with as many
+    threads and the same versions.
     """
     recipe = _recipe(name, recipe_file, seed, epochs)
     folder = out or Path("out") / name
@@ -61,7 +63,7 @@ def train(
     return Result(payload, table, as_json)
 
 
-def _recipe(name: str, file: Path | None, seed: int | None, epochs: int | None) -> Recipe:
+def _recipe(name: str, file: Path | None, seed: int | None, epochs: int | None) -> AnyRecipe:
     if name not in RECIPES:
         raise UsageError(f"there is no recipe {name!r}", fix=f"use one of {', '.join(RECIPES)}")
     recipe = RECIPES[name] if file is None else read_recipe(file)
@@ -77,18 +79,21 @@ class _Reporter:
 
     def __init__(self) -> None:
         self.start = time.monotonic()
-        self.done = 0
+        self.first: float | None = None
 
     def __call__(self, record: dict[str, float]) -> None:
-        self.done += 1
+        if self.first is None:
+            self.first = record["epoch"] - record.get("passed", 1.0)
         left = record["epochs"] - record["epoch"]
-        seconds = (time.monotonic() - self.start) / self.done * left
+        seconds = (time.monotonic() - self.start) / (record["epoch"] - self.first) * left
         parts = [
-            f"epoch {record['epoch']:.0f}/{record['epochs']:.0f}",
+            f"epoch {record['epoch']:.4g}/{record['epochs']:.0f}",
             f"cross-entropy {record['cross_entropy']:.4f}",
             f"accuracy {record['accuracy']:.2%}",
             f"NLL {record['nll']:.4f}",
         ]
+        if "gain" in record:
+            parts.append(f"gain {record['gain']:.4f}, of which attained {record['attained']:.4f}")
         if "rounding" in record:
             parts.append(f"first layer {record['first_layer']:.4f}")
             parts.append(f"rounding ~{record['rounding']:.4f}")

@@ -4,7 +4,7 @@ Table 1 of M. Tan and Q. V. Le, "EfficientNet: Rethinking Model Scaling for Conv
 Networks", ICML 2019. State dicts have timm's names, so that weights can be exchanged with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,25 +82,54 @@ class Block:
         return self.stride == 1 and self.inputs == self.outputs
 
 
-def _blocks() -> Iterator[Block]:
-    inputs = STEM_CHANNELS
-    for number, stage in enumerate(STAGES):
+@dataclass(frozen=True)
+class Widths:
+    """Output channels of the stem, of the seven stages, and of the last convolution."""
+
+    stem: int
+    stages: tuple[int, ...]
+    head: int
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The sixteen blocks of Table 1 in these widths."""
+        return tuple(_blocks(self))
+
+
+def _blocks(widths: Widths) -> Iterator[Block]:
+    inputs = widths.stem
+    for number, (stage, outputs) in enumerate(zip(STAGES, widths.stages, strict=True)):
         for repeat in range(stage.repeats):
             yield Block(
                 f"blocks.{number}.{repeat}",
                 inputs,
-                stage.channels,
+                outputs,
                 stage.expansion,
                 stage.kernel,
                 1 if repeat else stage.stride,
             )
-            inputs = stage.channels
+            inputs = outputs
 
 
-BLOCKS = tuple(_blocks())
+B0 = Widths(STEM_CHANNELS, tuple(stage.channels for stage in STAGES), HEAD_CHANNELS)
+BLOCKS = B0.blocks()
 
 
-def state_shapes() -> dict[str, tuple[int, ...]]:
+def widths_of(shapes: Mapping[str, tuple[int, ...]]) -> Widths:
+    """The widths that the shapes of a state dict say; those of B0 where a tensor is missing."""
+
+    def channels(name: str, otherwise: int) -> int:
+        return (shapes.get(f"{name}.weight") or (otherwise,))[0]
+
+    last = {block.name.split(".")[1]: block for block in BLOCKS}
+    stages = (
+        channels(f"{block.name}.{block.project[0]}", block.outputs) for block in last.values()
+    )
+    return Widths(
+        channels("conv_stem", STEM_CHANNELS), tuple(stages), channels("conv_head", HEAD_CHANNELS)
+    )
+
+
+def state_shapes(widths: Widths = B0) -> dict[str, tuple[int, ...]]:
     """Every tensor of a state dict with its shape, in timm's order."""
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -113,8 +142,9 @@ def state_shapes() -> dict[str, tuple[int, ...]]:
         shapes[f"{prefix}{names[0]}.weight"] = weight
         batch_norm(f"{prefix}{names[1]}", weight[0])
 
-    normed("", ("conv_stem", "bn1"), (STEM_CHANNELS, INPUT_CHANNELS, 3, 3))
-    for block in BLOCKS:
+    normed("", ("conv_stem", "bn1"), (widths.stem, INPUT_CHANNELS, 3, 3))
+    blocks = widths.blocks()
+    for block in blocks:
         prefix, wide, narrow = f"{block.name}.", block.expanded, block.squeezed
         if block.expand:
             normed(prefix, block.expand, (wide, block.inputs, 1, 1))
@@ -124,8 +154,8 @@ def state_shapes() -> dict[str, tuple[int, ...]]:
         shapes[f"{prefix}se.conv_expand.weight"] = (wide, narrow, 1, 1)
         shapes[f"{prefix}se.conv_expand.bias"] = (wide,)
         normed(prefix, block.project, (block.outputs, wide, 1, 1))
-    normed("", ("conv_head", "bn2"), (HEAD_CHANNELS, BLOCKS[-1].outputs, 1, 1))
-    shapes["classifier.weight"] = (CLASSES, HEAD_CHANNELS)
+    normed("", ("conv_head", "bn2"), (widths.head, blocks[-1].outputs, 1, 1))
+    shapes["classifier.weight"] = (CLASSES, widths.head)
     shapes["classifier.bias"] = (CLASSES,)
     return shapes
 

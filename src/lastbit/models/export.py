@@ -11,10 +11,10 @@ from lastbit.errors import ModelError
 from lastbit.graph import OnnxBuilder
 from lastbit.models.efficientnet import (
     BATCH_NORM_EPSILON,
-    BLOCKS,
     INPUT_SHAPE,
     Block,
     state_shapes,
+    widths_of,
 )
 
 State = Mapping[str, NDArray[np.float32]]
@@ -31,7 +31,8 @@ def export_efficientnet(
     """Write the network as a model that reads bytes and returns probabilities.
 
     Args:
-        state: float32 arrays under timm's names; `num_batches_tracked` may be missing.
+        state: float32 arrays under timm's names; `num_batches_tracked` may be missing. The widths
+            are those of the tensors.
         path: the .onnx file.
         fold_batch_norm: multiply each batch norm into its convolution (in float64, then rounded
             to float32), instead of writing BatchNormalization nodes.
@@ -76,7 +77,7 @@ def on_grid(weight: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
 
 
 def _check(state: State) -> None:
-    shapes = state_shapes()
+    shapes = state_shapes(widths_of({name: value.shape for name, value in state.items()}))
     problems = [f"{name} is not a tensor of EfficientNet-B0" for name in state.keys() - shapes]
     for name, shape in shapes.items():
         if name.endswith("num_batches_tracked"):
@@ -100,6 +101,7 @@ class _Exporter:
         self, state: State, fold_batch_norm: bool, weight_bits: int, fold_pixels: bool
     ) -> None:
         self.state = state
+        self.widths = widths_of({name: value.shape for name, value in state.items()})
         self.fold = fold_batch_norm
         self.bits = weight_bits
         self.fold_pixels = fold_pixels
@@ -111,7 +113,7 @@ class _Exporter:
         if not self.fold_pixels:
             x, per = b.div(x, per, "pixels"), 1.0
         x = b.silu(self.normed(x, "", ("conv_stem", "bn1"), stride=2, per=per), "stem")
-        for block in BLOCKS:
+        for block in self.widths.blocks():
             x = self.block(x, block)
         x = b.silu(self.normed(x, "", ("conv_head", "bn2")), "head")
         x = b.flatten(b.mean(x, "pool"), "features")

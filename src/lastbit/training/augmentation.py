@@ -1,13 +1,26 @@
 """Small random affine distortions of images."""
 
+from typing import Protocol
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from lastbit.training.recipe import Recipe
+
+class Distortion(Protocol):
+    """The largest amounts, as `Recipe` and `DeepRecipe` have them."""
+
+    @property
+    def rotation(self) -> float: ...
+    @property
+    def scaling(self) -> float: ...
+    @property
+    def shear(self) -> float: ...
+    @property
+    def shift(self) -> float: ...
 
 
-def distort(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
+def distort(images: Tensor, recipe: Distortion, generator: Generator) -> Tensor:
     """Rotate, scale, shear and shift each image (N, 1, H, W) by its own random amounts.
 
     `generator` is on the CPU, so that a seed means the same on every device.

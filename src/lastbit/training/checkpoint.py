@@ -10,27 +10,28 @@ import torch
 
 from lastbit.errors import OutputError, UsageError
 from lastbit.files import write_whole
-from lastbit.training.recipe import Recipe
+from lastbit.training.recipes import AnyRecipe, recipe_from_json
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
 
 @dataclass
 class Checkpoint:
-    """What training goes on from, at the end of an epoch.
+    """What training goes on from, at the end of an epoch (or, with a `DeepRecipe`, of some steps).
 
-    Random numbers need no state: each epoch's come from the seed and its number.
+    Random numbers need no state: each epoch's, or step's, come from the seed and its number.
 
     Attributes:
-        epoch: how many are complete.
+        epoch: how many epochs, or steps, are complete.
         network, optimizer: state dicts.
-        average: the averaged parameters, by name; empty before averaging begins.
+        average: the averaged parameters, by name; empty before averaging begins. With a
+            `DeepRecipe` the averaged network's state dict.
         averaged: how many steps they are the average of.
         masks: which weights have been kept, by name.
-        history: one record an epoch.
+        history: one record for each checkpoint.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     epoch: int
     network: dict[str, Any]
     optimizer: dict[str, Any]
@@ -61,7 +62,7 @@ def load(folder: Path) -> Checkpoint:
     fix = "start again without --resume, in another folder"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        recipe = Recipe.from_json(content["recipe"])
+        recipe = recipe_from_json(content["recipe"])
         return Checkpoint(**{**content, "recipe": recipe})
     except FileNotFoundError as error:
         raise UsageError("there is no checkpoint to resume", where=str(path), fix=fix) from error

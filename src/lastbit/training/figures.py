@@ -15,6 +15,9 @@ from lastbit.graph import Add, Gate, Network, Sigmoid, Silu, read_onnx
 from lastbit.progress import Progress
 
 _BATCH = 200
+KINDS = ("silu", "gate", "residual", "dead")
+DEAD = 0.01
+"""A channel is dead whose deviation is below this share of its layer's."""
 
 
 def measure(model: Path, test: LabelledImages, progress: Progress) -> dict[str, Any]:
@@ -23,6 +26,8 @@ def measure(model: Path, test: LabelledImages, progress: Progress) -> dict[str, 
     `silu`: the RMS residual of the best affine fit per channel over the standard deviation of the
     output, both over all channels. `gate`: the standard deviation across images, root mean square
     over channels. `residual`: the Euclidean norm of the branch over that of the block's output.
+    `dead`: the share of a SiLU's channels whose output's standard deviation is below a hundredth
+    of its root mean square over the layer's channels.
     """
     network = read_onnx(model)
     meters = _meters(network)
@@ -39,9 +44,10 @@ def measure(model: Path, test: LabelledImages, progress: Progress) -> dict[str, 
         for meter in meters:
             meter.add(*(found[name] for name in meter.reads))
         progress("measuring", min(start + _BATCH, count), count)
-    nonlinearity: dict[str, dict[str, float]] = {"silu": {}, "gate": {}, "residual": {}}
+    nonlinearity: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     for meter in meters:
-        nonlinearity[meter.kind][meter.name] = meter.value()
+        for kind, value in meter.values().items():
+            nonlinearity[kind][meter.name] = value
     accuracy, nll = score(np.concatenate(probabilities), test.labels)
     return {
         # JSON cannot say that a likelihood is infinite
@@ -67,7 +73,6 @@ class _Meter:
 
     name: str
     reads: tuple[str, ...]
-    kind = ""
 
     def __post_init__(self) -> None:
         self.sums: NDArray[np.float64] | float = 0.0
@@ -76,49 +81,48 @@ class _Meter:
     def add(self, *values: NDArray[np.float32]) -> None:
         raise NotImplementedError
 
-    def value(self) -> float:
+    def values(self) -> dict[str, float]:
+        """Its figures by their kinds."""
         raise NotImplementedError
 
 
 class _SiluMeter(_Meter):
-    kind = "silu"
-
     def add(self, *values: NDArray[np.float32]) -> None:
         x, y = (np.moveaxis(v, 1, 0).reshape(v.shape[1], -1).astype(np.float64) for v in values)
         self.count += x.shape[1]
         products = ((x * x).sum(1), (x * y).sum(1), (y * y).sum(1))
         self.sums = self.sums + np.stack([x.sum(1), y.sum(1), *products])
 
-    def value(self) -> float:
+    def values(self) -> dict[str, float]:
         x, y, xx, xy, yy = np.asarray(self.sums) / self.count
         xx, xy, yy = xx - x * x, xy - x * y, yy - y * y
         live = xx > 0
         residual = yy[live] - xy[live] ** 2 / xx[live]
-        return _ratio(float(np.maximum(residual, 0).sum()), float(yy[live].sum()))
+        dead = ~(np.sqrt(np.maximum(yy, 0)) >= DEAD * math.sqrt(np.maximum(yy, 0).mean()))
+        return {
+            "silu": _ratio(float(np.maximum(residual, 0).sum()), float(yy[live].sum())),
+            "dead": float((dead | (yy <= 0)).mean()),
+        }
 
 
 class _GateMeter(_Meter):
-    kind = "gate"
-
     def add(self, *values: NDArray[np.float32]) -> None:
         s = values[0].reshape(len(values[0]), -1).astype(np.float64) - 0.5
         self.count += len(s)
         self.sums = self.sums + np.stack([s.sum(0), (s * s).sum(0)])
 
-    def value(self) -> float:
+    def values(self) -> dict[str, float]:
         s, ss = np.asarray(self.sums) / self.count
-        return float(np.sqrt(np.maximum(ss - s * s, 0).mean()))
+        return {"gate": float(np.sqrt(np.maximum(ss - s * s, 0).mean()))}
 
 
 class _ResidualMeter(_Meter):
-    kind = "residual"
-
     def add(self, *values: NDArray[np.float32]) -> None:
         self.sums = self.sums + np.array([np.sum(np.square(v, dtype=np.float64)) for v in values])
 
-    def value(self) -> float:
+    def values(self) -> dict[str, float]:
         branch, output = np.asarray(self.sums)
-        return _ratio(float(branch), float(output))
+        return {"residual": _ratio(float(branch), float(output))}
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -32,7 +32,10 @@ Record = dict[str, float]
 Report = Callable[[Record], None]
 """Called at the end of each epoch with its record: `epoch`, `epochs`, `seconds`, `loss` and
 `cross_entropy` (means over the epoch), `accuracy` and `nll` on the test images, and with a bound
-`first_layer`, `rounding` (R; estimated) and `attained` (R of some images)."""
+`first_layer`, `rounding` (R; estimated) and `attained` (R of some images).
+
+With a `DeepRecipe` it is called at each checkpoint; `passed` is how many epochs that were, `gain`
+what a step of a byte does to R by the gains of all layers, gates and rounding left out."""
 
 
 def run(
@@ -47,7 +50,7 @@ def run(
     report: Report,
 ) -> tuple[LiveNetwork, list[Record]]:
     """Train until the recipe's last epoch, with a checkpoint in `folder` after each."""
-    with _deterministic():
+    with deterministic():
         loop = Loop(recipe, training, test, device)
         if resume:
             loop.restore(checkpoint.load(folder))
@@ -67,8 +70,8 @@ class Loop:
         self, recipe: Recipe, training: LabelledImages, test: LabelledImages, device: str
     ) -> None:
         self.recipe = recipe
-        self.images, self.labels = _tensors(training, device)
-        self.test = _tensors(test, device)
+        self.images, self.labels = tensors(training, device)
+        self.test = tensors(test, device)
         self.device = device
         torch.manual_seed(recipe.seed)
         self.network = _placed(LiveNetwork(recipe), device)
@@ -243,7 +246,8 @@ class Loop:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
+    """Inside it PyTorch uses no algorithm whose results differ from run to run."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
@@ -257,7 +261,7 @@ def _placed(network: LiveNetwork, device: str) -> LiveNetwork:
     return network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
 
 
-def _tensors(data: LabelledImages, device: str) -> tuple[Tensor, Tensor]:
+def tensors(data: LabelledImages, device: str) -> tuple[Tensor, Tensor]:
     """Images (N, 1, 28, 28) as bytes and labels (N,)."""
     images = torch.tensor(data.images, device=device)[:, None]
     return images, torch.tensor(data.labels, device=device, dtype=torch.int64)

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from lastbit.errors import UsageError
@@ -273,18 +272,3 @@ ZERO = dataclasses.replace(
     copies=("blocks.1.1.conv_pw", "blocks.2.0.conv_pw"),
     live_terms=(4, 9, 16),
 )
-
-RECIPES = {recipe.name: recipe for recipe in (TIGHT, PLAIN, ONE, ZERO)}
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from a file.
-
-    Raises:
-        UsageError: it cannot be read, or is not a recipe.
-    """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    return Recipe.from_json(text, where=str(path))

@@ -10,18 +10,26 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lastbit.data import LabelledImages
-from lastbit.errors import MissingExtraError, OutputError, UsageError
+from lastbit.errors import MissingExtraError, ModelError, OutputError, UsageError
 from lastbit.files import write_whole
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
-from lastbit.training.recipe import Recipe
+from lastbit.training.deep.recipe import DeepRecipe
+from lastbit.training.recipes import AnyRecipe
 
 if TYPE_CHECKING:
     from lastbit.models.export import State
+    from lastbit.training.recipe import Recipe
 
+COMPARED = 500
+"""Test images on which a written file is compared with the network."""
+MOST_DIFFERENCE = 1e-3
 _PACKAGES = ("lastbit", "torch", "numpy", "onnx", "onnxruntime")
 
 
@@ -38,7 +46,7 @@ def _ignore(record: dict[str, float]) -> None:
 
 
 def train(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     training: LabelledImages,
     test: LabelledImages,
     folder: Path,
@@ -71,8 +79,7 @@ def train(
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("training", "train")
-    from lastbit.training import checkpoint, loop
-    from lastbit.training.full import full_state
+    from lastbit.training import checkpoint
 
     _check_device(device)
     checkpoint.prepare(folder, resume=resume)
@@ -82,21 +89,70 @@ def train(
             where=str(folder),
             fix="resume with the options of its start, or choose another --out",
         )
-    network, history = loop.run(
-        recipe, training, test, folder, resume=resume, device=device, progress=progress,
-        report=report,
-    )  # fmt: skip
-    state = full_state(network.cpu(), recipe.activation_range, recipe.logit_scale)
+    told = _Told(resume, device, progress, report)
+    if isinstance(recipe, DeepRecipe):
+        made = _deep(recipe, training, test, folder, told)
+    else:
+        made = _wide(recipe, training, test, folder, told)
     try:
-        return _exported(state, recipe, history, test, folder, progress)
+        return _exported(made, recipe, test, folder, progress)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", where=str(folder)) from error
 
 
-def _exported(
-    state: State,
+class _Told(NamedTuple):
+    """What a loop is told besides."""
+
+    resume: bool
+    device: str
+    progress: Progress
+    report: Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What training ends in: weights to be written, one record an epoch, and the network itself.
+
+    `probabilities` takes pixels (N, 28, 28) in bytes.
+    """
+
+    state: State
+    history: list[dict[str, float]]
+    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float64]] | None = None
+
+
+def _wide(
     recipe: Recipe,
-    history: list[dict[str, float]],
+    training: LabelledImages,
+    test: LabelledImages,
+    folder: Path,
+    told: _Told,
+) -> _Made:
+    from lastbit.training import loop
+    from lastbit.training.full import full_state
+
+    network, history = loop.run(recipe, training, test, folder, **told._asdict())
+    state = full_state(network.cpu(), recipe.activation_range, recipe.logit_scale)
+    return _Made(state, history)
+
+
+def _deep(
+    recipe: DeepRecipe,
+    training: LabelledImages,
+    test: LabelledImages,
+    folder: Path,
+    told: _Told,
+) -> _Made:
+    from lastbit.training.deep import loop
+    from lastbit.training.deep.folded import deep_state
+
+    network, history = loop.run(recipe, training, test, folder, **told._asdict())
+    return _Made(deep_state(network, recipe), history, loop.answers(network.cpu()))
+
+
+def _exported(
+    made: _Made,
+    recipe: AnyRecipe,
     test: LabelledImages,
     folder: Path,
     progress: Progress,
@@ -108,22 +164,46 @@ def _exported(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
         model = Path(temporary) / "model.onnx"
         export_efficientnet(
-            state,
+            made.state,
             model,
             fold_batch_norm=recipe.fold_batch_norm,
             weight_bits=recipe.weight_bits,
             fold_pixels=recipe.fold_pixels,
         )
         metrics = measure(model, test, progress)
+        if made.probabilities is not None:
+            metrics["agreement"] = _agreement(made.probabilities, model, test)
         metrics["sha256"] = ModelFiles(recipe.name, model, folder).sha256()
         metrics["versions"] = _versions()
-        metrics["history"] = history
+        metrics["history"] = made.history
         files = ModelFiles(recipe.name, folder / model.name, folder)
         content = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
         model.replace(files.model)
         write_whole(files.recipe, recipe.to_json().encode())
         write_whole(files.metrics, content.encode())
     return Trained(files, metrics)
+
+
+def _agreement(
+    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
+    model: Path,
+    test: LabelledImages,
+) -> float:
+    """The largest difference between a file's probabilities and those of the trained network.
+
+    Raises:
+        ModelError: it is more than float32 explains: the file is another network.
+    """
+    from lastbit.runtimes import OnnxRuntime
+
+    images = test.images[:COMPARED]
+    difference = np.abs(OnnxRuntime().probabilities(model, images) - probabilities(images)).max()
+    if not (difference <= MOST_DIFFERENCE):
+        raise ModelError(
+            f"the written file's probabilities are up to {difference:.2g} from the network's",
+            where=str(model),
+        )
+    return float(difference)
 
 
 def _check_device(device: str) -> None:
