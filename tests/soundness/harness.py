@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from lastbit.graph import Network, OnnxBuilder, read_onnx
 from lastbit.hints import hints_for
-from lastbit.methods.norms import Norms
 from lastbit_check.certificate import Hints
 from lastbit_check.check import Derived, proved
 from lastbit_check.derive.changes import APART, EXACT, first_changes
 from lastbit_check.derive.derivation import Derivation
 from lastbit_check.network import Network as NormalForm
+from lastbit_check.norms.conclude import ByNorms, by_norms
+from lastbit_check.norms.sizes import Size
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
+from lastbit_check.verdict import Rejected
 from soundness.attacks import attacks, flipped
 from soundness.exactly import exact_value, real
 from soundness.programs import LONG, Both, Bytes, Long, Values, Way, ways
@@ -70,8 +72,13 @@ class Subject:
         return Both(self.network, self.form, self.network.question)
 
     @cached_property
-    def norms(self) -> Norms:
-        return Norms(self.derivation)
+    def norms(self) -> ByNorms | None:
+        """What norms say, where they say something."""
+        try:
+            return by_norms(self.form, self.derivation.frame.question)
+        except Rejected as error:
+            assert error.rule in ("around.kind", "around.radius", "finite.values", "precision")
+            return None
 
     def upper(self, executions: str = ANY_TWO) -> Fraction:
         return self.derived.claims[executions].upper
@@ -95,7 +102,9 @@ class Subject:
             low, high = (real(side)[..., 0] for side in value.interval)
             assert np.all(low <= x), (name, "below its interval", float(np.max(low - x)))
             assert np.all(x <= high), (name, "above its interval", float(np.max(x - high)))
-            assert squares(x) <= self.norms.size[name] ** 2, (name, "larger than its norm")
+            if self.norms is not None:
+                found = self.norms.found
+                within(x.ravel() - found.reference[name], found.away[name], name)
 
     def roundings(self, values: Values) -> Iterator[tuple[str, Long]]:
         """Of each node but the softmax, by how much a value differs from what it should be."""
@@ -122,13 +131,15 @@ class Subject:
             assert allowed.shape[3] in (1, math.prod(self.network.input_shape)), name
             over = change - allowed[..., column]
             assert np.all(over <= 0), (name, "moves", float(np.max(over)))
-            most = self.norms.change[name]
-            assert squares(change) <= most**2, (name, "moves further than its norm")
+            if self.norms is not None:
+                within(change, self.norms.moved[executions].sizes[name], f"{name} moves")
             if executions == SAME_PROGRAM:
                 assert not np.any(change[~self.reached(name, place)]), (name, "is not reached")
         z = (others[self.form.logits] - values[self.form.logits]).reshape(-1)
         spread = Fraction(float(np.max(z))) - Fraction(float(np.min(z)))
-        for bound in (self.logits(executions), self.norms.bound()):
+        bounds = [self.logits(executions)]
+        bounds += [self.norms.worst[executions][0]] if self.norms else []
+        for bound in bounds:
             assert spread <= bound, (executions, float(spread), float(bound))
         p = float(np.max(np.abs(others[self.network.output] - values[self.network.output])))
         assert Fraction(p) <= self.upper(executions), (executions, p)
@@ -164,9 +175,13 @@ class Subject:
             assert np.all(np.abs(errors[0] - errors[1]) <= apart + 2 * room), name
 
 
-def squares(x: NDArray[np.float64]) -> Fraction:
-    """Sum of squares of float32 numbers: each is exact in float64, and the sum nearly so."""
-    return Fraction(math.fsum((x * x).reshape(-1).tolist())) * (1 - Fraction(1, 2**50))
+def within(x: NDArray[np.float64], size: Size, name: str) -> None:
+    """A deviation (C, H, W) or (units,): each of its norms is at most what is said."""
+    flat = np.abs(x).reshape(len(size.channels), -1) * (1 - 2.0**-40)  # of the norms made here
+    assert np.all(flat.ravel() <= size.units[:, 0]), (name, "a unit")
+    channels = np.sqrt(np.sum(flat * flat, axis=1))
+    assert np.all(channels <= size.channels[:, 0]), (name, "a channel")
+    assert np.sqrt(np.sum(flat * flat)) <= size.total[0], (name, "all")
 
 
 # ---- attacks ---------------------------------------------------------------------------------

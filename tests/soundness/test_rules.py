@@ -25,6 +25,7 @@ from soundness.rejected import (  # noqa: F401
     at_images,
     certificates,
     models,
+    norms,
     numbers,
     together,
 )

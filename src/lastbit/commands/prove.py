@@ -186,7 +186,7 @@ def payload(files: ModelFiles, proof: Verdict) -> dict[str, Any]:
         "upper": {name: claims[name]["value"] for name in EXECUTIONS},
         "ratio": {name: ratio(lower[name], claims[name]["value"]) for name in EXECUTIONS},
         "claims": claims,
-        "methods": {"norms": _finite(ceil_float(proof.made.norms))} if proof.made else {},
+        "methods": {"norms": _norms(proof)},
         "branches": _branches(proof),
         "assumptions": {name: list(named) for name, named in proof.assumptions.items()},
         "certificate": str(proof.certificate) if proof.made else None,
@@ -210,6 +210,14 @@ def _upper(proof: Verdict, executions: str, lower: float | None) -> dict[str, An
         "nodes": {name: {kind: _finite(ceil_float(v)) for kind, v in kinds.items()}
                   for name, kinds in division.nodes.items()},
     }  # fmt: skip
+
+
+def _norms(proof: Verdict) -> dict[str, Any] | None:
+    """R by Euclidean norms alone, and whether that is what is claimed; null where there is none."""
+    if proof.made is None or not proof.made.norms:
+        return None
+    bounds = {name: ceil_float(most) for name, most in proof.made.norms.items()}
+    return {**bounds, "claimed": bool(proof.made.derived.derivation.frame.norms)}
 
 
 def _branches(proof: Verdict) -> list[dict[str, Any]]:
@@ -265,8 +273,10 @@ def _view(files: ModelFiles, proof: Verdict, rows: int) -> RenderableType:
         head["lower L"] = f"{proof.shown.lower:.6g} at {where}"
     for name in reversed(EXECUTIONS) if proof.made else ():
         _claim(head, name, data)
-    if proof.made:
-        head["by norms"] = f"R = {float(proof.made.norms):.4g}"
+    if data["methods"]["norms"]:
+        norms = data["methods"]["norms"]
+        used = ", which is what is claimed" if norms["claimed"] else ""
+        head["by norms"] = f"R = {norms[SAME_PROGRAM]:.4g}{used}"
     for tree in data["branches"]:
         head["branches"] = (
             f"{tree['leaves']} leaves, {tree['bound']:.6f} at pixel {tuple(tree['pixel'])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from lastbit.hints.by_norms import divided_by_norms
 from lastbit_check.check import Derived
 from lastbit_check.derive.conclude import Balance, Claim, softmax_error
 from lastbit_check.derive.ledger import DEFECT, REMAINDER, ROUNDING, Entry
@@ -31,11 +32,36 @@ class Division:
 def divided(derived: Derived, executions: str) -> Division:
     """How the claim for these executions divides; in zeros, where nothing moves."""
     claim, balance = derived.claims[executions], Balance(derived.derivation, executions)
+    if claimed_by_norms(derived, executions):
+        return _by_norms(derived, executions)
     nodes = losses(balance, claim)
     absorbed = bool(derived.derivation.frame.hints.absorbed) and executions == SAME_PROGRAM
     if absorbed:
         nodes = {name: dict.fromkeys(kinds, Fraction(0)) for name, kinds in nodes.items()}
     return Division(_parts(balance, claim, nodes, none=absorbed), nodes)
+
+
+def claimed_by_norms(derived: Derived, executions: str) -> bool:
+    """Whether a claim is what norms say."""
+    known = derived.derivation.frame.norms
+    return known is not None and derived.claims[executions].logits == known.worst[executions][0]
+
+
+def _by_norms(derived: Derived, executions: str) -> Division:
+    """All that the input's change makes counts as the first layers'."""
+    claim, frame = derived.claims[executions], derived.derivation.frame
+    assert frame.norms is not None
+    each, nodes = divided_by_norms(frame.norms, executions), Losses()
+    for name, part in each.items():
+        own = REMAINDER if name == frame.network.input.name else ROUNDING
+        nodes[name] = {kind: part if kind == own else Fraction(0)
+                       for kind in (REMAINDER, ROUNDING, DEFECT)}  # fmt: skip
+    soft = min(claim.upper, 2 * softmax_error(frame.network.classes))
+    rate = (claim.upper - soft) / claim.logits if claim.logits else Fraction(0)
+    moved = each[frame.network.input.name] * rate
+    rest = claim.upper - soft - moved
+    kinds = {"first_layer": moved, "remainder": Fraction(0), "rounding": rest, "softmax": soft}
+    return Division(kinds, nodes)
 
 
 def parts_of(balance: Balance, claim: Claim) -> dict[str, Fraction]:

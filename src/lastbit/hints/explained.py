@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lastbit.hints.breakdown import divided, links
+from lastbit.hints.breakdown import claimed_by_norms, divided, links
 from lastbit_check.check import Derived
 from lastbit_check.derive.conclude import Balance
 from lastbit_check.derive.derivation import Derivation
@@ -88,7 +88,8 @@ def parts_of_nodes(derived: Derived, executions: str) -> list[Part]:
         found.append(Part(node.name, node.op, {k: v * rate for k, v in kinds.items()}))
     row = d.ledger.row(claim.worst[:2])
     slopes = [link.off[row, cell].largest() for link, cell in links(balance, claim)]
-    off = sum(slopes, Fraction(0)) if claim.logits else Fraction(0)
+    alone = not claim.logits or claimed_by_norms(derived, executions)
+    off = Fraction(0) if alone else sum(slopes, Fraction(0))
     first = {"first_layer": division.parts["first_layer"], ROUNDING: off * rate}
     found += [Part(FIRST_LAYERS, "", first), Part(SOFTMAX, "softmax", {"softmax": soft})]
     return sorted(found, key=lambda part: -part.size)
@@ -134,6 +135,8 @@ def _hints(d: Derivation, node: Node) -> Iterator[tuple[str, str]]:
     for label, hint in hints.together.items():
         if name in hint.nodes:
             yield f"together {label}", f"its roundings are bounded with {len(hint.nodes) - 1} more"
+    if name in hints.norms:
+        yield "norms", "its range and its change are bounded by Euclidean norms"
     if name == hints.absorbed:
         yield "absorbed", "it tells no last bit of any pixel"
 
@@ -148,6 +151,8 @@ def _rules(d: Derivation, node: Node, executions: str, *, early: bool) -> Iterat
         yield "refine/first_layers"
     if any(node.name in cap.nodes and executions in cap.executions for cap in d.caps):
         yield "refine/together"
+    if node.name in d.frame.hints.norms:
+        yield "norms/followed"
     if executions == SAME_PROGRAM and d.reach.get(node.name) is not None:
         yield "derive/reach"
     if executions == SAME_PROGRAM and d.frame.hints.absorbed:

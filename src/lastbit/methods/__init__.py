@@ -1,3 +1,1 @@
-"""Other methods, beside the certificate's: operator norms, linear programs."""
-
-from lastbit.methods.norms import Norms as Norms
+"""Other methods, beside the certificate's: linear programs."""

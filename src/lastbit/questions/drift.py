@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from lastbit.questions.absorbing import absorbed_node, tables
 from lastbit_check.arithmetic.exact import Fix, from_float, total
 from lastbit_check.certificate import Hints
-from lastbit_check.check import network_in
+from lastbit_check.check import network_in, or_by_norms
 from lastbit_check.derive.conclude import Balance, Claim
 from lastbit_check.derive.derivation import Derivation, Observe, derived, ignore
 from lastbit_check.derive.frame import Given, frame_of
 from lastbit_check.network import Network, Node
+from lastbit_check.norms.given import framed
 from lastbit_check.operators.forms import Bound, Value, nothing
 from lastbit_check.question import ANY_TWO, LAST_BIT, Question, of_one_image
 from lastbit_check.refine.byte_tables import GRID, Row
@@ -56,9 +57,10 @@ def derived_drift(
     """
     network = network_in(model, question)
     given = known_by_tables(network) if absorbed_node(model, question) else {}
-    hints = replace(hints, absorbed="", together={}, trees={})
-    found = derived(frame_of(network, of_one_image(question), hints, given), observe)
-    return found, Balance(found, ANY_TWO).claim(lambda _, __: None)
+    hints, asked = replace(hints, absorbed="", together={}, trees={}), of_one_image(question)
+    frame = frame_of(network, asked, hints, given) if given else framed(network, asked, hints)
+    found = derived(frame, observe)
+    return found, or_by_norms(Balance(found, ANY_TWO).claim(lambda _, __: None), frame, ANY_TWO)
 
 
 def known_by_tables(network: Network) -> dict[str, Given]:

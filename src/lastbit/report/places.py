@@ -43,6 +43,8 @@ def bounds_by_place(
             if sums[row, place].largest() <= largest:
                 break
             largest = max(largest, balance.bound(row, place, exactly(row, place)))
+        if derivation.frame.norms:
+            largest = min(largest, derivation.frame.norms.worst[executions][0])
         found.append(min(Fraction(1), tanh_upper(largest / 4) + softmax))
         progress(f"the bound of every place, {executions}", place + 1, places)
     return found

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from lastbit_check.arithmetic.exact import ZERO_GRID, Fix
-from lastbit_check.around.binary64 import F64, V, gamma, real, upper
+from lastbit_check.around.binary64 import F64, SURE, V, gamma, real, upper
 from lastbit_check.network import F32, Network, Node, Part, Shape, made_of, product
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.kinds import Kind, Setting
@@ -30,7 +30,8 @@ class Weights:
     """A part of a sum: its weights (units, units read), each within ``off`` of itself.
 
     Of a pointwise part ``dense`` (O, I) are the weights that every place has, of slopes unit by
-    unit ``diagonal`` (units,) are they; else None.
+    unit ``diagonal`` (units,) are they; else None. Of a part of a sum ``kernel`` are its weights
+    (O, I / groups, kh, kw).
     """
 
     source: str
@@ -38,6 +39,7 @@ class Weights:
     off: float
     dense: F64 | None = None
     diagonal: F64 | None = None
+    kernel: F64 = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
 
     def on(self, x: F64) -> F64:
         """The image of numbers (units read,) or (units read, K)."""
@@ -66,6 +68,11 @@ class Weights:
     def size(self) -> csr_array:
         """Upper bounds of the magnitudes of the true weights."""
         return abs(self.w) * (1 + self.off)
+
+    @cached_property
+    def heaviest(self) -> float:
+        """No row of them adds up to more, in magnitude."""
+        return float(np.max(self.size @ np.ones(self.w.shape[1]), initial=0.0)) * SURE
 
     @cached_property
     def back(self) -> csr_array:
@@ -158,6 +165,5 @@ def _weights(part: Part, shape: Shape, source: Shape) -> Weights:
         and not any(part.pads)
     )
     full = pointwise and np.count_nonzero(weight) * 8 > weight.size
-    return Weights(
-        part.source, w, OF_FACTORS * len(part.factors), weight[:, :, 0, 0] if full else None
-    )
+    off = OF_FACTORS * len(part.factors)
+    return Weights(part.source, w, off, weight[:, :, 0, 0] if full else None, kernel=weight)

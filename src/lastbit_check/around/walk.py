@@ -51,7 +51,7 @@ def walk(prepared: Prepared, image: Near, bases: frozenset[str]) -> Walk:
     """
     found, values, network = Walk(), dict[str, Value](), prepared.network
     found.near[network.input.name] = image
-    values[network.input.name] = _value(network.input, image, FIRST)
+    values[network.input.name] = value_of(network.input, image, FIRST)
     last = {name: node.name for node in network.computed for name in node.inputs}
     for node in network.computed[1:]:
         with at(node.name):
@@ -63,7 +63,7 @@ def walk(prepared: Prepared, image: Near, bases: frozenset[str]) -> Walk:
             if node.name in bases:
                 near = _as_base(node, step, near, found.near)
             found.steps[node.name], found.near[node.name] = step, near
-            values[node.name] = _value(node, near, before)
+            values[node.name] = value_of(node, near, before)
         for name in {*node.inputs}:
             if last[name] == node.name and name != network.logits:
                 found.near[name] = found.near[name].forgotten()
@@ -148,7 +148,7 @@ def _of_boxes(node: Node, step: Step, near: Near, before: Mapping[str, Near]) ->
     return places_apart(columns, upper(apart).reshape(node.shape[0], -1))
 
 
-def _value(node: Node, near: Near, before: Before) -> Value:
+def value_of(node: Node, near: Near, before: Before) -> Value:
     """As the rules for ranges know it: a centre on a grid, and how far a value may be from it."""
     c, off = centred(near.value)
     error = fixed(upper(near.radius + near.away + off)).reshape(*node.shape, 1)

@@ -151,11 +151,10 @@ class Balance:
             bound = self.bound(row, place, exactly(row, place)) + rest
             if bound > most:
                 worst, most = (row, place), bound
-        change = tanh_upper(most / 4) + 2 * softmax_error(self.derivation.frame.network.classes)
         pair = self.derivation.ledger.pairs[worst[0]]
         before = [one for one in links.largest(worst[0], exactly) if one != worst[1]]
-        before = (*before[: self._links],)
-        return Claim(min(Fraction(1), change), most, (*pair, worst[1]), before)
+        upper = of_probabilities(most, self.derivation.frame.network.classes)
+        return Claim(upper, most, (*pair, worst[1]), (*before[: self._links],))
 
     @property
     def others(self) -> Fix:
@@ -241,6 +240,11 @@ def _by_place(parts: list[Fix], places: int) -> list[Fraction]:
         return [Fraction(0)] * places
     whole = total(*parts, bits=40)
     return [Fraction(int(n)) / Fraction(2) ** whole.e for n in np.broadcast_to(whole.n[0], places)]
+
+
+def of_probabilities(logits: Fraction, classes: int) -> Fraction:
+    """Of the change of a probability, from that of any difference of two logits."""
+    return min(Fraction(1), tanh_upper(logits / 4) + 2 * softmax_error(classes))
 
 
 def nothing_moves(derivation: Derivation) -> Claim:

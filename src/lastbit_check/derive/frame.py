@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lastbit_check.certificate import Hints
 from lastbit_check.derive.duals import Dual, adjoint, pairs_of
 from lastbit_check.network import Network, Node
+from lastbit_check.norms.conclude import ByNorms
 from lastbit_check.operators import KINDS
 from lastbit_check.operators.forms import Bound, Value
 from lastbit_check.operators.kinds import Core, Setting
@@ -36,7 +37,7 @@ class Frame:
     """A network, a question and hints, with a setting and cores for every node.
 
     A node that is ``given`` has no core: all of its change is remainder. ``duals`` are the dual
-    vectors of every node.
+    vectors of every node. ``norms`` bound all nodes in another way, where the hints ask for them.
     """
 
     network: Network
@@ -46,6 +47,7 @@ class Frame:
     cores: Mapping[str, list[Core]]
     given: Mapping[str, Given]
     duals: Mapping[str, Dual]
+    norms: ByNorms | None = None
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -111,5 +113,5 @@ def _known(hints: Hints, network: Network) -> None:
         having = {n.name for n in network.computed[1:] if kind in KINDS[n.op].hinted}
         other = sorted({*names} - having)
         require(not other, "hint.node", f"{kind} of what is no node with such hints: {other}")
-    other = sorted({*hints.bases} - {n.name for n in network.computed})
-    require(not other, "hint.node", f"bases that are no nodes: {other}")
+    other = sorted({*hints.bases, *hints.norms} - {n.name for n in network.computed})
+    require(not other, "hint.node", f"bases or norms of what is no node: {other}")
