@@ -4,6 +4,7 @@ from lastbit.report.contents import (
     Bracket as Bracket,
     Page as Page,
 )
+from lastbit.report.given import ImagesPage as ImagesPage
 from lastbit.report.numbers import shortened as shortened
 from lastbit.report.page import (
     available as available,
