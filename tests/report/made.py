@@ -10,6 +10,7 @@ from lastbit.commands.images import prove_given
 from lastbit.commands.prove import payload
 from lastbit.graph import OnnxBuilder
 from lastbit.models.shipped import resolve_model
+from lastbit.report import Page, page_of
 from lastbit.witness import measure, write_witness
 
 SIDE = 6
@@ -53,3 +54,10 @@ def proved_images(folder: Path, count: int = 4) -> Path:
     said = prove_given(files, str(folder / "own.npy"), None, 0, folder, as_json=True).payload
     (folder / "verdict.json").write_text(json.dumps({**said, "certificate": "certificate.json"}))
     return folder
+
+
+def whole(file: Path, *, run: bool = True) -> Page:
+    """The page about all images."""
+    page = page_of(file, run=run)
+    assert isinstance(page, Page)
+    return page

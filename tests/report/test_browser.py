@@ -12,7 +12,7 @@ import pytest
 
 from lastbit.report import Page, page_of, render
 from report.browser import CHROMIUM, DRIVER, Browser
-from report.made import proved, proved_images
+from report.made import proved, proved_images, whole
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +24,7 @@ NODES = "document.querySelector('#nodes-same-program')"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return page_of(proved(tmp_path_factory.mktemp("made") / "net") / "certificate.json")
+    return whole(proved(tmp_path_factory.mktemp("made") / "net") / "certificate.json")
 
 
 @pytest.fixture(scope="module")

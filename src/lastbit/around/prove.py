@@ -93,6 +93,13 @@ class ImagesProof:
     each: float
 
     @property
+    def verdict(self) -> str:
+        """Refuted by what was seen; else proved, or not decided where no bound is below 1."""
+        if any(bracket.refuted for bracket in self.brackets):
+            return "refuted"
+        return "proved" if any(bracket.says for bracket in self.brackets) else "not decided"
+
+    @property
     def answers(self) -> list[int]:
         """The label of each image."""
         return [one.label for one in self.brackets]

@@ -10,5 +10,6 @@ from lastbit.report.page import (
     available as available,
     render as render,
     render_part as render_part,
+    render_rows as render_rows,
 )
 from lastbit.report.verdict import page_of as page_of

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.around.attained import Attained, attained
@@ -20,10 +19,10 @@ from lastbit.models.place import model_of
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, silent
 from lastbit.report.collect import facts_of
-from lastbit.report.pictures import png
+from lastbit.report.pictures import picture
 from lastbit_check.around.images import FORMAT, FORMS, check_images, drawn, load_images
 from lastbit_check.certificate import Manifest, load, question_of, read_bytes
-from lastbit_check.question import ANY_TWO, Box, Question
+from lastbit_check.question import ANY_TWO, Question
 from lastbit_check.verdict import Unreadable
 
 DECIDED = ("no", "on the image", "and what it moves to")
@@ -183,18 +182,10 @@ def _row(
 ) -> Row:  # fmt: skip
     said = claim or {"label": None, "decided": 0, "upper": 1.0, "drift": 1.0}
     return Row(
-        number, _picture(image, question.box), said["label"], said["decided"],
+        number, picture(image, question.box), said["label"], said["decided"],
         seen.change if seen else None, min(said["upper"], 1.0),
         seen.drift if seen else None, min(said["drift"], 1.0), checked,
     )  # fmt: skip
-
-
-def _picture(image: NDArray[Any], box: Box | None) -> str:
-    """Of several channels the mean."""
-    grey = image.astype(np.float64).mean(axis=0)
-    if box:
-        grey = 255 * (grey - box.low) / (box.high - box.low)
-    return png(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
 
 
 def _numbers(

@@ -73,6 +73,26 @@ def render_part(
     )
 
 
+def render_rows(
+    model: str,
+    verdict: str,
+    said: Sequence[str],
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str | float | None]],
+) -> str:
+    """What is found of some images, for a notebook: sentences, and a table.
+
+    Cells are text, numbers, data URIs of pictures, or None for what was not run.
+
+    Raises:
+        MissingExtraError: the extra ``report`` is not installed.
+    """
+    template = _environment().get_template("rows.html")
+    return template.render(
+        model=model, verdict=verdict, said=said, heads=heads, rows=rows, style=_text("part.css")
+    )
+
+
 @cache
 def _environment() -> Environment:
     if not available():
