@@ -3,15 +3,19 @@
 import doctest
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
 import lastbit
-from lastbit import api
-from lastbit.errors import UsageError
+from lastbit import api, on_images
+from lastbit.cli import main
+from lastbit.errors import DataError, UsageError
 from lastbit.graph import OnnxBuilder
 from lastbit.models.given import files_of
 from lastbit.report import page
@@ -26,8 +30,9 @@ def grey(path: Path, *, scale: float = 1.0) -> Path:
     return b.save(path)
 
 
-def test_the_examples(tmp_path: Path) -> None:
-    found = doctest.testmod(api, extraglobs={"folder": tmp_path})
+@pytest.mark.parametrize("module", [api, on_images])
+def test_the_examples(tmp_path: Path, module: ModuleType) -> None:
+    found = doctest.testmod(module, extraglobs={"folder": tmp_path})
     assert found.attempted >= 8 and found.failed == 0
 
 
@@ -128,3 +133,55 @@ def test_audit_is_a_package_that_can_be_called(monkeypatch: pytest.MonkeyPatch) 
     )
     lastbit.audit("zero")
     assert [files.name for files in asked] == ["zero"]
+
+
+IMAGES = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
+
+
+def test_a_sweep_is_the_command_s_and_shows_itself(tmp_path: Path) -> None:
+    model, stages = grey(tmp_path / "grey.onnx"), set[str]()
+    found = lastbit.sweep(
+        model, IMAGES, by_place=True, out=tmp_path / "out",
+        progress=lambda stage, done, total: stages.add(stage),
+    )  # fmt: skip
+    np.save(tmp_path / "images.npy", IMAGES)
+    said = [
+        "sweep",
+        str(model),
+        "--data",
+        str(tmp_path / "images.npy"),
+        "--map",
+        "--processes",
+        "1",
+    ]
+    assert main([*said, "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "sweep.json").read_bytes() == found.content
+    assert stages and found.by_place is not None and len(found.by_place) == 16
+    assert found.maximum == max(one.change for one in found.by_place if one)
+    slow = lastbit.sweep(model, str(tmp_path / "images.npy"), by_place=True, brute_force=True)
+    assert slow.content == found.content and slow.executions >= slow.brute_force == 4 * 17
+    text = Text(found._repr_html_() or "")
+    assert {"table", "img"} <= text.tags and repr(found.maximum) in " ".join(text.words)
+    assert found.maximum in map(float.fromhex, text.values)
+    with pytest.raises(FrozenInstanceError):
+        found.verdict = "other"  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(DataError, match="do not fit"):
+        lastbit.sweep(model, np.zeros((1, 5, 5), np.uint8))
+
+
+def test_brackets_at_images_show_themselves(tmp_path: Path) -> None:
+    model = grey(tmp_path / "grey.onnx")
+    found = lastbit.prove(model, images=IMAGES, sample=3)
+    assert found.verdict == "proved" and len(found.brackets) == len(found.numbers) == 3
+    assert found.certificate == tmp_path / "grey" / "images" / "certificate.json"
+    swept = lastbit.sweep(model, IMAGES)
+    assert found.lower <= swept.maximum <= found.upper < 1e-3
+    text = Text(found._repr_html_() or "")
+    assert {"table", "img"} <= text.tags
+    assert {one.upper for one in found.brackets} <= {*map(float.fromhex, text.values)}
+    with pytest.raises(UsageError, match="number from 1 to 4"):
+        lastbit.prove(model, images=IMAGES, sample=5)
+    with pytest.raises(UsageError, match="a sample is of images"):
+        lastbit.prove(model, sample=5)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(UsageError, match="about all images"):
+        lastbit.prove(model, images=IMAGES, memory=1e9)  # pyright: ignore[reportArgumentType]

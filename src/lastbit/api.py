@@ -31,10 +31,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 from lastbit.certificate import Draft, draft, write
 from lastbit.data import load_mnist, score
-from lastbit.errors import CertificateError, DataError, ModelError, OutputError
+from lastbit.errors import CertificateError, DataError, ModelError, OutputError, UsageError
 from lastbit.files import starts_as_json
 from lastbit.graph import Network, read_onnx
 from lastbit.hints import NO_BRANCHING, Branching
@@ -43,6 +44,7 @@ from lastbit.models.given import Given, files_of
 from lastbit.models.place import CERTIFICATE, certificate_of, model_of, note_place
 from lastbit.models.shipped import ModelFiles, is_shipped
 from lastbit.models.summary import says_nothing, summarise
+from lastbit.on_images import Images, ImagesVerdict, prove_at
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
 from lastbit.report import Bracket, available, render_part, shortened
@@ -173,22 +175,62 @@ def _as_html(
     return render_part(brackets, assumed, verdict=verdict, model=model, advice=advice)
 
 
+@overload
 def prove(
     model: Given,
     question: Question | None = None,
     *,
+    images: None = None,
     out: Path | None = None,
     witness: Witness | None = None,
     branching: Branching = NO_BRANCHING,
     memory: float | None = None,
     say: Say = quiet,
     progress: Progress = silent,
-) -> Verdict:
+) -> Verdict: ...
+
+
+@overload
+def prove(
+    model: Given,
+    question: Question | None = None,
+    *,
+    images: Images,
+    sample: int | None = None,
+    seed: int = 0,
+    processes: int = 1,
+    out: Path | None = None,
+    progress: Progress = silent,
+) -> ImagesVerdict: ...
+
+
+def prove(
+    model: Given,
+    question: Question | None = None,
+    *,
+    images: Images | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    processes: int = 1,
+    out: Path | None = None,
+    witness: Witness | None = None,
+    branching: Branching = NO_BRANCHING,
+    memory: float | None = None,
+    say: Say = quiet,
+    progress: Progress = silent,
+) -> Verdict | ImagesVerdict:
     """Bound, replay of the witness, certificate, check by another process.
+
+    With ``images`` a bracket at each of them (`lastbit.on_images.prove_at`, which takes ``sample``,
+    ``seed`` and ``processes``); there is no witness then, no branching, and no limit of memory.
 
     Args:
         model: the name of a shipped model, or a path; its stored witness gives L, if there is one.
         question: what is asked; by default the last bit of its bytes, or of its float32 numbers.
+        images: `test`, `train` or `all` (of MNIST), a file or a folder, or an array.
+        sample: so many of these, drawn.
+        seed: of the sample.
+        processes: how many work side by side at images.
         out: folder of the certificate; by default the model's own, and for a shipped model
             ``certificates/NAME`` in the current folder.
         witness: gives L in the place of the stored one.
@@ -201,8 +243,17 @@ def prove(
     Raises:
         ModelError: the model cannot be read or is not covered.
         OutputError: the certificate cannot be written.
-        UsageError: the witness is for another model, or the memory does not do.
+        UsageError: the witness is for another model, or the memory does not do; or some of this is
+            of given images, and some of all.
     """
+    if images is not None:
+        if witness is not None or memory is not None or branching is not NO_BRANCHING:
+            message = "witness, branching and memory are of proofs about all images"
+            raise UsageError(message, fix="leave them out, or leave out images")
+        return prove_at(model, images, question, sample=sample, seed=seed, processes=processes,
+                        out=out, progress=progress)  # fmt: skip
+    if sample is not None:
+        raise UsageError("a sample is of images", fix="say which: images=...")
     start = time.monotonic()
     files = files_of(model, question)
     network = read_onnx(files.asked)

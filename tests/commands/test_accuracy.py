@@ -13,7 +13,8 @@ from lastbit.data.canonical import idx_header
 from lastbit.errors import DataError, UsageError
 from lastbit.graph import OnnxBuilder
 from lastbit.models import resolve_model
-from lastbit.questions.accuracy import certify_accuracy
+from lastbit.questions.accuracy import HOPELESS, certify_accuracy
+from lastbit_check.__main__ import main as check
 from support.digits import digits
 
 
@@ -43,16 +44,63 @@ def test_sure_ones_count_and_ties_and_wrong_ones_do_not(tmp_path: Path) -> None:
     assert certify_accuracy(files, images, images=[1, 4]).images == 2
 
 
-def test_what_the_bound_for_all_images_leaves_open_its_own_may_decide(tmp_path: Path) -> None:
+def bright(folder: Path, weight: float) -> Path:
     """A black image is summed without any rounding, whatever others may suffer."""
     b = OnnxBuilder()
-    x = b.mean(b.conv(b.input_bytes((1, 4, 4)), np.full((1, 1, 4, 4), 1e6)))
+    x = b.mean(b.conv(b.input_bytes((1, 4, 4)), np.full((1, 1, 4, 4), weight)))
     b.softmax(b.dense(x, [[1.0], [-1.0]], [0.25, 0.0]))
-    files = resolve_model(b.save(tmp_path / "model.onnx"))
-    images = LabelledImages(np.zeros((1, 4, 4), np.uint8), np.zeros(1, np.uint8), "made up")
-    found = certify_accuracy(files, images)
-    assert (found.by_bound, found.right) == (0, 1)
-    assert found.by_image == () or found.undecided == ()
+    return b.save(folder / "model.onnx")
+
+
+def black(count: int) -> LabelledImages:
+    return LabelledImages(np.zeros((count, 4, 4), np.uint8), np.zeros(count, np.uint8), "made up")
+
+
+def test_what_the_bound_for_all_images_leaves_open_others_may_decide(tmp_path: Path) -> None:
+    """That of the drift for one image; or that at it, where the drift of all is too large."""
+    found = certify_accuracy(resolve_model(bright(tmp_path, 1e4)), black(1))
+    assert found.change is not None and 0.25 < found.change < HOPELESS
+    assert (found.right, found.by_bound, found.by_image, found.at_image) == (1, 0, (0,), ())
+    found = certify_accuracy(resolve_model(bright(tmp_path, 1e6)), black(1))
+    assert found.change is not None and found.change > HOPELESS
+    assert (found.right, found.by_bound, found.by_image, found.at_image) == (1, 0, (), (0,))
+    assert found.certified == 1 and found.undecided == () and found.steady == 1
+
+
+def test_a_change_of_the_last_bit_counts_on_its_own(tmp_path: Path) -> None:
+    """The mean is 98.94, and 99 if the one pixel that is even becomes odd; 98.97 is in between."""
+    b = OnnxBuilder()
+    x = b.div(b.mean(b.input_bytes((1, 4, 4))), 255)
+    b.softmax(b.dense(x, [[0.0], [255.0]], [98.97, 0.0]))
+    files, images = resolve_model(b.save(tmp_path / "model.onnx")), shades(99, 98, 100)
+    images.images[0, 0, 0] = 98
+    right = LabelledImages(images.images, np.array([0, 0, 1], np.uint8), "made up")
+    found = certify_accuracy(files, right)
+    assert found.certified == 3 and found.undecided == ()
+    assert found.steady == 2 and found.unsteady == (0,)
+
+
+def test_a_sample_is_drawn_where_each_image_is_looked_at_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the bound at its images has a certificate that the checker accepts."""
+    monkeypatch.setattr("lastbit.questions.accuracy.SAMPLE", 3)
+    path, data = bright(tmp_path, 1e6), tmp_path / "black.npz"
+    np.savez(data, images=black(5).images, labels=black(5).labels)
+    given = ["accuracy", str(path), "--data", str(data), "--processes", "1"]
+    out = tmp_path / "certificate"
+    assert main([*given, "--certificate", str(out), "--json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)["accuracy"]
+    assert "3 of 5 images are looked at" in said.err and "bound at an image takes" in said.err
+    assert found["images"] == len(found["at_image"]) == 3 and found["certified"] == 1
+    assert found["sample"] == {"of": 5, "seed": 0}
+    assert check([str(out / "certificate.json"), str(path)]) == 0
+    assert "ACCEPTED for 3 of 3 images" in capsys.readouterr().out
+    assert main([*given, "--sample", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["images"] == 5
+    assert main([*given, "--sample", "6"]) == 2
+    assert "a number from 1 to 5" in capsys.readouterr().err
 
 
 def test_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -159,14 +207,14 @@ def test_without_a_bound_nothing_is_decided(
     b = OnnxBuilder()
     x = b.affine(b.input_bytes((1, 4, 4)), "mul", np.float32(2.0**117))
     x = b.affine(b.mean(x), "mul", np.float32(2.0**-127))
-    b.softmax(b.dense(x, [[1.0], [-1.0]]))
+    b.softmax(b.dense(x, [[-1.0], [1.0]]))
     path = b.save(tmp_path / "model.onnx")
     mine = shades(0, 255)
     np.savez(tmp_path / "mine.npz", images=mine.images, labels=mine.labels)
     arguments = ["accuracy", str(path), "--data", str(tmp_path / "mine.npz")]
     assert main([*arguments, "--json"]) == 3
     found = json.loads(capsys.readouterr().out)
-    assert (found["verdict"], found["accuracy"]["test"]) == ("not decided", None)
+    assert (found["verdict"], found["accuracy"]["test"]) == ("not decided", 0.5)
     assert "finite.values" in found["refused"]
     assert main(arguments) == 3
     assert "no bound" in capsys.readouterr().out

@@ -179,12 +179,14 @@ def test_accuracy_counts_what_no_change_moves(
     images = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), dtype=np.uint8)
     labels = OnnxRuntime().probabilities(path, images).argmax(axis=1)
     np.savez(tmp_path / "own.npz", images=images, labels=labels.astype(np.uint8))
-    counted = list[int]()
-    for options in ([], ["--bit", "0"], ["--levels", "255", "--places", "24"]):
+    counted, still = list[int](), set[float]()
+    for options in ([], ["--bit", "0"], ["--bit", "7"], ["--levels", "255", "--places", "24"]):
         main(["accuracy", str(path), "--data", str(tmp_path / "own.npz"), *options, "--json"])
         found = json.loads(capsys.readouterr().out)
-        figures = found["accuracy"]
-        counted.append(round(figures["certified"] * figures["images"]))
-        assert ("moves" in found) == bool(options)
-        assert ("deterministic" in found["assumptions"]) == bool(options)
-    assert counted[0] >= counted[1] > counted[2] == 0
+        counted.append(round(found["moves"]["certified"] * 12))
+        still.add(found["accuracy"]["certified"])
+        assert len(found["moves"]["undecided"]) == 12 - counted[-1]
+        assert "deterministic" in found["moves"]["assumptions"]
+        assert "deterministic" not in found["assumptions"]
+    assert still == {1.0}
+    assert counted[0] == counted[1] >= counted[2] > counted[3] == 0

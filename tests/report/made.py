@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from lastbit import api
+from lastbit.commands.images import prove_given
 from lastbit.commands.prove import payload
 from lastbit.graph import OnnxBuilder
 from lastbit.models.shipped import resolve_model
+from lastbit.report import Page, page_of
 from lastbit.witness import measure, write_witness
 
 SIDE = 6
@@ -39,3 +41,23 @@ def proved(folder: Path, builder: OnnxBuilder | None = None) -> Path:
     text = json.dumps(payload(files, api.prove(files)), allow_nan=False)
     (folder / "verdict.json").write_text(text)
     return folder
+
+
+def proved_images(folder: Path, count: int = 4) -> Path:
+    """A folder with model, images, their certificate, and verdict.json."""
+    folder.mkdir(parents=True)
+    network().save(folder / "model.onnx")
+    shape = (count, SIDE, SIDE)
+    images = np.random.default_rng(7).integers(0, 256, shape, dtype=np.uint8)
+    np.save(folder / "own.npy", images)
+    files = resolve_model(folder)
+    said = prove_given(files, str(folder / "own.npy"), None, 0, folder, as_json=True).payload
+    (folder / "verdict.json").write_text(json.dumps({**said, "certificate": "certificate.json"}))
+    return folder
+
+
+def whole(file: Path, *, run: bool = True) -> Page:
+    """The page about all images."""
+    page = page_of(file, run=run)
+    assert isinstance(page, Page)
+    return page

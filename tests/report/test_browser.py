@@ -12,7 +12,7 @@ import pytest
 
 from lastbit.report import Page, page_of, render
 from report.browser import CHROMIUM, DRIVER, Browser
-from report.made import proved
+from report.made import proved, proved_images, whole
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +24,7 @@ NODES = "document.querySelector('#nodes-same-program')"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return page_of(proved(tmp_path_factory.mktemp("made") / "net") / "certificate.json")
+    return whole(proved(tmp_path_factory.mktemp("made") / "net") / "certificate.json")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,17 @@ def browser(request: pytest.FixtureRequest, file: Path) -> Iterator[Browser]:
     with Browser(width=390 if dark else 1200, dark=dark) as found:
         found.open(file)
         yield found
+
+
+def serious(browser: Browser) -> list[list[str]]:
+    """What axe finds that is serious or worse."""
+    browser.run(
+        Path(AXE or "").read_text("utf-8") + ";window.axed = null; axe.run().then(r => {"
+        "window.axed = [r.passes.length, r.violations.map(v => [v.id, v.impact])]})"
+    )
+    passed, violations = browser.wait_for("window.axed")
+    assert passed > 10
+    return [v for v in violations if v[1] in ("serious", "critical")]
 
 
 def column(browser: Browser, number: int) -> list[str]:
@@ -129,10 +140,43 @@ def test_colours_follow_what_the_reader_prefers(browser: Browser, request) -> No
 
 @pytest.mark.skipif(not AXE, reason="LASTBIT_AXE does not name an axe.min.js")
 def test_axe_finds_nothing_serious(browser: Browser) -> None:
-    browser.run(
-        Path(AXE or "").read_text("utf-8") + ";window.axed = null; axe.run().then(r => {"
-        "window.axed = [r.passes.length, r.violations.map(v => [v.id, v.impact])]})"
-    )
-    passed, violations = browser.wait_for("window.axed")
-    assert passed > 10
-    assert [v for v in violations if v[1] in ("serious", "critical")] == []
+    assert serious(browser) == []
+
+
+IMAGES = "document.querySelector('#images-table')"
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page about given images."""
+    folder = proved_images(tmp_path_factory.mktemp("made") / "given")
+    path = folder / "given.html"
+    path.write_text(render(page_of(folder / "certificate.json")), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_images_are_sorted_and_shown_without_a_request(shown: Path, dark: bool) -> None:
+    def numbers(column: int) -> list[float]:
+        return browser.run(
+            f"return [...{IMAGES}.tBodies[0].rows].map(r => hex(r.cells[{column}]"
+            ".querySelector('data').value))"
+        )
+
+    with Browser(width=390 if dark else 1200, dark=dark) as browser:
+        browser.open(shown)
+        assert browser.requests() == [shown.resolve().as_uri()] and browser.console() == []
+        width = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
+        assert width[0] <= width[1]
+        assert numbers(4) == sorted(numbers(4), reverse=True)
+        loaded = "return [...document.images].every(i => i.complete && i.naturalWidth == 6)"
+        assert browser.run(loaded) and browser.run("return document.images.length") == 4
+        for column, least_first in ((0, True), (3, False), (4, False)):
+            browser.run(f"{IMAGES}.tHead.rows[0].cells[{column}].querySelector('button').focus()")
+            enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+            browser.devtools("Input.dispatchKeyEvent", type="keyDown", **enter)
+            browser.devtools("Input.dispatchKeyEvent", type="keyUp", key="Enter")
+            found = numbers(column)
+            assert found == sorted(found, reverse=not least_first)
+        if AXE:
+            assert serious(browser) == []

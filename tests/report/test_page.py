@@ -28,7 +28,7 @@ from lastbit_check.assumptions import OF_EVERY_NETWORK, OF_ONE_PROGRAM
 from lastbit_check.certificate import digest
 from lastbit_check.operators import KINDS
 from lastbit_check.question import EXECUTIONS, LAST_BIT, SAME_PROGRAM, Move, asking
-from report.made import HOSTILE, SIDE, network, proved
+from report.made import HOSTILE, SIDE, network, proved, whole
 from support.moves import neighbour
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> Page:
-    return page_of(folder / "certificate.json")
+    return whole(folder / "certificate.json")
 
 
 def test_every_number_of_the_certificate_is_there_bit_for_bit(folder: Path, made: Page) -> None:
@@ -152,7 +152,7 @@ def test_a_page_loads_nothing_and_runs_only_its_own(made: Page) -> None:
 
 def test_what_a_file_says_is_text(tmp_path: Path) -> None:
     folder = proved(tmp_path / "<b>&", network(HOSTILE))
-    found = Parsed(render(page_of(folder / "certificate.json")))
+    found = Parsed(render(whole(folder / "certificate.json")))
     assert HOSTILE in found.text and "<b>&" in found.text
     assert not [tag for tag, _ in found.tags if tag in ("img", "b")]
     assert not [text for text in found.raw["script"] if "taken" in text]
@@ -162,14 +162,14 @@ def test_what_a_file_says_is_text(tmp_path: Path) -> None:
 def test_a_verdict_is_shown_with_its_certificate_or_without(
     folder: Path, made: Page, tmp_path: Path
 ) -> None:
-    whole = page_of(folder / "verdict.json")
-    assert whole.inputs == made.inputs == f"bytes; {LAST_BIT.move.told}"
-    assert whole.verdict == "proved" and whole.checked and whole.brackets == made.brackets
+    stated = whole(folder / "verdict.json")
+    assert stated.inputs == made.inputs == f"bytes; {LAST_BIT.move.told}"
+    assert stated.verdict == "proved" and stated.checked and stated.brackets == made.brackets
     other = tmp_path / "verdict.json"
     said = json.loads((folder / "verdict.json").read_text())
     said["certificate"] = "gone/certificate.json"
     other.write_text(json.dumps(said))
-    alone = page_of(other)
+    alone = whole(other)
     found = Parsed(render(alone))
     assert not alone.checked and "not checked" in found.text and "is not where" in found.text
     assert [b.upper for b in alone.brackets] == [b.upper for b in made.brackets]
@@ -300,7 +300,7 @@ def test_a_map_of_less_than_the_claim_is_left_out(
         return [bound / 2 for bound in bounds_by_place(*arguments, **named) or []]  # type: ignore[arg-type]
 
     monkeypatch.setattr(collect, "bounds_by_place", halved)
-    found = page_of(folder / "certificate.json", run=False)
+    found = whole(folder / "certificate.json", run=False)
     assert found.maps == ()
     assert [why for _, why in found.missing] == ["nothing was to be run"] + [
         "the largest of them is not U"
@@ -319,7 +319,7 @@ def moved(folder: Path, move: Move) -> Page:
     witness = measure_pair(files.asked, image, other, 1)
     verdict = folder / "verdict.json"
     verdict.write_text(json.dumps(payload(files, api.prove(files, witness=witness))))
-    found = page_of(verdict)
+    found = whole(verdict)
     stated = json.loads(verdict.read_text())["change"]["text"]
     assert found.checked and stated in found.inputs and stated in Parsed(render(found)).text
     return found

@@ -46,14 +46,14 @@ def hold(model: bytes, network: Network, seed: int, images: int = 3) -> int:
         wide = decisions.changes(together, label)
         first = leads(network, reference, label)
         by_all, by_set, by_own = (
-            decisions.certified(reference, label, v) for v in (None, wide, bounds)
+            decisions.level(reference, label, v) == 2 for v in (None, wide, bounds)
         )
         assert by_own or not by_all
         assert by_own or not by_set
         found += by_own
         other = 1 - min(label, 1)
         changes = decisions.changes(Reached(reference), other)
-        assert not decisions.certified(reference, other, changes)
+        assert not decisions.level(reference, other, changes)
         for way in itertools.islice(how, 5):
             values = both.run(image, way)
             for j, lead in enumerate(leads(network, values, label)):
@@ -148,7 +148,7 @@ def test_a_tie_is_not_certified_nor_what_is_nearly_one(
     decisions = Decisions(model, hints_for(network))
     values = execute_float64(network, np.full((1, 4, 4), 99, np.uint8), stored=True)[1]
     for changes in (None, decisions.changes(Reached(values), 0)):
-        assert decisions.certified(values, 0, changes) == certain
+        assert (decisions.level(values, 0, changes) == 2) == certain
 
 
 def test_the_error_of_softmax_counts() -> None:

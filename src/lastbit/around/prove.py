@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.around.attained import Attained, attained
 from lastbit.around.bases import bases_of
+from lastbit.around.outcomes import outcomes
+from lastbit.around.written import IMAGES, claim_of, write
 from lastbit.asked import Model
-from lastbit.files import write_whole
 from lastbit.progress import Progress, silent
-from lastbit_check.around.at_image import AtImage, at_image
+from lastbit_check.around.at_image import AtImage
 from lastbit_check.around.images import (
-    FORMAT,
     FORMS,
     check_images,
     drawn,
-    images_as_data,
     load_images,
-    numbers,
     of_network,
 )
-from lastbit_check.around.linear import Prepared, prepared
-from lastbit_check.assumptions import assumptions
-from lastbit_check.certificate import digest, load, question_as_data
+from lastbit_check.around.linear import prepared
+from lastbit_check.certificate import load
 from lastbit_check.check import network_in
-from lastbit_check.question import ANY_TWO, Question
+from lastbit_check.question import Question
 from lastbit_check.verdict import Rejected
 
-CERTIFICATE, IMAGES = "certificate.json", "images.npy"
 CHECKED = 2
 """Images that the checker looks at again when a certificate has been written."""
-BITS = 12
-"""Claims are rounded up to so many: what float64 derives elsewhere differs in the last ones."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +93,13 @@ class ImagesProof:
     each: float
 
     @property
+    def verdict(self) -> str:
+        """Refuted by what was seen; else proved, or not decided where no bound is below 1."""
+        if any(bracket.refuted for bracket in self.brackets):
+            return "refuted"
+        return "proved" if any(bracket.says for bracket in self.brackets) else "not decided"
+
+    @property
     def answers(self) -> list[int]:
         """The label of each image."""
         return [one.label for one in self.brackets]
@@ -145,36 +139,20 @@ def prove_images(
     known = prepared(network)
     bases, spent, claims = bases_of(known), 0.0, dict[int, dict[str, Any]]()
     brackets, runs = list[Bracket](), attained(model, images, question)
-    outcomes = _outcomes(content, known, question, bases, images, processes)
-    for k, ((outcome, seconds), seen) in enumerate(zip(outcomes, runs, strict=True)):
+    found = outcomes(content, known, question, bases, images, processes)
+    for k, ((outcome, seconds), seen) in enumerate(zip(found, runs, strict=True)):
         spent += seconds
         if isinstance(outcome, AtImage):
-            claims[k] = _claim(outcome)
+            claims[k] = claim_of(outcome)
         brackets.append(_bracket(outcome, claims.get(k), seen))
         progress("brackets at images", k + 1, len(images))
-    named = assumptions(network, ANY_TWO, question)
-    fields: dict[str, Any] = {
-        "format": FORMAT,
-        "model_sha256": sha256(content).hexdigest(),
-        "question": question_as_data(question),
-        "assumptions": [*named],
-        "bases": [*bases],
-        "images": {**images_as_data(images), "shape": [*images.shape]},
-        "claim": {
-            str(k): {name: x.hex() if isinstance(x, float) else x for name, x in claim.items()}
-            for k, claim in claims.items()
-        },
-    }
-    fields["digest"] = digest(fields)
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / IMAGES, _npy(images))
-    write_whole(out / CERTIFICATE, (json.dumps(fields, indent=1) + "\n").encode())
+    certificate = write(out, content, question, bases, images, claims)
     which = drawn(len(images), min(CHECKED, len(images)), 0)
-    manifest = load(out / CERTIFICATE, FORMS)
+    manifest = load(certificate, FORMS)
     checked = check_images(content, manifest, load_images(out / IMAGES), which)
     return ImagesProof(
-        fields["model_sha256"], (*brackets,), bases, question, named, out / CERTIFICATE,
-        (*checked,), spent / len(images),
+        manifest["model_sha256"], (*brackets,), bases, question, (*manifest["assumptions"],),
+        certificate, (*checked,), spent / len(images),
     )  # fmt: skip
 
 
@@ -187,62 +165,3 @@ def _bracket(
         return Bracket(-1, *nothing, seen.change, seen.place, seen.drift, Rejected(*outcome))
     bounds = (claim["decided"], claim["upper"], claim["drift"], claim["logits"])
     return Bracket(claim["label"], *bounds, seen.change, seen.place, seen.drift)
-
-
-def _npy(images: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, images, allow_pickle=False)
-    return stream.getvalue()
-
-
-Outcome = tuple[AtImage | tuple[str, str, str], float]
-"""What holds, or the rule that fails; and the seconds."""
-
-
-def _outcomes(
-    content: bytes, known: Prepared, question: Question, bases: tuple[str, ...],
-    images: NDArray[Any], processes: int,
-) -> Iterator[Outcome]:  # fmt: skip
-    if processes == 1 or len(images) == 1:
-        yield from (_at(known, question, bases, image) for image in images)
-        return
-    made = (content, question, bases)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, made) as pool:
-        yield from pool.map(_at_one, images)
-
-
-_held: list[Any] = []
-"""What a process works on."""
-
-
-def _begin(content: bytes, question: Question, bases: tuple[str, ...]) -> None:
-    _held[:] = [prepared(network_in(content, question)), question, bases]
-
-
-def _at_one(image: NDArray[Any]) -> Outcome:
-    known, question, bases = _held
-    return _at(known, question, bases, image)
-
-
-def _at(
-    known: Prepared, question: Question, bases: tuple[str, ...], image: NDArray[Any]
-) -> Outcome:
-    start = time.monotonic()
-    try:
-        made = at_image(known, numbers(image), question, frozenset(bases))
-    except Rejected as error:
-        made = error.rule, error.message, error.node
-    return made, time.monotonic() - start
-
-
-def _claim(one: AtImage) -> dict[str, Any]:
-    drift, upper = (min(1.0, _rounded_up(bound)) for bound in (one.drift, one.upper))
-    return {"label": one.label, "decided": one.decided, "drift": drift, "upper": upper,
-            "logits": _rounded_up(one.logits)}  # fmt: skip
-
-
-def _rounded_up(x: float) -> float:
-    """To `BITS` bits, from a little above."""
-    mantissa, exponent = math.frexp(x * (1 + 2.0**-BITS))
-    return math.ldexp(math.ceil(math.ldexp(mantissa, BITS)), exponent - BITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from lastbit.commands.terminal import (
     PlacesOption,
     Result,
     watched,
+    write_message,
 )
 from lastbit.data import LabelledImages, load_mnist, read_labelled
 from lastbit.errors import EXIT_OK, EXIT_UNDECIDED, UsageError
@@ -34,8 +36,11 @@ from lastbit_check.check import ceil_float
 
 if TYPE_CHECKING:
     from lastbit.questions.accuracy import CertifiedAccuracy
+    from lastbit_check.question import Question
 
 
+SHOWN = 12
+"""Numbers of images that a line names."""
 CODES = {"certified": EXIT_OK, "not decided": EXIT_UNDECIDED}
 
 
@@ -61,16 +66,34 @@ def accuracy(
     images: Annotated[
         int | None, typer.Option(min=1, help="The first so many images; all by default.")
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="So many of the images, drawn; 100 if nothing is said and all would have to be "
+            "looked at one by one.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many for the bound at an image; as many as cores by default."),
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="Write the certificate of the bound at images to this folder."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON object here.")] = None,
     as_json: JsonOption = False,
 ) -> Result:
     """Count the images that every allowed execution labels rightly.
 
-    Some are decided by the drift bound for all images, the others by one for a set of images of
-    the same label, or for themselves. With --bit or another option that says what may change, an
-    image counts only if every one that such a change makes of it is labelled so, too. Exit 3 if
-    nothing is decided of any.
+    Some are decided by the drift bound for all images, others by one for a set of images of the
+    same label, or for themselves, and what these leave open by the bound at the image. Counted too
+    are those that keep their label where the last bit of a place flips, or where happens what --bit
+    or another option says. Exit 3 if nothing is decided of any.
     """
+    from lastbit.graph import read_onnx
     from lastbit.questions.accuracy import certify_accuracy
 
     said = Said(bit, levels, places, channels, mask)
@@ -79,11 +102,12 @@ def accuracy(
         test = _images(files, data, labels, progress)
         chosen = range(min(images, len(test.images))) if images else None
         found = certify_accuracy(
-            files, test, images=chosen, moving=said.anything, progress=progress
-        )
-    written = payload(found, data or "mnist")
-    if said.anything and files.question is not None:
-        written["moves"] = {**described_move(files.question), "logits": ceil_float(found.moved)}
+            files, test, images=chosen, sample=sample, seed=seed,
+            processes=processes or os.cpu_count() or 1, certificate=certificate,
+            say=write_message, progress=progress,
+        )  # fmt: skip
+    written = payload(found, data or "mnist", read_onnx(files.asked).question)
+    written["accuracy"]["sample"] = {"of": len(test.images), "seed": seed} if found.drawn else None
     if out:
         write_whole(out, (json.dumps(written, indent=2) + "\n").encode())
     return Result(written, _view(written, test.source), as_json, CODES[found.verdict])
@@ -107,20 +131,28 @@ def _images(
     return read_labelled(Path(data).expanduser(), labels)
 
 
-def payload(found: CertifiedAccuracy, data: str) -> dict[str, Any]:
+def payload(found: CertifiedAccuracy, data: str, question: Question) -> dict[str, Any]:
     """The JSON object, which is also what stands beside a shipped model."""
     return {
         "verdict": found.verdict,
         "data": data,
         "model": {"name": found.name, "sha256": found.sha256},
         "accuracy": {
-            "test": None if found.refused else found.right / found.images,
+            "test": found.right / found.images,
             "certified": found.certified / found.images,
             "images": found.images,
             "by_bound": found.by_bound,
             "by_set": found.by_set,
             "by_image": list(found.by_image),
+            "at_image": list(found.at_image),
             "undecided": list(found.undecided),
+        },
+        "moves": {
+            **described_move(question),
+            "certified": found.steady / found.images,
+            "undecided": list(found.unsteady),
+            "logits": None if found.moved is None else ceil_float(found.moved),
+            "assumptions": list(found.of_moves),
         },
         "change": None if found.change is None else ceil_float(found.change),
         "refused": str(found.refused) if found.refused else None,
@@ -130,24 +162,46 @@ def payload(found: CertifiedAccuracy, data: str) -> dict[str, Any]:
 
 
 def _view(data: dict[str, Any], source: str) -> Table:
-    figures = data["accuracy"]
+    figures, moves = data["accuracy"], data["moves"]
+    count = figures["images"]
+    right = round(figures["test"] * count)
     table = Table(box=None, show_header=False)
     table.add_row("verdict", data["verdict"])
     table.add_row("model", escape("{name}  {sha256}".format(**data["model"])))
-    table.add_row("images", escape(f"{figures['images']}, {data['data']}: {source}"))
+    drawn = figures["sample"]
+    of = f" of {drawn['of']}, drawn with seed {drawn['seed']}" if drawn else ""
+    table.add_row("images", escape(f"{count}{of}, {data['data']}: {source}"))
+    table.add_row(
+        "accuracy", f"{right} of {count} images are labelled rightly, {right / count:.2%}"
+    )
+    table.add_row("certified", _share(figures, right, count) + "no allowed execution changes these")
     if data["refused"]:
-        table.add_row("no bound", escape(data["refused"]))
-        return table
-    if "moves" in data:
-        moved = f"{data['moves']['logits']:.3g} in the logits of one program"
-        table.add_row("change", f"{data['moves']['text']}: {moved}")
-    table.add_row("accuracy", f"{figures['test']:.2%} of {figures['images']} images")
-    table.add_row("certified", f"{figures['certified']:.2%}")
-    ways = f"{figures['by_bound']} by the bound for all images ({data['change']:.3g} in the logits)"
-    more = f"{figures['by_set']} by one for a set, {len(figures['by_image'])} by one of their own"
-    table.add_row("  of which", f"{ways}, {more}")
-    open_ones = ", ".join(map(str, figures["undecided"][:12])) or "none"
-    table.add_row("undecided", f"{len(figures['undecided'])}: {open_ones}")
+        table.add_row("  all images", escape(f"no bound: {data['refused']}"))
+    else:
+        change = f"{data['change']:.3g} in the logits"
+        table.add_row("  all images", f"{figures['by_bound']} by the bound for all ({change}), "
+                      f"{figures['by_set']} by one for a set, {len(figures['by_image'])} by one of "
+                      "their own")  # fmt: skip
+    table.add_row("  at the image", f"{len(figures['at_image'])} by the bound there")
+    table.add_row("  undecided", _named(figures["undecided"]))
+    table.add_row(
+        "and moved", _share(moves, right, count) + f"nor any of them after {moves['text']}"
+    )
+    if moves["logits"] is not None:
+        table.add_row("  all images", f"{moves['logits']:.3g} in the logits of one program")
+    table.add_row("  undecided", _named(moves["undecided"]))
     table.add_row("assumes", ", ".join(data["assumptions"]))
     table.add_row("time", f"{data['seconds']:.0f} s")
     return table
+
+
+def _share(figures: dict[str, Any], right: int, count: int) -> str:
+    sure = round(figures["certified"] * count)
+    return f"{sure} of these {right}, {sure / max(1, right):.2%} ({sure / count:.2%} of all): "
+
+
+def _named(numbers: list[int]) -> str:
+    """How many, and the first of them."""
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    more = ", ..." if len(numbers) > SHOWN else ""
+    return f"{len(numbers)}: {shown}{more}" if numbers else "none"

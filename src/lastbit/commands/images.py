@@ -22,6 +22,7 @@ from lastbit_check.verdict import Rejected, Unreadable
 if TYPE_CHECKING:
     from lastbit.around import Bracket, ImagesProof
 
+CODES = {"proved": EXIT_OK, "refuted": EXIT_REJECTED, "not decided": EXIT_UNDECIDED}
 FOLDER = "images"
 WORST = 10
 """Images in the table."""
@@ -60,7 +61,7 @@ def prove_given(
         right = [k for k, number in enumerate(chosen) if labels[number] == proof.answers[k]]
     payload = _payload(files, data, [*chosen], proof, right)
     payload["seconds"] = time.monotonic() - start
-    return Result(payload, _view(payload), as_json, _code(proof))
+    return Result(payload, _view(payload), as_json, CODES[proof.verdict])
 
 
 def _drawn(count: int, sample: int, seed: int) -> list[int]:
@@ -71,18 +72,11 @@ def _drawn(count: int, sample: int, seed: int) -> list[int]:
         raise UsageError(str(error), fix=fix) from error
 
 
-def _code(proof: ImagesProof) -> int:
-    if any(bracket.refuted for bracket in proof.brackets):
-        return EXIT_REJECTED
-    return EXIT_OK if any(bracket.says for bracket in proof.brackets) else EXIT_UNDECIDED
-
-
 def _payload(
     files: ModelFiles, data: str, chosen: list[int], proof: ImagesProof, right: list[int] | None
 ) -> dict[str, Any]:
-    verdicts = {EXIT_OK: "proved", EXIT_REJECTED: "refuted", EXIT_UNDECIDED: "not decided"}
     return {
-        "verdict": verdicts[_code(proof)],
+        "verdict": proof.verdict,
         "model": {"name": files.name, "sha256": proof.sha256},
         "inputs": described(proof.question),
         "change": proof.question.move.told,

@@ -15,7 +15,7 @@ from lastbit.models.shipped import DEFAULT_MODEL, resolve_model
 from lastbit_check.verdict import Rejected
 
 if TYPE_CHECKING:
-    from lastbit.report import Page
+    from lastbit.report import ImagesPage, Page
 
 
 def report(
@@ -36,11 +36,18 @@ def report(
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Whether to run the pair of images.")
     ] = True,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of a certificate for given images: check so many claims; all by default."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> Result:
     """Write one page of HTML that needs nothing else: the bracket, and what stands behind it.
 
-    The certificate is checked, and its pair of images run, while the page is made (extra `report`).
+    Of given images (`prove --images`) it has a table, the worst first. The certificate is checked,
+    and its pair of images, or the given ones, are run, while the page is made (extra `report`).
     Exit 0 if the page is written; 1 if the check rejects the certificate, of which there is no page
     then, or if a runtime refutes it.
     """
@@ -51,7 +58,7 @@ def report(
     file = _file(what)
     try:
         with watched() as progress:
-            page = page_of(file, model, run=run, progress=progress)
+            page = page_of(file, model, run=run, sample=sample, progress=progress)
     except Rejected as error:
         place = f" at {error.node}" if error.node else ""
         text = f"REJECTED by rule {error.rule}{place}: {error.message}"
@@ -66,7 +73,7 @@ def report(
     return Result(_payload(page, target, len(content)), escape(text), as_json, code)
 
 
-def _payload(page: Page, target: Path, size: int) -> dict[str, Any]:
+def _payload(page: Page | ImagesPage, target: Path, size: int) -> dict[str, Any]:
     return {
         "verdict": page.verdict,
         "checked": page.checked,

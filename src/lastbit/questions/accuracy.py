@@ -10,21 +10,29 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lastbit.around import answers_at
 from lastbit.data import LabelledImages
 from lastbit.errors import ModelError, UsageError
-from lastbit.float32.executor import execute_float64
 from lastbit.graph import Network, as_batch, narrowed, read_onnx
 from lastbit.hints import hints_for
+from lastbit.hints.fitting import Say, quiet
 from lastbit.models.shipped import ModelFiles
 from lastbit.progress import Progress, counted, silent
 from lastbit.questions import absorbed_node
-from lastbit.questions.decisions import Decisions, Reached, Values
+from lastbit.questions.decisions import Decisions
+from lastbit.questions.sets import Sets
+from lastbit_check.around.at_image import AtImage
+from lastbit_check.around.images import drawn
 from lastbit_check.assumptions import STORED, assumptions
 from lastbit_check.check import proved
 from lastbit_check.question import ANY_TWO, SAME_PROGRAM
 from lastbit_check.verdict import Rejected, Unreadable
+
+HOPELESS = 1000
+"""A drift in the logits, for all images, that tells that sets of images are not worth a try."""
+SAMPLE = 100
+"""Images, if nothing is said, where all would have to be looked at one by one."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +45,19 @@ class CertifiedAccuracy:
         right: how many the reference execution labels rightly.
         by_bound: how many of these the drift bound for all images decides.
         by_set: how many more a bound for some images of the same label decides.
-        by_image: the numbers of those that only the bound for their own image decides.
-        undecided: the numbers of those that neither decides: some execution may label them wrongly.
+        by_image: the numbers of those that this bound, for the image alone, decides.
+        at_image: the numbers of those that only the bound at the image decides (docs/images.md).
+        undecided: the numbers of those that none decides: some execution may label them wrongly.
+        steady: how many of the decided ones keep their label where the question's move is made.
+        unsteady: the numbers of the right ones of which that is not known.
         change: the bound, for all images, on the drift of a difference of two logits, if there is
             one.
-        moved: likewise, of what the question's moves do within one program; 0 where none is asked.
+        moved: likewise, of what the question's moves do within one program.
         assumptions: what is assumed, by name.
+        of_moves: what is assumed of a program that runs an image and what it moves to.
         seconds: what it took.
-        refused: the rule by which no drift can be bounded, if it is so; then no image was run.
+        refused: the rule by which no drift can be bounded for all images, if it is so.
+        drawn: whether the images are a sample.
     """
 
     name: str
@@ -54,23 +67,27 @@ class CertifiedAccuracy:
     by_bound: int
     by_set: int
     by_image: tuple[int, ...]
+    at_image: tuple[int, ...]
     undecided: tuple[int, ...]
+    steady: int
+    unsteady: tuple[int, ...]
     change: Fraction | None
+    moved: Fraction | None
     assumptions: tuple[str, ...]
+    of_moves: tuple[str, ...]
     seconds: float
     refused: Rejected | None = None
-    moved: Fraction = Fraction(0)
+    drawn: bool = False
 
     @property
     def verdict(self) -> str:
         """Certified; or not decided, where that is so of none of those that are right."""
-        nothing = self.refused is not None or (self.right and not self.certified)
-        return "not decided" if nothing else "certified"
+        return "not decided" if self.right and not self.certified else "certified"
 
     @property
     def certified(self) -> int:
         """How many images every allowed execution labels rightly."""
-        return self.by_bound + self.by_set + len(self.by_image)
+        return self.by_bound + self.by_set + len(self.by_image) + len(self.at_image)
 
 
 def certify_accuracy(
@@ -78,25 +95,35 @@ def certify_accuracy(
     test: LabelledImages,
     *,
     images: Sequence[int] | None = None,
-    moving: bool = False,
+    sample: int | None = None,
+    seed: int = 0,
+    processes: int = 1,
+    certificate: Path | None = None,
+    say: Say = quiet,
     progress: Progress = silent,
 ) -> CertifiedAccuracy:
     """Count the images whose right label no allowed execution can change.
 
-    With `moving`, nor any that is run on an image that a move of the question makes of it. The
+    And of these the ones that keep it on every image that a move of the question makes of them. The
     execution whose margins count is our own in float64, every tensor stored in float32; it is
-    one of those that are allowed.
+    one of those that are allowed. What the bound for all images leaves undecided, by itself or for
+    sets of images, the bound at the image is asked.
 
     Args:
         files: the model.
         test: images and labels.
         images: the numbers of those to look at; all by default.
-        moving: whether images may change as the question says.
+        sample: so many of them, drawn; `SAMPLE` by default where the bound for all images says
+            nothing.
+        seed: of the sample.
+        processes: how many work side by side.
+        certificate: the folder for that of the bound at images; none is written by default.
+        say: told how many images are drawn, and what the bound at an image takes.
         progress: told about each stage.
 
     Raises:
         ModelError: the model cannot be read.
-        UsageError: the images do not fit the model.
+        UsageError: the images do not fit the model, or are fewer than are to be drawn.
     """
     start = time.monotonic()
     whole = read_onnx(files.asked)
@@ -104,54 +131,95 @@ def certify_accuracy(
     if whole.classes <= test.labels.max():
         message = f"these images do not fit the model: it has {whole.classes} classes"
         raise UsageError(message, where=f"label {test.labels.max()}")
-    chosen = range(len(test.images)) if images is None else images
-    network, model = _narrow(whole, files.model)
-    question = replace(whole.question, pixels=network.question.pixels)  # a narrow file has them
-    assumed = {*assumptions(network.normal, SAME_PROGRAM if moving else ANY_TWO)}
     try:
-        absorbed, moved = absorbed_node(model, question), Fraction(0)
-        if moving:
-            hints = replace(hints_for(network), absorbed=absorbed)
-            moved = proved(model, question, hints).claims[SAME_PROGRAM].logits
-        observe = counted(progress, "bounding the drift")
-        decisions = Decisions(model, hints_for(network), observe, network.question, moved)
-    except Rejected as error:
-        return CertifiedAccuracy(files.name, whole.sha256, len(chosen), 0, 0, 0, (), (), None,
-                                 (*sorted(assumed),), time.monotonic() - start,
-                                 error)  # fmt: skip
+        network, decisions, refused, stored = _bounded(files, whole, progress)
     except Unreadable as error:
         raise ModelError(str(error), where=str(files.model)) from error
-    right, sets = _run(network, decisions, test, chosen, progress)
-    close = sets.waiting
-    while sets.waiting:
-        sets.decide()
-        progress("the others in sets", close - sets.waiting, close)
-    assumed.update({STORED} if absorbed else ())
+    chosen = range(len(test.images)) if images is None else images
+    useful = decisions is not None and decisions.everywhere <= HOPELESS
+    if sample is None and images is None and not useful and len(chosen) > SAMPLE:
+        sample = SAMPLE
+        say(f"the bound for all images says nothing of this model: {SAMPLE} of {len(chosen)} "
+            "images are looked at, one by one")  # fmt: skip
+    numbers = _drawn(chosen, sample, seed)
+    sets = _run(network, decisions if useful else None, test, numbers, progress)
+    left = sorted(k for k, level in sets.levels.items() if level < 2)
+    at_image = list[int]()
+    if left:
+        batch = as_batch(test.images[left], whole.input_shape, whole.question)
+        found: list[AtImage | None] = [None] * len(left)
+        try:
+            found = answers_at(files.model.read_bytes(), whole.question, batch, out=certificate,
+                               processes=processes, say=say, progress=progress)  # fmt: skip
+        except Rejected as error:  # of no image does anything follow
+            refused = refused or error
+        for k, one in zip(left, found, strict=True):
+            level = one.decided if one is not None and one.label == test.labels[k] else 0
+            at_image += [k] if level > 0 == sets.levels[k] else []
+            sets.levels[k] = max(sets.levels[k], level)
+    normal, any_two = network.normal, {*assumptions(network.normal, ANY_TWO)}
+    more = {STORED} if stored else set[str]()
+    of_moves = {*assumptions(normal, SAME_PROGRAM)} if useful else any_two
     return CertifiedAccuracy(
-        files.name, whole.sha256, len(chosen), right, right - close, sets.by_set,
-        tuple(sorted(sets.by_image)), tuple(sorted(sets.undecided)), decisions.everywhere,
-        tuple(sorted(assumed)), time.monotonic() - start, moved=moved,
+        files.name, whole.sha256, len(numbers), len(sets.levels), sets.by_bound, sets.by_set,
+        (*sorted(sets.by_image),), (*at_image,), sets.below(1), sets.above(2), sets.below(2),
+        decisions.everywhere if decisions else None, decisions.moved if decisions else None,
+        (*sorted(any_two | more),), (*sorted(of_moves | more),), time.monotonic() - start,
+        refused, sample is not None,
     )  # fmt: skip
+
+
+def _drawn(chosen: Sequence[int], sample: int | None, seed: int) -> Sequence[int]:
+    if sample is None:
+        return chosen
+    try:
+        return [chosen[k] for k in drawn(len(chosen), sample, seed)]
+    except Unreadable as error:
+        fix = f"a number from 1 to {len(chosen)}, and a seed that is not negative"
+        raise UsageError(str(error), fix=fix) from error
+
+
+def _bounded(
+    files: ModelFiles, whole: Network, progress: Progress
+) -> tuple[Network, Decisions | None, Rejected | None, bool]:
+    """The narrow network; its drift, or why it has no bound; whether it is read off tables."""
+    network, model = _narrow(whole, files.model)
+    question = replace(whole.question, pixels=network.question.pixels)  # a narrow file has them
+    moved, absorbed = None, ""
+    try:
+        absorbed = absorbed_node(model, question)
+        hints = replace(hints_for(network), absorbed=absorbed)
+        moved = proved(model, question, hints).claims[SAME_PROGRAM].logits
+    except Rejected:  # of the moves nothing is known for all images
+        pass
+    observe = counted(progress, "bounding the drift")
+    try:
+        found = Decisions(model, hints_for(network), observe, network.question, moved)
+    except Rejected as error:
+        return network, None, error, False
+    return network, found, None, bool(absorbed)
 
 
 def _run(
     network: Network,
-    decisions: Decisions,
+    decisions: Decisions | None,
     test: LabelledImages,
     chosen: Sequence[int],
     progress: Progress,
-) -> tuple[int, _Sets]:
-    """How many are labelled rightly; and of these, in sets, those that no one bound decides."""
-    right, sets = 0, _Sets(network, decisions, test)
+) -> Sets:
+    """What is decided of each image that is labelled rightly, by one bound or by one for a set."""
+    sets = Sets(network, decisions, test)
     for done, k in enumerate(chosen):
         values, label = sets.run(k)
         z = values[network.logits].ravel()
         if z.argmax() == label and np.count_nonzero(z == z[label]) == 1:
-            right += 1
-            if not decisions.certified(values, label):
-                sets.add(k, values, label)
+            sets.add(k, values, label)
         progress("all images by one bound", done + 1, len(chosen))
-    return right, sets
+    close = sets.waiting
+    while sets.waiting:
+        sets.decide()
+        progress("the others in sets", close - sets.waiting, close)
+    return sets
 
 
 def _narrow(network: Network, path: Path) -> tuple[Network, bytes]:
@@ -163,61 +231,3 @@ def _narrow(network: Network, path: Path) -> tuple[Network, bytes]:
         file = Path(folder) / path.name
         file.write_bytes(narrow)
         return read_onnx(file), narrow
-
-
-@dataclass
-class _Set:
-    """Images of one label, and what was reached when they were run, if they were."""
-
-    label: int
-    numbers: list[int]
-    reached: Reached | None = None
-
-
-class _Sets:
-    """Images to be decided: in sets of one label, those that are left in smaller ones."""
-
-    def __init__(self, network: Network, decisions: Decisions, test: LabelledImages) -> None:
-        self.network, self.decisions, self.test = network, decisions, test
-        self.sets: list[_Set] = []
-        self.logits: dict[int, NDArray[np.float64]] = {}
-        self.by_set, self.by_image, self.undecided = 0, list[int](), list[int]()
-
-    def run(self, number: int) -> tuple[Values, int]:
-        """The values that an execution of an image has, and its label."""
-        values = execute_float64(self.network, self.test.images[number], stored=True)[1]
-        return values, int(self.test.labels[number])
-
-    def add(self, number: int, values: Values, label: int) -> None:
-        """Put an image that has these values into the first set of its label."""
-        found = [s for s in self.sets if s.label == label] or [_Set(label, [], Reached())]
-        if not found[0].numbers:
-            self.sets.append(found[0])
-        found[0].numbers.append(number)
-        assert found[0].reached is not None
-        found[0].reached.add(values)
-        self.logits[number] = values[self.network.logits]
-
-    @property
-    def waiting(self) -> int:
-        """How many images are in sets."""
-        return sum(len(some.numbers) for some in self.sets)
-
-    def decide(self) -> None:
-        """Decide the images of one set; those that are left make a smaller set, or two."""
-        some = self.sets.pop()
-        reached = some.reached or Reached(*(self.run(k)[0] for k in some.numbers))
-        changes = self.decisions.changes(reached, some.label)
-        left = [
-            k
-            for k in some.numbers
-            if not self.decisions.certified(
-                {self.network.logits: self.logits[k]}, some.label, changes
-            )
-        ]
-        if len(some.numbers) == 1:
-            (self.undecided if left else self.by_image).extend(some.numbers)
-            return
-        self.by_set += len(some.numbers) - len(left)
-        middle = len(left) if 2 * len(left) <= len(some.numbers) else len(left) // 2
-        self.sets += [_Set(some.label, part) for part in (left[:middle], left[middle:]) if part]

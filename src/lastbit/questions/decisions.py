@@ -63,7 +63,8 @@ class Decisions:
     """The drift of a model, for all images and for some.
 
     Args of the constructor: the bytes of an ONNX file, hints as for its bound, what the inputs are,
-    and what a difference of two logits may change besides, because the image does (0: it does not).
+    and what a difference of two logits may change besides, because the image does (0: it does not;
+    None: no bound is known).
 
     Raises:
         lastbit_check.verdict.Rejected, lastbit_check.verdict.Unreadable: as `derived_drift`.
@@ -75,7 +76,7 @@ class Decisions:
         hints: Hints,
         observe: Observe = ignore,
         question: Question = LAST_BIT,
-        moved: Fraction = Fraction(0),
+        moved: Fraction | None = Fraction(0),
     ) -> None:
         self.derivation, claim = derived_drift(model, hints, observe, question)
         self.frame, self.everywhere, self.moved = self.derivation.frame, claim.logits, moved
@@ -132,10 +133,10 @@ class Decisions:
         near, none = total(moves, Fix(inexact, c.e), radius), nothing(moves)
         return Value(c, Bound(near, none), none), Bound(moves, none)
 
-    def certified(
-        self, values: Values, label: int, changes: Sequence[Fraction] | None = None
-    ) -> bool:
-        """Whether every allowed execution of the image that was run decides for ``label``.
+    def level(self, values: Values, label: int, changes: Sequence[Fraction] | None = None) -> int:
+        """Who decides for ``label``: 1 every allowed execution of the image that was run.
+
+        2 also every one of what the image may change to; 0 none of this is known.
 
         ``changes`` are those for that label and some images, this one among them; by default the
         bound for all images stands for each.
@@ -144,10 +145,13 @@ class Decisions:
         margins = [z[label] - v for v in z]
         others = [j for j in range(self.classes) if j != label]
         if min(margins[j] for j in others) <= 0:
-            return False
+            return 0
         changes = changes or [self.everywhere] * self.classes
-        left = [margins[j] - changes[j] - self.moved for j in others]
-        return decided(left, self.classes)
+        left = [margins[j] - changes[j] for j in others]
+        if not decided(left, self.classes):
+            return 0
+        moved = self.moved
+        return 1 if moved is None else 1 + decided([d - moved for d in left], self.classes)
 
 
 def decided(left: list[Fraction], classes: int) -> bool:

@@ -86,7 +86,7 @@ def of_certificate(
         maps=(*maps,),
         shown=shown,
         changes=changes,
-        facts=_facts(certificate, manifest),
+        facts=facts_of(certificate, manifest),
         commands=_commands(certificate, files),
         missing=(*missing,),
         of_last_bit=question.move == ITS_LAST_BIT,
@@ -163,8 +163,8 @@ def _accuracy(files: ModelFiles) -> tuple[float, str] | None:
     return None if stored is None else (stored, "as stored beside the model")
 
 
-def _facts(certificate: Path, manifest: Manifest) -> tuple[tuple[str, str], ...]:
-    """What was checked, and by which versions."""
+def facts_of(certificate: Path, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    """What was checked, and by which versions; a name and a value each."""
     found = [
         ("model, SHA-256", manifest["model_sha256"]),
         ("certificate, SHA-256 of the file", sha256(certificate.read_bytes()).hexdigest()),

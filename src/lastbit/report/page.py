@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lastbit.errors import MissingExtraError
 from lastbit.report.contents import Bracket, Map, Page
+from lastbit.report.given import DECIDED, ImagesPage
 from lastbit.report.words import ASSUMED, PARTS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def available() -> bool:
     return importlib.util.find_spec("jinja2") is not None
 
 
-def render(page: Page) -> str:
+def render(page: Page | ImagesPage) -> str:
     """The page as HTML.
 
     Its policy forbids every connection, and every style and script but its own two.
@@ -37,7 +38,8 @@ def render(page: Page) -> str:
         MissingExtraError: the extra ``report`` is not installed.
     """
     style, script = _text("part.css") + _text("page.css"), _text("page.js")
-    template = _environment().get_template("page.html")
+    name = "images.html" if isinstance(page, ImagesPage) else "page.html"
+    template = _environment().get_template(name)
     return template.render(
         page=page,
         style=style,
@@ -71,6 +73,26 @@ def render_part(
     )
 
 
+def render_rows(
+    model: str,
+    verdict: str,
+    said: Sequence[str],
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str | float | None]],
+) -> str:
+    """What is found of some images, for a notebook: sentences, and a table.
+
+    Cells are text, numbers, data URIs of pictures, or None for what was not run.
+
+    Raises:
+        MissingExtraError: the extra ``report`` is not installed.
+    """
+    template = _environment().get_template("rows.html")
+    return template.render(
+        model=model, verdict=verdict, said=said, heads=heads, rows=rows, style=_text("part.css")
+    )
+
+
 @cache
 def _environment() -> Environment:
     if not available():
@@ -96,6 +118,7 @@ def _environment() -> Environment:
         axis_end=pictures.axis_end,
         listed=_listed,
         assumed=ASSUMED,
+        decided=DECIDED,
         parts=PARTS,
     )
     return made

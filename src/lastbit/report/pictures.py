@@ -8,12 +8,14 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lastbit.report.contents import Bracket, Layer, Map
 from lastbit.witness.files import Witness
+from lastbit_check.question import Box
 
 HEAT = (214, 80, 18)
 """The colour of large numbers; small ones are transparent, so that light and dark pages do."""
@@ -35,6 +37,14 @@ def png(pixels: NDArray[np.uint8]) -> str:
         for name, data in chunks
     )
     return "data:image/png;base64," + base64.b64encode(made).decode("ascii")
+
+
+def picture(image: NDArray[Any], box: Box | None) -> str:
+    """An image (C, H, W) of bytes, or of numbers in a box, as a data URI; of channels the mean."""
+    grey = image.astype(np.float64).mean(axis=0)
+    if box:
+        grey = 255 * (grey - box.low) / (box.high - box.low)
+    return png(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
 
 
 def heat(map_: Map) -> str:

@@ -12,17 +12,25 @@ from lastbit.errors import CertificateError
 from lastbit.progress import Progress, silent
 from lastbit.report.collect import of_certificate
 from lastbit.report.contents import SHOWN, Bracket, Layer, Layers, Page
+from lastbit.report.given import ImagesPage, is_of_images, of_images
 from lastbit_check.question import ITS_LAST_BIT
 
 FIELDS = {"verdict", "claims", "lower", "assumptions", "model", "inputs", "change"}
 """Of every verdict, and of nothing else."""
+OF_IMAGES = {"verdict", "images", "median", "seconds_an_image", "certificate"}
+"""Of a verdict about given images."""
 NOT_THERE = "its certificate is not where the verdict says: give the certificate itself"
 NO_CERTIFICATE = "no bound was derived, so there is no certificate"
 
 
 def page_of(
-    file: Path, model: Path | None = None, *, run: bool = True, progress: Progress = silent
-) -> Page:
+    file: Path,
+    model: Path | None = None,
+    *,
+    run: bool = True,
+    sample: int | None = None,
+    progress: Progress = silent,
+) -> Page | ImagesPage:
     """The page about a certificate, or about a verdict.
 
     A verdict's certificate is looked for where it says, from here or from beside the verdict. Where
@@ -32,7 +40,8 @@ def page_of(
     Args:
         file: certificate.json, or what `lastbit prove --json` printed.
         model: where the model is; by default it is looked for.
-        run: whether to run the pair of images.
+        run: whether to run the pair of images, or the given ones.
+        sample: of a certificate for given images, how many claims to check; all by default.
         progress: as for `of_certificate`.
 
     Raises:
@@ -44,6 +53,13 @@ def page_of(
     said = _object(file)
     if str(said.get("format", "")).startswith("lastbit-certificate"):
         return of_certificate(file, model, run=run, progress=progress)
+    if is_of_images(said):
+        return of_images(file, model, run=run, sample=sample, progress=progress)
+    if said.keys() >= OF_IMAGES:
+        return _of_images(said, file, model, run, sample, progress)
+    if sample is not None:
+        fix = "leave --sample out: this is about all images"
+        raise CertificateError("there are no given images", where=str(file), fix=fix)
     if not said.keys() >= FIELDS:
         raise CertificateError(
             "this is neither a certificate nor a verdict",
@@ -68,6 +84,23 @@ def page_of(
         accuracy=stated.accuracy or page.accuracy,
         advice=stated.advice,
     )
+
+
+def _of_images(
+    said: Mapping[str, Any], file: Path, model: Path | None, run: bool, sample: int | None,
+    progress: Progress,
+) -> ImagesPage:  # fmt: skip
+    """Of a verdict of `prove --images`: there is a certificate, or no page."""
+    try:
+        stated = [{"number": int(one["number"]), "upper": float(one["upper"])}
+                  for one in said["images"]]  # fmt: skip
+        certificate = _certificate(file, str(said["certificate"]))
+    except (LookupError, TypeError, ValueError) as error:
+        problem = f"the verdict's fields are not those of `prove --images --json`: {error!r}"
+        raise CertificateError(problem, where=str(file)) from error
+    if certificate is None:
+        raise CertificateError(NOT_THERE, where=str(file))
+    return of_images(certificate, model, run=run, sample=sample, stated=stated, progress=progress)
 
 
 def _object(file: Path) -> Mapping[str, Any]:
