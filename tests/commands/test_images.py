@@ -40,6 +40,11 @@ def test_each_image_has_a_bracket_that_the_checker_accepts(
     for some, number in (([], 5), (["--sample", "2", "--seed", "3"], 2)):
         assert check([str(certificate), str(here / "model.onnx"), *some]) == 0
         assert f"ACCEPTED for {number} of 5 images" in capsys.readouterr().out
+        named = ["--model", str(here / "model.onnx"), *some]
+        assert main(["check", str(certificate), *named, "--json"]) == 0
+        same = json.loads(capsys.readouterr().out)
+        assert same["accepted"] and len(same["checked"]) == number and same["of"] == 5
+        assert same["upper"] == max(said["images"][k]["upper"] for k in same["checked"])
 
 
 @pytest.mark.slow
@@ -81,6 +86,12 @@ def test_other_images_are_rejected(here: Path, capsys: pytest.CaptureFixture[str
     assert check([*others[:3], str(here / "text.npy")]) == 2
     assert check([*others[:3], str(here / "none.npy")]) == 2
     assert check([*others[:2], "--sample", "6"]) == 2
+    named = ["check", certificate, "--model", str(here / "model.onnx")]
+    assert main([*named, "--images", str(here / "other.npy")]) == 1
+    assert "images.sha256" in capsys.readouterr().out
+    assert main([*named, "--images", str(here / "none.npy")]) == 2
+    assert main(["check", "zero", "--sample", "1"]) == 2
+    assert "about all images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
