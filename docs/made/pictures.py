@@ -71,7 +71,7 @@ def file(*parts: str) -> Any:
 
 def brackets() -> str:
     """L and U of each shipped model, for one program and any two executions, from 0 to 1."""
-    left, wide, parts, y = 168, 545, list[str](), 40.0
+    left, wide, parts, y = 168, 500, list[str](), 40.0
     for folder in sorted((ROOT / "models").glob("*/certificate.json")):
         name = folder.parent.name
         claim, witness = file(name, "certificate.json")["claim"], file(name, "witness.json")
