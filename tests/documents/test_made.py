@@ -179,10 +179,9 @@ def test_what_is_said_of_given_images_is_in_their_certificate() -> None:
     claims = json.loads(file.read_bytes())["claim"].values()
     uppers = [float.fromhex(claim["upper"]) for claim in claims]
     assert {claim["decided"] for claim in claims} == {2}
-    median = f"median U is {statistics.median(uppers):.5f}"
+    median = f"median U is {statistics.median(uppers):.5f}, the largest {max(uppers):.3f}"
     said = {name: " ".join((ROOT / name).read_text("utf-8").split()) for name in GIVEN}
     assert all(f"{len(uppers)} test images" in text and median in text for text in said.values())
-    assert f"the largest {max(uppers):.3f}" in said["docs/own.md"]
 
 
 def test_what_is_said_of_certified_accuracy_is_in_the_models_files() -> None:
