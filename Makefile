@@ -17,7 +17,7 @@ CHECKER := build/checker
 # Tests run side by side, one process a core.
 SPREAD ?= --numprocesses auto --dist worksteal
 
-.PHONY: help prove test quick lint format docs paper proofs coqchk theorem theorem-small theorem-zero checker clean
+.PHONY: help prove test quick lint format docs paper compiled proofs coqchk theorem theorem-small theorem-zero checker clean
 
 help:
 	@echo 'make prove   bound, witness, certificate and check for the model `tight` (no PyTorch needed)'
@@ -65,8 +65,8 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'open build/site/index.html'
 
-# Compiles every file of proofs/ that changed, then prints the axioms of the main theorems.
-proofs:
+# Compiles every file of proofs/ that changed.
+compiled:
 	@missing=; \
 	command -v coqc >/dev/null && command -v coq_makefile >/dev/null || missing=coqc; \
 	for library in Flocq Coquelicot Interval; do \
@@ -77,33 +77,36 @@ proofs:
 	    exit 1; \
 	fi
 	cd proofs && coq_makefile -f _CoqProject -o CoqMakefile && $(MAKE) --no-print-directory -f CoqMakefile
+
+# That, and prints the axioms of the main theorems.
+proofs: compiled
 	cd proofs && coqc -Q . Lastbit Assumptions.v
 
 # Coq's second checker reads what make proofs compiled and checks each of our files again; it believes the libraries.
-coqchk: proofs
+coqchk: compiled
 	cd proofs && time coqchk -silent $$(sed -n 's#/#.#g; s/\.v$$//p' _CoqProject | sed 's/^/-norec Lastbit./') -Q . Lastbit
 
 # Writes models/tight/model.onnx as literals, and flags from its certificate; in Coq: its SHA-256, its weights, and a
 # bound forwards and backwards through all of its units.
-theorem: proofs $(VENV)/.core
+theorem: compiled $(VENV)/.core
 	$(BIN)/python proofs/tight/write.py
 	cd proofs && time coqc -Q . Lastbit tight/Data.v
 	cd proofs && time coqc -Q . Lastbit tight/Theorem.v
 
 # Writes the literals of a small network, decides its certificate by vm_compute, prints the theorem.
-theorem-small: proofs $(VENV)/.core
+theorem-small: compiled $(VENV)/.core
 	$(BIN)/python proofs/small/write.py
 	cd proofs && coqc -Q . Lastbit small/Data.v
 	cd proofs && time coqc -Q . Lastbit small/Theorem.v
 
 # Writes models/zero/model.onnx as literals; in Coq: its SHA-256, its weights, its first layer on all bytes.
-theorem-zero: proofs $(VENV)/.core
+theorem-zero: compiled $(VENV)/.core
 	$(BIN)/python proofs/zero/write.py
 	cd proofs && time coqc -Q . Lastbit zero/Data.v
 	cd proofs && time coqc -Q . Lastbit zero/Theorem.v
 
 # The extracted checker, and its verdict on the same network: "accepted U R", in units of 2^-100.
-checker: proofs $(VENV)/.core
+checker: compiled $(VENV)/.core
 	@command -v ocamlopt >/dev/null || { \
 	    echo "make checker: ocamlopt is missing; on Debian: apt-get install --no-install-recommends $(OCAML_PACKAGES)" >&2; exit 1; }
 	mkdir -p $(CHECKER) && cp proofs/checker/main.ml proofs/tight/*.ml $(CHECKER)
